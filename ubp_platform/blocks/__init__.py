@@ -1,0 +1,1 @@
+"""The methods that turn a client's history into a vector, one file a method."""

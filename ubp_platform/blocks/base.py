@@ -1,0 +1,206 @@
+"""The contract of a block, and the registry of all blocks."""
+
+import json
+import time
+from abc import ABC, abstractmethod
+from datetime import UTC, datetime
+from importlib import import_module
+from pathlib import Path
+from typing import Any, ClassVar, Literal, Self
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict
+from safetensors.numpy import load_file, save_file
+
+from ubp_platform.blocks.snapshot import Snapshot
+from ubp_platform.errors import UBPError
+from ubp_platform.progress import ProgressFactory, silent
+from ubp_platform.warehouse.history import History
+
+# In the order of the profile. A new block is one new file and one line here.
+REGISTRY = {
+    "ials_categories": "ubp_platform.blocks.ials:IALSCategories",
+    "gru_ae_day_event_type": "ubp_platform.blocks.gru_ae_day_event_type:GRUAEDayEventType",
+    "gru_ae_week_all": "ubp_platform.blocks.gru_ae_week_all:GRUAEWeekAll",
+    "handcrafted": "ubp_platform.blocks.handcrafted:Handcrafted",
+}
+PRESETS = ("small", "paper")
+
+
+class Params(BaseModel):
+    """Parameters of a block; each block adds its own."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    seed: int = 0
+
+
+class FitReport(BaseModel):
+    """What a fit leaves behind besides weights.
+
+    Parameters
+    ----------
+    cutoff : datetime
+        The model saw nothing at or after it.
+    seconds : float
+        How long the fit took.
+    clients : int
+        How many clients it was fitted on.
+    curves : dict of str to list of float
+        Losses, one value an epoch (iteration): ``train``, ``validation``.
+    loss : float, optional
+        The loss of the weights that were kept.
+    note : str
+        What a user should know, such as that the fit was interrupted.
+    """
+
+    cutoff: datetime
+    seconds: float = 0.0
+    clients: int = 0
+    curves: dict[str, list[float]] = {}
+    loss: float | None = None
+    note: str = ""
+
+
+class Block(ABC):
+    """One method that turns a client's history into a vector.
+
+    A subclass defines the class variables, ``_fit``, ``encode``, ``state`` and ``restore``. It
+    never opens DuckDB, Feast or a file of events: the history hands it arrays.
+
+    Parameters
+    ----------
+    **params
+        Fields of :attr:`Parameters`; ``__init__`` stores them and does nothing else.
+
+    Attributes
+    ----------
+    report_ : FitReport
+        Set by :meth:`fit`.
+    """
+
+    name: ClassVar[str]
+    #: Where the paper describes it.
+    section: ClassVar[str]
+    #: Event types of which at least one must be there.
+    needs: ClassVar[tuple[str, ...]]
+    #: How the profile normalizes it (paper, section 3.3).
+    normalization: ClassVar[Literal["unit", "quantile"]] = "unit"
+    #: How many principal components the profile keeps; None keeps the vector as it is.
+    components: ClassVar[int | None] = None
+    Parameters: ClassVar[type[Params]] = Params
+    #: Parameters that differ from the defaults, by preset.
+    presets: ClassVar[dict[str, dict[str, Any]]] = {"small": {}, "paper": {}}
+
+    report_: FitReport
+
+    def __init__(self, **params: Any) -> None:
+        self.params = self.Parameters(**params)
+
+    @classmethod
+    def from_preset(cls, preset: str, **overrides: Any) -> Self:
+        """Make an unfitted block with the parameters of ``small`` or ``paper``."""
+        return cls(**{**cls.presets[preset], **overrides})
+
+    def fit(self, history: History, progress: ProgressFactory = silent) -> Self:
+        """Learn from a history.
+
+        Parameters
+        ----------
+        history : History
+        progress : ProgressFactory
+
+        Returns
+        -------
+        Block
+            Itself, fitted.
+
+        Raises
+        ------
+        BlockUnavailable
+            If the history has no event that the block can use.
+        """
+        history.require(self.needs)
+        start = time.perf_counter()
+        self.report_ = FitReport(cutoff=history.cutoff)
+        self._fit(history, progress)
+        self.report_.seconds = round(time.perf_counter() - start, 3)
+        return self
+
+    @abstractmethod
+    def _fit(self, history: History, progress: ProgressFactory) -> None:
+        """Learn, and fill in the report."""
+
+    @abstractmethod
+    def encode(self, history: History, progress: ProgressFactory = silent) -> Snapshot:
+        """Turn each relevant client with usable events into a vector.
+
+        Parameters
+        ----------
+        history : History
+            At any cutoff, with any clients; need not be the one of the fit.
+        progress : ProgressFactory
+
+        Returns
+        -------
+        Snapshot
+            Clients without usable events are absent.
+        """
+
+    @abstractmethod
+    def state(self) -> dict[str, np.ndarray]:
+        """Give the fitted arrays: weights and vocabularies."""
+
+    @abstractmethod
+    def restore(self, arrays: dict[str, np.ndarray]) -> None:
+        """Take back what :meth:`state` gave."""
+
+    def save(self, directory: Path) -> None:
+        """Write ``block.json`` (parameters, cutoff, losses, duration) and ``weights.safetensors``.
+
+        Parameters
+        ----------
+        directory : Path
+            Created where it is missing.
+        """
+        directory.mkdir(parents=True, exist_ok=True)
+        description = {
+            "block": self.name,
+            "params": self.params.model_dump(mode="json"),
+            "report": self.report_.model_dump(mode="json"),
+            "saved_at": datetime.now(UTC).isoformat(timespec="seconds"),
+        }
+        (directory / "block.json").write_text(json.dumps(description, indent=2) + "\n")
+        arrays = {name: np.ascontiguousarray(array) for name, array in self.state().items()}
+        save_file(arrays, directory / "weights.safetensors")
+
+    @classmethod
+    def load(cls, directory: Path) -> Self:
+        """Read a fitted block back.
+
+        Parameters
+        ----------
+        directory : Path
+            What :meth:`save` wrote.
+        """
+        description = json.loads((directory / "block.json").read_text())
+        if description["block"] != cls.name:
+            raise UBPError(f"{directory} holds the block {description['block']}, not {cls.name}")
+        block = cls(**description["params"])
+        block.report_ = FitReport(**description["report"])
+        block.restore(load_file(directory / "weights.safetensors"))
+        return block
+
+
+def block_class(name: str) -> type[Block]:
+    """Find a block by its name.
+
+    Raises
+    ------
+    UBPError
+        If there is no such block.
+    """
+    if name not in REGISTRY:
+        raise UBPError(f"no block is called {name!r}; there are {', '.join(REGISTRY)}")
+    module, attribute = REGISTRY[name].split(":")
+    return getattr(import_module(module), attribute)  # type: ignore[no-any-return]

@@ -1,0 +1,156 @@
+"""One block's vectors for all clients at one cutoff, as arrays and as a Parquet file."""
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+# Small row groups let point-in-time joins read only the clients of a slice.
+ROWS_A_GROUP = 8192
+EMBEDDING = "embedding"
+_TIME = pa.timestamp("us", "UTC")
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """Vectors of all clients with usable events at one cutoff.
+
+    Parameters
+    ----------
+    cutoff : datetime
+        Aware; the vectors know nothing at or after it.
+    client_ids : ndarray of int64, shape (n_clients,)
+        Ascending.
+    vectors : ndarray of float32, shape (n_clients, dim)
+    names : tuple of str, optional
+        The features' names where they have any; then each is a column of its own in the file.
+    """
+
+    cutoff: datetime
+    client_ids: np.ndarray
+    vectors: np.ndarray
+    names: tuple[str, ...] | None = None
+
+    def write(self, path: Path) -> None:
+        """Write the Parquet file; it appears whole or not at all."""
+        with SnapshotWriter(path, self.cutoff, self.vectors.shape[1], self.names) as writer:
+            for start in range(0, len(self.client_ids), ROWS_A_GROUP):
+                rows = slice(start, start + ROWS_A_GROUP)
+                writer.write(self.client_ids[rows], self.vectors[rows])
+
+    @classmethod
+    def read(cls, path: Path) -> "Snapshot":
+        """Read a file that :meth:`write` wrote."""
+        file = pq.ParquetFile(path)
+        names = feature_names(file.schema_arrow)
+        slices = list(iterate(path))
+        cutoff = datetime.fromisoformat(file.schema_arrow.metadata[b"cutoff"].decode())
+        width = int(file.schema_arrow.metadata[b"width"])
+        empty = np.empty(0, np.int64), np.empty((0, width), np.float32)
+        ids, vectors = zip(*slices, strict=True) if slices else ([empty[0]], [empty[1]])
+        return cls(cutoff, np.concatenate(ids), np.concatenate(vectors), names)
+
+
+class SnapshotWriter:
+    """Write a snapshot in slices of clients, in ascending order, with flat memory.
+
+    Parameters
+    ----------
+    path : Path
+        The final file; until the ``with`` statement ends well, a temporary one beside it.
+    cutoff : datetime
+    width : int
+        Numbers in a vector.
+    names : tuple of str, optional
+        Feature names; then each gets a column instead of one list column.
+    """
+
+    def __init__(
+        self, path: Path, cutoff: datetime, width: int, names: tuple[str, ...] | None = None
+    ) -> None:
+        self._path, self._cutoff, self._names, self._width = path, cutoff, names, width
+        self._temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+        values = (
+            [pa.field(name, pa.float32()) for name in names]
+            if names
+            else [pa.field(EMBEDDING, pa.list_(pa.float32()))]
+        )
+        self._schema = pa.schema(
+            [("client_id", pa.int64()), ("event_timestamp", _TIME), ("created_timestamp", _TIME)],
+            metadata={"cutoff": cutoff.astimezone(UTC).isoformat(), "width": str(width)},
+        )
+        for field in values:
+            self._schema = self._schema.append(field)
+        self._created = datetime.now(UTC)
+
+    def __enter__(self) -> "SnapshotWriter":
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        self._writer = pq.ParquetWriter(
+            self._temporary,
+            self._schema,
+            # Unit vectors neither compress nor repeat.
+            compression="NONE",
+            use_dictionary=False,
+            write_statistics=["client_id"],
+        )
+        return self
+
+    def write(self, client_ids: np.ndarray, vectors: np.ndarray) -> None:
+        """Append clients.
+
+        Parameters
+        ----------
+        client_ids : ndarray of int64, shape (n,)
+        vectors : ndarray of float32, shape (n, width)
+        """
+        count = len(client_ids)
+        vectors = np.ascontiguousarray(vectors, dtype=np.float32)
+        if self._names:
+            values = [pa.array(np.ascontiguousarray(column)) for column in vectors.T]
+        else:
+            offsets = pa.array(np.arange(count + 1, dtype=np.int32) * self._width)
+            values = [pa.ListArray.from_arrays(offsets, pa.array(vectors.ravel()))]
+        times = [pa.repeat(pa.scalar(time, _TIME), count) for time in (self._cutoff, self._created)]
+        columns = [pa.array(client_ids, pa.int64()), *times, *values]
+        self._writer.write_table(
+            pa.Table.from_arrays(columns, schema=self._schema), row_group_size=ROWS_A_GROUP
+        )
+
+    def __exit__(self, kind: type[BaseException] | None, *details: object) -> None:
+        self._writer.close()
+        if kind is None:
+            self._temporary.replace(self._path)
+        else:
+            self._temporary.unlink(missing_ok=True)
+
+
+def feature_names(schema: pa.Schema) -> tuple[str, ...] | None:
+    """Tell the feature columns of a snapshot file; None where it holds one list column."""
+    names = tuple(schema.names[3:])
+    return None if names == (EMBEDDING,) else names
+
+
+def iterate(path: Path, rows: int = ROWS_A_GROUP) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Read a snapshot in slices.
+
+    Yields
+    ------
+    client_ids : ndarray of int64, shape (n,)
+    vectors : ndarray of float32, shape (n, width)
+    """
+    file = pq.ParquetFile(path)
+    names = feature_names(file.schema_arrow)
+    for batch in file.iter_batches(batch_size=rows):
+        client_ids = batch["client_id"].to_numpy(zero_copy_only=False)
+        if names:
+            columns = [batch[name].to_numpy(zero_copy_only=False) for name in names]
+            vectors = np.stack(columns, axis=1)
+        else:
+            flat = batch[EMBEDDING].flatten().to_numpy(zero_copy_only=False)
+            vectors = flat.reshape(len(client_ids), -1)
+        yield client_ids, vectors

@@ -1,0 +1,108 @@
+"""Where all state lives: one directory, named by ``--home`` or ``UBP_HOME``."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from ubp_platform.errors import UBPError
+
+PROJECT_ROOT = Path(__file__).resolve().parents[1]
+
+
+class Home(BaseSettings):
+    """The directory of one installation and the places inside it.
+
+    Parameters
+    ----------
+    home : Path
+        Root directory; the environment variable is ``UBP_HOME``.
+
+    Examples
+    --------
+    >>> Home(home="/tmp/shop").warehouse.name
+    'warehouse.duckdb'
+    """
+
+    model_config = SettingsConfigDict(env_prefix="UBP_", frozen=True)
+
+    home: Path = Path("ubp_home")
+
+    @property
+    def root(self) -> Path:
+        """The root as an absolute path."""
+        return self.home.expanduser().resolve()
+
+    @property
+    def warehouse(self) -> Path:
+        """The DuckDB file with the validated events and the quarantine."""
+        return self.root / "warehouse.duckdb"
+
+    @property
+    def data_docs(self) -> Path:
+        """HTML pages about each validated batch."""
+        return self.root / "data_docs"
+
+    @property
+    def blocks(self) -> Path:
+        """Fitted blocks: ``blocks/NAME/VERSION/``."""
+        return self.root / "blocks"
+
+    @property
+    def snapshots(self) -> Path:
+        """Vectors of blocks: ``snapshots/NAME/VERSION/CUTOFF.parquet``."""
+        return self.root / "snapshots"
+
+    @property
+    def profiles(self) -> Path:
+        """Profile versions: ``profiles/VERSION/`` with normalizers and one file a cutoff."""
+        return self.root / "profiles"
+
+    @property
+    def feast(self) -> Path:
+        """Feast's registry, its online store and the pointer to the served version."""
+        return self.root / "feast"
+
+
+def parse_time(text: str) -> datetime:
+    """Read a point in time as the command line takes it; without a zone it is UTC.
+
+    Parameters
+    ----------
+    text : str
+        ISO 8601: ``2017-12-18``, ``2017-12-18 06:00``, ``2017-12-18T06:00:00+01:00``.
+
+    Returns
+    -------
+    datetime
+        Aware, in UTC.
+
+    Raises
+    ------
+    UBPError
+        If the text is no time.
+
+    Examples
+    --------
+    >>> parse_time("2017-12-18").isoformat()
+    '2017-12-18T00:00:00+00:00'
+    """
+    try:
+        time = datetime.fromisoformat(text.strip())
+    except ValueError:
+        raise UBPError(
+            f"not a time: {text!r}; write it like 2017-12-18 or '2017-12-18 06:00:00' (UTC)"
+        ) from None
+    return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
+
+
+def time_stem(time: datetime) -> str:
+    """Name a file after a point in time, so that names sort like times.
+
+    Examples
+    --------
+    >>> time_stem(parse_time("2017-12-18 06:00"))
+    '20171218T060000Z'
+    """
+    fraction = f".{time.microsecond:06d}" if time.microsecond else ""
+    return f"{time.astimezone(UTC):%Y%m%dT%H%M%S}{fraction}Z"

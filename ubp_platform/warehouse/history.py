@@ -1,0 +1,349 @@
+"""What blocks may see: the events strictly before a cutoff, as arrays.
+
+The cutoff is applied in one place. On its own connection a history puts a temporary view over
+every event table, under the table's own name, that ends at the cutoff; all queries of this module
+and of ``sql/`` read through these views, so that a later row cannot be named, let alone read.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cached_property
+from importlib import resources
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+from scipy import sparse
+
+from ubp_platform.errors import BlockUnavailable
+from ubp_platform.events.schema import EVENT_CODES, EVENT_TYPES, EVENTS, PRODUCT_EVENTS
+
+MICROSECONDS_A_DAY = 86_400_000_000
+
+# Fields of a sequence, as expressions over the view `event`.
+FIELDS = {
+    "event_type": "event_type",
+    "category": "category",
+    "price": "price",
+    "sku": "sku",
+    "url": "url",
+    "day": "day",
+    "week": "day // 7",
+}
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """The values of one field that a model knows, most frequent first.
+
+    A value's token is its position plus :data:`Vocabulary.FIRST`; the tokens below are special.
+
+    Parameters
+    ----------
+    field : str
+        A key of :data:`FIELDS`.
+    values : ndarray of int64, shape (n_values,)
+        The known values, most frequent first, ties by value.
+    """
+
+    field: str
+    values: np.ndarray
+
+    PAD = 0
+    START = 1
+    END = 2
+    MISSING = 3
+    RARE = 4
+    FIRST = 5
+
+    @property
+    def size(self) -> int:
+        """The number of tokens, special ones included."""
+        return self.FIRST + len(self.values)
+
+
+@dataclass(frozen=True)
+class Sequences:
+    """Ragged sequences: client ``i`` owns ``offsets[i]:offsets[i + 1]`` of each field.
+
+    Parameters
+    ----------
+    client_ids : ndarray of int64, shape (n_clients,)
+        Ascending; every client here has at least one event.
+    offsets : ndarray of int64, shape (n_clients + 1,)
+    fields : dict of str to ndarray of int32, shape (n_events,)
+        Tokens in time order, oldest first, without start and end.
+    """
+
+    client_ids: np.ndarray
+    offsets: np.ndarray
+    fields: dict[str, np.ndarray]
+
+    @property
+    def lengths(self) -> np.ndarray:
+        """Events of each client, int64, shape (n_clients,)."""
+        return np.diff(self.offsets)
+
+
+@dataclass(frozen=True)
+class Interactions:
+    """A client × item matrix of summed event weights.
+
+    Parameters
+    ----------
+    client_ids : ndarray of int64, shape (n_clients,)
+        Row labels, ascending; every row has an entry.
+    items : ndarray of int64, shape (n_items,)
+        Column labels.
+    matrix : csr_matrix of float32, shape (n_clients, n_items)
+    """
+
+    client_ids: np.ndarray
+    items: np.ndarray
+    matrix: sparse.csr_matrix
+
+
+class History:
+    """The events strictly before a cutoff.
+
+    Parameters
+    ----------
+    connection : DuckDBPyConnection
+        The warehouse; a connection of its own is made from it.
+    cutoff : datetime
+        Aware; the first instant that is not seen.
+    clients : ndarray of int64, optional
+        The relevant clients; all by default. They limit whose sequences, rows and features are
+        given, not what is counted over all clients (vocabularies, popularity).
+    """
+
+    def __init__(
+        self,
+        connection: duckdb.DuckDBPyConnection,
+        cutoff: datetime,
+        clients: np.ndarray | None = None,
+    ) -> None:
+        self.cutoff = cutoff.astimezone(UTC)
+        self._connection = connection.cursor()
+        relevant = None if clients is None else pa.table({"client_id": np.unique(clients)})
+        self._create_views(relevant)
+
+    def _create_views(self, relevant: pa.Table | None) -> None:
+        run = self._connection.execute
+        run("SET TimeZone = 'UTC'")
+        end = f"TIMESTAMP '{self.cutoff:%Y-%m-%d %H:%M:%S.%f}'"
+        database = self._connection.execute("SELECT current_database()").fetchall()[0][0]
+        if relevant is not None:
+            self._connection.register("relevant_client", relevant)
+        for event in EVENTS:
+            columns = ", ".join(event.columns)
+            run(f"""CREATE OR REPLACE TEMP VIEW {event.name} AS
+                    SELECT {columns} FROM "{database}".main.{event.name} WHERE timestamp < {end}""")
+            # The same rows of the relevant clients only.
+            where = "" if relevant is None else "SEMI JOIN relevant_client USING (client_id)"
+            run(f"""CREATE OR REPLACE TEMP VIEW relevant_{event.name} AS
+                    SELECT * FROM {event.name} {where}""")
+        run(f"CREATE OR REPLACE TEMP VIEW cutoff AS SELECT {end} AS cutoff")
+        for prefix in ("", "relevant_"):
+            parts = " UNION ALL ".join(_as_event(prefix, name) for name in EVENT_TYPES)
+            run(f"""CREATE OR REPLACE TEMP VIEW {prefix}event AS
+                    SELECT e.*, p.category, p.price,
+                           (epoch_us({end}) - 1 - epoch_us(timestamp)) // {MICROSECONDS_A_DAY}
+                               AS day
+                    FROM ({parts}) e LEFT JOIN product_properties p USING (sku)""")
+
+    @cached_property
+    def counts(self) -> dict[str, int]:
+        """The number of events of each type, of all clients."""
+        query = " UNION ALL ".join(f"SELECT count(*) FROM {name}" for name in EVENT_TYPES)
+        rows = self._connection.execute(query).fetchall()
+        return {name: count for name, (count,) in zip(EVENT_TYPES, rows, strict=True)}
+
+    def require(self, event_types: Sequence[str]) -> None:
+        """Insist that there is an event of at least one of these types.
+
+        Raises
+        ------
+        BlockUnavailable
+            If there is none.
+        """
+        if not any(self.counts[name] for name in event_types):
+            names = " or ".join(event_types)
+            raise BlockUnavailable(f"no {names} events before {self.cutoff:%Y-%m-%d %H:%M:%S}")
+
+    def vocabulary(
+        self, field: str, size: int | None = None, event_types: Sequence[str] = EVENT_TYPES
+    ) -> Vocabulary:
+        """Collect the most frequent values of a field, over all clients.
+
+        Parameters
+        ----------
+        field : str
+            A key of :data:`FIELDS`; ``day`` and ``week`` are counted back from the cutoff, 0 being
+            the day (week) that ends there.
+        size : int, optional
+            How many values to keep; all by default.
+        event_types : sequence of str
+            Which events to count.
+
+        Returns
+        -------
+        Vocabulary
+        """
+        limit = "" if size is None else f"LIMIT {size:d}"
+        result = self._connection.execute(
+            f"""SELECT ({FIELDS[field]})::BIGINT AS value FROM event
+                WHERE value IS NOT NULL AND list_contains($codes, event_type)
+                GROUP BY value ORDER BY count(*) DESC, value {limit}""",
+            {"codes": [EVENT_CODES[name] for name in event_types]},
+        ).fetchnumpy()
+        return Vocabulary(field, np.asarray(result["value"], dtype=np.int64))
+
+    def sequences(
+        self,
+        vocabularies: Mapping[str, Vocabulary],
+        last: int,
+        event_types: Sequence[str] = EVENT_TYPES,
+    ) -> Sequences:
+        """Give the last events of each relevant client as tokens, in time order.
+
+        Events of the same instant are ordered by event type, then by what they touched; rows that
+        agree in that too are alike.
+
+        Parameters
+        ----------
+        vocabularies : mapping of str to Vocabulary
+            The fields wanted, each with the values to know; others become ``RARE``.
+        last : int
+            How many events of a client to keep, the newest ones.
+        event_types : sequence of str
+            Which events to take.
+
+        Returns
+        -------
+        Sequences
+        """
+        joins, tokens = [], []
+        for field, vocabulary in vocabularies.items():
+            known = pa.table(
+                {
+                    "value": vocabulary.values,
+                    "token": np.arange(Vocabulary.FIRST, vocabulary.size, dtype=np.int32),
+                }
+            )
+            self._connection.register(f"known_{field}", known)
+            joins.append(f"LEFT JOIN known_{field} ON known_{field}.value = {FIELDS[field]}")
+            tokens.append(
+                f"""coalesce(known_{field}.token, CASE WHEN ({FIELDS[field]}) IS NULL
+                    THEN {Vocabulary.MISSING} ELSE {Vocabulary.RARE} END)::INTEGER AS {field}"""
+            )
+        order = "timestamp, event_type, sku, url, query"
+        newest_first = ", ".join(f"{column} DESC" for column in order.split(", "))
+        table = (
+            self._connection.sql(
+                f"""WITH recent AS (
+                        SELECT * FROM relevant_event
+                        WHERE list_contains($codes, event_type)
+                        QUALIFY row_number() OVER (
+                            PARTITION BY client_id ORDER BY {newest_first}) <= $last)
+                    SELECT client_id, {", ".join(tokens)} FROM recent {" ".join(joins)}
+                    ORDER BY client_id, {order}""",
+                params={"codes": [EVENT_CODES[name] for name in event_types], "last": last},
+            )
+            .to_arrow_table()
+            .combine_chunks()
+        )
+        client_ids, starts = np.unique(_column(table, "client_id"), return_index=True)
+        return Sequences(
+            client_ids=client_ids,
+            offsets=np.append(starts, table.num_rows).astype(np.int64),
+            fields={field: _column(table, field) for field in vocabularies},
+        )
+
+    def interactions(
+        self, item: str, weights: Mapping[str, float], items: np.ndarray | None = None
+    ) -> Interactions:
+        """Sum the weights of each relevant client's events by item.
+
+        Parameters
+        ----------
+        item : str
+            The column: ``category``, ``sku``, ``url`` or ``price``.
+        weights : mapping of str to float
+            The weight of one event of each type; types not named are left out.
+        items : ndarray of int64, optional
+            The columns of the matrix, ascending; by default every item of the relevant clients.
+
+        Returns
+        -------
+        Interactions
+        """
+        cases = " ".join(
+            f"WHEN {EVENT_CODES[name]} THEN {float(weight)!r}" for name, weight in weights.items()
+        )
+        keep = "true"
+        if items is not None:
+            self._connection.register("known_item", pa.table({"value": items}))
+            keep = f"{FIELDS[item]} IN (SELECT value FROM known_item)"
+        table = (
+            self._connection.sql(
+                f"""SELECT client_id, ({FIELDS[item]})::BIGINT AS item,
+                           sum(CASE event_type {cases} END)::FLOAT AS weight
+                    FROM relevant_event
+                    WHERE list_contains($codes, event_type) AND {FIELDS[item]} IS NOT NULL
+                          AND {keep}
+                    GROUP BY ALL ORDER BY client_id, item""",
+                params={"codes": [EVENT_CODES[name] for name in weights]},
+            )
+            .to_arrow_table()
+            .combine_chunks()
+        )
+        found = _column(table, "item")
+        columns = np.unique(found) if items is None else items
+        client_ids, starts = np.unique(_column(table, "client_id"), return_index=True)
+        matrix = sparse.csr_matrix(
+            (
+                _column(table, "weight"),
+                np.searchsorted(columns, found).astype(np.int32),
+                np.append(starts, table.num_rows).astype(np.int32),
+            ),
+            shape=(len(client_ids), len(columns)),
+        )
+        return Interactions(client_ids, columns, matrix)
+
+    def table(self, name: str) -> pa.Table:
+        """Run a query of ``warehouse/sql/`` over this history.
+
+        The query sees the event tables up to the cutoff under their own names, the same of the
+        relevant clients as ``relevant_…``, ``event`` and ``relevant_event`` (all types in one, with
+        category, price and day), ``product_properties``, and ``cutoff`` (one row).
+
+        Parameters
+        ----------
+        name : str
+            The file's stem.
+
+        Returns
+        -------
+        pyarrow.Table
+        """
+        query = resources.files(__package__).joinpath("sql", f"{name}.sql").read_text("utf-8")
+        return self._connection.sql(query).to_arrow_table()
+
+    def close(self) -> None:
+        """Let go of the connection."""
+        self._connection.close()
+
+
+def _as_event(prefix: str, name: str) -> str:
+    sku = "sku" if name in PRODUCT_EVENTS else "NULL::BIGINT"
+    url = "url" if name == "page_visit" else "NULL::BIGINT"
+    query = "query" if name == "search_query" else "NULL::UTINYINT[]"
+    return f"""SELECT client_id, timestamp, {EVENT_CODES[name]}::TINYINT AS event_type,
+                      {sku} AS sku, {url} AS url, {query} AS query
+               FROM {prefix}{name}"""
+
+
+def _column(table: pa.Table, name: str) -> np.ndarray:
+    return table[name].to_numpy()

@@ -1,0 +1,195 @@
+"""The DuckDB file: its tables, who may open it, and what it says of itself."""
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import duckdb
+import numpy as np
+
+from ubp_platform.errors import UBPError, WarehouseBusy
+from ubp_platform.events.schema import DUCKDB_TYPES, EVENT_TYPES, TABLES
+from ubp_platform.warehouse.history import History
+
+_BOOKKEEPING = """
+CREATE TABLE batch (
+    batch_id INTEGER PRIMARY KEY,
+    source VARCHAR NOT NULL,
+    landed_at TIMESTAMP NOT NULL,
+    data_docs VARCHAR
+);
+CREATE TABLE batch_file (
+    batch_id INTEGER NOT NULL,
+    table_name VARCHAR NOT NULL,
+    file VARCHAR NOT NULL,
+    sha256 VARCHAR NOT NULL,
+    rows_read BIGINT NOT NULL,
+    rows_landed BIGINT NOT NULL,
+    rows_known BIGINT NOT NULL,
+    rows_quarantined BIGINT NOT NULL,
+    first_event TIMESTAMP,
+    last_event TIMESTAMP
+);
+CREATE TABLE quarantine (
+    batch_id INTEGER NOT NULL,
+    table_name VARCHAR NOT NULL,
+    file VARCHAR NOT NULL,
+    row_number BIGINT NOT NULL,
+    rule VARCHAR NOT NULL,
+    original JSON NOT NULL
+);
+"""
+
+
+@dataclass(frozen=True)
+class Span:
+    """Rows, clients and the time between the first and the last event of one table."""
+
+    rows: int
+    clients: int
+    first: datetime | None
+    last: datetime | None
+
+
+class Warehouse:
+    """The warehouse of one home; use it in a ``with`` statement.
+
+    Any number of processes may read, or one may write.
+
+    Parameters
+    ----------
+    path : Path
+        The DuckDB file.
+    write : bool
+        Open for writing, creating the file and its tables where they are missing.
+    memory_limit : str, optional
+        DuckDB's ceiling, such as ``"2GB"``; what does not fit spills next to the file.
+
+    Raises
+    ------
+    WarehouseBusy
+        If another process has it open for writing.
+    UBPError
+        If it is opened for reading before anything was ingested.
+    """
+
+    def __init__(self, path: Path, write: bool = False, memory_limit: str | None = None) -> None:
+        self.path = path
+        if write:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        elif not path.exists():
+            raise UBPError(f"no warehouse at {path} yet: run `ubp ingest SOURCE` first")
+        self.connection = _connect(path, write)
+        self.connection.execute("SET TimeZone = 'UTC'")
+        # A bar on stderr that DuckDB draws by itself would break ours.
+        self.connection.execute("SET enable_progress_bar = false")
+        if memory_limit:
+            self.connection.execute("SET memory_limit = ?", [memory_limit])
+        if write:
+            self._create_tables()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.connection.close()
+
+    def _create_tables(self) -> None:
+        present = self.connection.execute(
+            "SELECT count(*) FROM duckdb_tables() WHERE table_name = 'batch'"
+        ).fetchall()
+        if present[0][0]:
+            return
+        with self.transaction():
+            self.connection.execute(_BOOKKEEPING)
+            for table in TABLES.values():
+                columns = ", ".join(
+                    f"{name} {DUCKDB_TYPES[kind]} NOT NULL" for name, kind in table.columns.items()
+                )
+                self.connection.execute(
+                    f"CREATE TABLE {table.name} ({columns}, batch_id INTEGER NOT NULL)"
+                )
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """All that is written inside lands whole, or not at all."""
+        self.connection.execute("BEGIN TRANSACTION")
+        try:
+            yield
+        except BaseException:
+            self.connection.execute("ROLLBACK")
+            raise
+        self.connection.execute("COMMIT")
+
+    def history(self, cutoff: datetime, clients: np.ndarray | None = None) -> History:
+        """Give the events strictly before ``cutoff``.
+
+        Parameters
+        ----------
+        cutoff : datetime
+            Aware; the first instant that is not seen.
+        clients : ndarray of int64, optional
+            The relevant clients; all by default.
+        """
+        return History(self.connection, cutoff, clients)
+
+    def span(self, table: str) -> Span:
+        """Measure one table.
+
+        Parameters
+        ----------
+        table : str
+            A name of :data:`~ubp_platform.events.schema.TABLES`.
+        """
+        if table in EVENT_TYPES:
+            query = f"""SELECT count(*), count(DISTINCT client_id), min(timestamp), max(timestamp)
+                        FROM {TABLES[table].name}"""
+        else:
+            query = f"SELECT count(*), 0, NULL, NULL FROM {TABLES[table].name}"
+        rows, clients, first, last = self.connection.execute(query).fetchall()[0]
+        return Span(rows, clients, _aware(first), _aware(last))
+
+    def last_event(self) -> datetime:
+        """Find the newest event.
+
+        Raises
+        ------
+        UBPError
+            If there is no event at all.
+        """
+        times = [last for name in EVENT_TYPES if (last := self.span(name).last)]
+        if not times:
+            raise UBPError("the warehouse holds no events: run `ubp ingest SOURCE` first")
+        return max(times)
+
+    def default_cutoff(self) -> datetime:
+        """Give the midnight after the last event."""
+        last = self.last_event()
+        return last.replace(hour=0, minute=0, second=0, microsecond=0) + timedelta(days=1)
+
+
+def _aware(time: datetime | None) -> datetime | None:
+    return None if time is None else time.replace(tzinfo=UTC)
+
+
+def _connect(path: Path, write: bool) -> duckdb.DuckDBPyConnection:
+    try:
+        return duckdb.connect(path, read_only=not write)
+    except duckdb.IOException as error:
+        if "lock" not in str(error):
+            raise UBPError(f"cannot open {path}: {str(error).splitlines()[0]}") from None
+        holder = re.search(r"PID (\d+)", str(error))
+        process = f"process {holder[1]}" if holder else "another process"
+        raise WarehouseBusy(
+            f"{path} is in use by {process}: wait until it has finished, then try again"
+        ) from None
