@@ -1,0 +1,316 @@
+"""Great Expectations over slices of a file, and one page of Data Docs a file.
+
+The suites in ``expectations/`` are the only place where rules for values stand. GX has no DuckDB
+source, so it gets pandas slices; its results are added up, so that a file of any size is one page.
+"""
+
+import json
+import logging
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import great_expectations as gx
+import numpy as np
+import pandas as pd
+from great_expectations.core import ExpectationSuiteValidationResult, ExpectationValidationResult
+from great_expectations.core.run_identifier import RunIdentifier
+from great_expectations.data_context.types.base import DataContextConfig, ProgressBarsConfig
+from great_expectations.data_context.types.resource_identifiers import (
+    ExpectationSuiteIdentifier,
+    ValidationResultIdentifier,
+)
+
+from ubp_platform.errors import UBPError
+from ubp_platform.home import PROJECT_ROOT
+
+SUITES = PROJECT_ROOT / "expectations"
+# Rules about the header; all others are about values.
+_HEADER_RULE = "expect_column_to_exist"
+_EXAMPLES = 20
+
+logging.getLogger("great_expectations").setLevel(logging.ERROR)
+
+
+@dataclass(frozen=True)
+class BrokenRule:
+    """Rows of one slice that break one rule.
+
+    Parameters
+    ----------
+    rule : str
+        In words, as the suite describes it.
+    column : str
+    absent : bool
+        Whether the rule is that the value is there and readable.
+    positions : ndarray of int64
+        Row positions in the slice; empty where the rule is about the file as a whole.
+    whole_file : bool
+        Whether the rule is about the file as a whole.
+    """
+
+    rule: str
+    column: str
+    absent: bool
+    positions: np.ndarray
+    whole_file: bool
+
+
+class SuiteRun:
+    """One suite over one delivered file, slice by slice.
+
+    Parameters
+    ----------
+    table : str
+        Names the suite ``expectations/TABLE.json``.
+    suites : Path
+        Where the suites lie.
+    now : datetime, optional
+        What ``{"$PARAMETER": "now"}`` in a suite stands for; the present by default.
+    """
+
+    def __init__(self, table: str, suites: Path = SUITES, now: datetime | None = None) -> None:
+        self.table = table
+        self._now = (now or datetime.now(UTC)).isoformat()
+        path = suites / f"{table}.json"
+        try:
+            self._suite = gx.ExpectationSuite(**json.loads(path.read_text("utf-8")))
+        except (OSError, ValueError, TypeError, gx.exceptions.GreatExpectationsError) as error:
+            raise UBPError(f"{path}: not a readable suite: {_first_line(error)}") from None
+        header = [rule for rule in self._suite.expectations if _kind(rule) == _HEADER_RULE]
+        values = [rule for rule in self._suite.expectations if _kind(rule) != _HEADER_RULE]
+        self._header = gx.ExpectationSuite(name=table, expectations=header)
+        self._values = gx.ExpectationSuite(name=table, expectations=values)
+        self._results: list[ExpectationValidationResult] = []
+        self._meta: dict[str, Any] = {}
+
+    def check_header(self, columns: list[str]) -> list[str]:
+        """Check the names of a file's columns.
+
+        Returns
+        -------
+        list of str
+            The columns that are missing.
+        """
+        result = self._validate(pd.DataFrame(columns=columns), self._header)
+        self._results = list(result.results)
+        return [
+            found.expectation_config.kwargs["column"]
+            for found in result.results
+            if not found.success
+        ]
+
+    def check(self, frame: pd.DataFrame) -> list[BrokenRule]:
+        """Check the values of one slice.
+
+        Parameters
+        ----------
+        frame : DataFrame
+            With a range index; its columns are those the suite names.
+
+        Returns
+        -------
+        list of BrokenRule
+            One for each rule that a row (or the slice) breaks.
+        """
+        result = self._validate(frame, self._values)
+        broken = []
+        for found in result.results:
+            if found.exception_info.get("raised_exception"):
+                raise UBPError(
+                    f"expectations/{self.table}.json: {_rule(found)}: cannot be checked: "
+                    f"{_first_line(found.exception_info['exception_message'])}"
+                )
+            # The longest lists are not for the docs.
+            positions = found.result.pop("unexpected_index_list", None)
+            found.result.pop("unexpected_list", None)
+            if not found.success:
+                broken.append(
+                    BrokenRule(
+                        rule=_rule(found),
+                        column=found.expectation_config.kwargs.get("column", ""),
+                        absent=found.expectation_config.type.endswith("not_be_null"),
+                        positions=np.asarray(positions or [], dtype=np.int64),
+                        whole_file=positions is None,
+                    )
+                )
+        self._add(result)
+        return broken
+
+    def _validate(
+        self, frame: pd.DataFrame, suite: gx.ExpectationSuite
+    ) -> ExpectationSuiteValidationResult:
+        batch = _batch_definition(self.table).get_batch(batch_parameters={"dataframe": frame})
+        result: ExpectationSuiteValidationResult = batch.validate(
+            suite,
+            result_format={"result_format": "COMPLETE", "return_unexpected_index_query": False},
+            expectation_parameters={"now": self._now},
+        )
+        return result
+
+    def _add(self, result: ExpectationSuiteValidationResult) -> None:
+        """Add a slice's counts to those of the slices before it."""
+        known = {_identity(total): total for total in self._results}
+        for found in result.results:
+            total = known.get(_identity(found))
+            if total is None:
+                self._results.append(found)
+                continue
+            total.success = bool(total.success and found.success)
+            for count in ("element_count", "unexpected_count", "missing_count"):
+                if count in found.result:
+                    total.result[count] += found.result[count]
+            examples = total.result.get("partial_unexpected_list", [])
+            examples += found.result.get("partial_unexpected_list", [])
+            total.result["partial_unexpected_list"] = examples[:_EXAMPLES]
+            for detail in ("partial_unexpected_counts", "partial_unexpected_index_list"):
+                total.result.pop(detail, None)
+            _set_percentages(total.result)
+        self._meta = dict(result.meta)
+
+    def result(self) -> ExpectationSuiteValidationResult:
+        """Give the result over all slices so far."""
+        successes = sum(bool(found.success) for found in self._results)
+        return ExpectationSuiteValidationResult(
+            success=successes == len(self._results),
+            results=self._results,
+            suite_name=self.table,
+            meta=self._meta,
+            statistics={
+                "evaluated_expectations": len(self._results),
+                "successful_expectations": successes,
+                "unsuccessful_expectations": len(self._results) - successes,
+                "success_percent": 100.0 * successes / max(1, len(self._results)),
+            },
+        )
+
+
+class DataDocs:
+    """HTML pages about validated batches.
+
+    Parameters
+    ----------
+    directory : Path
+        Holds ``validations/`` (JSON) and ``site/`` (HTML).
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self._site = directory / "site"
+        self._context = _context(directory)
+
+    def write(self, batch: str, runs: dict[str, SuiteRun]) -> Path:
+        """Write one page a file and renew the index.
+
+        Parameters
+        ----------
+        batch : str
+            The batch's name.
+        runs : dict of str to SuiteRun
+            By file name.
+
+        Returns
+        -------
+        Path
+            The index page.
+        """
+        run = RunIdentifier(run_name=batch, run_time=datetime.now(UTC))
+        identifiers = []
+        for file, suite_run in runs.items():
+            result = suite_run.result()
+            result.meta["run_id"] = run
+            identifier = ValidationResultIdentifier(
+                batch_identifier=file,
+                expectation_suite_identifier=ExpectationSuiteIdentifier(name=suite_run.table),
+                run_id=run,
+            )
+            self._context.validation_results_store.store_validation_results(result, identifier)
+            identifiers.append(identifier)
+        self._context.build_data_docs(resource_identifiers=identifiers)
+        return self._site / "index.html"
+
+
+@cache
+def _batch_definition(table: str) -> Any:
+    """Make the entrance through which GX takes pandas frames of a table."""
+    asset = _memory_context().data_sources.pandas_default.add_dataframe_asset(table)
+    return asset.add_batch_definition_whole_dataframe("slice")
+
+
+@cache
+def _memory_context() -> Any:
+    return gx.get_context(mode="ephemeral", project_config=_config(docs=None))
+
+
+def _context(directory: Path) -> Any:
+    return gx.get_context(mode="ephemeral", project_config=_config(docs=directory))
+
+
+def _config(docs: Path | None) -> DataContextConfig:
+    memory = {"class_name": "InMemoryStoreBackend"}
+
+    def files(name: str) -> dict[str, Any]:
+        if docs is None:
+            return memory
+        return {"class_name": "TupleFilesystemStoreBackend", "base_directory": str(docs / name)}
+
+    site = {
+        "class_name": "SiteBuilder",
+        "show_how_to_buttons": False,
+        "store_backend": files("site"),
+        "site_index_builder": {"class_name": "DefaultSiteIndexBuilder"},
+    }
+    return DataContextConfig(
+        config_version=4.0,
+        analytics_enabled=False,
+        expectations_store_name="expectations",
+        validation_results_store_name="validations",
+        checkpoint_store_name="checkpoints",
+        stores={
+            "expectations": {"class_name": "ExpectationsStore", "store_backend": memory},
+            "validations": {
+                "class_name": "ValidationResultsStore",
+                "store_backend": files("validations"),
+            },
+            "checkpoints": {"class_name": "CheckpointStore", "store_backend": memory},
+            "validation_definition_store": {
+                "class_name": "ValidationDefinitionStore",
+                "store_backend": memory,
+            },
+        },
+        data_docs_sites={"batches": site} if docs else {},
+        progress_bars=ProgressBarsConfig(globally=False),
+    )
+
+
+def _kind(rule: Any) -> str:
+    return str(rule.expectation_type)
+
+
+def _rule(found: ExpectationValidationResult) -> str:
+    config = found.expectation_config
+    return config.description or f"{config.type}({config.kwargs})"
+
+
+def _identity(found: ExpectationValidationResult) -> str:
+    config = found.expectation_config
+    return json.dumps([config.type, config.kwargs], sort_keys=True, default=str)
+
+
+def _set_percentages(result: dict[str, Any]) -> None:
+    rows, bad = result.get("element_count", 0), result.get("unexpected_count", 0)
+    missing = result.get("missing_count", 0)
+    percentages = {
+        "unexpected_percent": (bad, rows - missing),
+        "unexpected_percent_nonmissing": (bad, rows - missing),
+        "unexpected_percent_total": (bad, rows),
+        "missing_percent": (missing, rows),
+    }
+    for name, (part, whole) in percentages.items():
+        if name in result:
+            result[name] = 100.0 * part / whole if whole else 0.0
+
+
+def _first_line(error: object) -> str:
+    return str(error).strip().split("\n")[0]

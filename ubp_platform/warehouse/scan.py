@@ -1,0 +1,194 @@
+"""Delivered files as rows of the warehouse's types: rename and cast, no judgement.
+
+A value that cannot be cast becomes NULL here; that this is not allowed is said by the suites.
+"""
+
+import glob
+from collections.abc import Iterator
+from pathlib import Path
+
+import duckdb
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from ubp_platform.errors import BatchRejected
+from ubp_platform.events.schema import Kind, Table
+
+SLICE_ROWS = 1_000_000
+CSV_RULE = "the line has as many values as the header has columns"
+
+_INTEGERS = {"TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT"} | {
+    "UTINYINT",
+    "USMALLINT",
+    "UINTEGER",
+    "UBIGINT",
+    "UHUGEINT",
+}
+_TIMES = ("TIMESTAMP", "DATE", "VARCHAR")
+
+
+class Scan:
+    """One delivered file, readable any number of times on its own DuckDB connection.
+
+    Parameters
+    ----------
+    connection : DuckDBPyConnection
+        Gets the temporary views ``delivered`` (the file as it is, with ``row_number``) and
+        ``staged`` (the columns of the table, cast).
+    path : Path
+        A ``.parquet`` or ``.csv`` file.
+    table : Table
+
+    Raises
+    ------
+    BatchRejected
+        If the file cannot be read.
+    """
+
+    def __init__(self, connection: duckdb.DuckDBPyConnection, path: Path, table: Table) -> None:
+        self.path, self.table = path, table
+        self._connection = connection
+        self._types = self._open()
+
+    @property
+    def columns(self) -> list[str]:
+        """The file's own columns."""
+        return list(self._types)
+
+    def _open(self) -> dict[str, str]:
+        # A directory may be called `shop [new]`; for DuckDB that is a pattern.
+        name = glob.escape(str(self.path))
+        try:
+            if self.path.suffix == ".parquet":
+                relation = self._connection.read_parquet(
+                    name, file_row_number=True, hive_partitioning=False
+                )
+                columns = {
+                    column: str(kind)
+                    for column, kind in zip(relation.columns, relation.types, strict=True)
+                    if column != "file_row_number"
+                }
+                raw = relation.project("*, file_row_number + 1 AS row_number")
+            else:
+                # store_rejects keeps lines that are no CSV, for the quarantine.
+                relation = self._connection.read_csv(
+                    name,
+                    header=True,
+                    delimiter=",",
+                    quotechar='"',
+                    all_varchar=True,
+                    store_rejects=True,
+                    rejects_limit=0,
+                    hive_partitioning=False,
+                )
+                columns = dict.fromkeys(relation.columns, "VARCHAR")
+                raw = relation.project("*, row_number() OVER () AS row_number")
+            raw.create_view("delivered", replace=True)
+        except duckdb.Error as error:
+            raise BatchRejected(
+                f"{self.path.name}: not a readable {self.path.suffix[1:]} file: "
+                f"{_first_line(error)}"
+            ) from None
+        return columns
+
+    def stage(self) -> None:
+        """Make the view ``staged``; all columns of the table must be there.
+
+        Raises
+        ------
+        BatchRejected
+            If a column's type cannot hold what the table wants.
+        """
+        casts = []
+        for column, kind in self.table.columns.items():
+            type_ = self._types[column]
+            expression = _cast(f'"{column}"', kind, type_)
+            if expression is None:
+                wanted = {"whole": "a whole number", "time": "a time", "codes": "a list of codes"}
+                raise BatchRejected(
+                    f"{self.path.name}: the column {column} is of type {type_} throughout; "
+                    f"{wanted[kind]} is expected"
+                )
+            casts.append(f"{expression} AS {column}")
+        self._connection.execute(
+            f"""CREATE OR REPLACE TEMP VIEW staged AS
+                SELECT row_number, {", ".join(casts)} FROM delivered"""
+        )
+
+    def count(self) -> int | None:
+        """Count the rows where that is cheap; None for CSV."""
+        if self.path.suffix != ".parquet":
+            return None
+        return int(self._connection.execute("SELECT count(*) FROM delivered").fetchall()[0][0])
+
+    def slices(self) -> Iterator[tuple[np.ndarray, pd.DataFrame]]:
+        """Read the file as GX takes it.
+
+        Yields
+        ------
+        row_numbers : ndarray of int64, shape (n,)
+        frame : DataFrame
+            Numbers as int64 (float64 where one is NULL), times in UTC; of a column of codes its
+            ``_count``, ``_min`` and ``_max``.
+        """
+        parts = []
+        for column, kind in self.table.columns.items():
+            if kind == "time":
+                # GX compares zoned times as columns, naive ones row by row.
+                parts.append(f"timezone('UTC', {column}) AS {column}")
+            elif kind == "codes":
+                parts.append(f"len({column}) AS {column}_count")
+                parts += [
+                    f"list_{end}({column})::BIGINT AS {column}_{end}" for end in ("min", "max")
+                ]
+            else:
+                parts.append(column)
+        try:
+            reader = self._connection.sql(
+                f"SELECT row_number, {', '.join(parts)} FROM staged"
+            ).to_arrow_reader(SLICE_ROWS)
+            for batch in reader:
+                frame = pa.Table.from_batches([batch]).to_pandas()
+                yield frame.pop("row_number").to_numpy(), frame
+        except (duckdb.Error, pa.ArrowException) as error:
+            raise BatchRejected(f"{self.path.name}: cannot be read: {_first_line(error)}") from None
+
+    def rejected_lines(self) -> list[tuple[int, str]]:
+        """Give the lines of a CSV file that hold too many or too few values.
+
+        Returns
+        -------
+        list of (int, str)
+            Line number in the file, and the line.
+        """
+        if self.path.suffix != ".csv":
+            return []
+        rows = self._connection.execute(
+            """SELECT line, any_value(csv_line) FROM reject_errors GROUP BY line ORDER BY line"""
+        ).fetchall()
+        self._connection.execute("DELETE FROM reject_errors")
+        return rows
+
+
+def _cast(value: str, kind: Kind, type_: str) -> str | None:
+    """Write the cast of a raw column; None where its type cannot hold the kind."""
+    number = type_ in _INTEGERS or type_ in ("FLOAT", "DOUBLE") or type_.startswith("DECIMAL")
+    if kind == "whole":
+        if type_ in _INTEGERS:
+            return f"TRY_CAST({value} AS BIGINT)"
+        if number or type_ == "VARCHAR":
+            # DuckDB rounds 1.5 to 2; that is not a whole number.
+            whole = f"TRY_CAST({value} AS BIGINT)"
+            return f"CASE WHEN TRY_CAST({value} AS DOUBLE) = {whole} THEN {whole} END"
+        return None
+    if kind == "time":
+        return f"TRY_CAST({value} AS TIMESTAMP)" if type_.startswith(_TIMES) else None
+    if type_ == "VARCHAR":
+        inner = f"trim({value}, '[] ' || chr(10) || chr(13) || chr(9))"
+        return f"TRY_CAST(string_split_regex({inner}, '[,\\s]+') AS INTEGER[])"
+    return f"TRY_CAST({value} AS INTEGER[])" if type_.endswith("]") else None
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().split("\n")[0]
