@@ -25,6 +25,8 @@ _INTEGERS = {"TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT"} | {
     "UBIGINT",
     "UHUGEINT",
 }
+# No file has a column of this name.
+_ROW = "_ubp_row"
 _TIMES = ("TIMESTAMP", "DATE", "VARCHAR")
 
 
@@ -34,7 +36,7 @@ class Scan:
     Parameters
     ----------
     connection : DuckDBPyConnection
-        Gets the temporary views ``delivered`` (the file as it is, with ``row_number``) and
+        Gets the temporary views ``delivered`` (the file as it is, with ``_ubp_row``, from 1) and
         ``staged`` (the columns of the table, cast).
     path : Path
         A ``.parquet`` or ``.csv`` file.
@@ -59,6 +61,8 @@ class Scan:
     def _open(self) -> dict[str, str]:
         # A directory may be called `shop [new]`; for DuckDB that is a pattern.
         name = glob.escape(str(self.path))
+        if not self.path.stat().st_size:
+            raise BatchRejected(f"{self.path.name}: the file is empty")
         try:
             if self.path.suffix == ".parquet":
                 relation = self._connection.read_parquet(
@@ -69,7 +73,7 @@ class Scan:
                     for column, kind in zip(relation.columns, relation.types, strict=True)
                     if column != "file_row_number"
                 }
-                raw = relation.project("*, file_row_number + 1 AS row_number")
+                raw = relation.project(f"* EXCLUDE file_row_number, file_row_number + 1 AS {_ROW}")
             else:
                 # store_rejects keeps lines that are no CSV, for the quarantine.
                 relation = self._connection.read_csv(
@@ -83,7 +87,7 @@ class Scan:
                     hive_partitioning=False,
                 )
                 columns = dict.fromkeys(relation.columns, "VARCHAR")
-                raw = relation.project("*, row_number() OVER () AS row_number")
+                raw = relation.project(f"*, row_number() OVER () AS {_ROW}")
             raw.create_view("delivered", replace=True)
         except duckdb.Error as error:
             raise BatchRejected(
@@ -113,7 +117,7 @@ class Scan:
             casts.append(f"{expression} AS {column}")
         self._connection.execute(
             f"""CREATE OR REPLACE TEMP VIEW staged AS
-                SELECT row_number, {", ".join(casts)} FROM delivered"""
+                SELECT {_ROW} AS row_number, {", ".join(casts)} FROM delivered"""
         )
 
     def count(self) -> int | None:
@@ -154,6 +158,40 @@ class Scan:
         except (duckdb.Error, pa.ArrowException) as error:
             raise BatchRejected(f"{self.path.name}: cannot be read: {_first_line(error)}") from None
 
+    def mark_bad(self, row_numbers: np.ndarray, rules: np.ndarray) -> None:
+        """Make the views ``good`` and ``bad_original``.
+
+        ``good`` is ``staged`` without these rows; ``bad_original`` has them as they were delivered:
+        ``row_number``, ``rule`` and ``original`` (JSON).
+
+        Parameters
+        ----------
+        row_numbers : ndarray of int64, shape (n,)
+        rules : ndarray of str, shape (n,)
+            The rules each row breaks, in words.
+        """
+        bad = pa.table({_ROW: pa.array(row_numbers, pa.int64()), "rule": pa.array(list(rules))})
+        self._connection.register("bad_row", bad)
+        self._connection.execute(
+            f"""CREATE OR REPLACE TEMP VIEW good AS
+                SELECT * FROM staged ANTI JOIN bad_row ON row_number = {_ROW}"""
+        )
+        self._connection.execute(
+            f"""CREATE OR REPLACE TEMP VIEW bad_original AS
+                SELECT {_ROW} AS row_number, rule,
+                       json_merge_patch(original, '{{"{_ROW}": null}}') AS original
+                FROM (SELECT {_ROW}, to_json(d) AS original
+                      FROM (SELECT * FROM delivered SEMI JOIN bad_row USING ({_ROW})) d)
+                JOIN bad_row USING ({_ROW})"""
+        )
+
+    def first_bad(self) -> str:
+        """Give the first bad row as it was delivered, as JSON; call :meth:`mark_bad` before."""
+        rows = self._connection.execute(
+            "SELECT original FROM bad_original ORDER BY row_number LIMIT 1"
+        ).fetchall()
+        return str(rows[0][0])
+
     def rejected_lines(self) -> list[tuple[int, str]]:
         """Give the lines of a CSV file that hold too many or too few values.
 
@@ -186,8 +224,15 @@ def _cast(value: str, kind: Kind, type_: str) -> str | None:
         return f"TRY_CAST({value} AS TIMESTAMP)" if type_.startswith(_TIMES) else None
     if type_ == "VARCHAR":
         inner = f"trim({value}, '[] ' || chr(10) || chr(13) || chr(9))"
-        return f"TRY_CAST(string_split_regex({inner}, '[,\\s]+') AS INTEGER[])"
-    return f"TRY_CAST({value} AS INTEGER[])" if type_.endswith("]") else None
+        value = f"string_split_regex({inner}, '[,\\s]+')"
+    elif not type_.endswith("]"):
+        return None
+    whole = f"TRY_CAST({value} AS INTEGER[])"
+    # A code that is no whole number makes the list one that cannot be read.
+    complete = f"list_count({whole}) = len({whole})"
+    if not any(type_.startswith(f"{integer}[") for integer in _INTEGERS):
+        complete += f" AND TRY_CAST({value} AS DOUBLE[]) = {whole}"
+    return f"CASE WHEN {complete} THEN {whole} END"
 
 
 def _first_line(error: Exception) -> str:

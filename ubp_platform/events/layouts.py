@@ -1,0 +1,79 @@
+"""How a delivery lies on disk: which of its files holds which table."""
+
+import hashlib
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+from ubp_platform.errors import UBPError
+from ubp_platform.events.schema import TABLES
+
+SUFFIXES = (".parquet", ".csv")
+
+
+class Layout(StrEnum):
+    """The layouts that ``ubp ingest`` understands."""
+
+    challenge = "challenge"
+    completejourney = "completejourney"
+
+
+@dataclass(frozen=True)
+class DeliveredFile:
+    """A file of a delivery.
+
+    Parameters
+    ----------
+    path : Path
+    table : str
+        Which table its rows are for.
+    sha256 : str
+        Of its content.
+    """
+
+    path: Path
+    table: str
+    sha256: str
+
+
+def challenge_files(directory: Path) -> list[DeliveredFile]:
+    """Find the files of a directory in the ``challenge`` layout (RecSys Challenge 2025).
+
+    Parameters
+    ----------
+    directory : Path
+        Holds any subset of the tables of :mod:`ubp_platform.events.schema`, each as one
+        ``TABLE.parquet`` or ``TABLE.csv``.
+
+    Returns
+    -------
+    list of DeliveredFile
+        Product properties first, then the events.
+
+    Raises
+    ------
+    UBPError
+        If there is no such directory, no known file in it, or a table twice.
+    """
+    if not directory.exists():
+        raise UBPError(f"no such path: {directory}")
+    if not directory.is_dir():
+        raise UBPError(f"{directory} is a file: give the directory that holds the event files")
+    files = []
+    for table in sorted(TABLES, key=lambda name: name != "product_properties"):
+        paths = [path for suffix in SUFFIXES if (path := directory / f"{table}{suffix}").is_file()]
+        if len(paths) > 1:
+            raise UBPError(
+                f"{directory} holds {table} twice, as .parquet and as .csv: remove one of them"
+            )
+        files += [DeliveredFile(path, table, _sha256(path)) for path in paths]
+    if not files:
+        raise UBPError(
+            f"no known file in {directory}: expected {', '.join(TABLES)}, as .parquet or .csv"
+        )
+    return files
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,234 @@
+"""Writing a checked batch: events, product properties, quarantine, and the books.
+
+Everything here runs inside one transaction of the caller.
+
+Two events are the same when they agree in all columns *and* in how often they occurred: the second
+of two equal rows in one delivery is the same event as the second of two equal rows in another. So
+a client may do the same thing twice within a second, and yet deliveries that overlap add nothing.
+"""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import duckdb
+import numpy as np
+
+from ubp_platform.events.schema import DUCKDB_TYPES, PRODUCTS, TABLES, Table
+from ubp_platform.warehouse.scan import CSV_RULE, Scan
+
+
+@dataclass(frozen=True)
+class BadRows:
+    """Rows of one file that break rules.
+
+    Parameters
+    ----------
+    row_numbers : ndarray of int64, shape (n,)
+        Ascending, from 1; the header of a CSV file does not count.
+    rules : ndarray of str, shape (n,)
+        The rules each row breaks, in words.
+    lines : list of (int, str)
+        Lines of a CSV file that are no rows at all, with their line numbers.
+    """
+
+    row_numbers: np.ndarray
+    rules: np.ndarray
+    lines: list[tuple[int, str]]
+
+    @property
+    def count(self) -> int:
+        """Rows and lines together."""
+        return len(self.row_numbers) + len(self.lines)
+
+
+@dataclass(frozen=True)
+class Landed:
+    """What became of the rows of one file."""
+
+    table: str
+    file: str
+    read: int
+    landed: int
+    known: int
+    quarantined: int
+
+
+def known_files(connection: duckdb.DuckDBPyConnection) -> dict[tuple[str, str], int]:
+    """Give the batch of each file that has landed, by table and SHA-256."""
+    rows = connection.execute("SELECT table_name, sha256, batch_id FROM batch_file").fetchall()
+    return {(table, sha256): batch for table, sha256, batch in rows}
+
+
+def next_batch(connection: duckdb.DuckDBPyConnection) -> int:
+    """Give the number of the next batch."""
+    rows = connection.execute("SELECT coalesce(max(batch_id), 0) + 1 FROM batch").fetchall()
+    return int(rows[0][0])
+
+
+def record_batch(
+    connection: duckdb.DuckDBPyConnection, batch: int, source: str, data_docs: Path
+) -> None:
+    """Enter a batch into the books."""
+    connection.execute(
+        "INSERT INTO batch VALUES (?, ?, ?, ?)",
+        [batch, source, datetime.now(UTC).replace(tzinfo=None), str(data_docs)],
+    )
+
+
+def land_file(
+    connection: duckdb.DuckDBPyConnection,
+    scan: Scan,
+    sha256: str,
+    rows: int,
+    bad: BadRows,
+    batch: int,
+) -> Landed:
+    """Write one staged file: good rows to its table, bad rows to the quarantine.
+
+    Parameters
+    ----------
+    connection : DuckDBPyConnection
+        The one the scan has its views on.
+    scan : Scan
+        Opened and staged.
+    sha256 : str
+        Of the file's content.
+    rows : int
+        How many rows were read.
+    bad : BadRows
+    batch : int
+
+    Returns
+    -------
+    Landed
+    """
+    scan.mark_bad(bad.row_numbers, bad.rules)
+    table = scan.table
+    landed = (_upsert_products if table is PRODUCTS else _append_events)(connection, table, batch)
+    _quarantine(connection, scan, bad, batch)
+    first, last = (None, None)
+    if "timestamp" in table.columns:
+        first, last = connection.execute(
+            f"SELECT min(timestamp), max(timestamp) FROM {table.name} WHERE batch_id = ?", [batch]
+        ).fetchall()[0]
+    good = rows - len(bad.row_numbers)
+    result = Landed(table.name, scan.path.name, rows, landed, good - landed, bad.count)
+    connection.execute(
+        "INSERT INTO batch_file VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        [
+            batch,
+            table.name,
+            result.file,
+            sha256,
+            rows,
+            landed,
+            result.known,
+            bad.count,
+            first,
+            last,
+        ],
+    )
+    return result
+
+
+def _append_events(connection: duckdb.DuckDBPyConnection, table: Table, batch: int) -> int:
+    columns = ", ".join(table.columns)
+    good = f"SELECT {columns} FROM good"
+    if _overlaps(connection, table):
+        typed = ", ".join(f"{c}::{DUCKDB_TYPES[kind]} AS {c}" for c, kind in table.columns.items())
+        good = f"""
+            WITH delivered_event AS (SELECT {typed} FROM ({good})),
+                 span AS (SELECT min(timestamp) AS first, max(timestamp) AS last
+                          FROM delivered_event),
+                 landed_event AS (
+                     SELECT {columns}, count(*) AS copies FROM {table.name}, span
+                     WHERE timestamp BETWEEN first AND last GROUP BY ALL),
+                 numbered AS (SELECT {columns}, row_number() OVER (PARTITION BY {columns}) AS copy
+                              FROM delivered_event)
+            SELECT {columns} FROM numbered LEFT JOIN landed_event USING ({columns})
+            WHERE copy > coalesce(copies, 0)"""
+    # Clients together: histories are read by client, and sorted columns are smaller.
+    inserted = connection.execute(
+        f"""INSERT INTO {table.name} ({columns}, batch_id)
+            SELECT {columns}, ? FROM ({good}) ORDER BY client_id, timestamp""",
+        [batch],
+    ).fetchall()
+    return int(inserted[0][0])
+
+
+def _overlaps(connection: duckdb.DuckDBPyConnection, table: Table) -> bool:
+    """Whether an earlier batch has events in the delivery's span of time."""
+    rows = connection.execute(
+        """SELECT count(*) FROM batch_file,
+               (SELECT min(timestamp) AS first, max(timestamp) AS last FROM good)
+           WHERE table_name = ? AND first_event <= last AND last_event >= first""",
+        [table.name],
+    ).fetchall()
+    return bool(rows[0][0])
+
+
+def _upsert_products(connection: duckdb.DuckDBPyConnection, table: Table, batch: int) -> int:
+    columns = ", ".join(table.columns)
+    typed = ", ".join(f"{c}::{DUCKDB_TYPES[kind]} AS {c}" for c, kind in table.columns.items())
+    # Of a product that is delivered twice the last row counts; what has not changed stays.
+    connection.execute(
+        f"""CREATE OR REPLACE TEMP TABLE new_product AS
+            WITH newest AS (
+                SELECT * FROM good
+                QUALIFY row_number() OVER (PARTITION BY sku ORDER BY row_number DESC) = 1)
+            (SELECT {typed} FROM newest) EXCEPT (SELECT {columns} FROM {table.name})"""
+    )
+    connection.execute(f"DELETE FROM {table.name} WHERE sku IN (SELECT sku FROM new_product)")
+    inserted = connection.execute(
+        f"""INSERT INTO {table.name} ({columns}, batch_id)
+            SELECT {columns}, ? FROM new_product ORDER BY sku""",
+        [batch],
+    ).fetchall()
+    connection.execute("DROP TABLE new_product")
+    return int(inserted[0][0])
+
+
+def _quarantine(
+    connection: duckdb.DuckDBPyConnection, scan: Scan, bad: BadRows, batch: int
+) -> None:
+    connection.execute(
+        """INSERT INTO quarantine
+           SELECT ?, ?, ?, row_number, rule, original FROM bad_original ORDER BY row_number""",
+        [batch, scan.table.name, scan.path.name],
+    )
+    for line, text in bad.lines:
+        connection.execute(
+            "INSERT INTO quarantine VALUES (?, ?, ?, ?, ?, to_json(?::VARCHAR))",
+            [batch, scan.table.name, scan.path.name, line, CSV_RULE, text],
+        )
+
+
+def quarantined(connection: duckdb.DuckDBPyConnection) -> list[tuple[str, str, int]]:
+    """Count quarantined rows by table and rule, most first."""
+    return connection.execute(
+        """SELECT table_name, rule, count(*) AS rows FROM quarantine
+           GROUP BY ALL ORDER BY rows DESC, table_name, rule"""
+    ).fetchall()
+
+
+def unknown_skus(connection: duckdb.DuckDBPyConnection) -> int:
+    """Count the events whose sku has no product properties."""
+    parts = " UNION ALL ".join(
+        f"SELECT count(*) AS rows FROM {table.name} ANTI JOIN product_properties USING (sku)"
+        for table in TABLES.values()
+        if "sku" in table.columns and table is not PRODUCTS
+    )
+    return int(connection.execute(f"SELECT sum(rows) FROM ({parts})").fetchall()[0][0])
+
+
+def batches(connection: duckdb.DuckDBPyConnection) -> list[dict[str, object]]:
+    """Describe the batches, oldest first."""
+    rows = connection.execute(
+        """SELECT batch_id, source, landed_at, data_docs, sum(rows_landed)::BIGINT,
+                  sum(rows_known)::BIGINT, sum(rows_quarantined)::BIGINT
+           FROM batch JOIN batch_file USING (batch_id)
+           GROUP BY ALL ORDER BY batch_id"""
+    ).fetchall()
+    names = ("batch", "source", "landed_at", "data_docs", "landed", "known", "quarantined")
+    return [dict(zip(names, row, strict=True)) for row in rows]
