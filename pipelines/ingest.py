@@ -9,7 +9,12 @@ import numpy as np
 
 from ubp_platform.errors import BatchRejected, UBPError
 from ubp_platform.events import completejourney
-from ubp_platform.events.layouts import DeliveredFile, Layout, challenge_files
+from ubp_platform.events.layouts import (
+    MAX_QUARANTINE,
+    DeliveredFile,
+    Layout,
+    challenge_files,
+)
 from ubp_platform.events.schema import TABLES
 from ubp_platform.home import Home
 from ubp_platform.progress import ProgressFactory, silent
@@ -17,7 +22,6 @@ from ubp_platform.quality import DataDocs, SuiteRun
 from ubp_platform.warehouse import Warehouse, landing
 from ubp_platform.warehouse.scan import CSV_RULE, Scan
 
-MAX_QUARANTINE = 0.05
 # What DuckDB may take; what does not fit is sorted on disk.
 _MEMORY = "2500MB"
 

@@ -1,5 +1,6 @@
 """Where all state lives: one directory, named by ``--home`` or ``UBP_HOME``."""
 
+import os
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -106,3 +107,10 @@ def time_stem(time: datetime) -> str:
     """
     fraction = f".{time.microsecond:06d}" if time.microsecond else ""
     return f"{time.astimezone(UTC):%Y%m%dT%H%M%S}{fraction}Z"
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Replace a file's text at once: a reader sees the old or the new, never a part."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    temporary.write_text(text)
+    temporary.replace(path)

@@ -12,7 +12,6 @@ from rich.progress import (
     SpinnerColumn,
     Task,
     TextColumn,
-    TimeElapsedColumn,
     TimeRemainingColumn,
 )
 from rich.text import Text
@@ -40,7 +39,7 @@ class _RateColumn(ProgressColumn):
     def render(self, task: Task) -> Text:
         speed = task.finished_speed or task.speed
         text = "" if speed is None else f"{_short(speed)} {task.fields['unit']}/s"
-        return Text(text.rjust(15), style="cyan", no_wrap=True)
+        return Text(text.rjust(16), style="cyan", no_wrap=True)
 
 
 def _short(number: float) -> str:
@@ -68,14 +67,13 @@ def bars(console: Console) -> ProgressFactory:
         columns = (
             SpinnerColumn(finished_text="[green]✓"),
             TextColumn("{task.description}"),
-            BarColumn(bar_width=16),
+            BarColumn(bar_width=12),
             TextColumn("{task.percentage:>3.0f}%"),
             _RateColumn(),
-            TimeElapsedColumn(),
-            TimeRemainingColumn(elapsed_when_finished=False),
+            TimeRemainingColumn(elapsed_when_finished=True),
         )
         with Progress(*columns, console=console, refresh_per_second=4) as progress:
-            task = progress.add_task(description.ljust(30), total=total, unit=unit)
+            task = progress.add_task(description.ljust(29), total=total, unit=unit)
             yield lambda amount: progress.advance(task, amount)
             if total is None:
                 done = progress.tasks[0].completed

@@ -36,9 +36,17 @@ class Snapshot:
     vectors: np.ndarray
     names: tuple[str, ...] | None = None
 
-    def write(self, path: Path) -> None:
-        """Write the Parquet file; it appears whole or not at all."""
-        with SnapshotWriter(path, self.cutoff, self.vectors.shape[1], self.names) as writer:
+    def write(self, path: Path, identity: str = "") -> None:
+        """Write the Parquet file; it appears whole or not at all.
+
+        Parameters
+        ----------
+        path : Path
+        identity : str
+            What it was made from; equal identities are equal snapshots.
+        """
+        width = self.vectors.shape[1]
+        with SnapshotWriter(path, self.cutoff, width, self.names, identity) as writer:
             for start in range(0, len(self.client_ids), ROWS_A_GROUP):
                 rows = slice(start, start + ROWS_A_GROUP)
                 writer.write(self.client_ids[rows], self.vectors[rows])
@@ -68,10 +76,17 @@ class SnapshotWriter:
         Numbers in a vector.
     names : tuple of str, optional
         Feature names; then each gets a column instead of one list column.
+    identity : str
+        What the snapshot is made from.
     """
 
     def __init__(
-        self, path: Path, cutoff: datetime, width: int, names: tuple[str, ...] | None = None
+        self,
+        path: Path,
+        cutoff: datetime,
+        width: int,
+        names: tuple[str, ...] | None = None,
+        identity: str = "",
     ) -> None:
         self._path, self._cutoff, self._names, self._width = path, cutoff, names, width
         self._temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
@@ -82,7 +97,11 @@ class SnapshotWriter:
         )
         self._schema = pa.schema(
             [("client_id", pa.int64()), ("event_timestamp", _TIME), ("created_timestamp", _TIME)],
-            metadata={"cutoff": cutoff.astimezone(UTC).isoformat(), "width": str(width)},
+            metadata={
+                "cutoff": cutoff.astimezone(UTC).isoformat(),
+                "width": str(width),
+                "identity": identity,
+            },
         )
         for field in values:
             self._schema = self._schema.append(field)
@@ -154,3 +173,8 @@ def iterate(path: Path, rows: int = ROWS_A_GROUP) -> Iterator[tuple[np.ndarray, 
             flat = batch[EMBEDDING].flatten().to_numpy(zero_copy_only=False)
             vectors = flat.reshape(len(client_ids), -1)
         yield client_ids, vectors
+
+
+def file_feature_names(path: Path) -> tuple[str, ...] | None:
+    """Tell the feature columns of a snapshot file; None where it holds one list column."""
+    return feature_names(pq.read_schema(path))

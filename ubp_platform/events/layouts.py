@@ -9,6 +9,8 @@ from ubp_platform.errors import UBPError
 from ubp_platform.events.schema import TABLES
 
 SUFFIXES = (".parquet", ".csv")
+# The share of bad rows that a delivered file may have.
+MAX_QUARANTINE = 0.05
 
 
 class Layout(StrEnum):

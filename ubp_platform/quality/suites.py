@@ -22,6 +22,7 @@ from great_expectations.data_context.types.resource_identifiers import (
     ExpectationSuiteIdentifier,
     ValidationResultIdentifier,
 )
+from great_expectations.expectations.expectation_configuration import ExpectationConfiguration
 
 from ubp_platform.errors import UBPError
 from ubp_platform.home import PROJECT_ROOT
@@ -96,11 +97,7 @@ class SuiteRun:
         """
         result = self._validate(pd.DataFrame(columns=columns), self._header)
         self._results = list(result.results)
-        return [
-            found.expectation_config.kwargs["column"]
-            for found in result.results
-            if not found.success
-        ]
+        return [_config_of(found).kwargs["column"] for found in result.results if not found.success]
 
     def check(self, frame: pd.DataFrame) -> list[BrokenRule]:
         """Check the values of one slice.
@@ -130,8 +127,8 @@ class SuiteRun:
                 broken.append(
                     BrokenRule(
                         rule=_rule(found),
-                        column=found.expectation_config.kwargs.get("column", ""),
-                        absent=found.expectation_config.type.endswith("not_be_null"),
+                        column=_config_of(found).kwargs.get("column", ""),
+                        absent=_config_of(found).type.endswith("not_be_null"),
                         positions=np.asarray(positions or [], dtype=np.int64),
                         whole_file=positions is None,
                     )
@@ -288,13 +285,18 @@ def _kind(rule: Any) -> str:
     return str(rule.expectation_type)
 
 
+def _config_of(found: ExpectationValidationResult) -> ExpectationConfiguration:
+    assert found.expectation_config is not None  # noqa: S101 - GX sets it in every result
+    return found.expectation_config
+
+
 def _rule(found: ExpectationValidationResult) -> str:
-    config = found.expectation_config
+    config = _config_of(found)
     return config.description or f"{config.type}({config.kwargs})"
 
 
 def _identity(found: ExpectationValidationResult) -> str:
-    config = found.expectation_config
+    config = _config_of(found)
     return json.dumps([config.type, config.kwargs], sort_keys=True, default=str)
 
 

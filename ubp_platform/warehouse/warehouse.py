@@ -1,5 +1,6 @@
 """The DuckDB file: its tables, who may open it, and what it says of itself."""
 
+import hashlib
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -159,6 +160,11 @@ class Warehouse:
         rows, clients, first, last = self.connection.execute(query).fetchall()[0]
         return Span(rows, clients, _aware(first), _aware(last))
 
+    def clients(self) -> int:
+        """Count the clients with any event."""
+        parts = " UNION ".join(f"SELECT client_id FROM {name}" for name in EVENT_TYPES)
+        return int(self.connection.execute(f"SELECT count(*) FROM ({parts})").fetchall()[0][0])
+
     def last_event(self) -> datetime:
         """Find the newest event.
 
@@ -171,6 +177,25 @@ class Warehouse:
         if not times:
             raise UBPError("the warehouse holds no events: run `ubp ingest SOURCE` first")
         return max(times)
+
+    def identity(self, cutoff: datetime) -> str:
+        """Name what a history at a cutoff is made of: equal names, equal histories.
+
+        Later batches whose events all lie at or after the cutoff change nothing.
+
+        Returns
+        -------
+        str
+            A SHA-256 over the contributing files' contents and the cutoff.
+        """
+        rows = self.connection.execute(
+            """SELECT table_name, sha256 FROM batch_file
+               WHERE rows_landed > 0 AND (first_event IS NULL OR first_event < ?)
+               ORDER BY batch_id, table_name, sha256""",
+            [cutoff.astimezone(UTC).replace(tzinfo=None)],
+        ).fetchall()
+        parts = [cutoff.astimezone(UTC).isoformat(), *(f"{name}:{digest}" for name, digest in rows)]
+        return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
     def default_cutoff(self) -> datetime:
         """Give the midnight after the last event."""

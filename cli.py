@@ -1,0 +1,215 @@
+"""``ubp``: universal behavioral profiles, from event files to a served vector a client."""
+
+import json as json_format
+import sys
+import traceback
+import warnings
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from ubp_platform.errors import UBPError
+from ubp_platform.events.layouts import MAX_QUARANTINE, Layout
+from ubp_platform.home import Home, parse_time
+from ubp_platform.progress import bars
+
+app = typer.Typer(
+    help=__doc__,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="A day's work: ubp ingest SOURCE, ubp train, ubp publish; ubp status says what is next.",
+)
+console = Console()
+errors = Console(stderr=True)
+
+HomeOption = Annotated[
+    Path, typer.Option("--home", envvar="UBP_HOME", help="Where all state lives.")
+]
+DEFAULT_HOME = Path("ubp_home")
+VersionOption = Annotated[
+    str | None,
+    typer.Option("--profile-version", help="A profile version, such as v1; the newest by default."),
+]
+
+
+@app.callback()
+def root(
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+) -> None:
+    """Universal behavioral profiles, from event files to a served vector a client."""
+
+
+@app.command()
+def ingest(
+    source: Annotated[
+        str,
+        typer.Argument(
+            help="A directory of event files; 'completejourney' for the data of that package.",
+        ),
+    ],
+    layout: Annotated[
+        Layout | None, typer.Option(help="How the files lie; 'challenge' by default.")
+    ] = None,
+    max_quarantine: Annotated[
+        float, typer.Option(help="Reject the batch if a file has a larger share of bad rows.")
+    ] = MAX_QUARANTINE,
+    home: HomeOption = DEFAULT_HOME,
+) -> None:
+    """Check event files and land them in the warehouse as one batch.
+
+    The layout 'challenge' is a directory with any of product_buy, add_to_cart, remove_from_cart,
+    page_visit, search_query, product_properties, each as .parquet or .csv.
+    """
+    from pipelines import ingest as pipeline
+    from pipelines.tables import show_ingested
+
+    known = layout or (Layout(source) if source == Layout.completejourney else Layout.challenge)
+    result = pipeline.ingest(Home(home=home), source, known, max_quarantine, bars(console))
+    show_ingested(console, result)
+
+
+@app.command()
+def train(
+    blocks: Annotated[
+        list[str] | None, typer.Argument(help="Blocks to fit; all whose events are there.")
+    ] = None,
+    cutoff: Annotated[
+        str | None,
+        typer.Option(help="Learn from events before this time (UTC); after the last by default."),
+    ] = None,
+    preset: Annotated[
+        str, typer.Option(help="'small' for two cores, 'paper' for the paper's sizes.")
+    ] = "small",
+    seed: Annotated[int, typer.Option(help="Of all that is random.")] = 0,
+    home: HomeOption = DEFAULT_HOME,
+) -> None:
+    """Fit blocks and make a profile version of them.
+
+    Ctrl-C ends the fit at hand and keeps its best epoch.
+    """
+    from pipelines import train as pipeline
+    from pipelines.tables import show_trained
+
+    time = parse_time(cutoff) if cutoff else None
+    result = pipeline.train(Home(home=home), blocks or (), time, preset, seed, bars(console))
+    show_trained(console, result)
+
+
+@app.command()
+def encode(
+    cutoff: Annotated[
+        list[str] | None,
+        typer.Option(help="A time (UTC), past ones too; give it as often as you like."),
+    ] = None,
+    version: VersionOption = None,
+    home: HomeOption = DEFAULT_HOME,
+) -> None:
+    """Make the profiles of further cutoffs with the fitted blocks.
+
+    Without a cutoff: the midnight after the last event.
+    """
+    from pipelines import train as pipeline
+
+    times = [parse_time(text) for text in cutoff or []]
+    profile, paths = pipeline.encode(Home(home=home), times, version, bars(console))
+    for path in paths:
+        console.print(f"profile {profile.name}: {path}", highlight=False, soft_wrap=True)
+
+
+@app.command()
+def publish(version: VersionOption = None, home: HomeOption = DEFAULT_HOME) -> None:
+    """Register the profiles with Feast and serve a version online."""
+    from pipelines import publish as pipeline
+    from pipelines.tables import show_served
+
+    show_served(console, pipeline.publish(Home(home=home), version, bars(console)))
+
+
+@app.command()
+def profile(
+    client_id: Annotated[int, typer.Argument(help="The client.")],
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    home: HomeOption = DEFAULT_HOME,
+) -> None:
+    """Look up a client's profile in the online store."""
+    from pipelines import retrieve
+
+    found, parts = retrieve.profile(Home(home=home), client_id)
+    if json:
+        print(json_format.dumps(retrieve.as_json(found)))  # noqa: T201
+    else:
+        console.print(retrieve.as_table(found, parts))
+
+
+@app.command("training-set")
+def training_set(
+    entities: Annotated[
+        Path, typer.Argument(help="Parquet with client_id, event_timestamp and any labels.")
+    ],
+    out: Annotated[Path, typer.Argument(help="The Parquet file to write.")],
+    version: VersionOption = None,
+    home: HomeOption = DEFAULT_HOME,
+) -> None:
+    """Join clients at past times with their profiles as they were known then."""
+    from pipelines import retrieve
+
+    rows, known = retrieve.training_set(Home(home=home), entities, out, version, bars(console))
+    console.print(f"{out}: {rows:,} rows, {known:,} with a profile of their own", highlight=False)
+
+
+@app.command()
+def status(
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    home: HomeOption = DEFAULT_HOME,
+) -> None:
+    """Say what is there, how fresh it is, and what to do next."""
+    from pipelines import status as pipeline
+    from pipelines.tables import status_tables
+
+    found = pipeline.status(Home(home=home))
+    if json:
+        print(json_format.dumps(found))  # noqa: T201
+    else:
+        console.print(status_tables(found))
+
+
+@app.command()
+def demo(home: HomeOption = DEFAULT_HOME) -> None:
+    """Run the whole job on a year of real grocery purchases (extra 'demo')."""
+    from pipelines import demo as pipeline
+
+    pipeline.demo(Home(home=home), console)
+
+
+def main() -> None:
+    """Run ``ubp``; errors are one line on stderr, with exit code 2 where the user can help."""
+    warnings.showwarning = _show_warning
+    try:
+        app()
+    except UBPError as error:
+        _fail("error", error, 2)
+    except Exception as error:
+        _fail(f"unexpected {type(error).__name__}", error, 1)
+
+
+def _fail(kind: str, error: Exception, code: int) -> None:
+    if "--debug" in sys.argv:
+        traceback.print_exc()
+    line = " ".join(str(error).split())
+    errors.print(f"[bold red]{kind}:[/bold red]", end=" ")
+    errors.print(line, markup=False, highlight=False, soft_wrap=True)
+    if code != 2 and "--debug" not in sys.argv:
+        errors.print("`ubp --debug …` shows where; this is a fault of ours", highlight=False)
+    sys.exit(code)
+
+
+def _show_warning(message: Warning | str, *details: Any, **more: Any) -> None:
+    errors.print("[bold yellow]warning:[/bold yellow]", end=" ")
+    errors.print(" ".join(str(message).split()), markup=False, highlight=False, soft_wrap=True)
+
+
+if __name__ == "__main__":
+    main()

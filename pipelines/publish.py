@@ -1,0 +1,52 @@
+"""``ubp publish``: register the Feast objects, and serve a profile version online."""
+
+from datetime import UTC, datetime
+
+from ubp_platform.errors import UBPError
+from ubp_platform.home import Home
+from ubp_platform.profile.version import get_version, newest_version
+from ubp_platform.progress import ProgressFactory, silent
+from ubp_platform.store.feature_store import open_feature_store, write_configuration
+from ubp_platform.store.objects import feast_objects
+from ubp_platform.store.online import write_newest
+from ubp_platform.store.served import Served
+
+
+def publish(home: Home, version: str | None = None, progress: ProgressFactory = silent) -> Served:
+    """Serve a profile version.
+
+    The version's profiles go into a table of their own, and the pointer to the served version is
+    turned at the end: a publish that dies leaves the version before it served whole.
+
+    Parameters
+    ----------
+    home : Home
+    version : str, optional
+        The newest by default.
+    progress : ProgressFactory
+
+    Returns
+    -------
+    Served
+
+    Raises
+    ------
+    UBPError
+        If there is no profile.
+    """
+    profile = get_version(home, version) if version else newest_version(home)
+    snapshots = profile.snapshots
+    if not snapshots:
+        raise UBPError(f"profile {profile.name} has no snapshot: run `ubp encode --cutoff TIME`")
+    write_configuration(home)
+    store = open_feature_store(home)
+    store.apply(feast_objects(home))
+    clients = write_newest(store, profile, progress)
+    served = Served(
+        version=profile.name,
+        cutoff=snapshots[-1].cutoff.isoformat(),
+        clients=clients,
+        published_at=datetime.now(UTC).isoformat(timespec="seconds"),
+    )
+    served.write(home)
+    return served

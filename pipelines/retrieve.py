@@ -1,0 +1,103 @@
+"""``ubp profile`` and ``ubp training-set``: profiles for people and for downstream models."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from rich.table import Table
+
+from ubp_platform.errors import UBPError
+from ubp_platform.home import Home
+from ubp_platform.profile.version import Part
+from ubp_platform.progress import ProgressFactory, silent
+from ubp_platform.store.retrieval import Profile, ProfileStore
+
+
+def profile(home: Home, client_id: int) -> tuple[Profile, list[Part]]:
+    """Look up a client in the online store.
+
+    Returns
+    -------
+    profile : Profile
+    parts : list of Part
+        Which columns are which block's.
+    """
+    store = ProfileStore(home)
+    return store.lookup(client_id), store.version.parts
+
+
+def as_json(found: Profile) -> dict[str, Any]:
+    """Give a profile as JSON-ready values."""
+    return {
+        "client_id": found.client_id,
+        "known": found.known,
+        "version": found.version,
+        "cutoff": found.cutoff.isoformat() if found.cutoff else None,
+        "width": len(found.vector),
+        "vector": [float(number) for number in found.vector],
+    }
+
+
+def as_table(found: Profile, parts: list[Part]) -> Table:
+    """Show a profile, a block a line."""
+    known = f"as of {found.cutoff:%Y-%m-%d %H:%M}" if found.cutoff else "unknown: the mean profile"
+    table = Table(
+        title=f"Client {found.client_id}, profile {found.version}, {known}",
+        title_justify="left",
+        title_style="bold",
+    )
+    table.add_column("block")
+    table.add_column("width", justify="right")
+    table.add_column("first numbers")
+    for part in parts:
+        numbers = found.vector[part.start : part.start + part.width]
+        shown = "  ".join(f"{number:+.3f}" for number in numbers[:6])
+        table.add_row(part.block, str(part.width), f"{shown} …")
+    return table
+
+
+def training_set(
+    home: Home,
+    entities: Path,
+    out: Path,
+    version: str | None = None,
+    progress: ProgressFactory = silent,
+) -> tuple[int, int]:
+    """Write entities with their profiles.
+
+    Parameters
+    ----------
+    home : Home
+    entities : Path
+        Parquet with ``client_id``, ``event_timestamp`` and any labels.
+    out : Path
+        Gets the same rows in the same order with ``known`` and ``profile`` besides.
+    version : str, optional
+    progress : ProgressFactory
+
+    Returns
+    -------
+    rows, known : int
+    """
+    try:
+        table = pq.read_table(entities)
+    except FileNotFoundError:
+        raise UBPError(f"no such file: {entities}") from None
+    except (pa.ArrowException, OSError) as error:
+        raise UBPError(f"{entities}: not a readable Parquet file: {error}") from None
+    if taken := {"known", "profile"} & set(table.column_names):
+        raise UBPError(f"{entities}: rename the column {', '.join(taken)}: the output adds it")
+    result = ProfileStore(home, version).training_set(table, progress)
+    rows, width = result.X.shape
+    offsets = np.arange(rows + 1, dtype=np.int64) * width
+    profiles = pa.LargeListArray.from_arrays(offsets, result.X.ravel())
+    table = table.append_column("known", pa.array(result.known)).append_column("profile", profiles)
+    temporary = out.with_name(f".{out.name}.part")
+    try:
+        pq.write_table(table, temporary, row_group_size=8192)
+        temporary.replace(out)
+    except OSError as error:
+        raise UBPError(f"cannot write {out}: {error.strerror}") from None
+    return rows, int(result.known.sum())

@@ -1,0 +1,143 @@
+"""``ubp status``: what is there, how fresh it is, and what to do next."""
+
+from dataclasses import asdict
+from datetime import datetime
+from typing import Any
+
+from ubp_platform.blocks.base import REGISTRY
+from ubp_platform.blocks.catalog import Catalog
+from ubp_platform.errors import WarehouseBusy
+from ubp_platform.events.schema import TABLES
+from ubp_platform.home import Home
+from ubp_platform.profile.version import ProfileVersion, versions
+from ubp_platform.store.served import Served
+from ubp_platform.warehouse import Warehouse, landing
+
+Status = dict[str, Any]
+
+
+def status(home: Home) -> Status:
+    """Describe a home.
+
+    Parameters
+    ----------
+    home : Home
+
+    Returns
+    -------
+    dict
+        JSON-ready: ``home``, ``warehouse``, ``quarantine``, ``blocks``, ``profiles``, ``served``
+        and ``next``.
+    """
+    warehouse, quarantine = _warehouse(home)
+    profiles = [_profile(version) for version in versions(home)]
+    served = _served(home, warehouse)
+    return {
+        "home": str(home.root),
+        "warehouse": warehouse,
+        "quarantine": quarantine,
+        "blocks": _blocks(home),
+        "profiles": profiles,
+        "served": served,
+        "next": _next(warehouse, profiles, served),
+    }
+
+
+def _warehouse(home: Home) -> tuple[dict[str, Any] | None, list[dict[str, Any]]]:
+    if not home.warehouse.exists():
+        return None, []
+    try:
+        with Warehouse(home.warehouse) as warehouse:
+            tables = {name: asdict(warehouse.span(name)) for name in TABLES}
+            batches = landing.batches(warehouse.connection)
+            held_back = landing.quarantined(warehouse.connection)
+            described = {
+                "path": str(home.warehouse),
+                "busy": None,
+                "tables": {name: _json(span) for name, span in tables.items()},
+                "clients": warehouse.clients(),
+                "last_event": _latest(span["last"] for span in tables.values()),
+                "unknown_skus": landing.unknown_skus(warehouse.connection),
+                "batches": [_json(batch) for batch in batches],
+                "data_docs": batches[-1]["data_docs"] if batches else None,
+            }
+    except WarehouseBusy as busy:
+        return {"path": str(home.warehouse), "busy": str(busy)}, []
+    quarantine = [{"table": table, "rule": rule, "rows": rows} for table, rule, rows in held_back]
+    return described, quarantine
+
+
+def _latest(times: Any) -> str | None:
+    known = [time for time in times if time is not None]
+    return max(known).isoformat() if known else None
+
+
+def _blocks(home: Home) -> list[dict[str, Any]]:
+    catalog, result = Catalog(home), []
+    for name in REGISTRY:
+        for fitted in catalog.versions(name):
+            snapshots = catalog.snapshots(name, fitted.version)
+            result.append(
+                {
+                    "name": name,
+                    "version": fitted.version,
+                    "fit_cutoff": fitted.report.cutoff.isoformat(),
+                    "cutoffs": [snapshot.cutoff.isoformat() for snapshot in snapshots],
+                    "clients": snapshots[-1].clients if snapshots else 0,
+                    "width": snapshots[-1].width if snapshots else None,
+                    "loss": fitted.report.loss,
+                    "seconds": fitted.report.seconds,
+                    "note": fitted.report.note,
+                }
+            )
+    return result
+
+
+def _profile(version: ProfileVersion) -> dict[str, Any]:
+    snapshots = version.snapshots
+    return {
+        "version": version.name,
+        "width": version.width,
+        "blocks": {part.block: part.version for part in version.parts},
+        "model_cutoff": version.model_cutoff.isoformat(),
+        "cutoffs": [snapshot.cutoff.isoformat() for snapshot in snapshots],
+        "clients": snapshots[-1].clients if snapshots else 0,
+    }
+
+
+def _served(home: Home, warehouse: dict[str, Any] | None) -> dict[str, Any] | None:
+    served = Served.read(home)
+    if served is None:
+        return None
+    last = (warehouse or {}).get("last_event")
+    behind = None
+    if last:
+        late = datetime.fromisoformat(last) - datetime.fromisoformat(served.cutoff)
+        behind = max(0.0, round(late.total_seconds() / 86400, 2))
+    return {**served.model_dump(), "days_behind": behind}
+
+
+def _next(
+    warehouse: dict[str, Any] | None,
+    profiles: list[dict[str, Any]],
+    served: dict[str, Any] | None,
+) -> str:
+    if warehouse is None or not (warehouse["busy"] or warehouse["last_event"]):
+        return "ubp ingest SOURCE"
+    if not profiles:
+        return "ubp train"
+    newest = profiles[-1]
+    if not served or served["version"] != newest["version"]:
+        return "ubp publish"
+    if newest["cutoffs"] and newest["cutoffs"][-1] > served["cutoff"]:
+        return "ubp publish"
+    if served["days_behind"]:
+        return "ubp encode && ubp publish"
+    return "ubp profile CLIENT_ID"
+
+
+def _json(values: dict[str, Any]) -> dict[str, Any]:
+    return {
+        name: value.isoformat() if isinstance(value, datetime) else value
+        for name, value in values.items()
+    }

@@ -1,0 +1,161 @@
+"""What the commands did, as tables for people."""
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from rich import box
+from rich.console import Console, Group, RenderableType
+from rich.markup import escape
+from rich.table import Table
+
+from ubp_platform.store.served import Served
+
+if TYPE_CHECKING:
+    from pipelines.ingest import Ingested
+    from pipelines.train import Trained
+
+
+def _table(title: str, *columns: str, numbers: Iterable[str] = ()) -> Table:
+    table = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD)
+    for column in columns:
+        prose = column in ("rule", "note")
+        justify = "right" if column in numbers else "left"
+        table.add_column(column, justify=justify, no_wrap=not prose)  # type: ignore[arg-type]
+    return table
+
+
+def show_ingested(console: Console, result: "Ingested") -> None:
+    """Say what became of each file."""
+    for name, batch in result.skipped:
+        console.print(f"{name}: landed before, in batch {batch}; skipped", highlight=False)
+    if result.batch is not None:
+        numbers = ("rows", "landed", "known before", "quarantined")
+        table = _table(f"Batch {result.batch}", "file", *numbers, numbers=numbers)
+        for file in result.files:
+            counts = (file.read, file.landed, file.known, file.quarantined)
+            table.add_row(file.file, *(f"{count:,}" for count in counts))
+        console.print(table)
+    for note in result.notes:
+        console.print(note, highlight=False)
+    if result.data_docs:
+        console.print(f"Data Docs: {result.data_docs}", highlight=False, soft_wrap=True)
+    if result.batch is None:
+        console.print("nothing new")
+
+
+def show_trained(console: Console, result: "Trained") -> None:
+    """Say which blocks were fitted, and what the profile is made of."""
+    table = _table(
+        f"Blocks fitted on events before {_when(result.cutoff)}",
+        *("block", "version", "clients", "loss", "seconds", "note"),
+        numbers=("clients", "loss", "seconds"),
+    )
+    for fitted in result.fitted:
+        report = fitted.report
+        loss = "" if report.loss is None else f"{report.loss:.4f}"
+        table.add_row(
+            *(fitted.name, fitted.version, f"{report.clients:,}", loss),
+            *(f"{report.seconds:.1f}", escape(report.note)),
+        )
+    for fitted in result.reused:
+        table.add_row(fitted.name, fitted.version, "", "", "", "fitted before, used again")
+    for name, reason in result.unavailable.items():
+        table.add_row(name, "—", "", "", "", escape(f"left out: {reason}"))
+    console.print(table)
+    profile = result.profile
+    if profile:
+        parts = ", ".join(f"{part.block} {part.width}" for part in profile.parts)
+        console.print(f"Profile {profile.name}, {profile.width} numbers: {parts}", highlight=False)
+
+
+def show_served(console: Console, served: Served) -> None:
+    """Say what is served."""
+    console.print(
+        f"Serving profile {served.version} of {served.clients:,} clients, as of {served.cutoff}",
+        highlight=False,
+    )
+
+
+def status_tables(status: dict[str, Any]) -> RenderableType:
+    """Render what :func:`pipelines.status.status` found."""
+    parts: list[RenderableType] = [f"[bold]Home[/bold] {escape(status['home'])}"]
+    parts += _warehouse_tables(status["warehouse"])
+    if status["quarantine"]:
+        table = _table("Quarantine", "table", "rule", "rows", numbers=("rows",))
+        for row in status["quarantine"]:
+            table.add_row(row["table"], escape(row["rule"]), f"{row['rows']:,}")
+        parts.append(table)
+    if status["blocks"]:
+        numbers = ("clients", "width", "loss")
+        table = _table(
+            "Blocks",
+            *("block", "version", "fitted before", "cutoffs", "clients", "width", "loss"),
+            numbers=numbers,
+        )
+        for block in status["blocks"]:
+            loss = "" if block["loss"] is None else f"{block['loss']:.4f}"
+            table.add_row(
+                *(block["name"], block["version"], _when(block["fit_cutoff"])),
+                *(_cutoffs(block["cutoffs"]), f"{block['clients']:,}", str(block["width"]), loss),
+            )
+        parts.append(table)
+    if status["profiles"]:
+        served = (status["served"] or {}).get("version")
+        table = _table(
+            "Profiles",
+            *("version", "width", "cutoffs", "clients", "served"),
+            numbers=("width", "clients"),
+        )
+        for profile in status["profiles"]:
+            table.add_row(
+                *(profile["version"], str(profile["width"]), _cutoffs(profile["cutoffs"])),
+                *(f"{profile['clients']:,}", "yes" if profile["version"] == served else ""),
+            )
+        parts.append(table)
+    if served := status["served"]:
+        behind = served["days_behind"]
+        fresh = f", {behind:g} days behind the newest event" if behind else ", up to date"
+        parts.append(
+            f"[bold]Served[/bold] profile {served['version']} of {served['clients']:,} clients, "
+            f"as of {_when(served['cutoff'])}{fresh if behind is not None else ''}"
+        )
+    parts.append(f"[bold]Next[/bold] {status['next']}")
+    return Group(*parts)
+
+
+def _warehouse_tables(warehouse: dict[str, Any] | None) -> list[RenderableType]:
+    if warehouse is None:
+        return ["[bold]Warehouse[/bold] none yet"]
+    if warehouse["busy"]:
+        return [f"[bold]Warehouse[/bold] {escape(warehouse['busy'])}"]
+    table = _table(
+        f"Warehouse: {warehouse['clients']:,} clients, {len(warehouse['batches'])} batches",
+        *("table", "rows", "clients", "first event", "last event"),
+        numbers=("rows", "clients"),
+    )
+    for name, span in warehouse["tables"].items():
+        if span["rows"]:
+            clients = f"{span['clients']:,}" if span["first"] else ""
+            table.add_row(
+                name, f"{span['rows']:,}", clients, _when(span["first"]), _when(span["last"])
+            )
+    lines: list[RenderableType] = [table]
+    if warehouse["unknown_skus"]:
+        lines.append(f"{warehouse['unknown_skus']:,} events are of skus without properties")
+    if warehouse["data_docs"]:
+        lines.append(f"[bold]Data Docs[/bold] {escape(warehouse['data_docs'])}")
+    return lines
+
+
+def _cutoffs(cutoffs: list[str]) -> str:
+    if len(cutoffs) < 2:
+        return "".join(map(_when, cutoffs))
+    return f"{len(cutoffs)}, to {_when(cutoffs[-1])}"
+
+
+def _when(time: datetime | str | None) -> str:
+    if time is None:
+        return ""
+    moment = datetime.fromisoformat(time) if isinstance(time, str) else time
+    return f"{moment:%Y-%m-%d}" if moment.time() == datetime.min.time() else f"{moment:%F %H:%M}"

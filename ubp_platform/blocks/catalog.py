@@ -1,0 +1,158 @@
+"""Fitted blocks and their snapshots on disk: ``blocks/NAME/VERSION`` and ``snapshots/…``.
+
+A version appears whole (a directory that is renamed into place) and never changes.
+"""
+
+import json
+import re
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+
+from ubp_platform.blocks.base import Block, FitReport, block_class
+from ubp_platform.errors import UBPError
+from ubp_platform.home import Home, time_stem
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A fitted block on disk, described without loading its weights.
+
+    Parameters
+    ----------
+    name, version : str
+    directory : Path
+    report : FitReport
+    identity : str
+        What it was fitted on and with; equal identities are equal fits.
+    """
+
+    name: str
+    version: str
+    directory: Path
+    report: FitReport
+    identity: str
+
+    def load(self) -> Block:
+        """Read the block itself."""
+        return block_class(self.name).load(self.directory)
+
+
+@dataclass(frozen=True)
+class SnapshotFile:
+    """A snapshot on disk, described by its metadata."""
+
+    path: Path
+    cutoff: datetime
+    clients: int
+    width: int
+    identity: str
+
+
+class Catalog:
+    """All fitted blocks of a home.
+
+    Parameters
+    ----------
+    home : Home
+    """
+
+    def __init__(self, home: Home) -> None:
+        self._home = home
+
+    def versions(self, name: str) -> list[Fitted]:
+        """List the fitted versions of a block, oldest first."""
+        return [self._describe(path) for path in version_directories(self._home.blocks / name)]
+
+    def newest(self, name: str) -> Fitted | None:
+        """Give the newest fitted version of a block, if there is one."""
+        directories = version_directories(self._home.blocks / name)
+        return self._describe(directories[-1]) if directories else None
+
+    def get(self, name: str, version: str) -> Fitted:
+        """Find one version.
+
+        Raises
+        ------
+        UBPError
+            If it is not there.
+        """
+        directory = self._home.blocks / name / version
+        if not (directory / "block.json").exists():
+            raise UBPError(f"{directory} is missing: run `ubp train {name}` again")
+        return self._describe(directory)
+
+    def _describe(self, directory: Path) -> Fitted:
+        report = FitReport(**json.loads((directory / "block.json").read_text())["report"])
+        identity = (directory / "identity").read_text()
+        return Fitted(directory.parent.name, directory.name, directory, report, identity)
+
+    def add(self, block: Block, identity: str) -> Fitted:
+        """Save a fitted block as the next version."""
+
+        def write(directory: Path) -> None:
+            block.save(directory)
+            (directory / "identity").write_text(identity)
+
+        return self._describe(new_version(self._home.blocks / block.name, write))
+
+    def snapshot_path(self, name: str, version: str, cutoff: datetime) -> Path:
+        """Say where a snapshot lies, whether it is there or not."""
+        return self._home.snapshots / name / version / f"{time_stem(cutoff)}.parquet"
+
+    def snapshots(self, name: str, version: str) -> list[SnapshotFile]:
+        """List the snapshots of one version, oldest cutoff first."""
+        return snapshot_files(self._home.snapshots / name / version)
+
+
+def version_directories(parent: Path) -> list[Path]:
+    """List ``v1``, ``v2``, … in a directory, oldest first."""
+    found = [path for path in parent.glob("v*") if re.fullmatch(r"v\d+", path.name)]
+    return sorted(found, key=lambda path: int(path.name[1:]))
+
+
+def new_version(parent: Path, write: Callable[[Path], None]) -> Path:
+    """Make the next version directory; it appears whole or not at all.
+
+    Parameters
+    ----------
+    parent : Path
+        Holds the versions; a directory that a crash left behind is removed.
+    write : callable
+        Gets the directory to write into.
+
+    Returns
+    -------
+    Path
+        The final directory.
+    """
+    unfinished = parent / ".unfinished"
+    shutil.rmtree(unfinished, ignore_errors=True)
+    unfinished.mkdir(parents=True)
+    write(unfinished)
+    present = version_directories(parent)
+    number = int(present[-1].name[1:]) + 1 if present else 1
+    return unfinished.rename(parent / f"v{number}")
+
+
+def snapshot_files(directory: Path) -> list[SnapshotFile]:
+    """Describe the snapshot files of a directory, oldest cutoff first."""
+    return [describe_snapshot(path) for path in sorted(directory.glob("*.parquet"))]
+
+
+def describe_snapshot(path: Path) -> SnapshotFile:
+    """Read a snapshot's metadata."""
+    metadata = pq.read_metadata(path)
+    said: dict[bytes, Any] = metadata.metadata
+    return SnapshotFile(
+        path=path,
+        cutoff=datetime.fromisoformat(said[b"cutoff"].decode()),
+        clients=metadata.num_rows,
+        width=int(said[b"width"]),
+        identity=said[b"identity"].decode(),
+    )

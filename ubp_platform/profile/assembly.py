@@ -1,0 +1,90 @@
+"""Blocks into profiles, a slice of clients at a time: memory does not grow with their number."""
+
+import hashlib
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+
+from ubp_platform.blocks.catalog import Catalog, describe_snapshot
+from ubp_platform.blocks.snapshot import ROWS_A_GROUP, SnapshotWriter, iterate
+from ubp_platform.home import Home
+from ubp_platform.profile.version import ProfileVersion
+from ubp_platform.progress import ProgressFactory, silent
+
+
+def assemble(
+    home: Home, version: ProfileVersion, cutoff: datetime, progress: ProgressFactory = silent
+) -> Path:
+    """Write the profiles of all clients at a cutoff.
+
+    Parameters
+    ----------
+    home : Home
+    version : ProfileVersion
+        Its blocks have snapshots at the cutoff.
+    cutoff : datetime
+    progress : ProgressFactory
+
+    Returns
+    -------
+    Path
+        The snapshot file of the profile; left alone where nothing has changed.
+    """
+    catalog = Catalog(home)
+    paths = [catalog.snapshot_path(part.block, part.version, cutoff) for part in version.parts]
+    made_from = "\n".join(describe_snapshot(path).identity for path in paths)
+    identity = hashlib.sha256(made_from.encode()).hexdigest()
+    target = version.snapshot_path(cutoff)
+    if target.exists() and describe_snapshot(target).identity == identity:
+        return target
+    clients = np.unique(np.concatenate([_client_ids(path) for path in paths]))
+    readers = [_Reader(path) for path in paths]
+    with (
+        SnapshotWriter(target, cutoff, version.width, identity=identity) as writer,
+        progress(f"profile {version.name} {cutoff:%Y-%m-%d}", len(clients), "clients") as advance,
+    ):
+        for start in range(0, len(clients), ROWS_A_GROUP):
+            wanted = clients[start : start + ROWS_A_GROUP]
+            profiles = np.tile(version.mean, (len(wanted), 1))
+            for part, normalizer, reader in zip(
+                version.parts, version.normalizers, readers, strict=True
+            ):
+                found, vectors = reader.up_to(wanted[-1])
+                if len(found):
+                    columns = slice(part.start, part.start + part.width)
+                    rows = np.searchsorted(wanted, found)
+                    profiles[rows, columns] = normalizer.transform(vectors)
+            writer.write(wanted, profiles)
+            advance(len(wanted))
+    return target
+
+
+def _client_ids(path: Path) -> np.ndarray:
+    return pq.read_table(path, columns=["client_id"])["client_id"].to_numpy()
+
+
+class _Reader:
+    """Reads a snapshot forward, by client id."""
+
+    def __init__(self, path: Path) -> None:
+        self._slices: Iterator[tuple[np.ndarray, np.ndarray]] = iterate(path)
+        self._kept: tuple[np.ndarray, np.ndarray] | None = next(self._slices, None)
+
+    def up_to(self, last: int) -> tuple[np.ndarray, np.ndarray]:
+        """Take all clients up to and including ``last`` that were not taken yet."""
+        ids: list[np.ndarray] = []
+        vectors: list[np.ndarray] = []
+        while self._kept is not None and len(self._kept[0]):
+            cut = int(np.searchsorted(self._kept[0], last, side="right"))
+            ids.append(self._kept[0][:cut])
+            vectors.append(self._kept[1][:cut])
+            if cut < len(self._kept[0]):
+                self._kept = self._kept[0][cut:], self._kept[1][cut:]
+                break
+            self._kept = next(self._slices, None)
+        if not ids:
+            return np.empty(0, np.int64), np.empty((0, 0), np.float32)
+        return np.concatenate(ids), np.concatenate(vectors)

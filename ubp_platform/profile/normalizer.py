@@ -1,0 +1,101 @@
+"""Bringing each block to one scale (paper, section 3.3).
+
+Learned blocks: optional PCA, then unit length. Handcrafted features: quantiles of the fitted
+population, so that each is uniform on [0, 1]. Fitted once a profile version, then saved.
+"""
+
+from dataclasses import dataclass
+from typing import Literal, Self
+
+import numpy as np
+from sklearn.decomposition import PCA
+from sklearn.preprocessing import QuantileTransformer
+
+# Clients to fit on: quantiles and principal axes do not gain from more, memory would grow.
+FIT_CLIENTS = 200_000
+_QUANTILES = 1000
+
+
+@dataclass(frozen=True)
+class Normalizer:
+    """A fitted map from a block's vectors to its part of the profile.
+
+    Parameters
+    ----------
+    kind : {"unit", "quantile"}
+    arrays : dict of str to ndarray
+        ``center`` (dim,) and ``axes`` (width, dim) of the PCA; or ``quantiles`` (n, dim); and
+        ``mean`` (width,) of the normalized vectors, which stands in for clients without the block.
+    """
+
+    kind: Literal["unit", "quantile"]
+    arrays: dict[str, np.ndarray]
+
+    @property
+    def mean(self) -> np.ndarray:
+        """The mean of the fitted population, float32, shape (width,)."""
+        return self.arrays["mean"]
+
+    @property
+    def width(self) -> int:
+        """Numbers in the profile."""
+        return len(self.mean)
+
+    @classmethod
+    def fit(
+        cls, vectors: np.ndarray, kind: Literal["unit", "quantile"], components: int | None = None
+    ) -> Self:
+        """Fit on a population.
+
+        Parameters
+        ----------
+        vectors : ndarray of float32, shape (n_clients, dim)
+            Evenly thinned to :data:`FIT_CLIENTS` clients.
+        kind : {"unit", "quantile"}
+        components : int, optional
+            Principal components to keep, as far as clients and dimensions allow; all by default.
+        """
+        population = vectors[:: max(1, -(-len(vectors) // FIT_CLIENTS))].astype(np.float64)
+        arrays: dict[str, np.ndarray] = {}
+        if kind == "quantile":
+            count = min(_QUANTILES, len(population))
+            transformer = QuantileTransformer(n_quantiles=count, subsample=None).fit(population)
+            arrays["quantiles"] = transformer.quantiles_
+        elif components is not None:
+            kept = min(components, *population.shape)
+            pca = PCA(n_components=kept, svd_solver="covariance_eigh").fit(population)
+            arrays["center"] = pca.mean_.astype(np.float32)
+            arrays["axes"] = pca.components_.astype(np.float32)
+        scaled = cls(kind, arrays).transform(population)
+        arrays["mean"] = scaled.mean(axis=0, dtype=np.float64).astype(np.float32)
+        return cls(kind, arrays)
+
+    def transform(self, vectors: np.ndarray) -> np.ndarray:
+        """Normalize.
+
+        Parameters
+        ----------
+        vectors : ndarray, shape (n_clients, dim)
+
+        Returns
+        -------
+        ndarray of float32, shape (n_clients, width)
+        """
+        if self.kind == "quantile":
+            return _restored(self.arrays["quantiles"]).transform(vectors).astype(np.float32)
+        result = vectors.astype(np.float32)
+        if "axes" in self.arrays:
+            result = (result - self.arrays["center"]) @ self.arrays["axes"].T
+        length = np.linalg.norm(result, axis=1, keepdims=True)
+        return np.divide(result, length, out=np.zeros_like(result), where=length > 0)
+
+
+def _restored(quantiles: np.ndarray) -> QuantileTransformer:
+    """Rebuild scikit-learn's transformer from its fitted arrays."""
+    count, dim = quantiles.shape
+    transformer = QuantileTransformer(n_quantiles=count)
+    transformer.n_quantiles_ = count
+    transformer.n_features_in_ = dim
+    transformer.quantiles_ = quantiles
+    transformer.references_ = np.linspace(0, 1, count, endpoint=True)
+    return transformer

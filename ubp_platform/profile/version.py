@@ -1,0 +1,205 @@
+"""Profile versions: immutable pairings of block versions and fitted normalizers."""
+
+import json
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cached_property
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+from pydantic import BaseModel
+from safetensors.numpy import load_file, save_file
+
+from ubp_platform.blocks.base import block_class
+from ubp_platform.blocks.catalog import (
+    Catalog,
+    Fitted,
+    SnapshotFile,
+    new_version,
+    snapshot_files,
+    version_directories,
+)
+from ubp_platform.blocks.snapshot import Snapshot
+from ubp_platform.errors import UBPError
+from ubp_platform.home import Home, time_stem
+from ubp_platform.profile.normalizer import Normalizer
+
+
+class Part(BaseModel):
+    """One block's place in the profile: columns ``start`` to ``start + width``."""
+
+    block: str
+    version: str
+    fit_cutoff: datetime
+    kind: str
+    start: int
+    width: int
+
+
+class Description(BaseModel):
+    """What ``profile.json`` says."""
+
+    parts: list[Part]
+    normalizer_cutoff: datetime
+    created_at: datetime
+
+
+@dataclass(frozen=True)
+class ProfileVersion:
+    """A profile version on disk.
+
+    Parameters
+    ----------
+    name : str
+        ``v1``, ``v2``, …
+    directory : Path
+        Holds ``profile.json``, ``normalizers.safetensors`` and a snapshot a cutoff.
+    description : Description
+    """
+
+    name: str
+    directory: Path
+    description: Description
+
+    @classmethod
+    def load(cls, directory: Path) -> Self:
+        """Read a version."""
+        text = (directory / "profile.json").read_text()
+        return cls(directory.name, directory, Description.model_validate_json(text))
+
+    @property
+    def parts(self) -> list[Part]:
+        """The blocks, in the order of the vector."""
+        return self.description.parts
+
+    @property
+    def width(self) -> int:
+        """Numbers in a profile."""
+        return sum(part.width for part in self.parts)
+
+    @property
+    def model_cutoff(self) -> datetime:
+        """The newest instant that any model or normalizer of the version has learned from.
+
+        Handcrafted features learn nothing of their own.
+        """
+        learned = [part.fit_cutoff for part in self.parts if part.kind != "quantile"]
+        return max([*learned, self.description.normalizer_cutoff])
+
+    @property
+    def snapshots(self) -> list[SnapshotFile]:
+        """The cutoffs at which there are profiles, oldest first."""
+        return snapshot_files(self.directory)
+
+    def snapshot_path(self, cutoff: datetime) -> Path:
+        """Say where the profiles of a cutoff lie."""
+        return self.directory / f"{time_stem(cutoff)}.parquet"
+
+    @cached_property
+    def normalizers(self) -> list[Normalizer]:
+        """The fitted normalizers, in the order of the parts."""
+        arrays = load_file(self.directory / "normalizers.safetensors")
+        result = []
+        for part in self.parts:
+            prefix = f"{part.block}."
+            own = {
+                name.removeprefix(prefix): array
+                for name, array in arrays.items()
+                if name.startswith(prefix)
+            }
+            kind = block_class(part.block).normalization
+            result.append(Normalizer(kind, own))
+        return result
+
+    @cached_property
+    def mean(self) -> np.ndarray:
+        """The profile of a client nobody has seen, float32, shape (width,)."""
+        return np.concatenate([normalizer.mean for normalizer in self.normalizers])
+
+
+def create(home: Home, blocks: list[Fitted], cutoff: datetime) -> ProfileVersion:
+    """Fit the normalizers of a new version on the blocks' snapshots at a cutoff.
+
+    Parameters
+    ----------
+    home : Home
+    blocks : list of Fitted
+        In the order of the profile; each has a snapshot at the cutoff.
+    cutoff : datetime
+
+    Returns
+    -------
+    ProfileVersion
+        The same version again where these blocks were paired at this cutoff before.
+    """
+    chosen = [(fitted.name, fitted.version) for fitted in blocks]
+    for known in reversed(versions(home)):
+        if known.description.normalizer_cutoff == cutoff and chosen == [
+            (part.block, part.version) for part in known.parts
+        ]:
+            return known
+    catalog, parts, arrays, start = Catalog(home), [], {}, 0
+    for fitted in blocks:
+        snapshot = Snapshot.read(catalog.snapshot_path(fitted.name, fitted.version, cutoff))
+        if not len(snapshot.client_ids):
+            raise UBPError(f"{fitted.name} has no client before {cutoff}: nothing to scale by")
+        block = block_class(fitted.name)
+        normalizer = Normalizer.fit(snapshot.vectors, block.normalization, block.components)
+        arrays.update({f"{fitted.name}.{name}": array for name, array in normalizer.arrays.items()})
+        parts.append(
+            Part(
+                block=fitted.name,
+                version=fitted.version,
+                fit_cutoff=fitted.report.cutoff,
+                kind=normalizer.kind,
+                start=start,
+                width=normalizer.width,
+            )
+        )
+        start += normalizer.width
+    description = Description(
+        parts=parts, normalizer_cutoff=cutoff, created_at=datetime.now(UTC).replace(microsecond=0)
+    )
+
+    def write(directory: Path) -> None:
+        text = json.dumps(description.model_dump(mode="json"), indent=2)
+        (directory / "profile.json").write_text(text + "\n")
+        contiguous = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+        save_file(contiguous, directory / "normalizers.safetensors")
+
+    return ProfileVersion.load(new_version(home.profiles, write))
+
+
+def versions(home: Home) -> list[ProfileVersion]:
+    """List all profile versions, oldest first."""
+    return [ProfileVersion.load(path) for path in version_directories(home.profiles)]
+
+
+def newest_version(home: Home) -> ProfileVersion:
+    """Give the newest profile version.
+
+    Raises
+    ------
+    UBPError
+        If there is none.
+    """
+    found = version_directories(home.profiles)
+    if not found:
+        raise UBPError("there is no profile yet: run `ubp train` first")
+    return ProfileVersion.load(found[-1])
+
+
+def get_version(home: Home, name: str) -> ProfileVersion:
+    """Find a profile version by its name.
+
+    Raises
+    ------
+    UBPError
+        If there is no such version.
+    """
+    known = {version.name: version for version in versions(home)}
+    if name not in known:
+        there = ", ".join(known) or "none yet"
+        raise UBPError(f"no profile version is called {name!r}; there are: {there}")
+    return known[name]

@@ -1,0 +1,1 @@
+"""The only code that speaks to Feast: publishing, training sets, lookups."""

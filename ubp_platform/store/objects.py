@@ -1,0 +1,102 @@
+"""Feast objects, made from the blocks and profile versions of a home."""
+
+from datetime import timedelta
+from pathlib import Path
+
+from feast import Entity, FeatureService, FeatureView, Field, FileSource, ValueType
+from feast.data_format import ParquetFormat
+from feast.feast_object import FeastObject
+from feast.types import Array, Float32
+
+from ubp_platform.blocks.catalog import SnapshotFile, snapshot_files
+from ubp_platform.blocks.snapshot import EMBEDDING, file_feature_names
+from ubp_platform.home import Home
+from ubp_platform.profile.version import ProfileVersion, versions
+
+CLIENT = Entity(
+    name="client",
+    join_keys=["client_id"],
+    value_type=ValueType.INT64,
+    description="A client of the shop.",
+)
+
+
+def profile_view_name(version: str) -> str:
+    """Name the view (and the service) of a profile version."""
+    return f"profile_{version}"
+
+
+def feast_objects(home: Home) -> list[FeastObject]:
+    """Make all objects of a home.
+
+    Parameters
+    ----------
+    home : Home
+
+    Returns
+    -------
+    list
+        The entity ``client``; for each block of the newest profile version a view of its name,
+        offline only; for each profile version ``vN`` a view and a feature service ``profile_vN``.
+    """
+    objects: list[FeastObject] = [CLIENT]
+    profiles = versions(home)
+    if profiles:
+        for part in profiles[-1].parts:
+            directory = home.snapshots / part.block / part.version
+            objects += _view(
+                part.block,
+                directory,
+                snapshot_files(directory),
+                online=False,
+                description=f"Block {part.block}, version {part.version}.",
+            )
+    for version in profiles:
+        view = _profile_view(version)
+        service = FeatureService(
+            name=profile_view_name(version.name),
+            features=[view[1]],
+            description=f"Profile version {version.name}, {version.width} numbers.",
+        )
+        objects += [*view, service]
+    return objects
+
+
+def _profile_view(version: ProfileVersion) -> tuple[FileSource, FeatureView]:
+    blocks = ", ".join(f"{part.block} {part.version}" for part in version.parts)
+    return _view(
+        profile_view_name(version.name),
+        version.directory,
+        version.snapshots,
+        online=True,
+        description=f"Profile version {version.name}: {blocks}.",
+    )
+
+
+def _view(
+    name: str, directory: Path, files: list[SnapshotFile], online: bool, description: str
+) -> tuple[FileSource, FeatureView]:
+    names = file_feature_names(files[-1].path) if files else None
+    schema = (
+        [Field(name=feature, dtype=Float32) for feature in names]
+        if names
+        else [Field(name=EMBEDDING, dtype=Array(Float32))]
+    )
+    source = FileSource(
+        name=f"{name}_snapshots",
+        path=f"{directory}/*.parquet",
+        timestamp_field="event_timestamp",
+        created_timestamp_column="created_timestamp",
+        file_format=ParquetFormat(),
+    )
+    view = FeatureView(
+        name=name,
+        entities=[CLIENT],
+        schema=schema,
+        source=source,
+        online=online,
+        # Zero: a profile does not expire, it gets old; its time is handed out with it.
+        ttl=timedelta(0),
+        description=description,
+    )
+    return source, view

@@ -1,0 +1,259 @@
+"""Profiles for those who use them: training sets with time travel, and lookups of a client."""
+
+import warnings
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from ubp_platform.blocks.snapshot import EMBEDDING
+from ubp_platform.errors import UBPError
+from ubp_platform.home import Home
+from ubp_platform.profile.version import ProfileVersion, get_version, newest_version
+from ubp_platform.progress import ProgressFactory, silent
+from ubp_platform.store.feature_store import open_feature_store
+from ubp_platform.store.objects import profile_view_name
+from ubp_platform.store.served import Served
+
+# A slice of a training set: its profiles are in memory more than once.
+_SLICE_BYTES = 100_000_000
+# Clients in one query; SQLite takes no more than 32,766 values.
+_KEYS = 1000
+
+
+class FutureModelWarning(UserWarning):
+    """Rows of a training set are older than what the models of their profiles learned from."""
+
+
+@dataclass(frozen=True)
+class Profile:
+    """A client's profile.
+
+    Parameters
+    ----------
+    client_id : int
+    vector : ndarray of float32, shape (width,)
+    known : bool
+        False where the client has no profile and the vector is the mean one.
+    cutoff : datetime, optional
+        The profile knows what happened before this instant.
+    version : str
+        The profile version.
+    """
+
+    client_id: int
+    vector: np.ndarray
+    known: bool
+    cutoff: datetime | None
+    version: str
+
+
+@dataclass(frozen=True)
+class TrainingSet:
+    """Profiles as they were known at each row's time.
+
+    Parameters
+    ----------
+    X : ndarray of float32, shape (n, width)
+    known : ndarray of bool, shape (n,)
+        False where there was no profile of the client yet and the row is the mean one.
+    entities : DataFrame
+        The rows asked for, labels included, in the order given.
+    version : str
+        The profile version.
+    """
+
+    X: np.ndarray
+    known: np.ndarray
+    entities: pd.DataFrame
+    version: str
+
+
+class ProfileStore:
+    """Reads profiles of one version through Feast.
+
+    Parameters
+    ----------
+    home : Home or path
+        The home of the platform.
+    version : str, optional
+        A profile version, such as ``"v1"``; the served one by default. A downstream model is
+        trained and served on one version, so it never changes within a store.
+
+    Raises
+    ------
+    UBPError
+        If nothing was published yet, or there is no such version.
+
+    Examples
+    --------
+    >>> store = ProfileStore("ubp_home")                       # doctest: +SKIP
+    >>> store.lookup(1228).vector.shape                        # doctest: +SKIP
+    (298,)
+    """
+
+    def __init__(self, home: Home | Path | str, version: str | None = None) -> None:
+        self._home = home if isinstance(home, Home) else Home(home=Path(home))
+        served = Served.read(self._home)
+        if served is None:
+            newest_version(self._home)
+            raise UBPError("no profile is published yet: run `ubp publish` first")
+        self.version: ProfileVersion = get_version(self._home, version or served.version)
+        self._store = open_feature_store(self._home)
+        self._view = profile_view_name(self.version.name)
+        self._feature = f"{self._view}:{EMBEDDING}"
+
+    @property
+    def width(self) -> int:
+        """Numbers in a profile."""
+        return self.version.width
+
+    def lookup(self, client_id: int) -> Profile:
+        """Read one client's newest profile from the online store.
+
+        Parameters
+        ----------
+        client_id : int
+
+        Returns
+        -------
+        Profile
+            The mean profile with ``known=False`` for a client nobody has seen.
+        """
+        return self._read_online([client_id])[0]
+
+    def lookup_many(self, client_ids: Iterable[int]) -> list[Profile]:
+        """Read many clients' newest profiles from the online store.
+
+        Parameters
+        ----------
+        client_ids : iterable of int
+
+        Returns
+        -------
+        list of Profile
+            In the order given.
+        """
+        wanted = [int(client_id) for client_id in client_ids]
+        result: list[Profile] = []
+        for start in range(0, len(wanted), _KEYS):
+            result += self._read_online(wanted[start : start + _KEYS])
+        return result
+
+    def _read_online(self, client_ids: list[int]) -> list[Profile]:
+        if any(not -(2**63) <= client_id < 2**63 for client_id in client_ids):
+            raise UBPError("a client id is a whole number of 64 bits")
+        response = self._store.get_online_features(
+            features=[self._feature], entity_rows={"client_id": client_ids}
+        ).proto
+        names = list(response.metadata.feature_names.val)
+        found = response.results[names.index(EMBEDDING)]
+        name = self.version.name
+        profiles = []
+        for client_id, value, time in zip(
+            client_ids, found.values, found.event_timestamps, strict=True
+        ):
+            numbers = value.float_list_val.val
+            if len(numbers):
+                vector = np.array(numbers, dtype=np.float32)
+                cutoff = datetime.fromtimestamp(time.seconds, UTC)
+                profiles.append(Profile(client_id, vector, True, cutoff, name))
+            else:
+                profiles.append(Profile(client_id, self.version.mean.copy(), False, None, name))
+        return profiles
+
+    def training_set(
+        self, entities: pd.DataFrame | pa.Table, progress: ProgressFactory = silent
+    ) -> TrainingSet:
+        """Join each row with the newest profile of its client whose cutoff is not after its time.
+
+        Parameters
+        ----------
+        entities : DataFrame or pyarrow.Table
+            The columns ``client_id`` and ``event_timestamp`` (without a zone it is UTC), and any
+            labels, which are carried along.
+        progress : ProgressFactory
+
+        Returns
+        -------
+        TrainingSet
+
+        Warns
+        -----
+        FutureModelWarning
+            If a model or normalizer of the profile learned from events after a row's time.
+
+        Raises
+        ------
+        UBPError
+            If a column is missing or of the wrong type.
+        """
+        frame = entities.to_pandas() if isinstance(entities, pa.Table) else entities
+        keys = _keys(frame)
+        self._warn_of_future_models(keys["event_timestamp"])
+        X = np.tile(self.version.mean, (len(keys), 1))
+        known = np.zeros(len(keys), dtype=bool)
+        rows = max(1000, _SLICE_BYTES // (4 * self.width))
+        # By client: each slice then touches a few row groups of the snapshots.
+        keys = keys.sort_values("client_id", kind="stable")
+        with progress("training set", len(keys), "rows") as advance:
+            for start in range(0, len(keys), rows):
+                part = keys.iloc[start : start + rows]
+                positions, vectors = self._join(part)
+                X[positions] = vectors
+                known[positions] = True
+                advance(len(part))
+        return TrainingSet(X, known, frame, self.version.name)
+
+    def _join(self, keys: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
+        """Let Feast join; give the rows that have a profile, and their profiles."""
+        joined = self._store.get_historical_features(
+            entity_df=keys, features=[self._feature]
+        ).to_arrow()
+        joined = joined.filter(joined[EMBEDDING].is_valid())
+        vectors = joined[EMBEDDING].combine_chunks().flatten().to_numpy().reshape(-1, self.width)
+        return joined["row"].to_numpy(), vectors
+
+    def _warn_of_future_models(self, times: pd.Series) -> None:
+        learned = self.version.model_cutoff
+        early = int((times < learned).sum())
+        if early:
+            warnings.warn(
+                f"{early:,} of {len(times):,} rows are from before {learned:%Y-%m-%d %H:%M}: the "
+                f"models of profile {self.version.name} learned from events after those rows. "
+                "Scores on them will be too good; train with an earlier --cutoff",
+                FutureModelWarning,
+                stacklevel=3,
+            )
+
+
+def _keys(frame: pd.DataFrame) -> pd.DataFrame:
+    """Check and bring to Feast's form the columns a join needs."""
+    missing = [name for name in ("client_id", "event_timestamp") if name not in frame.columns]
+    if missing:
+        raise UBPError(
+            f"the entities lack the column {' and '.join(missing)}; they have "
+            f"{', '.join(map(str, frame.columns)) or 'none'}"
+        )
+    if not pd.api.types.is_integer_dtype(frame["client_id"]) or frame["client_id"].isna().any():
+        raise UBPError(
+            f"the entities' client_id must be whole numbers, all present; it is of type "
+            f"{frame['client_id'].dtype}"
+        )
+    try:
+        times = pd.to_datetime(frame["event_timestamp"], utc=True)
+    except (ValueError, TypeError) as error:
+        raise UBPError(f"the entities' event_timestamp cannot be read: {error}") from None
+    if times.isna().any():
+        raise UBPError("the entities' event_timestamp must be present in every row")
+    return pd.DataFrame(
+        {
+            "client_id": frame["client_id"].to_numpy(np.int64),
+            "event_timestamp": times.array,
+            "row": np.arange(len(frame)),
+        }
+    )

@@ -1,0 +1,30 @@
+"""Which profile version is served."""
+
+import json
+
+from pydantic import BaseModel
+
+from ubp_platform.home import Home, write_whole
+
+
+class Served(BaseModel):
+    """Which profile version is served online, and since when; ``feast/served.json``.
+
+    The file is replaced after the last profile was written: until then the version before it is
+    served, from a table of its own.
+    """
+
+    version: str
+    cutoff: str
+    clients: int
+    published_at: str
+
+    @classmethod
+    def read(cls, home: Home) -> "Served | None":
+        """Read the pointer; None before the first publish."""
+        path = home.feast / "served.json"
+        return cls.model_validate_json(path.read_text()) if path.exists() else None
+
+    def write(self, home: Home) -> None:
+        """Replace the pointer at once."""
+        write_whole(home.feast / "served.json", json.dumps(self.model_dump(), indent=2) + "\n")
