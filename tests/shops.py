@@ -59,3 +59,37 @@ def random_shop(
             frame["sku"] = np.where(rng.random(events) < 0.8, liked, rng.integers(0, skus, events))
         tables[name] = frame
     return tables
+
+
+def plant_future(tables: dict[str, pd.DataFrame], cutoff: pd.Timestamp) -> dict[str, pd.DataFrame]:
+    """Add rows at the cutoff and after it that would change every count, were they seen.
+
+    Known and new clients, known and new products and pages, and one client with a great many
+    events at the very cutoff.
+    """
+    new = 10_000
+    products = tables["product_properties"]
+    more = products.tail(4).assign(sku=np.arange(new, new + 4), category=np.arange(new, new + 4))
+    planted = {**tables, "product_properties": pd.concat([products, more], ignore_index=True)}
+    later = np.resize([pd.Timedelta(0), pd.Timedelta("1us"), pd.Timedelta("20D")], 40)
+    for name in EVENT_TYPES:
+        frame = tables[name]
+        some = frame.iloc[np.resize(np.arange(len(frame)), 40)]
+        rows = [
+            some.assign(timestamp=cutoff + later),
+            some.assign(timestamp=cutoff, client_id=np.arange(40) + new),
+            frame.iloc[[0] * 500].assign(timestamp=cutoff),
+        ]
+        for column in {"sku", "url"} & set(frame.columns):
+            unseen = np.arange(40) % 4 + new
+            rows.append(some.assign(timestamp=cutoff + later, **{column: unseen}))
+        planted[name] = pd.concat([frame, *rows], ignore_index=True)
+    return planted
+
+
+def shuffle(tables: dict[str, pd.DataFrame], seed: int = 0) -> dict[str, pd.DataFrame]:
+    """Put the rows of every table into another order."""
+    return {
+        name: frame.sample(frac=1, random_state=seed, ignore_index=True)
+        for name, frame in tables.items()
+    }

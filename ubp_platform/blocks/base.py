@@ -203,4 +203,5 @@ def block_class(name: str) -> type[Block]:
     if name not in REGISTRY:
         raise UBPError(f"no block is called {name!r}; there are {', '.join(REGISTRY)}")
     module, attribute = REGISTRY[name].split(":")
-    return getattr(import_module(module), attribute)  # type: ignore[no-any-return]
+    found: type[Block] = getattr(import_module(module), attribute)
+    return found

@@ -1,10 +1,13 @@
 """Opening Feast on a home."""
 
+import atexit
+import gc
 import os
 import warnings
 from pathlib import Path
 from typing import Any
 
+import ibis
 import yaml
 from feast import FeatureStore
 from feast.repo_config import RepoConfig
@@ -15,6 +18,17 @@ from ubp_platform.home import PROJECT_ROOT, Home, write_whole
 REPO = PROJECT_ROOT / "feature_repo"
 # ibis, below Feast's DuckDB store, calls what DuckDB 2 has renamed.
 warnings.filterwarnings("ignore", message=".*fetch_arrow_table.*", category=DeprecationWarning)
+
+
+@atexit.register
+def _let_go_of_ibis() -> None:
+    """Drop the DuckDB connection of ibis, which would otherwise fill stderr with leak reports."""
+    backend = ibis.options.default_backend
+    if backend is not None:
+        backend.disconnect()
+        vars(backend).clear()
+        ibis.options.default_backend = None
+        gc.collect()
 
 
 def open_feature_store(home: Home) -> FeatureStore:

@@ -214,7 +214,8 @@ class ProfileStore:
         joined = self._store.get_historical_features(
             entity_df=keys, features=[self._feature]
         ).to_arrow()
-        joined = joined.filter(joined[EMBEDDING].is_valid())
+        if joined[EMBEDDING].null_count:
+            joined = joined.filter(joined[EMBEDDING].is_valid())
         vectors = joined[EMBEDDING].combine_chunks().flatten().to_numpy().reshape(-1, self.width)
         return joined["row"].to_numpy(), vectors
 

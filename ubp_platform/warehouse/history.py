@@ -240,6 +240,8 @@ class History:
             )
         order = "timestamp, event_type, sku, url, query"
         newest_first = ", ".join(f"{column} DESC" for column in order.split(", "))
+        # Of the values, not of the tokens that go by the same names in the result.
+        oldest_first = ", ".join(f"recent.{column}" for column in order.split(", "))
         table = (
             self._connection.sql(
                 f"""WITH recent AS (
@@ -248,7 +250,7 @@ class History:
                         QUALIFY row_number() OVER (
                             PARTITION BY client_id ORDER BY {newest_first}) <= $last)
                     SELECT client_id, {", ".join(tokens)} FROM recent {" ".join(joins)}
-                    ORDER BY client_id, {order}""",
+                    ORDER BY client_id, {oldest_first}""",
                 params={"codes": [EVENT_CODES[name] for name in event_types], "last": last},
             )
             .to_arrow_table()

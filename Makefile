@@ -1,0 +1,36 @@
+# The project's daily verbs. `make demo` and `make test` work on a bare clone.
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+BIN := .venv/bin
+INSTALLED := .venv/.installed
+
+.PHONY: demo test lint format bench clean
+
+demo: $(INSTALLED)  ## the whole job on real data, ending with a model and pictures
+	$(BIN)/ubp demo
+
+test: lint  ## lint, types and tests: what CI runs
+	$(BIN)/pytest
+
+lint: $(INSTALLED)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(INSTALLED)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(INSTALLED)  ## every figure of docs/performance.md again
+	$(BIN)/python -m benchmarks
+
+# torch first: asked for by another package, its newest CUDA build would come instead.
+$(INSTALLED): requirements.lock pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11) and "Python 3.11 is needed: make PYTHON=/path/to/python3.11")'
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --disable-pip-version-check torch==2.13.0
+	$(BIN)/pip install --quiet --disable-pip-version-check --requirement requirements.lock
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	touch $(INSTALLED)
+
+clean:
+	rm -rf .venv ubp_home .pytest_cache .mypy_cache .ruff_cache .hypothesis

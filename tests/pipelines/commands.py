@@ -1,0 +1,33 @@
+"""Running ``ubp`` in this process, as a user would see it."""
+
+import sys
+from dataclasses import dataclass
+
+import pytest
+
+import cli
+
+
+@dataclass(frozen=True)
+class Outcome:
+    code: int
+    out: str
+    err: str
+
+
+def run_ubp(capsys: pytest.CaptureFixture[str], *arguments: object) -> Outcome:
+    """Run a command line; the exit code is what the shell would get."""
+    before = sys.argv
+    sys.argv = ["ubp", *map(str, arguments)]
+    # rich binds the streams it is made with; these follow pytest's.
+    cli.console, cli.errors = cli.Console(width=200), cli.Console(stderr=True, width=200)
+    capsys.readouterr()
+    try:
+        cli.main()
+        code = 0
+    except SystemExit as exit_:
+        code = int(exit_.code or 0)
+    finally:
+        sys.argv = before
+    captured = capsys.readouterr()
+    return Outcome(code, captured.out, captured.err)

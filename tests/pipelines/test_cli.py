@@ -1,0 +1,178 @@
+"""Every mistake a user can make is one line that says what and how, with exit code 2."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+import cli
+from tests.pipelines.commands import Outcome, run_ubp
+from tests.pipelines.deliveries import as_text, deliver, deliver_shop, purchases, queries
+
+Ubp = Callable[..., Outcome]
+
+
+@pytest.fixture
+def ubp(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Ubp:
+    monkeypatch.setenv("UBP_HOME", str(tmp_path / "home"))
+    return lambda *arguments: run_ubp(capsys, *arguments)
+
+
+def truncated(directory: Path) -> None:
+    path = deliver(directory, product_buy=purchases()) / "product_buy.parquet"
+    path.write_bytes(path.read_bytes()[:-200])
+
+
+def write(name: str, text: str) -> Callable[[Path], None]:
+    def make(directory: Path) -> None:
+        directory.mkdir()
+        (directory / name).write_text(text)
+
+    return make
+
+
+BROKEN: dict[str, tuple[Callable[[Path], object], str]] = {
+    "no such path": (lambda directory: None, "no such path: .*delivery"),
+    "no known file": (write("notes.txt", "x"), "no known file in .* expected product_buy"),
+    "truncated Parquet": (truncated, "product_buy.parquet: not a readable parquet file"),
+    "text called .parquet": (
+        write("product_buy.parquet", "client_id,timestamp,sku\n1,2022-06-01 10:00:00,3\n"),
+        "product_buy.parquet: not a readable parquet file",
+    ),
+    "wrong delimiter": (
+        write("product_buy.csv", "client_id;timestamp;sku\n1;2022-06-01 10:00:00;3\n"),
+        "missing column client_id, timestamp, sku; .*separated by commas",
+    ),
+    "empty file": (write("product_buy.csv", ""), "product_buy.csv: the file is empty"),
+    "missing column": (
+        lambda d: deliver(d, product_buy=purchases().drop(columns="sku")),
+        "product_buy.parquet: missing column sku; its columns are 'client_id', 'timestamp'",
+    ),
+    "an id that is text": (
+        lambda d: deliver(d, ".csv", product_buy=purchases(client_id="anna")),
+        'no row obeys the rule \'client_id is present and a whole number.*"anna"',
+    ),
+    "an id that is a truth value": (
+        lambda d: deliver(d, product_buy=purchases(client_id=True)),
+        "client_id is of type BOOLEAN throughout; a whole number is expected",
+    ),
+    "15 codes": (
+        lambda d: (d.mkdir(), queries([as_text(range(15))] * 9).to_csv(d / "search_query.csv")),
+        r"9 of 9 rows \(100\.0%\) break a rule.*query has exactly 16 codes",
+    ),
+    "the same table twice": (
+        lambda d: (
+            deliver(d, product_buy=purchases()),
+            deliver(d, ".csv", product_buy=purchases()),
+        ),
+        "product_buy twice",
+    ),
+}
+
+
+@pytest.mark.parametrize(("make", "message"), BROKEN.values(), ids=BROKEN)
+def test_broken_deliveries(
+    ubp: Ubp, tmp_path: Path, make: Callable[[Path], object], message: str
+) -> None:
+    make(tmp_path / "delivery")
+    outcome = ubp("ingest", tmp_path / "delivery")
+    assert_one_line(outcome, message)
+    assert json.loads(ubp("status", "--json").out)["warehouse"] in (None, EMPTY)
+
+
+class _Empty:
+    """Equal to a warehouse without a row."""
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, dict) and not other["batches"] and not other["clients"]
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+EMPTY = _Empty()
+
+
+def assert_one_line(outcome: Outcome, message: str) -> None:
+    assert outcome.code == 2, outcome
+    lines = outcome.err.strip().splitlines()
+    assert len(lines) == 1, outcome.err
+    assert lines[0].startswith("error: ")
+    assert pd.Series(lines).str.contains(message).all(), lines[0]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["train"], "no warehouse at .*: run `ubp ingest SOURCE` first"),
+        (["encode"], "no profile yet: run `ubp train` first"),
+        (["publish"], "no profile yet: run `ubp train` first"),
+        (["profile", "1"], "no profile yet: run `ubp train` first"),
+        (["training-set", "nowhere.parquet", "out.parquet"], "no such file: nowhere.parquet"),
+        (["train", "gru"], "no block is called 'gru'; there are .*handcrafted"),
+        (["train", "--preset", "huge"], "no preset is called 'huge'; there are small, paper"),
+        (["train", "--cutoff", "yesterday"], "not a time: 'yesterday'; write it like 2017-12-18"),
+        (["ingest", ".", "--max-quarantine", "7"], "a share between 0 and 1, not 7"),
+    ],
+)
+def test_commands_out_of_order_and_mistyped(ubp: Ubp, arguments: list[str], message: str) -> None:
+    assert_one_line(ubp(*arguments), message)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["ingest", ".", "--layout", "kaggle"],
+        ["profile", "anna"],
+        ["ingest"],
+        ["sing"],
+        ["train", "--x"],
+    ],
+)
+def test_usage_errors(ubp: Ubp, arguments: list[str]) -> None:
+    outcome = ubp(*arguments)
+    assert outcome.code == 2
+    assert "Traceback" not in outcome.err
+
+
+def test_unknown_layout_names_the_known_ones(ubp: Ubp) -> None:
+    outcome = ubp("ingest", ".", "--layout", "kaggle")
+    assert "challenge" in outcome.err
+    assert "completejourney" in outcome.err
+
+
+def test_every_command_has_help(ubp: Ubp) -> None:
+    for command in [*(c.name or c.callback.__name__ for c in cli.app.registered_commands)]:
+        outcome = ubp(command, "--help")
+        assert outcome.code == 0
+        assert "Usage" in outcome.out
+
+
+def test_faults_of_ours_are_one_line_unless_debug(
+    ubp: Ubp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fault(*arguments: object) -> None:
+        raise ZeroDivisionError("by zero")
+
+    monkeypatch.setattr("pipelines.status.status", fault)
+    outcome = ubp("status")
+    assert outcome.code == 1
+    assert "Traceback" not in outcome.err
+    assert "unexpected ZeroDivisionError: by zero" in outcome.err
+    assert "Traceback" in ubp("--debug", "status").err
+
+
+def test_ingest_says_what_became_of_each_file(ubp: Ubp, tmp_path: Path) -> None:
+    delivery = deliver_shop(tmp_path / "delivery", events=100)
+    outcome = ubp("ingest", delivery)
+    assert outcome.code == 0
+    assert "page_visit.parquet" in outcome.out
+    assert "landed before, in batch 1; skipped" in ubp("ingest", delivery).out
+
+
+def test_status_of_an_empty_home(ubp: Ubp) -> None:
+    status = json.loads(ubp("status", "--json").out)
+    assert status["warehouse"] is None
+    assert status["next"] == "ubp ingest SOURCE"
+    assert "ubp ingest SOURCE" in ubp("status").out

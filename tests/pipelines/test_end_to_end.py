@@ -1,0 +1,319 @@
+"""The main job on a small shop with all event types: ingest, train, encode, publish, use."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import warnings
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+
+from pipelines.ingest import ingest
+from pipelines.publish import publish
+from pipelines.train import encode, train
+from tests.pipelines.commands import run_ubp
+from tests.pipelines.deliveries import deliver
+from tests.shops import random_shop
+from ubp_platform.blocks.base import REGISTRY, block_class
+from ubp_platform.blocks.snapshot import Snapshot
+from ubp_platform.errors import BlockUnavailable, UBPError
+from ubp_platform.home import PROJECT_ROOT, Home
+from ubp_platform.profile.version import newest_version
+from ubp_platform.store.retrieval import FutureModelWarning, ProfileStore
+from ubp_platform.store.served import Served
+
+TINY = {"hidden": 16, "layers": 1, "last": 16, "batch_size": 16, "max_epochs": 2}
+
+
+def day(text: str) -> datetime:
+    return datetime.fromisoformat(text).replace(tzinfo=UTC)
+
+
+FIT, LATER, LAST = day("2022-07-01"), day("2022-07-10"), day("2022-07-20")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def tiny_networks() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("gru_ae_week_all", "gru_ae_day_event_type"):
+            block = block_class(name)
+            presets = {"small": {**block.presets["small"], **TINY}}
+            patch.setattr(block, "presets", {**block.presets, **presets})
+        yield
+
+
+@pytest.fixture(scope="module")
+def tables() -> dict[str, pd.DataFrame]:
+    return random_shop(seed=5, clients=80, events=1500)
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory, tables: dict[str, pd.DataFrame]) -> Home:
+    """A home that has done its whole job once, fitted at FIT and encoded up to LAST."""
+    directory = tmp_path_factory.mktemp("job")
+    home = Home(home=directory / "home")
+    ingest(home, str(deliver(directory / "delivery", **tables)))
+    train(home, cutoff=FIT)
+    encode(home, [LATER, LAST])
+    publish(home)
+    return home
+
+
+def test_all_blocks_make_the_profile(home: Home) -> None:
+    version = newest_version(home)
+    assert [part.block for part in version.parts] == list(REGISTRY)
+    assert version.width == len(version.mean)
+    snapshot = Snapshot.read(version.snapshot_path(LAST))
+    for part in version.parts:
+        own = snapshot.vectors[:, part.start : part.start + part.width]
+        if part.kind == "unit":
+            # Means of absent clients aside, each block has length one.
+            lengths = np.linalg.norm(own, axis=1)
+            assert np.isclose(lengths, 1, atol=1e-5).mean() > 0.9
+        else:
+            assert own.min() >= 0
+            assert own.max() <= 1
+
+
+def test_offline_and_online_agree_bit_for_bit_for_every_client(home: Home) -> None:
+    store = ProfileStore(home)
+    snapshot = Snapshot.read(newest_version(home).snapshot_path(LAST))
+    entities = pd.DataFrame({"client_id": snapshot.client_ids, "event_timestamp": LAST})
+    offline = store.training_set(entities)
+    assert offline.known.all()
+    online = store.lookup_many(snapshot.client_ids)
+    assert all(profile.known and profile.cutoff == LAST for profile in online)
+    stacked = np.stack([profile.vector for profile in online])
+    assert stacked.dtype == offline.X.dtype == np.float32
+    assert stacked.tobytes() == offline.X.tobytes() == snapshot.vectors.tobytes()
+    assert store.lookup(int(snapshot.client_ids[3])).vector.tobytes() == offline.X[3].tobytes()
+
+
+def test_training_set_keeps_order_and_labels_and_travels_in_time(home: Home) -> None:
+    version = newest_version(home)
+    by_cutoff = {cutoff: Snapshot.read(version.snapshot_path(cutoff)) for cutoff in (FIT, LATER)}
+    times = [FIT, LATER - pd.Timedelta("1us"), LATER, LAST - pd.Timedelta("1us")]
+    cutoffs = [FIT, FIT, LATER, LATER]
+    clients = by_cutoff[FIT].client_ids[[9, 3, 60, 3]]
+    entities = pd.DataFrame(
+        {
+            "client_id": clients,
+            "event_timestamp": times,
+            "label": [7, 8, 9, 10],
+            "why": list("abcd"),
+        }
+    )
+    result = ProfileStore(home).training_set(entities)
+    pd.testing.assert_frame_equal(result.entities, entities)
+    for row, (client, cutoff) in enumerate(zip(clients, cutoffs, strict=True)):
+        snapshot = by_cutoff[cutoff]
+        expected = snapshot.vectors[np.searchsorted(snapshot.client_ids, client)]
+        assert result.X[row].tobytes() == expected.tobytes()
+
+
+def test_unknown_and_too_old_get_the_mean_profile(home: Home) -> None:
+    store = ProfileStore(home)
+    stranger = store.lookup(10**12)
+    assert not stranger.known
+    assert stranger.cutoff is None
+    assert np.array_equal(stranger.vector, store.version.mean)
+    entities = pd.DataFrame(
+        {"client_id": [10**12, 1, 1], "event_timestamp": [LAST, FIT - pd.Timedelta("1us"), FIT]}
+    )
+    with pytest.warns(FutureModelWarning):
+        result = store.training_set(entities)
+    assert result.known.tolist() == [False, False, True]
+    assert np.array_equal(result.X[:2], np.stack([store.version.mean] * 2))
+
+
+def test_training_set_warns_only_of_models_from_the_future(home: Home) -> None:
+    store = ProfileStore(home)
+    early = pd.DataFrame({"client_id": [1, 2], "event_timestamp": [FIT - pd.Timedelta("1s"), FIT]})
+    with pytest.warns(FutureModelWarning, match="1 of 2 rows are from before 2022-07-01"):
+        store.training_set(early)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", FutureModelWarning)
+        store.training_set(early.tail(1))
+
+
+@pytest.mark.parametrize(
+    ("entities", "message"),
+    [
+        ({"client": [1], "event_timestamp": [LAST]}, "lack the column client_id"),
+        ({"client_id": ["a"], "event_timestamp": [LAST]}, "must be whole numbers"),
+        ({"client_id": [1], "event_timestamp": ["soon"]}, "cannot be read"),
+        ({"client_id": [1], "event_timestamp": [None]}, "present in every row"),
+    ],
+)
+def test_training_set_refuses_bad_entities(home: Home, entities: dict, message: str) -> None:
+    with pytest.raises(UBPError, match=message):
+        ProfileStore(home).training_set(pd.DataFrame(entities))
+
+
+def test_no_rows_are_a_training_set_too(home: Home) -> None:
+    entities = pd.DataFrame({"client_id": [1], "event_timestamp": [LAST]}).head(0)
+    store = ProfileStore(home)
+    assert store.training_set(entities).X.shape == (0, store.width)
+    assert store.lookup_many([]) == []
+
+
+def test_future_events_change_no_snapshot(
+    home: Home, tables: dict[str, pd.DataFrame], tmp_path: Path
+) -> None:
+    """The same job on a log that ends at the cutoff gives the same profiles, bit for bit."""
+    past = {
+        name: frame[frame["timestamp"] < FIT.replace(tzinfo=None)]
+        if "timestamp" in frame
+        else frame
+        for name, frame in tables.items()
+    }
+    other = Home(home=tmp_path / "home")
+    ingest(other, str(deliver(tmp_path / "delivery", **past)))
+    train(other, cutoff=FIT)
+    whole = Snapshot.read(newest_version(home).snapshot_path(FIT))
+    ended = Snapshot.read(newest_version(other).snapshot_path(FIT))
+    assert whole.client_ids.tobytes() == ended.client_ids.tobytes()
+    assert whole.vectors.tobytes() == ended.vectors.tobytes()
+
+
+def test_training_again_fits_nothing_again(home: Home) -> None:
+    before = newest_version(home).name
+    again = train(home, cutoff=FIT)
+    assert not again.fitted
+    assert {fitted.name for fitted in again.reused} == set(REGISTRY)
+    assert again.profile is not None
+    assert again.profile.name == before
+
+
+def test_publishing_again_changes_nothing(home: Home) -> None:
+    before = ProfileStore(home).lookup(5)
+    served = publish(home)
+    after = ProfileStore(home).lookup(5)
+    assert served.version == before.version
+    assert before.vector.tobytes() == after.vector.tobytes()
+
+
+def test_blocks_without_events_are_left_out_and_said(tmp_path: Path) -> None:
+    shop = random_shop(clients=30, events=200)
+    home = Home(home=tmp_path / "home")
+    ingest(home, str(deliver(tmp_path / "delivery", page_visit=shop["page_visit"])))
+    result = train(home)
+    assert "no product_buy or add_to_cart events" in result.unavailable["ials_categories"]
+    assert result.profile is not None
+    assert "ials_categories" not in [part.block for part in result.profile.parts]
+    with pytest.raises(BlockUnavailable, match="ials_categories: no product_buy"):
+        train(home, ["ials_categories"])
+
+
+def test_feast_sees_the_repo(home: Home) -> None:
+    """Feast's own command line works in feature_repo/."""
+    feast = Path(sys.executable).with_name("feast")
+    configuration = home.feast / "feature_store.yaml"
+    listed = subprocess.run(
+        [feast, "-c", PROJECT_ROOT / "feature_repo", "-f", configuration, "feature-views", "list"],
+        capture_output=True,
+        text=True,
+    )
+    assert listed.returncode == 0, listed.stderr
+    for name in (*REGISTRY, "profile_v1"):
+        assert name in listed.stdout
+    applied = subprocess.run(
+        [feast, "-c", PROJECT_ROOT / "feature_repo", "-f", configuration, "apply"],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "UBP_HOME": str(home.root)},
+    )
+    assert applied.returncode == 0, applied.stderr
+    assert ProfileStore(home).lookup(5).known
+
+
+def test_status_and_commands(
+    home: Home, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("UBP_HOME", str(home.root))
+    status = json.loads(run_ubp(capsys, "status", "--json").out)
+    assert set(status) >= {"warehouse", "quarantine", "blocks", "profiles", "served"}
+    for block in status["blocks"]:
+        assert set(block) >= {"name", "version", "cutoffs", "clients", "width"}
+        assert len(block["cutoffs"]) == 3
+    assert status["served"]["version"] == "v1"
+    assert status["next"] == "ubp encode && ubp publish"
+    found = json.loads(run_ubp(capsys, "profile", "5", "--json").out)
+    assert found["known"]
+    assert np.array_equal(
+        np.array(found["vector"], np.float32), ProfileStore(home).lookup(5).vector
+    )
+    entities = tmp_path / "entities.parquet"
+    frame = pd.DataFrame({"client_id": [5, 10**12], "event_timestamp": [LAST] * 2, "y": [1, 0]})
+    frame.to_parquet(entities)
+    outcome = run_ubp(capsys, "training-set", entities, tmp_path / "out.parquet")
+    assert "2 rows, 1 with a profile of their own" in outcome.out
+    written = pq.read_table(tmp_path / "out.parquet")
+    assert written["y"].to_pylist() == [1, 0]
+    assert written["known"].to_pylist() == [True, False]
+    assert np.array_equal(np.array(written["profile"][0].as_py(), np.float32), found["vector"])
+
+
+_KILLED = """
+import os, signal, sys
+from feast.infra.online_stores.sqlite import SqliteOnlineStore
+from pipelines.publish import publish
+from ubp_platform.home import Home
+from ubp_platform.store import online
+
+online._SLICE = 16
+write, calls = SqliteOnlineStore.online_write_batch, []
+
+def die(*arguments, **more):
+    calls.append(1)
+    if len(calls) == 3:
+        os.kill(os.getpid(), signal.SIGKILL)
+    write(*arguments, **more)
+
+SqliteOnlineStore.online_write_batch = die
+publish(Home(home=sys.argv[1]))
+"""
+
+
+def test_kill_9_in_publish_leaves_the_version_before_served_whole(
+    tables: dict[str, pd.DataFrame], tmp_path: Path
+) -> None:
+    home = Home(home=tmp_path / "home")
+    ingest(home, str(deliver(tmp_path / "delivery", **tables)))
+    train(home, ["handcrafted"], cutoff=FIT)
+    publish(home)
+    clients = Snapshot.read(newest_version(home).snapshot_path(FIT)).client_ids
+    before = [profile.vector.tobytes() for profile in ProfileStore(home).lookup_many(clients)]
+    train(home, ["handcrafted", "ials_categories"], cutoff=LATER)
+    killed = subprocess.run(
+        [sys.executable, "-c", _KILLED, str(home.root)],
+        capture_output=True,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+    )
+    assert killed.returncode == -signal.SIGKILL, killed.stderr.decode()
+    store = ProfileStore(home)
+    assert store.version.name == "v1"
+    assert [profile.vector.tobytes() for profile in store.lookup_many(clients)] == before
+    publish(home)
+    store = ProfileStore(home)
+    assert store.version.name == "v2"
+    newest = Snapshot.read(store.version.snapshot_path(LATER))
+    served = np.stack([profile.vector for profile in store.lookup_many(newest.client_ids)])
+    assert served.tobytes() == newest.vectors.tobytes()
+    pointer = Served.read(home)
+    assert pointer is not None
+    assert pointer.clients == len(newest.client_ids)
+
+
+def test_an_older_version_can_still_be_asked_for(home: Home) -> None:
+    store = ProfileStore(home, version="v1")
+    assert store.version.name == "v1"
+    with pytest.raises(UBPError, match="no profile version is called 'v9'; there are: v1"):
+        ProfileStore(home, version="v9")

@@ -1,0 +1,328 @@
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from pipelines.ingest import Ingested, ingest
+from tests.pipelines.deliveries import as_text, deliver, deliver_shop, purchases, queries
+from tests.shops import random_shop
+from ubp_platform.errors import BatchRejected, WarehouseBusy
+from ubp_platform.events.schema import EVENT_TYPES, TABLES
+from ubp_platform.home import Home
+from ubp_platform.warehouse import Warehouse
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Home:
+    return Home(home=tmp_path / "home")
+
+
+def rows(home: Home, query: str) -> list[tuple]:
+    with Warehouse(home.warehouse) as warehouse:
+        return warehouse.connection.execute(query).fetchall()
+
+
+def events(home: Home, table: str = "product_buy") -> list[tuple]:
+    columns = ", ".join(TABLES[table].columns)
+    return rows(home, f"SELECT {columns} FROM {table} ORDER BY ALL")
+
+
+def landed(result: Ingested, table: str = "product_buy") -> tuple[int, int, int]:
+    file = next(file for file in result.files if file.table == table)
+    return file.landed, file.known, file.quarantined
+
+
+@pytest.mark.parametrize("suffix", [".parquet", ".csv"])
+def test_every_event_type_lands_as_it_was(home: Home, tmp_path: Path, suffix: str) -> None:
+    shop = random_shop(events=300)
+    result = ingest(home, str(deliver(tmp_path / "delivery", suffix, **shop)))
+    assert {file.table for file in result.files} == set(TABLES)
+    assert all(file.landed == len(shop[file.table]) for file in result.files)
+    assert not any(file.quarantined for file in result.files)
+    for name in EVENT_TYPES:
+        frame = shop[name]
+        expected = sorted(
+            (
+                row.client_id,
+                row.timestamp.to_pydatetime(),
+                list(row.query) if name == "search_query" else row[2],
+            )
+            for row in frame.rename_axis(None).itertuples(index=False, name="Row")
+        )
+        assert events(home, name) == expected
+
+
+def test_times_may_be_text_or_times_and_codes_text_or_lists(home: Home, tmp_path: Path) -> None:
+    codes = np.arange(16)
+    as_lists = pd.DataFrame(
+        {"client_id": [1], "timestamp": [pd.Timestamp("2022-06-01 10:00:00")], "query": [codes]}
+    )
+    as_texts = pd.DataFrame(
+        {"client_id": [1], "timestamp": ["2022-06-01 10:00:00"], "query": [as_text(codes)]}
+    )
+    ingest(home, str(deliver(tmp_path / "lists", search_query=as_lists)))
+    result = ingest(home, str(deliver(tmp_path / "texts", search_query=as_texts)))
+    assert landed(result, "search_query") == (0, 1, 0)
+
+
+def test_bad_rows_are_quarantined_with_value_rule_file_and_batch(
+    home: Home, tmp_path: Path
+) -> None:
+    frame = purchases().astype(object)
+    frame.loc[3, "client_id"] = "x7"
+    frame.loc[5, ["timestamp", "sku"]] = ["nonsense", -4]
+    frame.loc[7, "client_id"] = 1.5
+    delivery = deliver(tmp_path / "delivery", ".csv", product_buy=frame)
+    with (delivery / "product_buy.csv").open("a") as file:
+        file.write("1,2022-06-01 10:00:00,4,9\n")
+    assert landed(ingest(home, str(delivery))) == (97, 0, 4)
+    found = rows(
+        home,
+        """SELECT table_name, file, batch_id, row_number, rule, original FROM quarantine
+           ORDER BY row_number""",
+    )
+    assert {row[:3] for row in found} == {("product_buy", "product_buy.csv", 1)}
+    assert [row[3] for row in found] == [4, 6, 8, 102]
+    assert "client_id is present and a whole number" in found[0][4]
+    assert "timestamp" in found[1][4]
+    assert "sku is not negative" in found[1][4]
+    assert json.loads(found[0][5]) == {
+        "client_id": "x7",
+        "timestamp": "2022-06-01 03:00:00",
+        "sku": "3",
+    }
+    assert json.loads(found[3][5]) == "1,2022-06-01 10:00:00,4,9"
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "rule"),
+    [
+        ("client_id", -1, "client_id is not negative"),
+        ("client_id", 2**63, "whole number of 64 bits"),
+        ("sku", None, "sku is present"),
+        ("sku", "1e3.4", "sku is present and a whole number"),
+        ("timestamp", "2999-01-01 00:00:00", "timestamp is not in the future"),
+        ("timestamp", "infinity", "timestamp is not in the future"),
+        ("timestamp", "-infinity", "timestamp is not before 1970"),
+        ("timestamp", "01/06/2022", "timestamp is present and a time"),
+    ],
+)
+def test_each_rule_for_values_of_events(
+    home: Home, tmp_path: Path, column: str, value: object, rule: str
+) -> None:
+    frame = purchases().astype(object)
+    frame.loc[50, column] = value
+    result = ingest(home, str(deliver(tmp_path / "delivery", ".csv", product_buy=frame)))
+    assert landed(result) == (99, 0, 1)
+    assert rule in rows(home, "SELECT rule FROM quarantine")[0][0]
+
+
+@pytest.mark.parametrize(
+    ("text", "rule"),
+    [
+        (as_text(range(15)), "exactly 16 codes"),
+        (as_text(range(17)), "exactly 16 codes"),
+        (as_text([-1, *range(15)]), "no code below 0"),
+        (as_text([256, *range(15)]), "no code above 255"),
+        (as_text(["x", *range(15)]), "list of whole numbers"),
+        (as_text([1.5, *range(15)]), "list of whole numbers"),
+        ("", "list of whole numbers"),
+    ],
+)
+def test_each_rule_for_codes(home: Home, tmp_path: Path, text: str, rule: str) -> None:
+    good = as_text(range(16))
+    delivery = tmp_path / "delivery"
+    delivery.mkdir()
+    queries([good] * 30 + [text]).to_csv(delivery / "search_query.csv", index=False)
+    assert landed(ingest(home, str(delivery)), "search_query") == (30, 0, 1)
+    assert rule in rows(home, "SELECT rule FROM quarantine")[0][0]
+
+
+@pytest.mark.parametrize(("price", "ok"), [(0, True), (99, True), (100, False), (-1, False)])
+def test_price_buckets(home: Home, tmp_path: Path, price: int, ok: bool) -> None:
+    products = random_shop()["product_properties"]
+    products.loc[3, "price"] = price
+    result = ingest(home, str(deliver(tmp_path / "delivery", product_properties=products)))
+    assert landed(result, "product_properties")[2] == (0 if ok else 1)
+
+
+def test_too_many_bad_rows_reject_the_whole_batch(home: Home, tmp_path: Path) -> None:
+    ingest(home, str(deliver(tmp_path / "first", product_buy=purchases(50))))
+    before = events(home)
+    bad = purchases(100)
+    bad.loc[:5, "sku"] = -1
+    visits = purchases(100).rename(columns={"sku": "url"})
+    delivery = deliver(tmp_path / "second", product_buy=bad, page_visit=visits)
+    with pytest.raises(BatchRejected, match=r"6 of 100 rows \(6\.0%\).*sku is not negative"):
+        ingest(home, str(delivery))
+    assert events(home) == before
+    assert not events(home, "page_visit")
+    assert not rows(home, "SELECT * FROM quarantine")
+    # 44 of the 94 good rows had come with the first delivery.
+    assert landed(ingest(home, str(delivery), max_quarantine=0.06)) == (50, 44, 6)
+
+
+def test_a_column_that_is_wrong_throughout_rejects_whatever_is_allowed(
+    home: Home, tmp_path: Path
+) -> None:
+    delivery = deliver(tmp_path / "delivery", product_buy=purchases(client_id="abc"))
+    with pytest.raises(BatchRejected, match="no row obeys the rule 'client_id"):
+        ingest(home, str(delivery), max_quarantine=1.0)
+
+
+def test_the_same_files_are_recognised_by_content(home: Home, tmp_path: Path) -> None:
+    first = deliver(tmp_path / "first", product_buy=purchases())
+    ingest(home, str(first))
+    again = first.rename(tmp_path / "elsewhere")
+    result = ingest(home, str(again))
+    assert result.batch is None
+    assert result.skipped == [("product_buy.parquet", 1)]
+    assert len(events(home)) == 100
+
+
+_deliveries = st.lists(
+    st.lists(st.tuples(st.integers(0, 2), st.integers(0, 2), st.integers(0, 1)), min_size=1),
+    min_size=1,
+    max_size=4,
+)
+
+
+@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(_deliveries)
+def test_overlapping_deliveries_keep_the_most_copies_of_each_event(
+    tmp_path_factory: pytest.TempPathFactory, deliveries: list[list[tuple[int, int, int]]]
+) -> None:
+    """Whatever the overlap: of equal events as many as the delivery that had most of them."""
+    directory = tmp_path_factory.mktemp("overlap")
+    home, most = Home(home=directory / "home"), {}
+    for number, delivery in enumerate(deliveries):
+        frame = pd.DataFrame(delivery, columns=["client_id", "hour", "sku"])
+        frame["timestamp"] = pd.Timestamp("2022-06-01") + pd.to_timedelta(frame.pop("hour"), "h")
+        for event, copies in frame.value_counts().items():
+            most[event] = max(most.get(event, 0), copies)
+        ingest(home, str(deliver(directory / str(number), product_buy=frame)))
+    found = pd.DataFrame(events(home), columns=["client_id", "timestamp", "sku"])
+    assert found[["client_id", "sku", "timestamp"]].value_counts().to_dict() == most
+
+
+def test_product_properties_are_upserted(home: Home, tmp_path: Path) -> None:
+    products = random_shop()["product_properties"]
+    ingest(home, str(deliver(tmp_path / "first", product_properties=products)))
+    changed = products.head(3).copy()
+    changed.loc[1, "category"] = 77
+    new = changed.loc[[2]].assign(sku=9999)
+    result = ingest(
+        home, str(deliver(tmp_path / "second", product_properties=pd.concat([changed, new])))
+    )
+    assert landed(result, "product_properties") == (2, 2, 0)
+    assert rows(home, "SELECT category FROM product_properties WHERE sku = 1") == [(77,)]
+    assert rows(home, "SELECT count(*) FROM product_properties") == [(len(products) + 1,)]
+
+
+def test_events_of_unknown_skus_are_kept_and_counted(home: Home, tmp_path: Path) -> None:
+    shop = random_shop()
+    known = shop["product_properties"]
+    frame = purchases(sku=known["sku"].max() + 1)
+    result = ingest(
+        home, str(deliver(tmp_path / "delivery", product_buy=frame, product_properties=known))
+    )
+    assert landed(result) == (100, 0, 0)
+    assert any("100 events are of skus without product properties" in n for n in result.notes)
+
+
+def test_data_docs_have_a_page_for_each_file(home: Home, tmp_path: Path) -> None:
+    result = ingest(home, str(deliver_shop(tmp_path / "delivery", events=100)))
+    assert result.data_docs is not None
+    index = result.data_docs.read_text()
+    for name in TABLES:
+        assert f"{name}.parquet.html" in index
+    page = next(result.data_docs.parent.rglob("page_visit.parquet.html")).read_text()
+    assert "url" in page
+
+
+def test_a_file_in_many_slices_is_checked_as_a_whole(
+    home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ubp_platform.warehouse.scan.SLICE_ROWS", 2048)
+    frame = purchases(20_000)
+    frame.loc[[10, 9_000, 19_999], "sku"] = -1
+    result = ingest(home, str(deliver(tmp_path / "delivery", product_buy=frame)))
+    assert landed(result) == (19_997, 0, 3)
+    assert rows(home, "SELECT row_number FROM quarantine ORDER BY ALL") == [
+        (11,),
+        (9001,),
+        (20_000,),
+    ]
+    page = next(home.data_docs.rglob("product_buy.parquet.json")).read_text()
+    totals = {
+        found["result"].get("element_count")
+        for found in json.loads(page)["results"]
+        if found["result"]
+    }
+    assert totals == {20_000}
+
+
+def test_a_second_writer_is_told_who_is_writing(home: Home, tmp_path: Path) -> None:
+    delivery = deliver(tmp_path / "delivery", product_buy=purchases())
+    ingest(home, str(delivery))
+    holder = subprocess.Popen(
+        [
+            sys.executable,
+            "-c",
+            "import duckdb, sys\nc = duckdb.connect(sys.argv[1])\nprint(1, flush=True)\ninput()",
+            str(home.warehouse),
+        ],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
+    try:
+        assert holder.stdout is not None
+        holder.stdout.readline()
+        with pytest.raises(WarehouseBusy, match=rf"in use by process {holder.pid}"):
+            ingest(home, str(delivery))
+    finally:
+        holder.kill()
+        holder.wait()
+
+
+_KILLED = """
+import os, signal, sys
+from pipelines.ingest import ingest
+from ubp_platform.home import Home
+from ubp_platform.warehouse import landing
+
+def die(*arguments):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+setattr(landing, sys.argv[3], die)
+ingest(Home(home=sys.argv[1]), sys.argv[2])
+"""
+
+
+@pytest.mark.parametrize("moment", ["land_file", "_quarantine", "record_batch"])
+def test_kill_9_leaves_the_warehouse_as_before_and_a_rerun_lands_the_batch(
+    home: Home, tmp_path: Path, moment: str
+) -> None:
+    frame = purchases(200_000, timestamp=pd.date_range("2022-06-01", periods=200_000, freq="s"))
+    ingest(home, str(deliver(tmp_path / "first", product_buy=frame.head(50))))
+    before = events(home)
+    frame.loc[7, "sku"] = -1
+    delivery = deliver(tmp_path / "second", product_buy=frame)
+    killed = subprocess.run(
+        [sys.executable, "-c", _KILLED, str(home.root), str(delivery), moment],
+        capture_output=True,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+    )
+    assert killed.returncode == -signal.SIGKILL, killed.stderr.decode()
+    assert events(home) == before
+    assert not rows(home, "SELECT * FROM quarantine")
+    assert rows(home, "SELECT count(*) FROM batch") == [(1,)]
+    assert landed(ingest(home, str(delivery))) == (200_000 - 50, 49, 1)

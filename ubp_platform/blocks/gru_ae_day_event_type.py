@@ -1,0 +1,29 @@
+"""GRU-AE day_event_type (paper, section 3.1): which kind of event on which day, and no more."""
+
+from ubp_platform.blocks.gru_ae import GRUAutoencoder
+
+
+class GRUAEDayEventType(GRUAutoencoder):
+    """Autoencoder of the rhythm of a client's events: day index and event type.
+
+    Parameters
+    ----------
+    **params
+        Fields of :class:`~ubp_platform.blocks.gru_ae.GRUParams`.
+    """
+
+    name = "gru_ae_day_event_type"
+    components = None
+    fields = ("day", "event_type")
+    presets = {  # noqa: RUF012
+        "paper": {"hidden": 128, "layers": 2, "dropout": 0.5, "max_epochs": 30, "patience": 5},
+        "small": {
+            "hidden": 64,
+            "layers": 1,
+            "dropout": 0.1,
+            "batch_size": 32,
+            "learning_rate": 4e-3,
+            "threads": 1,
+            "max_epochs": 15,
+        },
+    }

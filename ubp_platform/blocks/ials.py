@@ -1,0 +1,158 @@
+"""iALS (paper, section 3.2.1): a client's taste from a client × item matrix of events.
+
+Source: Hu, Koren and Volinsky, Collaborative filtering for implicit feedback datasets, ICDM 2008.
+A client who has touched an item likes it with the confidence ``1 + alpha * weight``; all other
+items the client does not like, with the confidence 1. Clients and items get factors whose products
+say so, with the least squared error weighted by confidence.
+"""
+
+from collections.abc import Mapping
+from typing import ClassVar
+
+import numpy as np
+from implicit.cpu.als import AlternatingLeastSquares, calculate_loss
+from pydantic import Field
+from scipy import sparse
+from threadpoolctl import threadpool_limits
+
+from ubp_platform.blocks.base import Block, Params
+from ubp_platform.blocks.snapshot import Snapshot
+from ubp_platform.errors import BlockUnavailable
+from ubp_platform.progress import ProgressFactory, silent
+from ubp_platform.warehouse.history import History, Interactions
+
+CLIENTS_A_SLICE = 16384
+
+
+class IALSParams(Params):
+    """Parameters of iALS.
+
+    Parameters
+    ----------
+    factors : int
+        Width of the vector; 64 in the paper.
+    iterations : int
+        Rounds of solving for all clients, then for all items; later ones still lower the loss,
+        but by less and less.
+    regularization : float
+        The weight of the squared factors in the loss. More of it predicts better, until it
+        exceeds the confidence of a single event (``1 + alpha``): from there on the factors of
+        rare items, and all factors of a small shop, shrink to zero.
+    alpha : float
+        How much confidence one unit of event weight adds; 40 in Hu, Koren and Volinsky.
+    seed : int
+        Of the factors' first values.
+    """
+
+    factors: int = Field(64, gt=0)
+    iterations: int = Field(15, gt=0)
+    regularization: float = Field(10.0, gt=0)
+    alpha: float = Field(40.0, gt=0)
+
+
+class IALS(Block):
+    """Factors of clients by implicit alternating least squares; a subclass says over which items.
+
+    Only the item factors are kept. Every client, in the fit or not, is encoded by solving for the
+    client's factors exactly with the items' fixed, so a vector depends on nothing but the client's
+    own events. Items that the fit did not see are ignored.
+
+    Attributes
+    ----------
+    items_ : ndarray of int64, shape (n_items,)
+        Ascending.
+    item_factors_ : ndarray of float32, shape (n_items, factors)
+    """
+
+    #: The field whose values are the items, and the weight of one event of each type.
+    item: ClassVar[str]
+    weights: ClassVar[Mapping[str, float]]
+
+    Parameters = IALSParams
+    params: IALSParams
+
+    def _fit(self, history: History, progress: ProgressFactory) -> None:
+        found = history.interactions(self.item, self.weights)
+        if not found.client_ids.size:
+            raise BlockUnavailable(
+                f"no relevant client has a {' or '.join(self.weights)} event with a known "
+                f"{self.item} before {history.cutoff:%Y-%m-%d %H:%M:%S}"
+            )
+        confidence = self._confidence(found)
+        losses: list[float] = []
+        with (
+            threadpool_limits(1, "blas"),
+            progress(f"{self.name}: fit", self.params.iterations, "iterations") as advance,
+        ):
+            model = self._model(np.float32)
+
+            def after_iteration(*_: object) -> None:
+                # On one thread, because the order of a sum changes its last digits.
+                loss = calculate_loss(
+                    confidence,
+                    model.user_factors,
+                    model.item_factors,
+                    self.params.regularization,
+                    num_threads=1,
+                )
+                losses.append(float(loss))
+                advance(1)
+
+            model.fit(confidence, show_progress=False, callback=after_iteration)
+        self.items_ = found.items
+        self.item_factors_: np.ndarray = model.item_factors
+        self.report_.clients = len(found.client_ids)
+        self.report_.curves = {"train": losses}
+        self.report_.loss = losses[-1]
+
+    def encode(self, history: History, progress: ProgressFactory = silent) -> Snapshot:
+        """Solve for the factors of each relevant client with an event of a known item."""
+        found = history.interactions(self.item, self.weights, self.items_)
+        confidence = self._confidence(found)
+        count = len(found.client_ids)
+        vectors = np.empty((count, self.params.factors), dtype=np.float32)
+        with (
+            threadpool_limits(1, "blas"),
+            progress(f"{self.name}: encode", count, "clients") as advance,
+        ):
+            # In float32 the equations of a client with a huge count cannot be solved.
+            model = self._model(np.float64)
+            model.item_factors = self.item_factors_.astype(np.float64)
+            for start in range(0, count, CLIENTS_A_SLICE):
+                rows = np.arange(start, min(start + CLIENTS_A_SLICE, count))
+                vectors[rows] = model.recalculate_user(rows, confidence[rows[0] : rows[-1] + 1])
+                advance(len(rows))
+        return Snapshot(history.cutoff, found.client_ids, vectors)
+
+    def state(self) -> dict[str, np.ndarray]:
+        """Give the items and their factors."""
+        return {"items": self.items_, "item_factors": self.item_factors_}
+
+    def restore(self, arrays: dict[str, np.ndarray]) -> None:
+        """Take the items and their factors back."""
+        self.items_ = arrays["items"]
+        self.item_factors_ = arrays["item_factors"]
+
+    def _model(self, dtype: type[np.floating]) -> AlternatingLeastSquares:
+        return AlternatingLeastSquares(
+            factors=self.params.factors,
+            iterations=self.params.iterations,
+            regularization=self.params.regularization,
+            dtype=dtype,
+            random_state=self.params.seed,
+        )
+
+    def _confidence(self, found: Interactions) -> sparse.csr_matrix:
+        confidence = found.matrix.copy()
+        confidence.data = 1 + self.params.alpha * confidence.data
+        return confidence
+
+
+class IALSCategories(IALS):
+    """Taste in categories, from what a client bought and put into the cart."""
+
+    name = "ials_categories"
+    section = "3.2.1"
+    needs = ("product_buy", "add_to_cart")
+    item = "category"
+    weights: ClassVar[Mapping[str, float]] = {"product_buy": 3, "add_to_cart": 1}

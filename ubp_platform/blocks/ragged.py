@@ -1,0 +1,101 @@
+"""Batches of ragged sequences: gathered from flat arrays, of nearly equal length."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ubp_platform.warehouse.history import Sequences, Vocabulary
+
+#: How far a length may stray when training batches are formed; mixes clients of similar length.
+JITTER = 0.05
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Some clients' sequences, side by side.
+
+    A client with the events ``e1 … en`` has ``n + 1`` positions: it is given ``start, e1 … en``
+    and is to say ``e1 … en, end``. Shorter sequences are padded after their end.
+
+    Parameters
+    ----------
+    inputs : Tensor of int64, shape (n_fields, steps, clients)
+    last : Tensor of int64, shape (clients,)
+        The step of each client's newest event.
+    real : Tensor of int64, shape (n_positions,)
+        Which of the ``steps * clients`` positions are no padding.
+    targets : Tensor of int64, shape (n_fields, n_positions)
+        What is to be said at the real positions.
+    """
+
+    inputs: Tensor
+    last: Tensor
+    real: Tensor
+    targets: Tensor
+
+    @property
+    def positions(self) -> int:
+        """How many real positions there are."""
+        return len(self.real)
+
+
+class Batches:
+    """Cuts sequences into batches; no Python object an event, no padding to the longest of all.
+
+    Parameters
+    ----------
+    sequences : Sequences
+    batch_size : int
+        Clients in a batch.
+    device : torch.device
+        Where the batches are wanted.
+    """
+
+    def __init__(self, sequences: Sequences, batch_size: int, device: torch.device) -> None:
+        self.tokens = np.stack([*sequences.fields.values()]).astype(np.int64)  # (fields, events)
+        self.starts, self.lengths = sequences.offsets[:-1], sequences.lengths
+        self.batch_size, self.device = batch_size, device
+
+    def positions(self, clients: np.ndarray) -> int:
+        """Count the positions of some clients, which is what training time is spent on."""
+        return int(self.lengths[clients].sum() + len(clients))
+
+    def shuffled(self, clients: np.ndarray, rng: np.random.Generator) -> Iterator[Batch]:
+        """Give each client once, with others of nearly its length, in random order.
+
+        Parameters
+        ----------
+        clients : ndarray of int64, shape (n,)
+            Rows of the sequences.
+        rng : numpy.random.Generator
+        """
+        jitter = rng.uniform(1 - JITTER, 1 + JITTER, len(clients))
+        near = clients[np.argsort((self.lengths[clients] + 1) * jitter)]
+        parts = [near[i : i + self.batch_size] for i in range(0, len(near), self.batch_size)]
+        for part in rng.permutation(len(parts)):
+            yield self.gather(parts[part])
+
+    def sorted(self, clients: np.ndarray) -> Iterator[tuple[np.ndarray, Batch]]:
+        """Give each client once, shortest first, with the rows that a batch holds."""
+        near = clients[np.argsort(self.lengths[clients], kind="stable")]
+        for i in range(0, len(near), self.batch_size):
+            part = near[i : i + self.batch_size]
+            yield part, self.gather(part)
+
+    def gather(self, clients: np.ndarray) -> Batch:
+        """Put some clients' sequences side by side."""
+        lengths = self.lengths[clients]
+        step = np.arange(lengths.max() + 1)[:, None]  # (steps, 1)
+        event = self.starts[clients] + step  # (steps, clients): where event number `step` lies
+        here = self.tokens[:, np.minimum(event, self.tokens.shape[1] - 1)]  # (fields, steps, ...)
+        before = np.roll(here, 1, axis=1)
+        before[:, 0] = Vocabulary.START
+        inputs = np.where(step <= lengths, before, Vocabulary.PAD)
+        targets = np.where(step < lengths, here, Vocabulary.END)
+        real = np.flatnonzero(step <= lengths)
+        targets = targets.reshape(len(targets), -1)[:, real]
+        arrays = (inputs, lengths, real, targets)
+        return Batch(*(torch.from_numpy(array).to(self.device) for array in arrays))

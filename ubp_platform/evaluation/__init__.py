@@ -1,0 +1,1 @@
+"""Downstream tasks, and pictures of what was learned."""
