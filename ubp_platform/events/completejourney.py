@@ -11,7 +11,8 @@ grocer in 2017, published by 84.51° as real and CC0; the repackager calls them 
   product's price is never made of later sales than the one at hand.
 * name: 16 MinHash codes of the words of the product's description (Broder 1997): code ``k`` is the
   lowest byte of the smallest of the words' ``k``-th hashes, so that the share of positions at which
-  two products agree estimates how many words they share. Nothing is fitted, nothing is random.
+  two products agree estimates the share of their words that they have in common. Nothing is
+  fitted, nothing is random.
 
 Dropped: fuel, coupons, and rows with a quantity of zero or less.
 """
@@ -30,7 +31,6 @@ from ubp_platform.errors import UBPError
 
 CODES = 16
 _TEXT = ["department", "product_category", "product_type", "brand", "package_size"]
-_PRIME = np.uint64(2**61 - 1)
 
 
 @dataclass(frozen=True)
@@ -159,13 +159,9 @@ def minhash(text: pd.Series) -> np.ndarray:
     """
     words = text.str.lower().str.findall(r"[a-z0-9.%]+").reset_index(drop=True).explode()
     number, distinct = pd.factorize(words)
-    digests = [hashlib.blake2b(word.encode(), digest_size=8).digest() for word in distinct]
-    # 32 bits of hash times 29 bits of multiplier stay below 2^61.
-    base = np.frombuffer(b"".join(digests), "<u8") >> np.uint64(32)
-    rng = np.random.default_rng(1997)
-    factors = rng.integers(1, 2**29, CODES, dtype=np.uint64)
-    shifts = rng.integers(0, 2**61 - 1, CODES, dtype=np.uint64)
-    hashes = (base[:, None] * factors + shifts) % _PRIME  # (n_distinct, 16)
+    # 64 bytes are 16 independent hashes of 32 bits.
+    digests = b"".join(hashlib.blake2b(word.encode()).digest() for word in distinct)
+    hashes = np.frombuffer(digests, "<u4").reshape(-1, CODES)  # (n_distinct, 16)
     starts = np.flatnonzero(~words.index.duplicated())
     smallest = np.minimum.reduceat(hashes[number], starts, axis=0)  # (n_texts, 16)
-    return (smallest & np.uint64(255)).astype(np.uint8)
+    return (smallest & 255).astype(np.uint8)

@@ -1,0 +1,84 @@
+"""Assembly from snapshots written by hand: order, means for missing blocks, slices."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ubp_platform.blocks.base import FitReport
+from ubp_platform.blocks.catalog import Catalog, Fitted
+from ubp_platform.blocks.snapshot import Snapshot
+from ubp_platform.home import Home
+from ubp_platform.profile.assembly import assemble
+from ubp_platform.profile.version import create, newest_version
+
+CUTOFF = datetime(2022, 7, 1, tzinfo=UTC)
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Home:
+    return Home(home=tmp_path)
+
+
+def put(home: Home, name: str, ids: list[int], vectors: np.ndarray, made_from: str = "x") -> Fitted:
+    snapshot = Snapshot(CUTOFF, np.array(ids, np.int64), vectors.astype(np.float32))
+    snapshot.write(Catalog(home).snapshot_path(name, "v1", CUTOFF), made_from)
+    return Fitted(name, "v1", home.blocks / name / "v1", FitReport(cutoff=CUTOFF), "")
+
+
+def test_blocks_side_by_side_and_means_where_one_is_missing(home: Home) -> None:
+    ials = put(home, "ials_categories", [1, 5], np.array([[3, 4], [0, 2]]))
+    crafted = put(home, "handcrafted", [5, 9, 11], np.array([[0], [10], [20]]))
+    version = create(home, [ials, crafted], CUTOFF)
+    profiles = Snapshot.read(assemble(home, version, CUTOFF))
+    assert profiles.client_ids.tolist() == [1, 5, 9, 11]
+    np.testing.assert_allclose(
+        profiles.vectors,
+        [[0.6, 0.8, 0.5], [0, 1, 0], [0.3, 0.9, 0.5], [0.3, 0.9, 1]],
+        atol=1e-6,
+    )
+    np.testing.assert_allclose(version.mean, [0.3, 0.9, 0.5], atol=1e-6)
+    assert [(part.start, part.width) for part in version.parts] == [(0, 2), (2, 1)]
+
+
+def test_slices_make_no_difference(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(0)
+    fits = []
+    for name in ("ials_categories", "gru_ae_day_event_type"):
+        ids = np.flatnonzero(rng.random(3000) < 0.6)
+        fits.append(put(home, name, ids.tolist(), rng.normal(size=(len(ids), 5))))
+    version = create(home, fits, CUTOFF)
+    whole = Snapshot.read(assemble(home, version, CUTOFF))
+    version.snapshot_path(CUTOFF).unlink()
+    monkeypatch.setattr("ubp_platform.profile.assembly.ROWS_A_GROUP", 7)
+    sliced = Snapshot.read(assemble(home, version, CUTOFF))
+    assert whole.client_ids.tobytes() == sliced.client_ids.tobytes()
+    np.testing.assert_allclose(whole.vectors, sliced.vectors, atol=1e-6)
+
+
+def test_the_same_pairing_is_the_same_version_and_others_are_new(home: Home) -> None:
+    ials = put(home, "ials_categories", [1, 5], np.array([[3, 4], [0, 2]]))
+    first = create(home, [ials], CUTOFF)
+    assert create(home, [ials], CUTOFF).name == first.name == "v1"
+    crafted = put(home, "handcrafted", [5], np.array([[1]]))
+    assert create(home, [ials, crafted], CUTOFF).name == "v2"
+    assert newest_version(home).name == "v2"
+
+
+def test_profiles_are_made_again_only_when_a_block_has_changed(home: Home) -> None:
+    ials = put(home, "ials_categories", [1, 5], np.array([[3, 4], [0, 2]]))
+    version = create(home, [ials], CUTOFF)
+    path = assemble(home, version, CUTOFF)
+    before = path.stat().st_mtime_ns
+    assert assemble(home, version, CUTOFF).stat().st_mtime_ns == before
+    put(home, "ials_categories", [1, 5, 6], np.array([[3, 4], [0, 2], [1, 0]]), "late events")
+    assert len(Snapshot.read(assemble(home, version, CUTOFF)).client_ids) == 3
+
+
+def test_no_client_at_all_is_an_empty_profile(home: Home) -> None:
+    ials = put(home, "ials_categories", [1, 5], np.array([[3, 4], [0, 2]]))
+    version = create(home, [ials], CUTOFF)
+    put(home, "ials_categories", [], np.empty((0, 2)), "nothing")
+    profiles = Snapshot.read(assemble(home, version, CUTOFF))
+    assert profiles.vectors.shape == (0, 2)

@@ -1,0 +1,78 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from sklearn.decomposition import PCA
+from sklearn.preprocessing import QuantileTransformer
+
+from ubp_platform.profile.normalizer import Normalizer
+
+
+def vectors(clients: int, dim: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).normal(size=(clients, dim)).astype(np.float32)
+
+
+def test_unit_length_by_hand() -> None:
+    fitted = Normalizer.fit(np.array([[3, 4], [0, 2]], np.float32), "unit")
+    scaled = fitted.transform(np.array([[3, 4], [0, 2], [0, 0]], np.float32))
+    np.testing.assert_allclose(scaled, [[0.6, 0.8], [0, 1], [0, 0]], atol=1e-7)
+    np.testing.assert_allclose(fitted.mean, [0.3, 0.9], atol=1e-7)
+
+
+def test_quantiles_by_hand() -> None:
+    population = np.array([[0.0], [10.0], [20.0]], np.float32)
+    fitted = Normalizer.fit(population, "quantile")
+    scaled = fitted.transform(np.array([[-5], [0], [5], [15], [20], [99]], np.float32))
+    np.testing.assert_allclose(scaled[:, 0], [0, 0, 0.25, 0.75, 1, 1], atol=1e-6)
+    np.testing.assert_allclose(fitted.mean, [0.5])
+
+
+def test_agrees_with_scikit_learn() -> None:
+    X, new = vectors(500, 12), vectors(50, 12, seed=1)
+    reduced = PCA(4, svd_solver="covariance_eigh").fit(X.astype(np.float64)).transform(new)
+    expected = reduced / np.linalg.norm(reduced, axis=1, keepdims=True)
+    np.testing.assert_allclose(
+        Normalizer.fit(X, "unit", 4).transform(new), expected, atol=1e-5, rtol=1e-4
+    )
+    quantiles = QuantileTransformer(n_quantiles=500, subsample=None).fit(X.astype(np.float64))
+    np.testing.assert_allclose(
+        Normalizer.fit(X, "quantile").transform(new), quantiles.transform(new), atol=1e-6
+    )
+
+
+@pytest.mark.parametrize(
+    ("clients", "dim", "width"), [(500, 128, 64), (500, 16, 16), (10, 128, 10)]
+)
+def test_components_as_far_as_clients_and_dimensions_allow(
+    clients: int, dim: int, width: int
+) -> None:
+    fitted = Normalizer.fit(vectors(clients, dim), "unit", 64)
+    assert fitted.width == width
+    assert fitted.transform(vectors(3, dim)).shape == (3, width)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    arrays(np.float32, st.tuples(st.integers(1, 30), st.integers(1, 5)),
+           elements=st.floats(-1e6, 1e6, width=32)),
+    st.sampled_from([("unit", None), ("unit", 3), ("quantile", None)]),
+)  # fmt: skip
+def test_always_finite_float32_and_within_bounds(X: np.ndarray, how: tuple) -> None:
+    fitted = Normalizer.fit(X, *how)
+    scaled = fitted.transform(X)
+    assert scaled.dtype == np.float32
+    assert np.isfinite(scaled).all()
+    if how[0] == "quantile":
+        assert scaled.min() >= 0
+        assert scaled.max() <= 1
+    else:
+        assert np.linalg.norm(scaled, axis=1).max() <= 1 + 1e-5
+
+
+def test_a_saved_one_gives_the_same_bits() -> None:
+    X = vectors(200, 8)
+    for how in (("unit", 4), ("unit", None), ("quantile", None)):
+        fitted = Normalizer.fit(X, *how)
+        again = Normalizer(fitted.kind, {k: v.copy() for k, v in fitted.arrays.items()})
+        assert fitted.transform(X).tobytes() == again.transform(X).tobytes()

@@ -1,0 +1,93 @@
+"""The suites of expectations/ as they are run: any Great Expectations rule works."""
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from ubp_platform.errors import UBPError
+from ubp_platform.events.schema import TABLES
+from ubp_platform.quality import SuiteRun
+from ubp_platform.quality.suites import SUITES
+
+
+def visits(**columns: object) -> pd.DataFrame:
+    frame = pd.DataFrame(
+        {
+            "client_id": [1, 2, 3],
+            "timestamp": pd.to_datetime(["2022-06-01"] * 3, utc=True),
+            "url": [5, 6, 7],
+        }
+    )
+    return frame.assign(**columns)
+
+
+def test_there_is_one_suite_a_table_and_each_rule_is_in_words() -> None:
+    assert {path.stem for path in SUITES.glob("*.json")} == set(TABLES)
+    for path in SUITES.glob("*.json"):
+        suite = json.loads(path.read_text())
+        assert suite["name"] == path.stem
+        assert all(rule["description"] for rule in suite["expectations"])
+
+
+@pytest.mark.parametrize("table", TABLES)
+def test_every_column_of_a_table_has_a_rule_that_it_is_there(table: str) -> None:
+    missing = SuiteRun(table).check_header(["something_else"])
+    assert missing == list(TABLES[table].columns)
+    assert not SuiteRun(table).check_header([*TABLES[table].columns, "more"])
+
+
+def test_good_rows_break_nothing_and_bad_ones_are_named() -> None:
+    run = SuiteRun("page_visit", now=datetime(2022, 6, 1, 12, tzinfo=UTC))
+    assert run.check(visits()) == []
+    (broken,) = run.check(visits(url=[5, -1, -2]))
+    assert broken.rule == "url is not negative"
+    assert broken.positions.tolist() == [1, 2]
+    (broken,) = run.check(visits(client_id=[1, None, 3]))
+    assert broken.absent
+    assert broken.positions.tolist() == [1]
+    future = pd.to_datetime(["2022-06-01 11:59", "2022-06-01 12:00", "2022-06-01 12:01"], utc=True)
+    (broken,) = run.check(visits(timestamp=future))
+    assert broken.positions.tolist() == [2]
+
+
+def test_slices_add_up() -> None:
+    run = SuiteRun("page_visit")
+    run.check_header(list(TABLES["page_visit"].columns))
+    for url in ([5, -1, -2], [1, 2, 3], [-7, 0, 1]):
+        run.check(visits(url=url))
+    result = run.result()
+    assert not result.success
+    found = next(
+        r for r in result.results if r.expectation_config.description == "url is not negative"
+    )
+    assert found.result["element_count"] == 9
+    assert found.result["unexpected_count"] == 3
+    assert found.result["unexpected_percent"] == pytest.approx(100 / 3)
+    assert found.result["partial_unexpected_list"] == [-1, -2, -7]
+    assert result.statistics["unsuccessful_expectations"] == 1
+
+
+def test_a_users_own_rule_works_for_rows_and_for_files(tmp_path: Path) -> None:
+    suite = json.loads((SUITES / "page_visit.json").read_text())
+    suite["expectations"] += [
+        {"type": "expect_column_values_to_be_in_set",
+         "kwargs": {"column": "url", "value_set": [5, 6]}, "description": "url is known"},
+        {"type": "expect_table_row_count_to_be_between",
+         "kwargs": {"max_value": 2}, "description": "few rows"},
+    ]  # fmt: skip
+    (tmp_path / "page_visit.json").write_text(json.dumps(suite))
+    rows, whole = SuiteRun("page_visit", tmp_path).check(visits())
+    assert rows.positions.tolist() == [2]
+    assert (whole.rule, whole.whole_file) == ("few rows", True)
+
+
+@pytest.mark.parametrize(
+    "text", ["{", "[]", '{"name": "x", "expectations": [{"type": "no_such"}]}']
+)
+def test_a_broken_suite_is_one_clear_line(tmp_path: Path, text: str) -> None:
+    (tmp_path / "page_visit.json").write_text(text)
+    with pytest.raises(UBPError, match=r"page_visit\.json: not a readable suite"):
+        SuiteRun("page_visit", tmp_path)
