@@ -1,6 +1,7 @@
 """``ubp``: universal behavioral profiles, from event files to a served vector a client."""
 
 import json as json_format
+import os
 import sys
 import traceback
 import warnings
@@ -14,6 +15,10 @@ from ubp_platform.errors import UBPError
 from ubp_platform.events.layouts import MAX_QUARANTINE, Layout
 from ubp_platform.home import Home, parse_time
 from ubp_platform.progress import bars
+
+# Threads that wait must not spin: on a busy machine they would take the core from the one they wait
+# for. Read when torch and scikit-learn are loaded, which the commands do.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 app = typer.Typer(
     help=__doc__,

@@ -1,7 +1,12 @@
+import atexit
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+# As the command line does, before anything loads OpenMP.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 from tests.shops import land, random_shop
 from ubp_platform.warehouse import Warehouse
@@ -13,3 +18,13 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Warehouse]:
     path: Path = tmp_path_factory.mktemp("shop") / "warehouse.duckdb"
     with land(path, random_shop()) as warehouse:
         yield warehouse
+
+
+@atexit.register
+def _without_leak_reports() -> None:
+    """Close stderr: below DuckDB, nanobind takes types that outlive the interpreter for leaks.
+
+    It does so whenever hypothesis was loaded; no connection is left open (that is looked after by
+    `with` statements), and nothing else writes this late.
+    """
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)

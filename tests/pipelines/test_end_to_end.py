@@ -14,6 +14,9 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
+import yaml
+from feast import FeatureStore
+from feast.repo_config import RepoConfig
 
 from pipelines.ingest import ingest
 from pipelines.publish import publish
@@ -26,6 +29,7 @@ from ubp_platform.blocks.snapshot import Snapshot
 from ubp_platform.errors import BlockUnavailable, UBPError
 from ubp_platform.home import PROJECT_ROOT, Home
 from ubp_platform.profile.version import newest_version
+from ubp_platform.store.feature_store import open_feature_store
 from ubp_platform.store.retrieval import FutureModelWarning, ProfileStore
 from ubp_platform.store.served import Served
 
@@ -317,3 +321,30 @@ def test_an_older_version_can_still_be_asked_for(home: Home) -> None:
     assert store.version.name == "v1"
     with pytest.raises(UBPError, match="no profile version is called 'v9'; there are: v1"):
         ProfileStore(home, version="v9")
+
+
+def test_joins_on_keys_first_give_what_feast_gives(home: Home) -> None:
+    """The same answers as Feast's own DuckDB store, for a list column and for named features."""
+    ours = open_feature_store(home)
+    configuration = yaml.safe_load((home.feast / "feature_store.yaml").read_text())
+    configuration["offline_store"] = {"type": "duckdb"}
+    theirs = FeatureStore(config=RepoConfig(**configuration))
+    rng = np.random.default_rng(0)
+    entities = pd.DataFrame(
+        {
+            "client_id": rng.integers(0, 100, 500),
+            "event_timestamp": FIT + pd.to_timedelta(rng.integers(-3, 30, 500), "D"),
+            "row": np.arange(500),
+        }
+    )
+    features = ["profile_v1:embedding", "handcrafted:buy_total", "handcrafted:price_mean"]
+    for names in (False, True):
+        found = [
+            store.get_historical_features(entities, features, full_feature_names=names)
+            .to_arrow()
+            .sort_by("row")
+            for store in (ours, theirs)
+        ]
+        assert found[0].column_names == found[1].column_names
+        assert found[0].equals(found[1])
+        assert 0 < found[0][found[0].column_names[-1]].null_count < 500

@@ -23,11 +23,10 @@ class GRUAEWeekAll(GRUAutoencoder):
         "small": {
             "hidden": 128,
             "layers": 1,
-            "last": 64,
-            "values": {"category": 1000, "sku": 1000, "url": 1000},
+            "values": {"category": 500, "sku": 500, "url": 500},
             "batch_size": 32,
             "learning_rate": 4e-3,
+            "max_epochs": 5,
             "threads": 1,
-            "max_epochs": 12,
         },
     }

@@ -1,0 +1,29 @@
+"""Run every benchmark and end with one table: ``make bench``."""
+
+import json
+import subprocess
+import sys
+
+from rich.console import Console
+from rich.table import Table
+
+SCRIPTS = ("ingest", "handcrafted", "gru_training", "lookup", "training_set")
+
+
+def main() -> None:
+    table = Table(title="Benchmarks", title_justify="left")
+    table.add_column("command")
+    table.add_column("result")
+    for script in SCRIPTS:
+        command = [sys.executable, "-W", "ignore", "-m", f"benchmarks.{script}"]
+        run = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+        print(run.stdout)
+        result = json.loads(run.stdout.strip().splitlines()[-1])
+        del result["benchmark"]
+        shown = ", ".join(f"{name} {value}" for name, value in result.items())
+        table.add_row(f"python -m benchmarks.{script}", shown)
+    Console(width=120).print(table)
+
+
+if __name__ == "__main__":
+    main()
