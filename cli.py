@@ -196,6 +196,8 @@ def main() -> None:
         app()
     except UBPError as error:
         _fail("error", error, 2)
+    except OSError as error:
+        _fail("error", UBPError(f"{error.strerror or error}: {error.filename}"), 2)
     except Exception as error:
         _fail(f"unexpected {type(error).__name__}", error, 1)
 

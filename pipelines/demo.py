@@ -3,13 +3,18 @@
 from datetime import UTC, datetime, timedelta
 
 from rich.console import Console
-from rich.table import Table
 
 from pipelines.ingest import ingest
 from pipelines.publish import publish
 from pipelines.retrieve import as_table
 from pipelines.status import status
-from pipelines.tables import show_ingested, show_served, show_trained, status_tables
+from pipelines.tables import (
+    plain_table,
+    show_ingested,
+    show_served,
+    show_trained,
+    status_tables,
+)
 from pipelines.train import Trained, encode, train
 from ubp_platform.blocks.catalog import Catalog
 from ubp_platform.errors import UBPError
@@ -75,21 +80,19 @@ def _heading(console: Console, text: str) -> None:
 
 def _show_scores(console: Console, result: ChurnResult) -> None:
     churned = result.scored.entities["churned"]
-    table = Table(
-        title=f"Churn: no purchase in the {DAYS} days from {SCORE_CUTOFF:%Y-%m-%d} "
-        f"({churned.mean():.0%} of {len(churned):,} households)",
-        title_justify="left",
-        title_style="bold",
-        caption=f"logistic regression, fitted on {result.rows:,} rows of {len(FIT_CUTOFFS)} "
-        "earlier cutoffs",
-        caption_justify="left",
+    table = plain_table(
+        f"Churn: no purchase in the {DAYS} days from {SCORE_CUTOFF:%Y-%m-%d}",
+        *("input", "numbers", "AUROC"),
+        numbers=("numbers", "AUROC"),
     )
-    table.add_column("input")
-    table.add_column("numbers", justify="right")
-    table.add_column("AUROC", justify="right")
     for score in result.scores:
         table.add_row(score.name, str(score.width), f"{score.auroc:.4f}")
     console.print(table)
+    console.print(
+        f"{churned.mean():.0%} of {len(churned):,} households churned; logistic regression, "
+        f"fitted on {result.rows:,} rows of {len(FIT_CUTOFFS)} earlier cutoffs",
+        highlight=False,
+    )
 
 
 def _draw(home: Home, console: Console, trained: Trained, result: ChurnResult) -> None:

@@ -8,6 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from rich.table import Table
 
+from pipelines.tables import plain_table
 from ubp_platform.errors import UBPError
 from ubp_platform.home import Home
 from ubp_platform.profile.version import Part
@@ -43,17 +44,11 @@ def as_json(found: Profile) -> dict[str, Any]:
 def as_table(found: Profile, parts: list[Part]) -> Table:
     """Show a profile, a block a line."""
     known = f"as of {found.cutoff:%Y-%m-%d %H:%M}" if found.cutoff else "unknown: the mean profile"
-    table = Table(
-        title=f"Client {found.client_id}, profile {found.version}, {known}",
-        title_justify="left",
-        title_style="bold",
-    )
-    table.add_column("block")
-    table.add_column("width", justify="right")
-    table.add_column("first numbers")
+    title = f"Client {found.client_id}, profile {found.version}, {known}"
+    table = plain_table(title, "block", "width", "first numbers", numbers=("width",))
     for part in parts:
         numbers = found.vector[part.start : part.start + part.width]
-        shown = "  ".join(f"{number:+.3f}" for number in numbers[:6])
+        shown = "  ".join(f"{number:+.3f}" for number in numbers[:5])
         table.add_row(part.block, str(part.width), f"{shown} …")
     return table
 

@@ -16,8 +16,24 @@ if TYPE_CHECKING:
     from pipelines.train import Trained
 
 
-def _table(title: str, *columns: str, numbers: Iterable[str] = ()) -> Table:
-    table = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD)
+def plain_table(title: str, *columns: str, numbers: Iterable[str] = ()) -> Table:
+    """Make a table without vertical lines, for 80 columns.
+
+    Parameters
+    ----------
+    title : str
+    *columns : str
+    numbers : iterable of str
+        The columns to align at the right.
+    """
+    table = Table(
+        title=title,
+        title_justify="left",
+        title_style="bold",
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
+        collapse_padding=True,
+    )
     for column in columns:
         prose = column in ("rule", "note")
         justify = "right" if column in numbers else "left"
@@ -30,8 +46,8 @@ def show_ingested(console: Console, result: "Ingested") -> None:
     for name, batch in result.skipped:
         console.print(f"{name}: landed before, in batch {batch}; skipped", highlight=False)
     if result.batch is not None:
-        numbers = ("rows", "landed", "known before", "quarantined")
-        table = _table(f"Batch {result.batch}", "file", *numbers, numbers=numbers)
+        numbers = ("rows", "landed", "known", "quarantined")
+        table = plain_table(f"Batch {result.batch}", "file", *numbers, numbers=numbers)
         for file in result.files:
             counts = (file.read, file.landed, file.known, file.quarantined)
             table.add_row(file.file, *(f"{count:,}" for count in counts))
@@ -46,7 +62,7 @@ def show_ingested(console: Console, result: "Ingested") -> None:
 
 def show_trained(console: Console, result: "Trained") -> None:
     """Say which blocks were fitted, and what the profile is made of."""
-    table = _table(
+    table = plain_table(
         f"Blocks fitted on events before {_when(result.cutoff)}",
         *("block", "version", "clients", "loss", "seconds", "note"),
         numbers=("clients", "loss", "seconds"),
@@ -82,15 +98,15 @@ def status_tables(status: dict[str, Any]) -> RenderableType:
     parts: list[RenderableType] = [f"[bold]Home[/bold] {escape(status['home'])}"]
     parts += _warehouse_tables(status["warehouse"])
     if status["quarantine"]:
-        table = _table("Quarantine", "table", "rule", "rows", numbers=("rows",))
+        table = plain_table("Quarantine", "table", "rule", "rows", numbers=("rows",))
         for row in status["quarantine"]:
             table.add_row(row["table"], escape(row["rule"]), f"{row['rows']:,}")
         parts.append(table)
     if status["blocks"]:
         numbers = ("clients", "width", "loss")
-        table = _table(
+        table = plain_table(
             "Blocks",
-            *("block", "version", "fitted before", "cutoffs", "clients", "width", "loss"),
+            *("block", "v", "fitted to", "cutoffs", "clients", "width", "loss"),
             numbers=numbers,
         )
         for block in status["blocks"]:
@@ -102,7 +118,7 @@ def status_tables(status: dict[str, Any]) -> RenderableType:
         parts.append(table)
     if status["profiles"]:
         served = (status["served"] or {}).get("version")
-        table = _table(
+        table = plain_table(
             "Profiles",
             *("version", "width", "cutoffs", "clients", "served"),
             numbers=("width", "clients"),
@@ -129,7 +145,7 @@ def _warehouse_tables(warehouse: dict[str, Any] | None) -> list[RenderableType]:
         return ["[bold]Warehouse[/bold] none yet"]
     if warehouse["busy"]:
         return [f"[bold]Warehouse[/bold] {escape(warehouse['busy'])}"]
-    table = _table(
+    table = plain_table(
         f"Warehouse: {warehouse['clients']:,} clients, {len(warehouse['batches'])} batches",
         *("table", "rows", "clients", "first event", "last event"),
         numbers=("rows", "clients"),
@@ -138,7 +154,7 @@ def _warehouse_tables(warehouse: dict[str, Any] | None) -> list[RenderableType]:
         if span["rows"]:
             clients = f"{span['clients']:,}" if span["first"] else ""
             table.add_row(
-                name, f"{span['rows']:,}", clients, _when(span["first"]), _when(span["last"])
+                name, f"{span['rows']:,}", clients, _day(span["first"]), _day(span["last"])
             )
     lines: list[RenderableType] = [table]
     if warehouse["unknown_skus"]:
@@ -152,6 +168,10 @@ def _cutoffs(cutoffs: list[str]) -> str:
     if len(cutoffs) < 2:
         return "".join(map(_when, cutoffs))
     return f"{len(cutoffs)}, to {_when(cutoffs[-1])}"
+
+
+def _day(time: str | None) -> str:
+    return time[:10] if time else ""
 
 
 def _when(time: datetime | str | None) -> str:

@@ -76,15 +76,15 @@ def train(
     catalog = Catalog(home)
     with Warehouse(home.warehouse) as warehouse:
         cutoff = cutoff or warehouse.default_cutoff()
+        history = warehouse.history(cutoff)
         result = Trained(cutoff)
         for block in blocks:
             identity = _fit_identity(block, warehouse.identity(cutoff))
-            same = [fit for fit in catalog.versions(block.name) if fit.identity == identity]
-            if same:
-                result.reused.append(same[-1])
+            if same := catalog.find(block.name, identity):
+                result.reused.append(same)
                 continue
             try:
-                block.fit(warehouse.history(cutoff), progress)
+                block.fit(history, progress)
             except BlockUnavailable as reason:
                 if names:
                     raise BlockUnavailable(f"{block.name}: {reason}") from None

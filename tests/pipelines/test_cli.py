@@ -176,3 +176,12 @@ def test_status_of_an_empty_home(ubp: Ubp) -> None:
     assert status["warehouse"] is None
     assert status["next"] == "ubp ingest SOURCE"
     assert "ubp ingest SOURCE" in ubp("status").out
+
+
+def test_a_home_that_cannot_be_one(ubp: Ubp, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x")
+    delivery = deliver(tmp_path / "delivery", product_buy=purchases())
+    assert_one_line(ubp("ingest", delivery, "--home", tmp_path / "file"), "file")
+    (tmp_path / "home").mkdir()
+    (tmp_path / "home" / "warehouse.duckdb").write_text("not a database")
+    assert_one_line(ubp("ingest", delivery), "cannot open .*warehouse.duckdb")

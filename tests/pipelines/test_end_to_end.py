@@ -7,6 +7,7 @@ import subprocess
 import sys
 import warnings
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -194,6 +195,29 @@ def test_training_again_fits_nothing_again(home: Home) -> None:
     assert {fitted.name for fitted in again.reused} == set(REGISTRY)
     assert again.profile is not None
     assert again.profile.name == before
+
+
+def test_an_interrupted_fit_is_kept_but_not_taken_for_a_whole_one(
+    home: Home, tables: dict[str, pd.DataFrame], tmp_path: Path
+) -> None:
+    other = Home(home=tmp_path / "home")
+    ingest(other, str(deliver(tmp_path / "delivery", **tables)))
+    opened: list[str] = []
+
+    @contextmanager
+    def interrupt_in_second_epoch(title: str, total: float | None, unit: str) -> Iterator:
+        opened.append(title)
+        if len(opened) == 2:
+            raise KeyboardInterrupt
+        yield lambda amount: None
+
+    name = "gru_ae_day_event_type"
+    (first,) = train(other, [name], FIT, progress=interrupt_in_second_epoch).fitted
+    assert "interrupted after epoch 1 of 2; the best epoch (1) is kept" in first.report.note
+    (second,) = train(other, [name], FIT).fitted
+    assert (first.version, second.version) == ("v1", "v2")
+    assert not second.report.note
+    assert train(other, [name], FIT).reused[0].version == "v2"
 
 
 def test_publishing_again_changes_nothing(home: Home) -> None:

@@ -50,6 +50,8 @@ class FitReport(BaseModel):
         Losses, one value an epoch (iteration): ``train``, ``validation``.
     loss : float, optional
         The loss of the weights that were kept.
+    complete : bool
+        False where the fit was interrupted; such a fit is not used again in place of a new one.
     note : str
         What a user should know, such as that the fit was interrupted.
     """
@@ -59,6 +61,7 @@ class FitReport(BaseModel):
     clients: int = 0
     curves: dict[str, list[float]] = {}
     loss: float | None = None
+    complete: bool = True
     note: str = ""
 
 

@@ -3,7 +3,9 @@
 A version appears whole (a directory that is renamed into place) and never changes.
 """
 
+import errno
 import json
+import os
 import re
 import shutil
 from collections.abc import Callable
@@ -74,6 +76,13 @@ class Catalog:
         directories = version_directories(self._home.blocks / name)
         return self._describe(directories[-1]) if directories else None
 
+    def find(self, name: str, identity: str) -> Fitted | None:
+        """Find the newest complete fit of an identity, if there is one."""
+        for fitted in reversed(self.versions(name)):
+            if fitted.identity == identity and fitted.report.complete:
+                return fitted
+        return None
+
     def get(self, name: str, version: str) -> Fitted:
         """Find one version.
 
@@ -131,13 +140,34 @@ def new_version(parent: Path, write: Callable[[Path], None]) -> Path:
     Path
         The final directory.
     """
-    unfinished = parent / ".unfinished"
-    shutil.rmtree(unfinished, ignore_errors=True)
+    for left_behind in parent.glob(".unfinished.*"):
+        if not _in_use(int(left_behind.suffix[1:])):
+            shutil.rmtree(left_behind)
+    unfinished = parent / f".unfinished.{os.getpid()}"
     unfinished.mkdir(parents=True)
     write(unfinished)
-    present = version_directories(parent)
-    number = int(present[-1].name[1:]) + 1 if present else 1
-    return unfinished.rename(parent / f"v{number}")
+    while True:
+        present = version_directories(parent)
+        number = int(present[-1].name[1:]) + 1 if present else 1
+        try:
+            return unfinished.rename(parent / f"v{number}")
+        except OSError as error:
+            # Another process was quicker: take the next number.
+            if error.errno not in (errno.EEXIST, errno.ENOTEMPTY):
+                raise
+
+
+def _in_use(pid: int) -> bool:
+    """Whether another process may still be writing there."""
+    if pid == os.getpid():
+        return False
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
 
 
 def snapshot_files(directory: Path) -> list[SnapshotFile]:

@@ -223,6 +223,7 @@ class GRUAutoencoder(Block):
             if not best:
                 raise
             done = len(curves["validation"])
+            self.report_.complete = False
             self.report_.note = (
                 f"interrupted after epoch {done} of {params.max_epochs}; "
                 f"the best epoch ({best}) is kept"

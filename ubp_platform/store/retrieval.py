@@ -19,8 +19,9 @@ from ubp_platform.store.feature_store import open_feature_store
 from ubp_platform.store.objects import profile_view_name
 from ubp_platform.store.served import Served
 
-# A slice of a training set: its profiles are in memory more than once.
-_SLICE_BYTES = 100_000_000
+# A slice of a training set: its profiles are in memory more than once. Each costs a plan and a look
+# at every row group's statistics, so small slices are slow.
+_SLICE_BYTES = 400_000_000
 # Clients in one query; SQLite takes no more than 32,766 values.
 _KEYS = 1000
 

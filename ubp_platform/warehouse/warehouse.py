@@ -86,6 +86,7 @@ class Warehouse:
         elif not path.exists():
             raise UBPError(f"no warehouse at {path} yet: run `ubp ingest SOURCE` first")
         self.connection = _connect(path, write)
+        self._histories: list[History] = []
         self.connection.execute("SET TimeZone = 'UTC'")
         # A bar on stderr that DuckDB draws by itself would break ours.
         self.connection.execute("SET enable_progress_bar = false")
@@ -103,6 +104,9 @@ class Warehouse:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        # Histories hold connections of their own, which would keep the file open.
+        for history in self._histories:
+            history.close()
         self.connection.close()
 
     def _create_tables(self) -> None:
@@ -142,7 +146,9 @@ class Warehouse:
         clients : ndarray of int64, optional
             The relevant clients; all by default.
         """
-        return History(self.connection, cutoff, clients)
+        history = History(self.connection, cutoff, clients)
+        self._histories.append(history)
+        return history
 
     def span(self, table: str) -> Span:
         """Measure one table.
