@@ -19,8 +19,8 @@ import numpy as np
 import pandas as pd
 
 from benchmarks.machine import report
+from tests.shops import land
 from ubp_platform.blocks.handcrafted import NAMES, Handcrafted
-from ubp_platform.events.schema import TABLES
 from ubp_platform.warehouse import Warehouse
 
 START = pd.Timestamp("2022-06-01")
@@ -60,18 +60,6 @@ def simulate(events: int, clients: int) -> dict[str, pd.DataFrame]:
             frame["sku"] = favourite[who, rng.integers(0, 6, count)]
         tables[name] = frame
     return tables
-
-
-def land(path: Path, tables: dict[str, pd.DataFrame]) -> None:
-    """Put the rows into a warehouse, past the checks."""
-    with Warehouse(path, write=True) as warehouse:
-        for name, frame in tables.items():
-            columns = ", ".join(TABLES[name].columns)
-            warehouse.connection.register("rows", frame)
-            warehouse.connection.execute(
-                f"INSERT INTO {name} ({columns}, batch_id) SELECT {columns}, 1 FROM rows"
-            )
-            warehouse.connection.unregister("rows")
 
 
 def in_sql(path: Path, cutoff: pd.Timestamp) -> tuple[pd.DataFrame, float]:
