@@ -1,9 +1,11 @@
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
 from pathlib import Path
+from urllib.parse import unquote
 
 import numpy as np
 import pandas as pd
@@ -245,7 +247,10 @@ def test_data_docs_have_a_page_for_each_file(home: Home, tmp_path: Path) -> None
     for name in TABLES:
         assert f"{name}.parquet.html" in index
     page = next(result.data_docs.parent.rglob("page_visit.parquet.html")).read_text()
-    assert "url" in page
+    assert "url is not negative" in page
+    links = re.findall(r'href="([^"]+)"', index)
+    assert len(links) == len(TABLES)
+    assert all((result.data_docs.parent / unquote(link)).is_file() for link in links)
 
 
 def test_a_file_in_many_slices_is_checked_as_a_whole(

@@ -1,7 +1,7 @@
-"""Great Expectations over slices of a file, and one page of Data Docs a file.
+"""Great Expectations over slices of a file.
 
 The suites in ``expectations/`` are the only place where rules for values stand. GX has no DuckDB
-source, so it gets pandas slices; its results are added up, so that a file of any size is one page.
+source, so it gets pandas slices; its results are added up, so that a file of any size has one.
 """
 
 import json
@@ -16,16 +16,11 @@ import great_expectations as gx
 import numpy as np
 import pandas as pd
 from great_expectations.core import ExpectationSuiteValidationResult, ExpectationValidationResult
-from great_expectations.core.run_identifier import RunIdentifier
-from great_expectations.data_context.types.base import DataContextConfig, ProgressBarsConfig
-from great_expectations.data_context.types.resource_identifiers import (
-    ExpectationSuiteIdentifier,
-    ValidationResultIdentifier,
-)
 from great_expectations.expectations.expectation_configuration import ExpectationConfiguration
 
 from ubp_platform.errors import UBPError
 from ubp_platform.home import PROJECT_ROOT
+from ubp_platform.quality.context import gx_config
 
 SUITES = PROJECT_ROOT / "expectations"
 # Rules about the header; all others are about values.
@@ -184,50 +179,6 @@ class SuiteRun:
         )
 
 
-class DataDocs:
-    """HTML pages about validated batches.
-
-    Parameters
-    ----------
-    directory : Path
-        Holds ``validations/`` (JSON) and ``site/`` (HTML).
-    """
-
-    def __init__(self, directory: Path) -> None:
-        self._site = directory / "site"
-        self._context = _context(directory)
-
-    def write(self, batch: str, runs: dict[str, SuiteRun]) -> Path:
-        """Write one page a file and renew the index.
-
-        Parameters
-        ----------
-        batch : str
-            The batch's name.
-        runs : dict of str to SuiteRun
-            By file name.
-
-        Returns
-        -------
-        Path
-            The index page.
-        """
-        run = RunIdentifier(run_name=batch, run_time=datetime.now(UTC))
-        identifiers = []
-        for file, suite_run in runs.items():
-            result = suite_run.result()
-            result.meta["run_id"] = run
-            identifier = ValidationResultIdentifier(
-                batch_identifier=file,
-                expectation_suite_identifier=ExpectationSuiteIdentifier(name=suite_run.table),
-                run_id=run,
-            )
-            self._context.validation_results_store.store_validation_results(result, identifier)
-            identifiers.append(identifier)
-        self._context.build_data_docs(resource_identifiers=identifiers)
-        return self._site / "index.html"
-
-
 @cache
 def _batch_definition(table: str) -> Any:
     """Make the entrance through which GX takes pandas frames of a table."""
@@ -237,48 +188,7 @@ def _batch_definition(table: str) -> Any:
 
 @cache
 def _memory_context() -> Any:
-    return gx.get_context(mode="ephemeral", project_config=_config(docs=None))
-
-
-def _context(directory: Path) -> Any:
-    return gx.get_context(mode="ephemeral", project_config=_config(docs=directory))
-
-
-def _config(docs: Path | None) -> DataContextConfig:
-    memory = {"class_name": "InMemoryStoreBackend"}
-
-    def files(name: str) -> dict[str, Any]:
-        if docs is None:
-            return memory
-        return {"class_name": "TupleFilesystemStoreBackend", "base_directory": str(docs / name)}
-
-    site = {
-        "class_name": "SiteBuilder",
-        "show_how_to_buttons": False,
-        "store_backend": files("site"),
-        "site_index_builder": {"class_name": "DefaultSiteIndexBuilder"},
-    }
-    return DataContextConfig(
-        config_version=4.0,
-        analytics_enabled=False,
-        expectations_store_name="expectations",
-        validation_results_store_name="validations",
-        checkpoint_store_name="checkpoints",
-        stores={
-            "expectations": {"class_name": "ExpectationsStore", "store_backend": memory},
-            "validations": {
-                "class_name": "ValidationResultsStore",
-                "store_backend": files("validations"),
-            },
-            "checkpoints": {"class_name": "CheckpointStore", "store_backend": memory},
-            "validation_definition_store": {
-                "class_name": "ValidationDefinitionStore",
-                "store_backend": memory,
-            },
-        },
-        data_docs_sites={"batches": site} if docs else {},
-        progress_bars=ProgressBarsConfig(globally=False),
-    )
+    return gx.get_context(mode="ephemeral", project_config=gx_config())
 
 
 def _kind(rule: Any) -> str:
