@@ -12,7 +12,7 @@ import typer
 from rich.console import Console
 
 from ubp_platform.errors import UBPError
-from ubp_platform.events.layouts import MAX_QUARANTINE, Layout
+from ubp_platform.events.layouts import MAX_QUARANTINE, Layout, parse_layout
 from ubp_platform.home import Home, parse_time
 from ubp_platform.progress import bars
 
@@ -56,7 +56,8 @@ def ingest(
         ),
     ],
     layout: Annotated[
-        Layout | None, typer.Option(help="How the files lie; 'challenge' by default.")
+        str | None,
+        typer.Option(help="How the files lie: 'challenge' (the default) or 'completejourney'."),
     ] = None,
     max_quarantine: Annotated[
         float, typer.Option(help="Reject the batch if a file has a larger share of bad rows.")
@@ -71,7 +72,8 @@ def ingest(
     from pipelines import ingest as pipeline
     from pipelines.tables import show_ingested
 
-    known = layout or (Layout(source) if source == Layout.completejourney else Layout.challenge)
+    default = source if source == Layout.completejourney else Layout.challenge
+    known = parse_layout(layout or default)
     result = pipeline.ingest(Home(home=home), source, known, max_quarantine, bars(console))
     show_ingested(console, result)
 

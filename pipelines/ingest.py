@@ -18,7 +18,7 @@ from ubp_platform.events.layouts import (
 from ubp_platform.events.schema import TABLES
 from ubp_platform.home import Home
 from ubp_platform.progress import ProgressFactory, silent
-from ubp_platform.quality import DataDocs, SuiteRun
+from ubp_platform.quality import BrokenRule, DataDocs, SuiteRun
 from ubp_platform.warehouse import Warehouse, landing
 from ubp_platform.warehouse.scan import CSV_RULE, Scan
 
@@ -191,29 +191,68 @@ def _check(
         )
     scan.stage()
     total, rows = scan.count(), 0
-    bad: list[tuple[np.ndarray, np.ndarray]] = []
-    absent: dict[str, int] = {}
+    broken_rules = _BrokenRules()
     with progress(f"check {file.table}", total, "rows") as advance:
         for numbers, frame in scan.slices():
-            rules = np.full(len(frame), "", dtype=object)
             for broken in run.check(frame):
                 if broken.whole_file:
                     raise _Rejection(f"{name}: breaks the rule: {broken.rule}", file, run)
-                rules[broken.positions] += f"; {broken.rule}"
-                if broken.absent:
-                    absent[broken.rule] = absent.get(broken.rule, 0) + len(broken.positions)
-            positions = np.flatnonzero(rules != "")
-            bad.append((numbers[positions], np.char.lstrip(rules[positions].astype(str), "; ")))
+                broken_rules.add(broken, numbers)
+            broken_rules.end_slice()
             rows += len(frame)
             advance(len(frame))
-    found = landing.BadRows(
-        np.concatenate([part[0] for part in bad] or [np.empty(0, np.int64)]),
-        np.concatenate([part[1] for part in bad] or [np.empty(0, str)]),
-        scan.rejected_lines(),
-    )
-    if found.count and (reason := _too_bad(scan, found, absent, rows, max_quarantine)):
+            # What is already too much need not be counted to the end.
+            if total and broken_rules.rows > max_quarantine * total:
+                break
+    found = landing.BadRows(*broken_rules.result(), scan.rejected_lines())
+    if found.count and (
+        reason := _too_bad(scan, found, broken_rules.absent, rows, total or rows, max_quarantine)
+    ):
         raise _Rejection(f"{name}: {reason}", file, run)
     return _Checked(file, run, rows, found)
+
+
+class _BrokenRules:
+    """Which rows break which rules, in eight bytes a row and one text a combination."""
+
+    def __init__(self) -> None:
+        self.rows = 0
+        #: Rows without a readable value, by the rule that wants one.
+        self.absent: dict[str, int] = {}
+        self._rules: list[str] = []
+        self._slice: list[tuple[np.ndarray, int]] = []
+        self._found: list[tuple[np.ndarray, np.ndarray]] = []
+
+    def add(self, broken: BrokenRule, numbers: np.ndarray) -> None:
+        """Take a rule and the rows of the slice that break it."""
+        if broken.rule not in self._rules:
+            self._rules.append(broken.rule)
+        self._slice.append((numbers[broken.positions], 1 << self._rules.index(broken.rule)))
+        if broken.absent:
+            self.absent[broken.rule] = self.absent.get(broken.rule, 0) + len(broken.positions)
+
+    def end_slice(self) -> None:
+        """Bring the rules of each row together."""
+        if self._slice:
+            numbers = np.concatenate([rows for rows, _ in self._slice])
+            bits = np.concatenate([np.full(len(rows), bit) for rows, bit in self._slice])
+            bad, which = np.unique(numbers, return_inverse=True)
+            rules = np.zeros(len(bad), np.int64)
+            np.bitwise_or.at(rules, which, bits)
+            self._found.append((bad, rules))
+            self.rows += len(bad)
+            self._slice.clear()
+
+    def result(self) -> tuple[np.ndarray, np.ndarray]:
+        """Give the bad rows' numbers, and their rules in words."""
+        numbers = np.concatenate([np.empty(0, np.int64), *(part[0] for part in self._found)])
+        rules = np.concatenate([np.empty(0, np.int64), *(part[1] for part in self._found)])
+        combinations, which = np.unique(rules, return_inverse=True)
+        texts = [
+            "; ".join(rule for bit, rule in enumerate(self._rules) if combination >> bit & 1)
+            for combination in combinations.tolist()
+        ]
+        return numbers, np.array(texts, dtype=object)[which]
 
 
 def _too_bad(
@@ -221,22 +260,29 @@ def _too_bad(
     bad: landing.BadRows,
     absent: dict[str, int],
     rows: int,
+    total: int,
     max_quarantine: float,
 ) -> str:
-    """Say why a file with bad rows must not land; nothing if it may."""
+    """Say why a file with bad rows must not land; nothing if it may.
+
+    Of ``total`` rows the first ``rows`` were checked.
+    """
     if len(bad.row_numbers):
-        scan.mark_bad(bad.row_numbers[:1], bad.rules[:1])
+        scan.mark_bad(bad.row_numbers[:1000], bad.rules[:1000])
+        if value := scan.first_value_over_lines():
+            return f"a quote is not closed: a value runs over lines in {value[:200]}"
         first = f"row {bad.row_numbers[0]}, {scan.first_bad()}"
     else:
         first = f"line {bad.lines[0][0]}, {bad.lines[0][1]!r}"
     for rule, count in absent.items():
         if count == rows:
             return f"no row obeys the rule '{rule}'; {first}"
-    read = rows + len(bad.lines)
+    read = total + len(bad.lines)
     if bad.count <= max_quarantine * read:
         return ""
     rule = bad.rules[0] if len(bad.rules) else CSV_RULE
     return (
-        f"{bad.count:,} of {read:,} rows ({bad.count / read:.1%}) break a rule, more than "
+        f"{'at least ' if rows < total else ''}{bad.count:,} of {read:,} rows "
+        f"({bad.count / read:.1%}) break a rule, more than "
         f"--max-quarantine {max_quarantine:g} allows; the first, '{rule}', in {first}"
     )

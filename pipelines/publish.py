@@ -2,18 +2,19 @@
 
 from datetime import UTC, datetime
 
+from ubp_platform.blocks.catalog import Catalog, describe_snapshot
 from ubp_platform.errors import UBPError
 from ubp_platform.home import Home
 from ubp_platform.profile.version import get_version, newest_version
 from ubp_platform.progress import ProgressFactory, silent
 from ubp_platform.store.feature_store import open_feature_store, write_configuration
-from ubp_platform.store.objects import feast_objects
-from ubp_platform.store.online import write_newest
+from ubp_platform.store.objects import feast_objects, profile_view_name
+from ubp_platform.store.online import write_profiles
 from ubp_platform.store.served import Served
 
 
 def publish(home: Home, version: str | None = None, progress: ProgressFactory = silent) -> Served:
-    """Serve a profile version.
+    """Serve a profile version as of its newest cutoff.
 
     The version's profiles go into a table of their own, and the pointer to the served version is
     turned at the end: a publish that dies leaves the version before it served whole.
@@ -38,14 +39,20 @@ def publish(home: Home, version: str | None = None, progress: ProgressFactory = 
     snapshots = profile.snapshots
     if not snapshots:
         raise UBPError(f"profile {profile.name} has no snapshot: run `ubp encode --cutoff TIME`")
+    newest, part = snapshots[-1], profile.parts[0]
     write_configuration(home)
     store = open_feature_store(home)
     store.apply(feast_objects(home))
-    clients = write_newest(store, profile, progress)
+    write_profiles(store, profile_view_name(profile.name), newest, progress)
+    before = Served.read(home)
+    cutoff = newest.cutoff.isoformat()
+    history = Catalog(home).snapshot_path(part.block, part.version, newest.cutoff)
     served = Served(
         version=profile.name,
-        cutoff=snapshots[-1].cutoff.isoformat(),
-        clients=clients,
+        online={**(before.online if before else {}), profile.name: cutoff},
+        cutoff=cutoff,
+        identity=describe_snapshot(history).identity if history.exists() else "",
+        clients=newest.clients,
         published_at=datetime.now(UTC).isoformat(timespec="seconds"),
     )
     served.write(home)

@@ -6,7 +6,7 @@ from typing import Any
 
 from ubp_platform.blocks.base import REGISTRY
 from ubp_platform.blocks.catalog import Catalog
-from ubp_platform.errors import WarehouseBusy
+from ubp_platform.errors import WarehouseBusy, WarehouseMissing
 from ubp_platform.events.schema import TABLES
 from ubp_platform.home import Home
 from ubp_platform.profile.version import ProfileVersion, versions
@@ -44,8 +44,6 @@ def status(home: Home) -> Status:
 
 
 def _warehouse(home: Home) -> tuple[dict[str, Any] | None, list[dict[str, Any]]]:
-    if not home.warehouse.exists():
-        return None, []
     try:
         with Warehouse(home.warehouse) as warehouse:
             tables = {name: asdict(warehouse.span(name)) for name in TABLES}
@@ -56,15 +54,25 @@ def _warehouse(home: Home) -> tuple[dict[str, Any] | None, list[dict[str, Any]]]
                 "busy": None,
                 "tables": {name: _json(span) for name, span in tables.items()},
                 "clients": warehouse.clients(),
+                "changed": _changed(warehouse, Served.read(home)),
                 "last_event": _latest(span["last"] for span in tables.values()),
                 "unknown_skus": landing.unknown_skus(warehouse.connection),
                 "batches": [_json(batch) for batch in batches],
                 "data_docs": batches[-1]["data_docs"] if batches else None,
             }
+    except WarehouseMissing:
+        return None, []
     except WarehouseBusy as busy:
         return {"path": str(home.warehouse), "busy": str(busy)}, []
     quarantine = [{"table": table, "rule": rule, "rows": rows} for table, rule, rows in held_back]
     return described, quarantine
+
+
+def _changed(warehouse: Warehouse, served: Served | None) -> bool:
+    """Whether events from before the served cutoff have come since it was encoded."""
+    if served is None:
+        return False
+    return warehouse.identity(datetime.fromisoformat(served.cutoff)) != served.identity
 
 
 def _latest(times: Any) -> str | None:
@@ -114,7 +122,11 @@ def _served(home: Home, warehouse: dict[str, Any] | None) -> dict[str, Any] | No
     if last:
         late = datetime.fromisoformat(last) - datetime.fromisoformat(served.cutoff)
         behind = max(0.0, round(late.total_seconds() / 86400, 2))
-    return {**served.model_dump(), "days_behind": behind}
+    return {
+        **served.model_dump(),
+        "days_behind": behind,
+        "late_events": bool((warehouse or {}).get("changed")),
+    }
 
 
 def _next(
@@ -131,7 +143,7 @@ def _next(
         return "ubp publish"
     if newest["cutoffs"] and newest["cutoffs"][-1] > served["cutoff"]:
         return "ubp publish"
-    if served["days_behind"]:
+    if served["days_behind"] or served["late_events"]:
         return "ubp encode && ubp publish"
     return "ubp profile CLIENT_ID"
 

@@ -132,6 +132,8 @@ def status_tables(status: dict[str, Any]) -> RenderableType:
     if served := status["served"]:
         behind = served["days_behind"]
         fresh = f", {behind:g} days behind the newest event" if behind else ", up to date"
+        if served["late_events"]:
+            fresh = ", but events from before that have come since"
         parts.append(
             f"[bold]Served[/bold] profile {served['version']} of {served['clients']:,} clients, "
             f"as of {_when(served['cutoff'])}{fresh if behind is not None else ''}"

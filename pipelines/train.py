@@ -92,10 +92,15 @@ def train(
                 continue
             result.fitted.append(catalog.add(block, identity))
         chosen = {fit.name: fit for fit in (*result.reused, *result.fitted)}
-        newest = [chosen.get(name) or catalog.newest(name) for name in REGISTRY]
-        parts = [fit for fit in newest if fit is not None]
-        if not parts:
+        if names:
+            # Blocks that were not asked for stay, unless they have seen what is the future here.
+            for name in REGISTRY:
+                newest = catalog.newest(name, not_after=cutoff)
+                if name not in chosen and newest:
+                    chosen[name] = newest
+        if not chosen:
             raise BlockUnavailable(f"no block can be fitted: {_reasons(result.unavailable)}")
+        parts = [chosen[name] for name in REGISTRY if name in chosen]
         _encode_blocks(warehouse, catalog, parts, cutoff, progress)
     result.profile = create(home, parts, cutoff)
     assemble(home, result.profile, cutoff, progress)

@@ -16,5 +16,9 @@ class WarehouseBusy(UBPError):
     """Another process has the warehouse open for writing."""
 
 
+class WarehouseMissing(UBPError):
+    """Nothing was ingested yet."""
+
+
 class BlockUnavailable(UBPError):
     """A block cannot be built from this history; the profile is built without it."""

@@ -90,9 +90,28 @@ def test_the_first_sale_sets_a_products_price_not_later_ones(tmp_path: Path) -> 
     listed = pd.read_parquet(tmp_path / "product_properties.parquet").set_index("sku")
     assert listed.index.tolist() == [1, 2]
     assert listed.loc[1, "price"] < listed.loc[2, "price"]
-    # "GROCERY" comes before "WHOLE MILK": a missing type is replaced by the department.
-    assert listed["category"].to_dict() == {1: 1, 2: 0}
+    # FUEL, GROCERY, WHOLE MILK: a missing type is replaced by the category or the department.
+    assert listed["category"].to_dict() == {1: 2, 2: 1}
     assert len(pd.read_parquet(tmp_path / "product_buy.parquet")) == 3
+
+
+def test_what_is_sold_later_changes_no_category_and_no_bucket(tmp_path: Path) -> None:
+    listed = []
+    for end in ("2017-04-01", "2018-02-01"):
+        directory = tmp_path / end
+        directory.mkdir()
+        transactions = pd.read_parquet(package_data() / "transactions.parquet")
+        known = transactions["transaction_timestamp"] < end
+        transactions[known].to_parquet(directory / "transactions.parquet")
+        (directory / "products.parquet").write_bytes(
+            (package_data() / "products.parquet").read_bytes()
+        )
+        convert(directory, directory)
+        listed.append(pd.read_parquet(directory / "product_properties.parquet").set_index("sku"))
+    early, late = listed
+    assert len(early) < len(late)
+    columns = ["category", "price"]
+    pd.testing.assert_frame_equal(early[columns], late.loc[early.index, columns])
 
 
 def test_minhash_agrees_where_words_do() -> None:

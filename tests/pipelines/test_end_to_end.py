@@ -21,6 +21,7 @@ from feast.repo_config import RepoConfig
 
 from pipelines.ingest import ingest
 from pipelines.publish import publish
+from pipelines.status import status
 from pipelines.train import encode, train
 from tests.pipelines.commands import run_ubp
 from tests.pipelines.deliveries import deliver
@@ -155,6 +156,8 @@ def test_training_set_warns_only_of_models_from_the_future(home: Home) -> None:
         ({"client_id": ["a"], "event_timestamp": [LAST]}, "must be whole numbers"),
         ({"client_id": [1], "event_timestamp": ["soon"]}, "cannot be read"),
         ({"client_id": [1], "event_timestamp": [None]}, "present in every row"),
+        ({"client_id": [1], "event_timestamp": [1_654_077_600]}, "must be times, not numbers"),
+        ({"client_id": np.array([2**63], np.uint64), "event_timestamp": [LAST]}, "64 bits"),
     ],
 )
 def test_training_set_refuses_bad_entities(home: Home, entities: dict, message: str) -> None:
@@ -266,13 +269,13 @@ def test_status_and_commands(
     home: Home, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("UBP_HOME", str(home.root))
-    status = json.loads(run_ubp(capsys, "status", "--json").out)
-    assert set(status) >= {"warehouse", "quarantine", "blocks", "profiles", "served"}
-    for block in status["blocks"]:
+    found = json.loads(run_ubp(capsys, "status", "--json").out)
+    assert set(found) >= {"warehouse", "quarantine", "blocks", "profiles", "served"}
+    for block in found["blocks"]:
         assert set(block) >= {"name", "version", "cutoffs", "clients", "width"}
         assert len(block["cutoffs"]) == 3
-    assert status["served"]["version"] == "v1"
-    assert status["next"] == "ubp encode && ubp publish"
+    assert found["served"]["version"] == "v1"
+    assert found["next"] == "ubp encode && ubp publish"
     found = json.loads(run_ubp(capsys, "profile", "5", "--json").out)
     assert found["known"]
     assert np.array_equal(
@@ -291,21 +294,19 @@ def test_status_and_commands(
 
 _KILLED = """
 import os, signal, sys
-from feast.infra.online_stores.sqlite import SqliteOnlineStore
 from pipelines.publish import publish
 from ubp_platform.home import Home
 from ubp_platform.store import online
 
-online._SLICE = 16
-write, calls = SqliteOnlineStore.online_write_batch, []
+make_rows = online._rows
 
-def die(*arguments, **more):
-    calls.append(1)
-    if len(calls) == 3:
-        os.kill(os.getpid(), signal.SIGKILL)
-    write(*arguments, **more)
+def die(client_ids, vectors, cutoff):
+    for number, row in enumerate(make_rows(client_ids, vectors, cutoff)):
+        if number == 40:
+            os.kill(os.getpid(), signal.SIGKILL)
+        yield row
 
-SqliteOnlineStore.online_write_batch = die
+online._rows = die
 publish(Home(home=sys.argv[1]))
 """
 
@@ -340,11 +341,83 @@ def test_kill_9_in_publish_leaves_the_version_before_served_whole(
     assert pointer.clients == len(newest.client_ids)
 
 
-def test_an_older_version_can_still_be_asked_for(home: Home) -> None:
-    store = ProfileStore(home, version="v1")
-    assert store.version.name == "v1"
-    with pytest.raises(UBPError, match="no profile version is called 'v9'; there are: v1"):
+def test_versions_side_by_side(tables: dict[str, pd.DataFrame], tmp_path: Path) -> None:
+    """Published ones stay online; one that is only trained can be used offline."""
+    home = Home(home=tmp_path / "home")
+    ingest(home, str(deliver(tmp_path / "delivery", **tables)))
+    for cutoff in (FIT, LATER):
+        train(home, ["handcrafted"], cutoff)
+        publish(home)
+    train(home, ["handcrafted"], LAST)
+    first = ProfileStore(home, "v1")
+    assert first.lookup(5).cutoff == FIT
+    assert ProfileStore(home).version.name == "v2"
+    third = ProfileStore(home, "v3")
+    entities = pd.DataFrame({"client_id": [5], "event_timestamp": [LAST]})
+    assert third.training_set(entities).known.all()
+    with pytest.raises(UBPError, match="v3 is not online: run `ubp publish --profile-version v3`"):
+        third.lookup(5)
+    with pytest.raises(UBPError, match="no profile version is called 'v9'; there are: v1, v2, v3"):
         ProfileStore(home, version="v9")
+
+
+def test_an_earlier_cutoff_takes_no_model_from_its_future(
+    tables: dict[str, pd.DataFrame], tmp_path: Path
+) -> None:
+    home = Home(home=tmp_path / "home")
+    early, late = day("2022-06-05"), LATER
+    bought = tables["product_buy"]
+    sold = bought[bought["timestamp"] > early.replace(tzinfo=None)]
+    delivery = deliver(tmp_path / "delivery", product_buy=sold, page_visit=tables["page_visit"])
+    ingest(home, str(delivery))
+    names = ["ials_categories", "handcrafted"]
+    with pytest.raises(BlockUnavailable):
+        train(home, names, early)
+    ingest(home, str(deliver(tmp_path / "more", product_properties=tables["product_properties"])))
+    train(home, names, late)
+    result = train(home, ["handcrafted"], early)
+    assert result.profile is not None
+    assert [part.block for part in result.profile.parts] == ["handcrafted"]
+
+
+def test_late_events_are_noticed(tables: dict[str, pd.DataFrame], tmp_path: Path) -> None:
+    home = Home(home=tmp_path / "home")
+    ingest(home, str(deliver(tmp_path / "first", **tables)))
+    train(home, ["handcrafted"])
+    publish(home)
+    assert not status(home)["served"]["late_events"]
+    assert status(home)["next"] == "ubp profile CLIENT_ID"
+    late = tables["product_buy"].head(3).assign(client_id=777)
+    ingest(home, str(deliver(tmp_path / "second", product_buy=late)))
+    assert status(home)["served"]["late_events"]
+    assert status(home)["next"] == "ubp encode && ubp publish"
+    encode(home, [])
+    publish(home)
+    assert ProfileStore(home).lookup(777).known
+    assert not status(home)["served"]["late_events"]
+
+
+def test_kill_9_in_a_republish_leaves_the_cutoff_before_served_whole(
+    tables: dict[str, pd.DataFrame], tmp_path: Path
+) -> None:
+    home = Home(home=tmp_path / "home")
+    ingest(home, str(deliver(tmp_path / "delivery", **tables)))
+    train(home, ["handcrafted"], FIT)
+    publish(home)
+    clients = Snapshot.read(newest_version(home).snapshot_path(FIT)).client_ids
+    before = [profile.vector.tobytes() for profile in ProfileStore(home).lookup_many(clients)]
+    encode(home, [LATER])
+    killed = subprocess.run(
+        [sys.executable, "-c", _KILLED, str(home.root)],
+        capture_output=True,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+    )
+    assert killed.returncode == -signal.SIGKILL, killed.stderr.decode()
+    served = ProfileStore(home).lookup_many(clients)
+    assert {profile.cutoff for profile in served} == {FIT}
+    assert [profile.vector.tobytes() for profile in served] == before
+    publish(home)
+    assert {profile.cutoff for profile in ProfileStore(home).lookup_many(clients)} == {LATER}
 
 
 def test_joins_on_keys_first_give_what_feast_gives(home: Home) -> None:

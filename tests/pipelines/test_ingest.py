@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from urllib.parse import unquote
 
+import duckdb
 import numpy as np
 import pandas as pd
 import pytest
@@ -16,7 +17,7 @@ from hypothesis import strategies as st
 from pipelines.ingest import Ingested, ingest
 from tests.pipelines.deliveries import as_text, deliver, deliver_shop, purchases, queries
 from tests.shops import random_shop
-from ubp_platform.errors import BatchRejected, WarehouseBusy
+from ubp_platform.errors import BatchRejected, WarehouseBusy, WarehouseMissing
 from ubp_platform.events.schema import EVENT_TYPES, TABLES
 from ubp_platform.home import Home
 from ubp_platform.warehouse import Warehouse
@@ -178,6 +179,59 @@ def test_a_column_that_is_wrong_throughout_rejects_whatever_is_allowed(
     delivery = deliver(tmp_path / "delivery", product_buy=purchases(client_id="abc"))
     with pytest.raises(BatchRejected, match="no row obeys the rule 'client_id"):
         ingest(home, str(delivery), max_quarantine=1.0)
+
+
+def test_an_open_quote_does_not_swallow_the_rest_of_a_file(home: Home, tmp_path: Path) -> None:
+    delivery = tmp_path / "delivery"
+    delivery.mkdir()
+    lines = ["client_id,timestamp,sku", *["5,2022-06-01 10:00:00,4"] * 60_000]
+    for strays in ([30_000], [30_000, 30_500]):
+        broken = lines.copy()
+        for stray in strays:
+            broken[stray] = '5,"2022-06-01 10:00:00,4'
+        (delivery / "product_buy.csv").write_text("\n".join(broken) + "\n")
+        with pytest.raises(BatchRejected, match="a quote is not closed"):
+            ingest(home, str(delivery))
+    assert not events(home)
+
+
+def test_lines_that_are_no_rows_stay_with_their_file(home: Home, tmp_path: Path) -> None:
+    delivery = tmp_path / "delivery"
+    deliver(delivery, ".csv", add_to_cart=purchases(50), product_buy=purchases(sku=[-1] + [1] * 99))
+    with (delivery / "product_buy.csv").open("a") as file:
+        file.write("1,2,3,4,5\n1,2\n")
+    result = ingest(home, str(delivery))
+    assert landed(result) == (99, 0, 3)
+    assert landed(result, "add_to_cart") == (50, 0, 0)
+    for file in result.files:
+        assert file.read == file.landed + file.known + file.quarantined
+
+
+@pytest.mark.parametrize("unit", ["s", "ms", "us", "ns"])
+@pytest.mark.parametrize("zone", [None, "UTC", "Europe/Prague"])
+def test_parquet_times_of_all_units_and_zones(
+    home: Home, tmp_path: Path, unit: str, zone: str | None
+) -> None:
+    times = pd.Series(pd.date_range("2022-06-01", periods=3, freq="h", tz=zone, unit=unit))
+    ingest(home, str(deliver(tmp_path / "delivery", product_buy=purchases(3, timestamp=times))))
+    utc = times.dt.tz_convert(None) if zone else times
+    assert sorted(row[1] for row in events(home)) == [time.to_pydatetime() for time in utc]
+
+
+def test_checking_stops_when_too_much_is_bad(
+    home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ubp_platform.warehouse.scan.SLICE_ROWS", 2048)
+    delivery = deliver(tmp_path / "delivery", product_buy=purchases(20_000, sku=-1))
+    with pytest.raises(BatchRejected, match=r"at least 2,048 of 20,000 rows"):
+        ingest(home, str(delivery))
+
+
+def test_an_ingest_killed_before_it_began_leaves_nothing_to_read(home: Home) -> None:
+    home.root.mkdir(parents=True)
+    duckdb.connect(home.warehouse).close()
+    with pytest.raises(WarehouseMissing, match="run `ubp ingest SOURCE` first"):
+        Warehouse(home.warehouse)
 
 
 def test_the_same_files_are_recognised_by_content(home: Home, tmp_path: Path) -> None:

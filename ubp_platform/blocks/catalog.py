@@ -71,10 +71,10 @@ class Catalog:
         """List the fitted versions of a block, oldest first."""
         return [self._describe(path) for path in version_directories(self._home.blocks / name)]
 
-    def newest(self, name: str) -> Fitted | None:
-        """Give the newest fitted version of a block, if there is one."""
-        directories = version_directories(self._home.blocks / name)
-        return self._describe(directories[-1]) if directories else None
+    def newest(self, name: str, not_after: datetime) -> Fitted | None:
+        """Give the newest version fitted at a cutoff or before it, if there is one."""
+        fits = [fit for fit in self.versions(name) if fit.report.cutoff <= not_after]
+        return fits[-1] if fits else None
 
     def find(self, name: str, identity: str) -> Fitted | None:
         """Find the newest complete fit of an identity, if there is one."""

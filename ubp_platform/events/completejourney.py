@@ -5,10 +5,10 @@ grocer in 2017, published by 84.51° as real and CC0; the repackager calls them 
 
 * client: household; one purchase event a transaction row; sku: product.
 * category: product type (where that is missing, product category, then department), numbered in
-  alphabetical order.
+  alphabetical order over the whole catalogue.
 * price: the shelf price of one unit at the product's first sale (sales value plus the retailer's
-  discounts, over quantity), in 100 quantile buckets over the products. The first sale, so that a
-  product's price is never made of later sales than the one at hand.
+  discounts, over quantity), in 100 buckets whose edges are the quantiles of the products first sold
+  in the first 60 days. So nothing that happens after March 1 changes a bucket.
 * name: 16 MinHash codes of the words of the product's description (Broder 1997): code ``k`` is the
   lowest byte of the smallest of the words' ``k``-th hashes, so that the share of positions at which
   two products agree estimates the share of their words that they have in common. Nothing is
@@ -30,6 +30,7 @@ import pyarrow.parquet as pq
 from ubp_platform.errors import UBPError
 
 CODES = 16
+_EARLY = pd.Timedelta(days=60)
 _TEXT = ["department", "product_category", "product_type", "brand", "package_size"]
 
 
@@ -110,21 +111,19 @@ def convert(source: Path, target: Path) -> Dropped:
 
 
 def _properties(products: pd.DataFrame, bought: pd.DataFrame) -> pa.Table:
+    # Numbered over the whole catalogue, which does not depend on what was sold.
+    label = products["product_type"].fillna(products["product_category"])
+    number = label.fillna(products["department"]).rank(method="dense").astype(np.int64) - 1
     first = bought.sort_values("transaction_timestamp", kind="stable").drop_duplicates("product_id")
     paid = first["sales_value"] + first["retail_disc"] + first["coupon_match_disc"]
-    price = pd.Series((paid / first["quantity"]).to_numpy(), index=first["product_id"].to_numpy())
-    # A product is listed once it was sold: before that nothing is known of its price.
-    products = products[products["product_id"].isin(price.index)]
-    price = price.loc[products["product_id"]].round(2)
-    bucket = (price.rank(method="average", pct=True) * 100).astype(int).clip(0, 99)
-    category = (
-        products["product_type"]
-        .fillna(products["product_category"])
-        .fillna(products["department"])
-        .rank(method="dense")
-        .astype(np.int64)
-        - 1
-    )
+    unit = (paid / first["quantity"]).round(2)
+    early = first["transaction_timestamp"] < first["transaction_timestamp"].min() + _EARLY
+    edges = np.quantile(unit[early], np.linspace(0, 1, 101)[1:-1])
+    bucket = pd.Series(np.searchsorted(edges, unit, side="left"), index=first["product_id"])
+    # Products that were never sold have no price.
+    sold = products["product_id"].isin(bucket.index)
+    products, category = products[sold], number[sold]
+    bucket = bucket.loc[products["product_id"]]
     text = products[_TEXT].fillna("").agg(" ".join, axis=1)
     codes = minhash(text)
     return pa.table(

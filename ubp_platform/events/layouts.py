@@ -20,6 +20,19 @@ class Layout(StrEnum):
     completejourney = "completejourney"
 
 
+def parse_layout(name: str) -> Layout:
+    """Find a layout by its name.
+
+    Raises
+    ------
+    UBPError
+        If there is no such layout.
+    """
+    if name not in Layout.__members__:
+        raise UBPError(f"no layout is called {name!r}; there are {', '.join(Layout.__members__)}")
+    return Layout(name)
+
+
 @dataclass(frozen=True)
 class DeliveredFile:
     """A file of a delivery.

@@ -1,4 +1,4 @@
-"""Blocks into profiles, a slice of clients at a time: memory does not grow with their number."""
+"""Blocks into profiles, a slice of clients at a time; of all clients only the ids are in memory."""
 
 import hashlib
 from collections.abc import Iterator

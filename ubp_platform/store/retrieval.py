@@ -16,7 +16,7 @@ from ubp_platform.home import Home
 from ubp_platform.profile.version import ProfileVersion, get_version, newest_version
 from ubp_platform.progress import ProgressFactory, silent
 from ubp_platform.store.feature_store import open_feature_store
-from ubp_platform.store.objects import profile_view_name
+from ubp_platform.store.objects import feast_objects, profile_view_name
 from ubp_platform.store.served import Served
 
 # A slice of a training set: its profiles are in memory more than once. Each costs a plan and a look
@@ -88,7 +88,7 @@ class ProfileStore:
     Raises
     ------
     UBPError
-        If nothing was published yet, or there is no such version.
+        If no version is named and none was published yet, or there is no such version.
 
     Examples
     --------
@@ -100,13 +100,18 @@ class ProfileStore:
     def __init__(self, home: Home | Path | str, version: str | None = None) -> None:
         self._home = home if isinstance(home, Home) else Home(home=Path(home))
         served = Served.read(self._home)
-        if served is None:
+        if served is None and version is None:
             newest_version(self._home)
             raise UBPError("no profile is published yet: run `ubp publish` first")
-        self.version: ProfileVersion = get_version(self._home, version or served.version)
+        wanted = version or (served.version if served else "")
+        self.version: ProfileVersion = get_version(self._home, wanted)
         self._store = open_feature_store(self._home)
-        self._view = profile_view_name(self.version.name)
-        self._feature = f"{self._view}:{EMBEDDING}"
+        view = profile_view_name(self.version.name)
+        if view not in {known.name for known in self._store.list_feature_views()}:
+            # Trained since the last publish: offline it can be used already.
+            self._store.apply(feast_objects(self._home))
+        self._feature = f"{view}:{EMBEDDING}"
+        self._online = self.version.name in (served.online if served else {})
 
     @property
     def width(self) -> int:
@@ -146,6 +151,11 @@ class ProfileStore:
         return result
 
     def _read_online(self, client_ids: list[int]) -> list[Profile]:
+        if not self._online:
+            name = self.version.name
+            raise UBPError(
+                f"profile {name} is not online: run `ubp publish --profile-version {name}` first"
+            )
         if any(not -(2**63) <= client_id < 2**63 for client_id in client_ids):
             raise UBPError("a client id is a whole number of 64 bits")
         response = self._store.get_online_features(
@@ -246,6 +256,10 @@ def _keys(frame: pd.DataFrame) -> pd.DataFrame:
             f"the entities' client_id must be whole numbers, all present; it is of type "
             f"{frame['client_id'].dtype}"
         )
+    if frame["client_id"].dtype.kind == "u" and (frame["client_id"] >= 2**63).any():
+        raise UBPError("the entities' client_id must be whole numbers of 64 bits with a sign")
+    if pd.api.types.is_numeric_dtype(frame["event_timestamp"]) and len(frame):
+        raise UBPError("the entities' event_timestamp must be times, not numbers")
     try:
         times = pd.to_datetime(frame["event_timestamp"], utc=True)
     except (ValueError, TypeError) as error:

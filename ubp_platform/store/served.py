@@ -15,7 +15,11 @@ class Served(BaseModel):
     """
 
     version: str
+    #: The cutoff of every version that has profiles online, the served one included.
+    online: dict[str, str]
     cutoff: str
+    #: What the warehouse's history at the cutoff was made of.
+    identity: str
     clients: int
     published_at: str
 

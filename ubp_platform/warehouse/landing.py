@@ -26,7 +26,7 @@ class BadRows:
     ----------
     row_numbers : ndarray of int64, shape (n,)
         Ascending, from 1; the header of a CSV file does not count.
-    rules : ndarray of str, shape (n,)
+    rules : ndarray of object (str), shape (n,)
         The rules each row breaks, in words.
     lines : list of (int, str)
         Lines of a CSV file that are no rows at all, with their line numbers.
@@ -95,7 +95,7 @@ def land_file(
     sha256 : str
         Of the file's content.
     rows : int
-        How many rows were read.
+        How many rows were read, without the lines that are no rows.
     bad : BadRows
     batch : int
 
@@ -112,8 +112,8 @@ def land_file(
         first, last = connection.execute(
             f"SELECT min(timestamp), max(timestamp) FROM {table.name} WHERE batch_id = ?", [batch]
         ).fetchall()[0]
-    good = rows - len(bad.row_numbers)
-    result = Landed(table.name, scan.path.name, rows, landed, good - landed, bad.count)
+    good, read = rows - len(bad.row_numbers), rows + len(bad.lines)
+    result = Landed(table.name, scan.path.name, read, landed, good - landed, bad.count)
     connection.execute(
         "INSERT INTO batch_file VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         [
@@ -121,7 +121,7 @@ def land_file(
             table.name,
             result.file,
             sha256,
-            rows,
+            read,
             landed,
             result.known,
             bad.count,

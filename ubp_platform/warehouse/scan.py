@@ -27,6 +27,8 @@ _INTEGERS = {"TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT"} | {
 }
 # No file has a column of this name.
 _ROW = "_ubp_row"
+# DuckDB keeps no more of a rejected line.
+_LONGEST_LINE = 10_000
 _TIMES = ("TIMESTAMP", "DATE", "VARCHAR")
 
 
@@ -148,6 +150,7 @@ class Scan:
                 ]
             else:
                 parts.append(column)
+        self._forget_rejected_lines()
         try:
             reader = self._connection.sql(
                 f"SELECT row_number, {', '.join(parts)} FROM staged"
@@ -167,10 +170,12 @@ class Scan:
         Parameters
         ----------
         row_numbers : ndarray of int64, shape (n,)
-        rules : ndarray of str, shape (n,)
+        rules : ndarray of object (str), shape (n,)
             The rules each row breaks, in words.
         """
-        bad = pa.table({_ROW: pa.array(row_numbers, pa.int64()), "rule": pa.array(list(rules))})
+        bad = pa.table(
+            {_ROW: pa.array(row_numbers, pa.int64()), "rule": pa.array(rules, pa.string())}
+        )
         self._connection.register("bad_row", bad)
         self._connection.execute(
             f"""CREATE OR REPLACE TEMP VIEW good AS
@@ -195,18 +200,50 @@ class Scan:
     def rejected_lines(self) -> list[tuple[int, str]]:
         """Give the lines of a CSV file that hold too many or too few values.
 
+        Call it after the slices were read.
+
         Returns
         -------
         list of (int, str)
             Line number in the file, and the line.
+
+        Raises
+        ------
+        BatchRejected
+            If a quote is not closed: it takes all that follows for one value.
         """
         if self.path.suffix != ".csv":
             return []
         rows = self._connection.execute(
-            """SELECT line, any_value(csv_line) FROM reject_errors GROUP BY line ORDER BY line"""
+            """SELECT line, any_value(csv_line), bool_or(error_type = 'UNQUOTED VALUE')
+               FROM reject_errors GROUP BY line ORDER BY line"""
         ).fetchall()
-        self._connection.execute("DELETE FROM reject_errors")
-        return rows
+        for line, text, unquoted in rows:
+            if unquoted or len(text) >= _LONGEST_LINE:
+                raise BatchRejected(
+                    f"{self.path.name}: line {line}: a quote is not closed, so that it cannot be "
+                    f"told what follows: {text[:60]!r}"
+                )
+        return [(line, text) for line, text, _ in rows]
+
+    def _forget_rejected_lines(self) -> None:
+        """Each reading adds to the lines of all readings before; start anew."""
+        known = "SELECT count(*) FROM duckdb_tables() WHERE table_name = 'reject_errors'"
+        if self._connection.execute(known).fetchall()[0][0]:
+            self._connection.execute("DELETE FROM reject_errors")
+
+    def first_value_over_lines(self) -> str | None:
+        """Give the first bad row with a value that runs over lines; call `mark_bad` before.
+
+        In a CSV file without codes such a value is what lies between two stray quotes.
+        """
+        if self.path.suffix != ".csv" or self.table.codes:
+            return None
+        rows = self._connection.execute(
+            """SELECT original FROM bad_original WHERE contains(original::VARCHAR, '\\n')
+               ORDER BY row_number LIMIT 1"""
+        ).fetchall()
+        return str(rows[0][0]) if rows else None
 
 
 def _cast(value: str, kind: Kind, type_: str) -> str | None:
@@ -221,6 +258,9 @@ def _cast(value: str, kind: Kind, type_: str) -> str | None:
             return f"CASE WHEN TRY_CAST({value} AS DOUBLE) = {whole} THEN {whole} END"
         return None
     if kind == "time":
+        if type_.startswith("TIMESTAMPTZ"):
+            # Nanoseconds with a zone, as pandas writes them, have no way to TIMESTAMP of their own.
+            value = f"TRY_CAST({value} AS TIMESTAMPTZ)"
         return f"TRY_CAST({value} AS TIMESTAMP)" if type_.startswith(_TIMES) else None
     if type_ == "VARCHAR":
         inner = f"trim({value}, '[] ' || chr(10) || chr(13) || chr(9))"

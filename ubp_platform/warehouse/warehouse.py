@@ -13,7 +13,7 @@ from typing import Self
 import duckdb
 import numpy as np
 
-from ubp_platform.errors import UBPError, WarehouseBusy
+from ubp_platform.errors import UBPError, WarehouseBusy, WarehouseMissing
 from ubp_platform.events.schema import DUCKDB_TYPES, EVENT_TYPES, TABLES
 from ubp_platform.warehouse.history import History
 
@@ -75,7 +75,7 @@ class Warehouse:
     ------
     WarehouseBusy
         If another process has it open for writing.
-    UBPError
+    WarehouseMissing
         If it is opened for reading before anything was ingested.
     """
 
@@ -84,7 +84,7 @@ class Warehouse:
         if write:
             path.parent.mkdir(parents=True, exist_ok=True)
         elif not path.exists():
-            raise UBPError(f"no warehouse at {path} yet: run `ubp ingest SOURCE` first")
+            raise WarehouseMissing(f"no warehouse at {path} yet: run `ubp ingest SOURCE` first")
         self.connection = _connect(path, write)
         self._histories: list[History] = []
         self.connection.execute("SET TimeZone = 'UTC'")
@@ -94,6 +94,10 @@ class Warehouse:
             self.connection.execute("SET memory_limit = ?", [memory_limit])
         if write:
             self._create_tables()
+        elif not self._has_tables():
+            # An ingest was killed before it had begun to write.
+            self.connection.close()
+            raise WarehouseMissing(f"{path} is empty: run `ubp ingest SOURCE` first")
 
     def __enter__(self) -> Self:
         return self
@@ -109,11 +113,12 @@ class Warehouse:
             history.close()
         self.connection.close()
 
+    def _has_tables(self) -> bool:
+        query = "SELECT count(*) FROM duckdb_tables() WHERE table_name = 'batch'"
+        return bool(self.connection.execute(query).fetchall()[0][0])
+
     def _create_tables(self) -> None:
-        present = self.connection.execute(
-            "SELECT count(*) FROM duckdb_tables() WHERE table_name = 'batch'"
-        ).fetchall()
-        if present[0][0]:
+        if self._has_tables():
             return
         with self.transaction():
             self.connection.execute(_BOOKKEEPING)
@@ -217,7 +222,7 @@ def _connect(path: Path, write: bool) -> duckdb.DuckDBPyConnection:
     try:
         return duckdb.connect(path, read_only=not write)
     except duckdb.IOException as error:
-        if "lock" not in str(error):
+        if "Could not set lock" not in str(error):
             raise UBPError(f"cannot open {path}: {str(error).splitlines()[0]}") from None
         holder = re.search(r"PID (\d+)", str(error))
         process = f"process {holder[1]}" if holder else "another process"
