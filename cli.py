@@ -13,7 +13,7 @@ from rich.console import Console
 
 from ubp_platform.errors import UBPError
 from ubp_platform.events.layouts import MAX_QUARANTINE, Layout, parse_layout
-from ubp_platform.home import Home, parse_time
+from ubp_platform.home import open_home, parse_time
 from ubp_platform.progress import bars
 
 # Threads that wait must not spin: on a busy machine they would take the core from the one they wait
@@ -21,7 +21,7 @@ from ubp_platform.progress import bars
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 app = typer.Typer(
-    help=__doc__,
+    help="Universal behavioral profiles, from event files to a served vector a client.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -74,7 +74,7 @@ def ingest(
 
     default = source if source == Layout.completejourney else Layout.challenge
     known = parse_layout(layout or default)
-    result = pipeline.ingest(Home(home=home), source, known, max_quarantine, bars(console))
+    result = pipeline.ingest(open_home(home), source, known, max_quarantine, bars(console))
     show_ingested(console, result)
 
 
@@ -90,7 +90,7 @@ def train(
     preset: Annotated[
         str, typer.Option(help="'small' for two cores, 'paper' for the paper's sizes.")
     ] = "small",
-    seed: Annotated[int, typer.Option(help="Of all that is random.")] = 0,
+    seed: Annotated[int, typer.Option(help="Of all that is random.", min=0)] = 0,
     home: HomeOption = DEFAULT_HOME,
 ) -> None:
     """Fit blocks and make a profile version of them.
@@ -101,7 +101,7 @@ def train(
     from pipelines.tables import show_trained
 
     time = parse_time(cutoff) if cutoff else None
-    result = pipeline.train(Home(home=home), blocks or (), time, preset, seed, bars(console))
+    result = pipeline.train(open_home(home), blocks or (), time, preset, seed, bars(console))
     show_trained(console, result)
 
 
@@ -121,9 +121,10 @@ def encode(
     from pipelines import train as pipeline
 
     times = [parse_time(text) for text in cutoff or []]
-    profile, paths = pipeline.encode(Home(home=home), times, version, bars(console))
+    profile, paths = pipeline.encode(open_home(home), times, version, bars(console))
     for path in paths:
-        console.print(f"profile {profile.name}: {path}", highlight=False, soft_wrap=True)
+        text = f"profile {profile.name}: {path}"
+        console.print(text, highlight=False, soft_wrap=True, markup=False)
 
 
 @app.command()
@@ -132,7 +133,7 @@ def publish(version: VersionOption = None, home: HomeOption = DEFAULT_HOME) -> N
     from pipelines import publish as pipeline
     from pipelines.tables import show_served
 
-    show_served(console, pipeline.publish(Home(home=home), version, bars(console)))
+    show_served(console, pipeline.publish(open_home(home), version, bars(console)))
 
 
 @app.command()
@@ -144,7 +145,7 @@ def profile(
     """Look up a client's profile in the online store."""
     from pipelines import retrieve
 
-    found, parts = retrieve.profile(Home(home=home), client_id)
+    found, parts = retrieve.profile(open_home(home), client_id)
     if json:
         print(json_format.dumps(retrieve.as_json(found)))  # noqa: T201
     else:
@@ -163,8 +164,9 @@ def training_set(
     """Join clients at past times with their profiles as they were known then."""
     from pipelines import retrieve
 
-    rows, known = retrieve.training_set(Home(home=home), entities, out, version, bars(console))
-    console.print(f"{out}: {rows:,} rows, {known:,} with a profile of their own", highlight=False)
+    rows, known = retrieve.training_set(open_home(home), entities, out, version, bars(console))
+    text = f"{out}: {rows:,} rows, {known:,} with a profile of their own"
+    console.print(text, highlight=False, markup=False)
 
 
 @app.command()
@@ -176,7 +178,7 @@ def status(
     from pipelines import status as pipeline
     from pipelines.tables import status_tables
 
-    found = pipeline.status(Home(home=home))
+    found = pipeline.status(open_home(home))
     if json:
         print(json_format.dumps(found))  # noqa: T201
     else:
@@ -188,19 +190,24 @@ def demo(home: HomeOption = DEFAULT_HOME) -> None:
     """Run the whole job on a year of real grocery purchases (extra 'demo')."""
     from pipelines import demo as pipeline
 
-    pipeline.demo(Home(home=home), console)
+    pipeline.demo(open_home(home), console)
 
 
 def main() -> None:
     """Run ``ubp``; errors are one line on stderr, with exit code 2 where the user can help."""
     warnings.showwarning = _show_warning
+    # Wherever it stands, also behind the command.
+    arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
     try:
-        app()
+        app(args=arguments)
     except UBPError as error:
         _fail("error", error, 2)
     except OSError as error:
-        _fail("error", UBPError(f"{error.strerror or error}: {error.filename}"), 2)
+        where = f": {error.filename}" if error.filename else ""
+        _fail("error", UBPError(f"{error.strerror or error}{where}"), 2)
     except Exception as error:
+        if "Query interrupted" in str(error):  # how DuckDB hands on Ctrl-C
+            _fail("interrupted", UBPError("nothing was changed; run it again"), 130)
         _fail(f"unexpected {type(error).__name__}", error, 1)
 
 
@@ -210,7 +217,7 @@ def _fail(kind: str, error: Exception, code: int) -> None:
     line = " ".join(str(error).split())
     errors.print(f"[bold red]{kind}:[/bold red]", end=" ")
     errors.print(line, markup=False, highlight=False, soft_wrap=True)
-    if code != 2 and "--debug" not in sys.argv:
+    if code == 1 and "--debug" not in sys.argv:
         errors.print("`ubp --debug …` shows where; this is a fault of ours", highlight=False)
     sys.exit(code)
 

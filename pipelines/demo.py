@@ -17,7 +17,6 @@ from pipelines.tables import (
 )
 from pipelines.train import Trained, encode, train
 from ubp_platform.blocks.catalog import Catalog
-from ubp_platform.errors import UBPError
 from ubp_platform.evaluation import pictures
 from ubp_platform.evaluation.churn import ChurnResult, evaluate_churn
 from ubp_platform.events.layouts import Layout
@@ -54,8 +53,6 @@ def demo(home: Home, console: Console) -> None:
     _heading(console, f"2  Train: blocks fitted on events before {FIT_CUTOFFS[0]:%Y-%m-%d}")
     trained = train(home, cutoff=FIT_CUTOFFS[0], progress=progress)
     show_trained(console, trained)
-    if trained.profile is None:
-        raise UBPError("no profile was made")
 
     _heading(console, "3  Encode: the same blocks at later cutoffs")
     encode(home, [*FIT_CUTOFFS, SCORE_CUTOFF], trained.profile.name, progress)
@@ -99,7 +96,7 @@ def _draw(home: Home, console: Console, trained: Trained, result: ChurnResult) -
     directory = home.root / "pictures"
     directory.mkdir(exist_ok=True)
     catalog = Catalog(home)
-    parts = trained.profile.parts if trained.profile else []
+    parts = trained.profile.parts
     reports = {part.block: catalog.get(part.block, part.version).report for part in parts}
     rows = result.scored
     with bars(console)("pictures", 3, "pictures") as advance:

@@ -14,6 +14,7 @@ from ubp_platform.events.layouts import (
     DeliveredFile,
     Layout,
     challenge_files,
+    unknown_files,
 )
 from ubp_platform.events.schema import TABLES
 from ubp_platform.home import Home
@@ -92,7 +93,11 @@ def ingest(
     if not 0 <= max_quarantine <= 1:
         raise UBPError(f"--max-quarantine is a share between 0 and 1, not {max_quarantine}")
     if layout is Layout.challenge:
-        return _ingest_files(home, source, challenge_files(Path(source)), max_quarantine, progress)
+        files = challenge_files(Path(source))
+        result = _ingest_files(home, source, files, max_quarantine, progress)
+        if others := unknown_files(Path(source)):
+            result.notes.append(f"not read, since no table is called so: {', '.join(others)}")
+        return result
     data = completejourney.package_data() if source == layout else Path(source)
     if not data.exists():
         raise UBPError(f"no such path: {data}")
@@ -181,7 +186,7 @@ def _check(
     scan = Scan(warehouse.connection, file.path, TABLES[file.table])
     if missing := run.check_header(scan.columns):
         hint = ""
-        if len(scan.columns) == 1 and file.path.suffix == ".csv":
+        if len(scan.columns) == 1 and file.path.suffix.lower() == ".csv":
             hint = "; values must be separated by commas"
         raise _Rejection(
             f"{name}: missing column {', '.join(missing)}; its columns are "

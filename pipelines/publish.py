@@ -1,5 +1,6 @@
 """``ubp publish``: register the Feast objects, and serve a profile version online."""
 
+import warnings
 from datetime import UTC, datetime
 
 from ubp_platform.blocks.catalog import Catalog, describe_snapshot
@@ -40,11 +41,17 @@ def publish(home: Home, version: str | None = None, progress: ProgressFactory = 
     if not snapshots:
         raise UBPError(f"profile {profile.name} has no snapshot: run `ubp encode --cutoff TIME`")
     newest, part = snapshots[-1], profile.parts[0]
+    before = Served.read(home)
+    if before and newest.cutoff < datetime.fromisoformat(before.cutoff):
+        warnings.warn(
+            f"the profiles served until now are as of {before.cutoff}, these of {newest.cutoff}: "
+            "`ubp encode` and `ubp publish` again bring them up to date",
+            stacklevel=2,
+        )
     write_configuration(home)
     store = open_feature_store(home)
     store.apply(feast_objects(home))
     write_profiles(store, profile_view_name(profile.name), newest, progress)
-    before = Served.read(home)
     cutoff = newest.cutoff.isoformat()
     history = Catalog(home).snapshot_path(part.block, part.version, newest.cutoff)
     served = Served(

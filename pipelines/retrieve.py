@@ -82,6 +82,10 @@ def training_set(
         raise UBPError(f"no such file: {entities}") from None
     except (pa.ArrowException, OSError) as error:
         raise UBPError(f"{entities}: not a readable Parquet file: {error}") from None
+    if not out.parent.is_dir():
+        raise UBPError(f"no such directory: {out.parent}")
+    if out.exists() and out.samefile(entities):
+        raise UBPError(f"{out} is the input: name another file for the output")
     if taken := {"known", "profile"} & set(table.column_names):
         raise UBPError(f"{entities}: rename the column {', '.join(taken)}: the output adds it")
     result = ProfileStore(home, version).training_set(table, progress)

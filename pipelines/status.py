@@ -58,7 +58,7 @@ def _warehouse(home: Home) -> tuple[dict[str, Any] | None, list[dict[str, Any]]]
                 "last_event": _latest(span["last"] for span in tables.values()),
                 "unknown_skus": landing.unknown_skus(warehouse.connection),
                 "batches": [_json(batch) for batch in batches],
-                "data_docs": batches[-1]["data_docs"] if batches else None,
+                "data_docs": str(home.data_docs / "index.html") if batches else None,
             }
     except WarehouseMissing:
         return None, []
@@ -134,7 +134,9 @@ def _next(
     profiles: list[dict[str, Any]],
     served: dict[str, Any] | None,
 ) -> str:
-    if warehouse is None or not (warehouse["busy"] or warehouse["last_event"]):
+    if warehouse and warehouse["busy"]:
+        return "ubp status, when the other process has finished"
+    if warehouse is None or not warehouse["last_event"]:
         return "ubp ingest SOURCE"
     if not profiles:
         return "ubp train"

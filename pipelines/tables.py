@@ -44,7 +44,9 @@ def plain_table(title: str, *columns: str, numbers: Iterable[str] = ()) -> Table
 def show_ingested(console: Console, result: "Ingested") -> None:
     """Say what became of each file."""
     for name, batch in result.skipped:
-        console.print(f"{name}: landed before, in batch {batch}; skipped", highlight=False)
+        console.print(
+            f"{name}: landed before, in batch {batch}; skipped", highlight=False, markup=False
+        )
     if result.batch is not None:
         numbers = ("rows", "landed", "known", "quarantined")
         table = plain_table(f"Batch {result.batch}", "file", *numbers, numbers=numbers)
@@ -53,9 +55,11 @@ def show_ingested(console: Console, result: "Ingested") -> None:
             table.add_row(file.file, *(f"{count:,}" for count in counts))
         console.print(table)
     for note in result.notes:
-        console.print(note, highlight=False)
+        console.print(note, highlight=False, markup=False)
     if result.data_docs:
-        console.print(f"Data Docs: {result.data_docs}", highlight=False, soft_wrap=True)
+        console.print(
+            f"Data Docs: {result.data_docs}", highlight=False, soft_wrap=True, markup=False
+        )
     if result.batch is None:
         console.print("nothing new")
 
@@ -75,14 +79,18 @@ def show_trained(console: Console, result: "Trained") -> None:
             *(f"{report.seconds:.1f}", escape(report.note)),
         )
     for fitted in result.reused:
-        table.add_row(fitted.name, fitted.version, "", "", "", "fitted before, used again")
+        table.add_row(fitted.name, fitted.version, "", "", "", "fitted before")
+    told = {fitted.name for fitted in (*result.fitted, *result.reused)}
+    for part in result.profile.parts:
+        if part.block not in told:
+            note = f"kept, fitted to {_when(part.fit_cutoff)}"
+            table.add_row(part.block, part.version, "", "", "", note)
     for name, reason in result.unavailable.items():
         table.add_row(name, "—", "", "", "", escape(f"left out: {reason}"))
     console.print(table)
     profile = result.profile
-    if profile:
-        parts = ", ".join(f"{part.block} {part.width}" for part in profile.parts)
-        console.print(f"Profile {profile.name}, {profile.width} numbers: {parts}", highlight=False)
+    parts = ", ".join(f"{part.block} {part.width}" for part in profile.parts)
+    console.print(f"Profile {profile.name}, {profile.width} numbers: {parts}", highlight=False)
 
 
 def show_served(console: Console, served: Served) -> None:
@@ -148,7 +156,7 @@ def _warehouse_tables(warehouse: dict[str, Any] | None) -> list[RenderableType]:
     if warehouse["busy"]:
         return [f"[bold]Warehouse[/bold] {escape(warehouse['busy'])}"]
     table = plain_table(
-        f"Warehouse: {warehouse['clients']:,} clients, {len(warehouse['batches'])} batches",
+        f"Warehouse: {warehouse['clients']:,} clients, batches: {len(warehouse['batches'])}",
         *("table", "rows", "clients", "first event", "last event"),
         numbers=("rows", "clients"),
     )

@@ -3,8 +3,8 @@
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from datetime import datetime
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 from ubp_platform.blocks.base import PRESETS, REGISTRY, Block, block_class
@@ -17,7 +17,7 @@ from ubp_platform.progress import ProgressFactory, silent
 from ubp_platform.warehouse import Warehouse
 
 
-@dataclass
+@dataclass(frozen=True)
 class Trained:
     """What ``ubp train`` did.
 
@@ -33,10 +33,10 @@ class Trained:
     """
 
     cutoff: datetime
-    fitted: list[Fitted] = field(default_factory=list)
-    reused: list[Fitted] = field(default_factory=list)
-    unavailable: dict[str, str] = field(default_factory=dict)
-    profile: ProfileVersion | None = None
+    fitted: list[Fitted]
+    reused: list[Fitted]
+    unavailable: dict[str, str]
+    profile: ProfileVersion
 
 
 def train(
@@ -74,42 +74,55 @@ def train(
         raise UBPError(f"no preset is called {preset!r}; there are {', '.join(PRESETS)}")
     blocks = [block_class(name).from_preset(preset, seed=seed) for name in names or REGISTRY]
     catalog = Catalog(home)
+    fitted: list[Fitted] = []
+    reused: list[Fitted] = []
+    unavailable: dict[str, str] = {}
     with Warehouse(home.warehouse) as warehouse:
-        cutoff = cutoff or warehouse.default_cutoff()
+        cutoff = _known_time(warehouse, cutoff)
         history = warehouse.history(cutoff)
-        result = Trained(cutoff)
         for block in blocks:
             identity = _fit_identity(block, warehouse.identity(cutoff))
             if same := catalog.find(block.name, identity):
-                result.reused.append(same)
+                reused.append(same)
                 continue
             try:
                 block.fit(history, progress)
             except BlockUnavailable as reason:
                 if names:
                     raise BlockUnavailable(f"{block.name}: {reason}") from None
-                result.unavailable[block.name] = str(reason)
+                unavailable[block.name] = str(reason)
                 continue
-            result.fitted.append(catalog.add(block, identity))
-        chosen = {fit.name: fit for fit in (*result.reused, *result.fitted)}
-        if names:
-            # Blocks that were not asked for stay, unless they have seen what is the future here.
-            for name in REGISTRY:
-                newest = catalog.newest(name, not_after=cutoff)
-                if name not in chosen and newest:
-                    chosen[name] = newest
-        if not chosen:
-            raise BlockUnavailable(f"no block can be fitted: {_reasons(result.unavailable)}")
-        parts = [chosen[name] for name in REGISTRY if name in chosen]
+            fitted.append(catalog.add(block, identity))
+        parts = _parts(catalog, [*reused, *fitted], cutoff, keep_others=bool(names))
+        if not parts:
+            raise BlockUnavailable(f"no block can be fitted: {_reasons(unavailable)}")
         _encode_blocks(warehouse, catalog, parts, cutoff, progress)
-    result.profile = create(home, parts, cutoff)
-    assemble(home, result.profile, cutoff, progress)
-    return result
+    profile = create(home, parts, cutoff)
+    assemble(home, profile, cutoff, progress)
+    return Trained(cutoff, fitted, reused, unavailable, profile)
+
+
+def _parts(
+    catalog: Catalog, chosen: list[Fitted], cutoff: datetime, keep_others: bool
+) -> list[Fitted]:
+    """Put the blocks of a profile in order.
+
+    Others that were fitted before stay, unless they have seen what is the future at the cutoff.
+    """
+    by_name = {fit.name: fit for fit in chosen}
+    parts = []
+    for name in REGISTRY:
+        fit = by_name.get(name)
+        if fit is None and keep_others:
+            fit = catalog.newest(name, not_after=cutoff)
+        if fit is not None:
+            parts.append(fit)
+    return parts
 
 
 def encode(
     home: Home,
-    cutoffs: Sequence[datetime],
+    cutoffs: Sequence[datetime] = (),
     version: str | None = None,
     progress: ProgressFactory = silent,
 ) -> tuple[ProfileVersion, list[Path]]:
@@ -134,10 +147,32 @@ def encode(
     catalog, paths = Catalog(home), []
     parts = [catalog.get(part.block, part.version) for part in profile.parts]
     with Warehouse(home.warehouse) as warehouse:
-        for cutoff in cutoffs or [warehouse.default_cutoff()]:
+        wanted: Sequence[datetime | None] = cutoffs or [None]
+        for cutoff in [_known_time(warehouse, time) for time in wanted]:
             _encode_blocks(warehouse, catalog, parts, cutoff, progress)
             paths.append(assemble(home, profile, cutoff, progress))
     return profile, paths
+
+
+def _known_time(warehouse: Warehouse, cutoff: datetime | None) -> datetime:
+    """Take a cutoff, or the default, and refuse one of which nothing can be known.
+
+    A snapshot of the future would be the newest one for ever.
+    """
+    default = warehouse.default_cutoff()
+    if cutoff is None:
+        return default
+    if cutoff > max(default, datetime.now(UTC)):
+        raise UBPError(
+            f"the cutoff {cutoff:%Y-%m-%d %H:%M} is in the future; the last event is from "
+            f"{warehouse.last_event():%Y-%m-%d %H:%M}"
+        )
+    if cutoff <= warehouse.first_event():
+        raise UBPError(
+            f"no event is before the cutoff {cutoff:%Y-%m-%d %H:%M}; the first is from "
+            f"{warehouse.first_event():%Y-%m-%d %H:%M}"
+        )
+    return cutoff
 
 
 def _encode_blocks(

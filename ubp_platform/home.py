@@ -65,6 +65,19 @@ class Home(BaseSettings):
         return self.root / "feast"
 
 
+def open_home(path: Path) -> Home:
+    """Take a directory as a home; it need not exist yet.
+
+    Raises
+    ------
+    UBPError
+        If it is something else than a directory.
+    """
+    if path.exists() and not path.is_dir():
+        raise UBPError(f"{path} is a file; the home is a directory")
+    return Home(home=path)
+
+
 def parse_time(text: str) -> datetime:
     """Read a point in time as the command line takes it; without a zone it is UTC.
 

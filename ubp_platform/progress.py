@@ -67,13 +67,13 @@ def bars(console: Console) -> ProgressFactory:
         columns = (
             SpinnerColumn(finished_text="[green]✓"),
             TextColumn("{task.description}"),
-            BarColumn(bar_width=12),
+            BarColumn(bar_width=8),
             TextColumn("{task.percentage:>3.0f}%"),
             _RateColumn(),
             TimeRemainingColumn(elapsed_when_finished=True),
         )
         with Progress(*columns, console=console, refresh_per_second=4) as progress:
-            task = progress.add_task(description.ljust(29), total=total, unit=unit)
+            task = progress.add_task(description.ljust(33), total=total, unit=unit)
             yield lambda amount: progress.advance(task, amount)
             if total is None:
                 done = progress.tasks[0].completed

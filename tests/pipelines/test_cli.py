@@ -159,6 +159,7 @@ def test_faults_of_ours_are_one_line_unless_debug(
     assert "Traceback" not in outcome.err
     assert "unexpected ZeroDivisionError: by zero" in outcome.err
     assert "Traceback" in ubp("--debug", "status").err
+    assert "Traceback" in ubp("status", "--debug").err
 
 
 def test_ingest_says_what_became_of_each_file(ubp: Ubp, tmp_path: Path) -> None:

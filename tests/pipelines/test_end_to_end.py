@@ -196,7 +196,6 @@ def test_training_again_fits_nothing_again(home: Home) -> None:
     again = train(home, cutoff=FIT)
     assert not again.fitted
     assert {fitted.name for fitted in again.reused} == set(REGISTRY)
-    assert again.profile is not None
     assert again.profile.name == before
 
 
@@ -237,7 +236,6 @@ def test_blocks_without_events_are_left_out_and_said(tmp_path: Path) -> None:
     ingest(home, str(deliver(tmp_path / "delivery", page_visit=shop["page_visit"])))
     result = train(home)
     assert "no product_buy or add_to_cart events" in result.unavailable["ials_categories"]
-    assert result.profile is not None
     assert "ials_categories" not in [part.block for part in result.profile.parts]
     with pytest.raises(BlockUnavailable, match="ials_categories: no product_buy"):
         train(home, ["ials_categories"])
@@ -341,6 +339,36 @@ def test_kill_9_in_publish_leaves_the_version_before_served_whole(
     assert pointer.clients == len(newest.client_ids)
 
 
+def test_a_home_can_be_moved_and_named_strangely(
+    tables: dict[str, pd.DataFrame], tmp_path: Path
+) -> None:
+    home = Home(home=tmp_path / "home")
+    ingest(home, str(deliver(tmp_path / "delivery", **tables)))
+    train(home, ["handcrafted"], FIT)
+    publish(home)
+    before = ProfileStore(home).lookup(5).vector
+    moved = Home(home=home.root.rename(tmp_path / "sp ace [home] *'ü"))
+    store = ProfileStore(moved)
+    entities = pd.DataFrame({"client_id": [5], "event_timestamp": [FIT]})
+    assert store.training_set(entities).X[0].tobytes() == before.tobytes()
+    assert store.lookup(5).vector.tobytes() == before.tobytes()
+    assert str(moved.root) in status(moved)["warehouse"]["data_docs"]
+
+
+@pytest.mark.parametrize("client", [7.5, "7", None])
+def test_a_client_id_is_a_whole_number(home: Home, client: object) -> None:
+    with pytest.raises(UBPError, match="a client id is a whole number"):
+        ProfileStore(home).lookup(client)  # type: ignore[arg-type]
+
+
+def test_cutoffs_of_which_nothing_can_be_known(home: Home) -> None:
+    for cutoff in (day("2150-01-01"), day("1999-01-01")):
+        with pytest.raises(UBPError, match=r"in the future|no event is before"):
+            train(home, cutoff=cutoff)
+        with pytest.raises(UBPError, match=r"in the future|no event is before"):
+            encode(home, [cutoff])
+
+
 def test_versions_side_by_side(tables: dict[str, pd.DataFrame], tmp_path: Path) -> None:
     """Published ones stay online; one that is only trained can be used offline."""
     home = Home(home=tmp_path / "home")
@@ -376,7 +404,6 @@ def test_an_earlier_cutoff_takes_no_model_from_its_future(
     ingest(home, str(deliver(tmp_path / "more", product_properties=tables["product_properties"])))
     train(home, names, late)
     result = train(home, ["handcrafted"], early)
-    assert result.profile is not None
     assert [part.block for part in result.profile.parts] == ["handcrafted"]
 
 

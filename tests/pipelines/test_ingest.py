@@ -4,6 +4,7 @@ import re
 import signal
 import subprocess
 import sys
+from datetime import datetime
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -216,6 +217,28 @@ def test_parquet_times_of_all_units_and_zones(
     ingest(home, str(deliver(tmp_path / "delivery", product_buy=purchases(3, timestamp=times))))
     utc = times.dt.tz_convert(None) if zone else times
     assert sorted(row[1] for row in events(home)) == [time.to_pydatetime() for time in utc]
+
+
+def test_offsets_in_text_are_heeded(home: Home, tmp_path: Path) -> None:
+    texts = [
+        "2022-06-01 10:00:00",
+        "2022-06-01T10:00:00Z",
+        "2022-06-01 12:00:00+02:00",
+        "2022-06-01T05:00:00-05:00",
+        "2022-06-01 10:00:00.000",
+    ]
+    delivery = deliver(tmp_path / "delivery", ".csv", product_buy=purchases(5, timestamp=texts))
+    assert landed(ingest(home, str(delivery))) == (5, 0, 0)
+    assert {row[1] for row in events(home)} == {datetime(2022, 6, 1, 10)}
+
+
+def test_file_names_in_capitals_and_files_of_no_table(home: Home, tmp_path: Path) -> None:
+    delivery = deliver(tmp_path / "delivery", ".csv", product_buy=purchases())
+    (delivery / "product_buy.csv").rename(delivery / "product_buy.CSV")
+    (delivery / "product_buys_2.csv").write_text("x")
+    result = ingest(home, str(delivery))
+    assert landed(result) == (100, 0, 0)
+    assert any("product_buys_2.csv" in note for note in result.notes)
 
 
 def test_checking_stops_when_too_much_is_bad(

@@ -103,7 +103,7 @@ def profile_map(
                 *points.T, c=np.maximum(quantity, 0.5), s=7, lw=0, cmap="viridis", norm=norm
             )
             bar = figure.colorbar(dots, ax=ax, shrink=0.7)
-            bar.ax.yaxis.set_major_formatter(mpl.ticker.ScalarFormatter())
+            bar.ax.yaxis.set_major_formatter(mpl.ticker.FormatStrFormatter("%g"))
             ax.set_title(title)
             ax.set_xticks([])
             ax.set_yticks([])

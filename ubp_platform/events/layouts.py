@@ -76,17 +76,29 @@ def challenge_files(directory: Path) -> list[DeliveredFile]:
         raise UBPError(f"{directory} is a file: give the directory that holds the event files")
     files = []
     for table in sorted(TABLES, key=lambda name: name != "product_properties"):
-        paths = [path for suffix in SUFFIXES if (path := directory / f"{table}{suffix}").is_file()]
+        paths = [path for path in _files(directory) if _table_of(path) == table]
         if len(paths) > 1:
-            raise UBPError(
-                f"{directory} holds {table} twice, as .parquet and as .csv: remove one of them"
-            )
+            names = " and ".join(path.name for path in paths)
+            raise UBPError(f"{directory} holds {table} twice, as {names}: remove one of them")
         files += [DeliveredFile(path, table, _sha256(path)) for path in paths]
     if not files:
         raise UBPError(
             f"no known file in {directory}: expected {', '.join(TABLES)}, as .parquet or .csv"
         )
     return files
+
+
+def unknown_files(directory: Path) -> list[str]:
+    """Name the files of a delivery that no table is read from."""
+    return [path.name for path in _files(directory) if _table_of(path) is None]
+
+
+def _files(directory: Path) -> list[Path]:
+    return sorted(path for path in directory.iterdir() if path.is_file())
+
+
+def _table_of(path: Path) -> str | None:
+    return path.stem if path.stem in TABLES and path.suffix.lower() in SUFFIXES else None
 
 
 def _sha256(path: Path) -> str:

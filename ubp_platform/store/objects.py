@@ -1,5 +1,6 @@
 """Feast objects, made from the blocks and profile versions of a home."""
 
+import glob
 from datetime import timedelta
 from pathlib import Path
 
@@ -19,6 +20,11 @@ CLIENT = Entity(
     value_type=ValueType.INT64,
     description="A client of the shop.",
 )
+
+
+def snapshot_pattern(directory: Path) -> str:
+    """Name all snapshots of a directory; the directory's own name is taken as it is."""
+    return f"{glob.escape(str(directory))}/*.parquet"
 
 
 def profile_view_name(version: str) -> str:
@@ -84,7 +90,7 @@ def _view(
     )
     source = FileSource(
         name=f"{name}_snapshots",
-        path=f"{directory}/*.parquet",
+        path=snapshot_pattern(directory),
         timestamp_field="event_timestamp",
         created_timestamp_column="created_timestamp",
         file_format=ParquetFormat(),

@@ -1,5 +1,6 @@
 """Profiles for those who use them: training sets with time travel, and lookups of a client."""
 
+import operator
 import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from ubp_platform.home import Home
 from ubp_platform.profile.version import ProfileVersion, get_version, newest_version
 from ubp_platform.progress import ProgressFactory, silent
 from ubp_platform.store.feature_store import open_feature_store
-from ubp_platform.store.objects import feast_objects, profile_view_name
+from ubp_platform.store.objects import feast_objects, profile_view_name, snapshot_pattern
 from ubp_platform.store.served import Served
 
 # A slice of a training set: its profiles are in memory more than once. Each costs a plan and a look
@@ -82,13 +83,14 @@ class ProfileStore:
     home : Home or path
         The home of the platform.
     version : str, optional
-        A profile version, such as ``"v1"``; the served one by default. A downstream model is
-        trained and served on one version, so it never changes within a store.
+        A profile version, such as ``"v1"``; by default the served one, or the newest before the
+        first publish. A downstream model is trained and served on one version, so it never changes
+        within a store.
 
     Raises
     ------
     UBPError
-        If no version is named and none was published yet, or there is no such version.
+        If there is no profile yet, or no such version.
 
     Examples
     --------
@@ -100,18 +102,22 @@ class ProfileStore:
     def __init__(self, home: Home | Path | str, version: str | None = None) -> None:
         self._home = home if isinstance(home, Home) else Home(home=Path(home))
         served = Served.read(self._home)
-        if served is None and version is None:
-            newest_version(self._home)
-            raise UBPError("no profile is published yet: run `ubp publish` first")
-        wanted = version or (served.version if served else "")
+        wanted = version or (served.version if served else newest_version(self._home).name)
         self.version: ProfileVersion = get_version(self._home, wanted)
         self._store = open_feature_store(self._home)
         view = profile_view_name(self.version.name)
-        if view not in {known.name for known in self._store.list_feature_views()}:
-            # Trained since the last publish: offline it can be used already.
+        if not self._is_registered(view):
+            # Trained since the last publish, or the home has moved: offline it can be used already.
             self._store.apply(feast_objects(self._home))
         self._feature = f"{view}:{EMBEDDING}"
         self._online = self.version.name in (served.online if served else {})
+
+    def _is_registered(self, view: str) -> bool:
+        path = snapshot_pattern(self.version.directory)
+        return any(
+            known.name == view and getattr(known.batch_source, "path", None) == path
+            for known in self._store.list_feature_views()
+        )
 
     @property
     def width(self) -> int:
@@ -130,7 +136,7 @@ class ProfileStore:
         Profile
             The mean profile with ``known=False`` for a client nobody has seen.
         """
-        return self._read_online([client_id])[0]
+        return self.lookup_many([client_id])[0]
 
     def lookup_many(self, client_ids: Iterable[int]) -> list[Profile]:
         """Read many clients' newest profiles from the online store.
@@ -144,7 +150,10 @@ class ProfileStore:
         list of Profile
             In the order given.
         """
-        wanted = [int(client_id) for client_id in client_ids]
+        try:
+            wanted = [operator.index(client_id) for client_id in client_ids]
+        except TypeError:
+            raise UBPError("a client id is a whole number") from None
         result: list[Profile] = []
         for start in range(0, len(wanted), _KEYS):
             result += self._read_online(wanted[start : start + _KEYS])

@@ -51,7 +51,7 @@ class Scan:
     """
 
     def __init__(self, connection: duckdb.DuckDBPyConnection, path: Path, table: Table) -> None:
-        self.path, self.table = path, table
+        self.path, self.table, self._suffix = path, table, path.suffix.lower()
         self._connection = connection
         self._types = self._open()
 
@@ -66,7 +66,7 @@ class Scan:
         if not self.path.stat().st_size:
             raise BatchRejected(f"{self.path.name}: the file is empty")
         try:
-            if self.path.suffix == ".parquet":
+            if self._suffix == ".parquet":
                 relation = self._connection.read_parquet(
                     name, file_row_number=True, hive_partitioning=False
                 )
@@ -93,8 +93,7 @@ class Scan:
             raw.create_view("delivered", replace=True)
         except duckdb.Error as error:
             raise BatchRejected(
-                f"{self.path.name}: not a readable {self.path.suffix[1:]} file: "
-                f"{_first_line(error)}"
+                f"{self.path.name}: not a readable {self._suffix[1:]} file: {_first_line(error)}"
             ) from None
         return columns
 
@@ -124,7 +123,7 @@ class Scan:
 
     def count(self) -> int | None:
         """Count the rows where that is cheap; None for CSV."""
-        if self.path.suffix != ".parquet":
+        if self._suffix != ".parquet":
             return None
         return int(self._connection.execute("SELECT count(*) FROM delivered").fetchall()[0][0])
 
@@ -212,7 +211,7 @@ class Scan:
         BatchRejected
             If a quote is not closed: it takes all that follows for one value.
         """
-        if self.path.suffix != ".csv":
+        if self._suffix != ".csv":
             return []
         rows = self._connection.execute(
             """SELECT line, any_value(csv_line), bool_or(error_type = 'UNQUOTED VALUE')
@@ -237,7 +236,7 @@ class Scan:
 
         In a CSV file without codes such a value is what lies between two stray quotes.
         """
-        if self.path.suffix != ".csv" or self.table.codes:
+        if self._suffix != ".csv" or self.table.codes:
             return None
         rows = self._connection.execute(
             """SELECT original FROM bad_original WHERE contains(original::VARCHAR, '\\n')
@@ -258,8 +257,8 @@ def _cast(value: str, kind: Kind, type_: str) -> str | None:
             return f"CASE WHEN TRY_CAST({value} AS DOUBLE) = {whole} THEN {whole} END"
         return None
     if kind == "time":
-        if type_.startswith("TIMESTAMPTZ"):
-            # Nanoseconds with a zone, as pandas writes them, have no way to TIMESTAMP of their own.
+        if type_ == "VARCHAR" or type_.startswith("TIMESTAMPTZ"):
+            # A straight cast drops the offset of a text, and makes NULL of zoned nanoseconds.
             value = f"TRY_CAST({value} AS TIMESTAMPTZ)"
         return f"TRY_CAST({value} AS TIMESTAMP)" if type_.startswith(_TIMES) else None
     if type_ == "VARCHAR":

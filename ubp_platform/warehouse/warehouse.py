@@ -176,6 +176,10 @@ class Warehouse:
         parts = " UNION ".join(f"SELECT client_id FROM {name}" for name in EVENT_TYPES)
         return int(self.connection.execute(f"SELECT count(*) FROM ({parts})").fetchall()[0][0])
 
+    def first_event(self) -> datetime:
+        """Find the oldest event; there must be one."""
+        return min(first for name in EVENT_TYPES if (first := self.span(name).first))
+
     def last_event(self) -> datetime:
         """Find the newest event.
 
