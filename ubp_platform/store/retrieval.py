@@ -215,7 +215,7 @@ class ProfileStore:
         frame = entities.to_pandas() if isinstance(entities, pa.Table) else entities
         keys = _keys(frame)
         self._warn_of_future_models(keys["event_timestamp"])
-        X = np.tile(self.version.mean, (len(keys), 1))
+        X = np.empty((len(keys), self.width), np.float32)
         known = np.zeros(len(keys), dtype=bool)
         rows = max(1000, _SLICE_BYTES // (4 * self.width))
         # By client: each slice then touches a few row groups of the snapshots.
@@ -227,6 +227,7 @@ class ProfileStore:
                 X[positions] = vectors
                 known[positions] = True
                 advance(len(part))
+        X[~known] = self.version.mean
         return TrainingSet(X, known, frame, self.version.name)
 
     def _join(self, keys: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
