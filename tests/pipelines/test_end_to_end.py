@@ -2,13 +2,11 @@
 
 import json
 import os
-import signal
 import subprocess
 import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -21,10 +19,10 @@ from feast.repo_config import RepoConfig
 
 from pipelines.ingest import ingest
 from pipelines.publish import publish
-from pipelines.status import status
 from pipelines.train import encode, train
 from tests.pipelines.commands import run_ubp
 from tests.pipelines.deliveries import deliver
+from tests.pipelines.job import FIT, LAST, LATER, day
 from tests.shops import random_shop
 from ubp_platform.blocks.base import REGISTRY, block_class
 from ubp_platform.blocks.snapshot import Snapshot
@@ -33,16 +31,8 @@ from ubp_platform.home import PROJECT_ROOT, Home
 from ubp_platform.profile.version import newest_version
 from ubp_platform.store.feature_store import open_feature_store
 from ubp_platform.store.retrieval import FutureModelWarning, ProfileStore
-from ubp_platform.store.served import Served
 
 TINY = {"hidden": 16, "layers": 1, "last": 16, "batch_size": 16, "max_epochs": 2}
-
-
-def day(text: str) -> datetime:
-    return datetime.fromisoformat(text).replace(tzinfo=UTC)
-
-
-FIT, LATER, LAST = day("2022-07-01"), day("2022-07-10"), day("2022-07-20")
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -290,71 +280,6 @@ def test_status_and_commands(
     assert np.array_equal(np.array(written["profile"][0].as_py(), np.float32), found["vector"])
 
 
-_KILLED = """
-import os, signal, sys
-from pipelines.publish import publish
-from ubp_platform.home import Home
-from ubp_platform.store import online
-
-make_rows = online._rows
-
-def die(client_ids, vectors, cutoff):
-    for number, row in enumerate(make_rows(client_ids, vectors, cutoff)):
-        if number == 40:
-            os.kill(os.getpid(), signal.SIGKILL)
-        yield row
-
-online._rows = die
-publish(Home(home=sys.argv[1]))
-"""
-
-
-def test_kill_9_in_publish_leaves_the_version_before_served_whole(
-    tables: dict[str, pd.DataFrame], tmp_path: Path
-) -> None:
-    home = Home(home=tmp_path / "home")
-    ingest(home, str(deliver(tmp_path / "delivery", **tables)))
-    train(home, ["handcrafted"], cutoff=FIT)
-    publish(home)
-    clients = Snapshot.read(newest_version(home).snapshot_path(FIT)).client_ids
-    before = [profile.vector.tobytes() for profile in ProfileStore(home).lookup_many(clients)]
-    train(home, ["handcrafted", "ials_categories"], cutoff=LATER)
-    killed = subprocess.run(
-        [sys.executable, "-c", _KILLED, str(home.root)],
-        capture_output=True,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
-    )
-    assert killed.returncode == -signal.SIGKILL, killed.stderr.decode()
-    store = ProfileStore(home)
-    assert store.version.name == "v1"
-    assert [profile.vector.tobytes() for profile in store.lookup_many(clients)] == before
-    publish(home)
-    store = ProfileStore(home)
-    assert store.version.name == "v2"
-    newest = Snapshot.read(store.version.snapshot_path(LATER))
-    served = np.stack([profile.vector for profile in store.lookup_many(newest.client_ids)])
-    assert served.tobytes() == newest.vectors.tobytes()
-    pointer = Served.read(home)
-    assert pointer is not None
-    assert pointer.clients == len(newest.client_ids)
-
-
-def test_a_home_can_be_moved_and_named_strangely(
-    tables: dict[str, pd.DataFrame], tmp_path: Path
-) -> None:
-    home = Home(home=tmp_path / "home")
-    ingest(home, str(deliver(tmp_path / "delivery", **tables)))
-    train(home, ["handcrafted"], FIT)
-    publish(home)
-    before = ProfileStore(home).lookup(5).vector
-    moved = Home(home=home.root.rename(tmp_path / "sp ace [home] *'ü"))
-    store = ProfileStore(moved)
-    entities = pd.DataFrame({"client_id": [5], "event_timestamp": [FIT]})
-    assert store.training_set(entities).X[0].tobytes() == before.tobytes()
-    assert store.lookup(5).vector.tobytes() == before.tobytes()
-    assert str(moved.root) in status(moved)["warehouse"]["data_docs"]
-
-
 @pytest.mark.parametrize("client", [7.5, "7", None])
 def test_a_client_id_is_a_whole_number(home: Home, client: object) -> None:
     with pytest.raises(UBPError, match="a client id is a whole number"):
@@ -367,84 +292,6 @@ def test_cutoffs_of_which_nothing_can_be_known(home: Home) -> None:
             train(home, cutoff=cutoff)
         with pytest.raises(UBPError, match=r"in the future|no event is before"):
             encode(home, [cutoff])
-
-
-def test_versions_side_by_side(tables: dict[str, pd.DataFrame], tmp_path: Path) -> None:
-    """Published ones stay online; one that is only trained can be used offline."""
-    home = Home(home=tmp_path / "home")
-    ingest(home, str(deliver(tmp_path / "delivery", **tables)))
-    for cutoff in (FIT, LATER):
-        train(home, ["handcrafted"], cutoff)
-        publish(home)
-    train(home, ["handcrafted"], LAST)
-    first = ProfileStore(home, "v1")
-    assert first.lookup(5).cutoff == FIT
-    assert ProfileStore(home).version.name == "v2"
-    third = ProfileStore(home, "v3")
-    entities = pd.DataFrame({"client_id": [5], "event_timestamp": [LAST]})
-    assert third.training_set(entities).known.all()
-    with pytest.raises(UBPError, match="v3 is not online: run `ubp publish --profile-version v3`"):
-        third.lookup(5)
-    with pytest.raises(UBPError, match="no profile version is called 'v9'; there are: v1, v2, v3"):
-        ProfileStore(home, version="v9")
-
-
-def test_an_earlier_cutoff_takes_no_model_from_its_future(
-    tables: dict[str, pd.DataFrame], tmp_path: Path
-) -> None:
-    home = Home(home=tmp_path / "home")
-    early, late = day("2022-06-05"), LATER
-    bought = tables["product_buy"]
-    sold = bought[bought["timestamp"] > early.replace(tzinfo=None)]
-    delivery = deliver(tmp_path / "delivery", product_buy=sold, page_visit=tables["page_visit"])
-    ingest(home, str(delivery))
-    names = ["ials_categories", "handcrafted"]
-    with pytest.raises(BlockUnavailable):
-        train(home, names, early)
-    ingest(home, str(deliver(tmp_path / "more", product_properties=tables["product_properties"])))
-    train(home, names, late)
-    result = train(home, ["handcrafted"], early)
-    assert [part.block for part in result.profile.parts] == ["handcrafted"]
-
-
-def test_late_events_are_noticed(tables: dict[str, pd.DataFrame], tmp_path: Path) -> None:
-    home = Home(home=tmp_path / "home")
-    ingest(home, str(deliver(tmp_path / "first", **tables)))
-    train(home, ["handcrafted"])
-    publish(home)
-    assert not status(home)["served"]["late_events"]
-    assert status(home)["next"] == "ubp profile CLIENT_ID"
-    late = tables["product_buy"].head(3).assign(client_id=777)
-    ingest(home, str(deliver(tmp_path / "second", product_buy=late)))
-    assert status(home)["served"]["late_events"]
-    assert status(home)["next"] == "ubp encode && ubp publish"
-    encode(home, [])
-    publish(home)
-    assert ProfileStore(home).lookup(777).known
-    assert not status(home)["served"]["late_events"]
-
-
-def test_kill_9_in_a_republish_leaves_the_cutoff_before_served_whole(
-    tables: dict[str, pd.DataFrame], tmp_path: Path
-) -> None:
-    home = Home(home=tmp_path / "home")
-    ingest(home, str(deliver(tmp_path / "delivery", **tables)))
-    train(home, ["handcrafted"], FIT)
-    publish(home)
-    clients = Snapshot.read(newest_version(home).snapshot_path(FIT)).client_ids
-    before = [profile.vector.tobytes() for profile in ProfileStore(home).lookup_many(clients)]
-    encode(home, [LATER])
-    killed = subprocess.run(
-        [sys.executable, "-c", _KILLED, str(home.root)],
-        capture_output=True,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
-    )
-    assert killed.returncode == -signal.SIGKILL, killed.stderr.decode()
-    served = ProfileStore(home).lookup_many(clients)
-    assert {profile.cutoff for profile in served} == {FIT}
-    assert [profile.vector.tobytes() for profile in served] == before
-    publish(home)
-    assert {profile.cutoff for profile in ProfileStore(home).lookup_many(clients)} == {LATER}
 
 
 def test_joins_on_keys_first_give_what_feast_gives(home: Home) -> None:

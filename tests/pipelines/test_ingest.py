@@ -4,7 +4,6 @@ import re
 import signal
 import subprocess
 import sys
-from datetime import datetime
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -15,33 +14,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pipelines.ingest import Ingested, ingest
-from tests.pipelines.deliveries import as_text, deliver, deliver_shop, purchases, queries
+from pipelines.ingest import ingest
+from tests.pipelines.deliveries import as_text, deliver, deliver_shop, purchases
+from tests.pipelines.landed import events, landed, rows
 from tests.shops import random_shop
 from ubp_platform.errors import BatchRejected, WarehouseBusy, WarehouseMissing
 from ubp_platform.events.schema import EVENT_TYPES, TABLES
 from ubp_platform.home import Home
 from ubp_platform.warehouse import Warehouse
-
-
-@pytest.fixture
-def home(tmp_path: Path) -> Home:
-    return Home(home=tmp_path / "home")
-
-
-def rows(home: Home, query: str) -> list[tuple]:
-    with Warehouse(home.warehouse) as warehouse:
-        return warehouse.connection.execute(query).fetchall()
-
-
-def events(home: Home, table: str = "product_buy") -> list[tuple]:
-    columns = ", ".join(TABLES[table].columns)
-    return rows(home, f"SELECT {columns} FROM {table} ORDER BY ALL")
-
-
-def landed(result: Ingested, table: str = "product_buy") -> tuple[int, int, int]:
-    file = next(file for file in result.files if file.table == table)
-    return file.landed, file.known, file.quarantined
 
 
 @pytest.mark.parametrize("suffix", [".parquet", ".csv"])
@@ -106,58 +86,6 @@ def test_bad_rows_are_quarantined_with_value_rule_file_and_batch(
     assert json.loads(found[3][5]) == "1,2022-06-01 10:00:00,4,9"
 
 
-@pytest.mark.parametrize(
-    ("column", "value", "rule"),
-    [
-        ("client_id", -1, "client_id is not negative"),
-        ("client_id", 2**63, "whole number of 64 bits"),
-        ("sku", None, "sku is present"),
-        ("sku", "1e3.4", "sku is present and a whole number"),
-        ("timestamp", "2999-01-01 00:00:00", "timestamp is not in the future"),
-        ("timestamp", "infinity", "timestamp is not in the future"),
-        ("timestamp", "-infinity", "timestamp is not before 1970"),
-        ("timestamp", "01/06/2022", "timestamp is present and a time"),
-    ],
-)
-def test_each_rule_for_values_of_events(
-    home: Home, tmp_path: Path, column: str, value: object, rule: str
-) -> None:
-    frame = purchases().astype(object)
-    frame.loc[50, column] = value
-    result = ingest(home, str(deliver(tmp_path / "delivery", ".csv", product_buy=frame)))
-    assert landed(result) == (99, 0, 1)
-    assert rule in rows(home, "SELECT rule FROM quarantine")[0][0]
-
-
-@pytest.mark.parametrize(
-    ("text", "rule"),
-    [
-        (as_text(range(15)), "exactly 16 codes"),
-        (as_text(range(17)), "exactly 16 codes"),
-        (as_text([-1, *range(15)]), "no code below 0"),
-        (as_text([256, *range(15)]), "no code above 255"),
-        (as_text(["x", *range(15)]), "list of whole numbers"),
-        (as_text([1.5, *range(15)]), "list of whole numbers"),
-        ("", "list of whole numbers"),
-    ],
-)
-def test_each_rule_for_codes(home: Home, tmp_path: Path, text: str, rule: str) -> None:
-    good = as_text(range(16))
-    delivery = tmp_path / "delivery"
-    delivery.mkdir()
-    queries([good] * 30 + [text]).to_csv(delivery / "search_query.csv", index=False)
-    assert landed(ingest(home, str(delivery)), "search_query") == (30, 0, 1)
-    assert rule in rows(home, "SELECT rule FROM quarantine")[0][0]
-
-
-@pytest.mark.parametrize(("price", "ok"), [(0, True), (99, True), (100, False), (-1, False)])
-def test_price_buckets(home: Home, tmp_path: Path, price: int, ok: bool) -> None:
-    products = random_shop()["product_properties"]
-    products.loc[3, "price"] = price
-    result = ingest(home, str(deliver(tmp_path / "delivery", product_properties=products)))
-    assert landed(result, "product_properties")[2] == (0 if ok else 1)
-
-
 def test_too_many_bad_rows_reject_the_whole_batch(home: Home, tmp_path: Path) -> None:
     ingest(home, str(deliver(tmp_path / "first", product_buy=purchases(50))))
     before = events(home)
@@ -206,30 +134,6 @@ def test_lines_that_are_no_rows_stay_with_their_file(home: Home, tmp_path: Path)
     assert landed(result, "add_to_cart") == (50, 0, 0)
     for file in result.files:
         assert file.read == file.landed + file.known + file.quarantined
-
-
-@pytest.mark.parametrize("unit", ["s", "ms", "us", "ns"])
-@pytest.mark.parametrize("zone", [None, "UTC", "Europe/Prague"])
-def test_parquet_times_of_all_units_and_zones(
-    home: Home, tmp_path: Path, unit: str, zone: str | None
-) -> None:
-    times = pd.Series(pd.date_range("2022-06-01", periods=3, freq="h", tz=zone, unit=unit))
-    ingest(home, str(deliver(tmp_path / "delivery", product_buy=purchases(3, timestamp=times))))
-    utc = times.dt.tz_convert(None) if zone else times
-    assert sorted(row[1] for row in events(home)) == [time.to_pydatetime() for time in utc]
-
-
-def test_offsets_in_text_are_heeded(home: Home, tmp_path: Path) -> None:
-    texts = [
-        "2022-06-01 10:00:00",
-        "2022-06-01T10:00:00Z",
-        "2022-06-01 12:00:00+02:00",
-        "2022-06-01T05:00:00-05:00",
-        "2022-06-01 10:00:00.000",
-    ]
-    delivery = deliver(tmp_path / "delivery", ".csv", product_buy=purchases(5, timestamp=texts))
-    assert landed(ingest(home, str(delivery))) == (5, 0, 0)
-    assert {row[1] for row in events(home)} == {datetime(2022, 6, 1, 10)}
 
 
 def test_file_names_in_capitals_and_files_of_no_table(home: Home, tmp_path: Path) -> None:

@@ -1,0 +1,89 @@
+"""Which values land, as what, and which are quarantined by which rule."""
+
+from datetime import datetime
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from pipelines.ingest import ingest
+from tests.pipelines.deliveries import as_text, deliver, purchases, queries
+from tests.pipelines.landed import events, landed, rows
+from tests.shops import random_shop
+from ubp_platform.home import Home
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "rule"),
+    [
+        ("client_id", -1, "client_id is not negative"),
+        ("client_id", 2**63, "whole number of 64 bits"),
+        ("sku", None, "sku is present"),
+        ("sku", "1e3.4", "sku is present and a whole number"),
+        ("timestamp", "2999-01-01 00:00:00", "timestamp is not in the future"),
+        ("timestamp", "infinity", "timestamp is not in the future"),
+        ("timestamp", "-infinity", "timestamp is not before 1970"),
+        ("timestamp", "01/06/2022", "timestamp is present and a time"),
+    ],
+)
+def test_each_rule_for_values_of_events(
+    home: Home, tmp_path: Path, column: str, value: object, rule: str
+) -> None:
+    frame = purchases().astype(object)
+    frame.loc[50, column] = value
+    result = ingest(home, str(deliver(tmp_path / "delivery", ".csv", product_buy=frame)))
+    assert landed(result) == (99, 0, 1)
+    assert rule in rows(home, "SELECT rule FROM quarantine")[0][0]
+
+
+@pytest.mark.parametrize(
+    ("text", "rule"),
+    [
+        (as_text(range(15)), "exactly 16 codes"),
+        (as_text(range(17)), "exactly 16 codes"),
+        (as_text([-1, *range(15)]), "no code below 0"),
+        (as_text([256, *range(15)]), "no code above 255"),
+        (as_text(["x", *range(15)]), "list of whole numbers"),
+        (as_text([1.5, *range(15)]), "list of whole numbers"),
+        ("", "list of whole numbers"),
+    ],
+)
+def test_each_rule_for_codes(home: Home, tmp_path: Path, text: str, rule: str) -> None:
+    good = as_text(range(16))
+    delivery = tmp_path / "delivery"
+    delivery.mkdir()
+    queries([good] * 30 + [text]).to_csv(delivery / "search_query.csv", index=False)
+    assert landed(ingest(home, str(delivery)), "search_query") == (30, 0, 1)
+    assert rule in rows(home, "SELECT rule FROM quarantine")[0][0]
+
+
+@pytest.mark.parametrize(("price", "ok"), [(0, True), (99, True), (100, False), (-1, False)])
+def test_price_buckets(home: Home, tmp_path: Path, price: int, ok: bool) -> None:
+    products = random_shop()["product_properties"]
+    products.loc[3, "price"] = price
+    result = ingest(home, str(deliver(tmp_path / "delivery", product_properties=products)))
+    assert landed(result, "product_properties")[2] == (0 if ok else 1)
+
+
+@pytest.mark.parametrize("unit", ["s", "ms", "us", "ns"])
+@pytest.mark.parametrize("zone", [None, "UTC", "Europe/Prague"])
+def test_parquet_times_of_all_units_and_zones(
+    home: Home, tmp_path: Path, unit: str, zone: str | None
+) -> None:
+    times = pd.Series(pd.date_range("2022-06-01", periods=3, freq="h", tz=zone, unit=unit))
+    ingest(home, str(deliver(tmp_path / "delivery", product_buy=purchases(3, timestamp=times))))
+    utc = times.dt.tz_convert(None) if zone else times
+    assert sorted(row[1] for row in events(home)) == [time.to_pydatetime() for time in utc]
+
+
+def test_offsets_in_text_are_heeded(home: Home, tmp_path: Path) -> None:
+    texts = [
+        "2022-06-01 10:00:00",
+        "2022-06-01T10:00:00Z",
+        "2022-06-01 12:00:00+02:00",
+        "2022-06-01T05:00:00-05:00",
+        "2022-06-01 10:00:00.000",
+    ]
+    delivery = deliver(tmp_path / "delivery", ".csv", product_buy=purchases(5, timestamp=texts))
+    assert landed(ingest(home, str(delivery))) == (5, 0, 0)
+    assert {row[1] for row in events(home)} == {datetime(2022, 6, 1, 10)}

@@ -1,0 +1,173 @@
+"""A home over time: new versions, new cutoffs, late events, crashes, another place."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from pipelines.ingest import ingest
+from pipelines.publish import publish
+from pipelines.status import status
+from pipelines.train import encode, train
+from tests.pipelines.deliveries import deliver
+from tests.pipelines.job import FIT, LAST, LATER, day
+from tests.shops import random_shop
+from ubp_platform.blocks.snapshot import Snapshot
+from ubp_platform.errors import BlockUnavailable, UBPError
+from ubp_platform.home import Home
+from ubp_platform.profile.version import newest_version
+from ubp_platform.store.retrieval import ProfileStore
+from ubp_platform.store.served import Served
+
+
+@pytest.fixture(scope="module")
+def tables() -> dict[str, pd.DataFrame]:
+    return random_shop(seed=5, clients=80, events=1500)
+
+
+_KILLED = """
+import os, signal, sys
+from pipelines.publish import publish
+from ubp_platform.home import Home
+from ubp_platform.store import online
+
+make_rows = online._rows
+
+def die(client_ids, vectors, cutoff):
+    for number, row in enumerate(make_rows(client_ids, vectors, cutoff)):
+        if number == 40:
+            os.kill(os.getpid(), signal.SIGKILL)
+        yield row
+
+online._rows = die
+publish(Home(home=sys.argv[1]))
+"""
+
+
+def publish_and_die(home: Home) -> None:
+    """Publish in another process that is killed while it writes the profiles."""
+    killed = subprocess.run(
+        [sys.executable, "-c", _KILLED, str(home.root)],
+        capture_output=True,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+    )
+    assert killed.returncode == -signal.SIGKILL, killed.stderr.decode()
+
+
+def test_kill_9_in_publish_leaves_the_version_before_served_whole(
+    tables: dict[str, pd.DataFrame], tmp_path: Path
+) -> None:
+    home = Home(home=tmp_path / "home")
+    ingest(home, str(deliver(tmp_path / "delivery", **tables)))
+    train(home, ["handcrafted"], cutoff=FIT)
+    publish(home)
+    clients = Snapshot.read(newest_version(home).snapshot_path(FIT)).client_ids
+    before = [profile.vector.tobytes() for profile in ProfileStore(home).lookup_many(clients)]
+    train(home, ["handcrafted", "ials_categories"], cutoff=LATER)
+    publish_and_die(home)
+    store = ProfileStore(home)
+    assert store.version.name == "v1"
+    assert [profile.vector.tobytes() for profile in store.lookup_many(clients)] == before
+    publish(home)
+    store = ProfileStore(home)
+    assert store.version.name == "v2"
+    newest = Snapshot.read(store.version.snapshot_path(LATER))
+    served = np.stack([profile.vector for profile in store.lookup_many(newest.client_ids)])
+    assert served.tobytes() == newest.vectors.tobytes()
+    pointer = Served.read(home)
+    assert pointer is not None
+    assert pointer.clients == len(newest.client_ids)
+
+
+def test_a_home_can_be_moved_and_named_strangely(
+    tables: dict[str, pd.DataFrame], tmp_path: Path
+) -> None:
+    home = Home(home=tmp_path / "home")
+    ingest(home, str(deliver(tmp_path / "delivery", **tables)))
+    train(home, ["handcrafted"], FIT)
+    publish(home)
+    before = ProfileStore(home).lookup(5).vector
+    moved = Home(home=home.root.rename(tmp_path / "sp ace [home] *'ü"))
+    store = ProfileStore(moved)
+    entities = pd.DataFrame({"client_id": [5], "event_timestamp": [FIT]})
+    assert store.training_set(entities).X[0].tobytes() == before.tobytes()
+    assert store.lookup(5).vector.tobytes() == before.tobytes()
+    assert str(moved.root) in status(moved)["warehouse"]["data_docs"]
+
+
+def test_versions_side_by_side(tables: dict[str, pd.DataFrame], tmp_path: Path) -> None:
+    """Published ones stay online; one that is only trained can be used offline."""
+    home = Home(home=tmp_path / "home")
+    ingest(home, str(deliver(tmp_path / "delivery", **tables)))
+    for cutoff in (FIT, LATER):
+        train(home, ["handcrafted"], cutoff)
+        publish(home)
+    train(home, ["handcrafted"], LAST)
+    first = ProfileStore(home, "v1")
+    assert first.lookup(5).cutoff == FIT
+    assert ProfileStore(home).version.name == "v2"
+    third = ProfileStore(home, "v3")
+    entities = pd.DataFrame({"client_id": [5], "event_timestamp": [LAST]})
+    assert third.training_set(entities).known.all()
+    with pytest.raises(UBPError, match="v3 is not online: run `ubp publish --profile-version v3`"):
+        third.lookup(5)
+    with pytest.raises(UBPError, match="no profile version is called 'v9'; there are: v1, v2, v3"):
+        ProfileStore(home, version="v9")
+
+
+def test_an_earlier_cutoff_takes_no_model_from_its_future(
+    tables: dict[str, pd.DataFrame], tmp_path: Path
+) -> None:
+    home = Home(home=tmp_path / "home")
+    early, late = day("2022-06-05"), LATER
+    bought = tables["product_buy"]
+    sold = bought[bought["timestamp"] > early.replace(tzinfo=None)]
+    delivery = deliver(tmp_path / "delivery", product_buy=sold, page_visit=tables["page_visit"])
+    ingest(home, str(delivery))
+    names = ["ials_categories", "handcrafted"]
+    with pytest.raises(BlockUnavailable):
+        train(home, names, early)
+    ingest(home, str(deliver(tmp_path / "more", product_properties=tables["product_properties"])))
+    train(home, names, late)
+    result = train(home, ["handcrafted"], early)
+    assert [part.block for part in result.profile.parts] == ["handcrafted"]
+
+
+def test_late_events_are_noticed(tables: dict[str, pd.DataFrame], tmp_path: Path) -> None:
+    home = Home(home=tmp_path / "home")
+    ingest(home, str(deliver(tmp_path / "first", **tables)))
+    train(home, ["handcrafted"])
+    publish(home)
+    assert not status(home)["served"]["late_events"]
+    assert status(home)["next"] == "ubp profile CLIENT_ID"
+    late = tables["product_buy"].head(3).assign(client_id=777)
+    ingest(home, str(deliver(tmp_path / "second", product_buy=late)))
+    assert status(home)["served"]["late_events"]
+    assert status(home)["next"] == "ubp encode && ubp publish"
+    encode(home, [])
+    publish(home)
+    assert ProfileStore(home).lookup(777).known
+    assert not status(home)["served"]["late_events"]
+
+
+def test_kill_9_in_a_republish_leaves_the_cutoff_before_served_whole(
+    tables: dict[str, pd.DataFrame], tmp_path: Path
+) -> None:
+    home = Home(home=tmp_path / "home")
+    ingest(home, str(deliver(tmp_path / "delivery", **tables)))
+    train(home, ["handcrafted"], FIT)
+    publish(home)
+    clients = Snapshot.read(newest_version(home).snapshot_path(FIT)).client_ids
+    before = [profile.vector.tobytes() for profile in ProfileStore(home).lookup_many(clients)]
+    encode(home, [LATER])
+    publish_and_die(home)
+    served = ProfileStore(home).lookup_many(clients)
+    assert {profile.cutoff for profile in served} == {FIT}
+    assert [profile.vector.tobytes() for profile in served] == before
+    publish(home)
+    assert {profile.cutoff for profile in ProfileStore(home).lookup_many(clients)} == {LATER}
