@@ -118,7 +118,7 @@ def status_tables(status: dict[str, Any]) -> RenderableType:
             numbers=numbers,
         )
         for block in status["blocks"]:
-            loss = "" if block["loss"] is None else f"{block['loss']:.4f}"
+            loss = "" if block["loss"] is None else f"{block['loss']:.3f}"
             table.add_row(
                 *(block["name"], block["version"], _when(block["fit_cutoff"])),
                 *(_cutoffs(block["cutoffs"]), f"{block['clients']:,}", str(block["width"]), loss),
@@ -177,7 +177,7 @@ def _warehouse_tables(warehouse: dict[str, Any] | None) -> list[RenderableType]:
 def _cutoffs(cutoffs: list[str]) -> str:
     if len(cutoffs) < 2:
         return "".join(map(_when, cutoffs))
-    return f"{len(cutoffs)}, to {_when(cutoffs[-1])}"
+    return f"{len(cutoffs)} to {_when(cutoffs[-1])}"
 
 
 def _day(time: str | None) -> str:

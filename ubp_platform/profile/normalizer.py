@@ -63,7 +63,9 @@ class Normalizer:
             arrays["quantiles"] = transformer.quantiles_
         elif components is not None:
             kept = min(components, *population.shape)
-            pca = PCA(n_components=kept, svd_solver="covariance_eigh").fit(population)
+            # Of one client, or of clients all alike, there is no variance to divide by.
+            with np.errstate(invalid="ignore"):
+                pca = PCA(n_components=kept, svd_solver="covariance_eigh").fit(population)
             arrays["center"] = pca.mean_.astype(np.float32)
             arrays["axes"] = pca.components_.astype(np.float32)
         scaled = cls(kind, arrays).transform(population)
