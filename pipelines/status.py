@@ -29,9 +29,10 @@ def status(home: Home) -> Status:
         JSON-ready: ``home``, ``warehouse``, ``quarantine``, ``blocks``, ``profiles``, ``served``
         and ``next``.
     """
-    warehouse, quarantine = _warehouse(home)
+    pointer = Served.read(home)
+    warehouse, quarantine = _warehouse(home, pointer)
     profiles = [_profile(version) for version in versions(home)]
-    served = _served(home, warehouse)
+    served = _served(pointer, warehouse)
     return {
         "home": str(home.root),
         "warehouse": warehouse,
@@ -43,7 +44,9 @@ def status(home: Home) -> Status:
     }
 
 
-def _warehouse(home: Home) -> tuple[dict[str, Any] | None, list[dict[str, Any]]]:
+def _warehouse(
+    home: Home, served: Served | None
+) -> tuple[dict[str, Any] | None, list[dict[str, Any]]]:
     try:
         with Warehouse(home.warehouse) as warehouse:
             tables = {name: asdict(warehouse.span(name)) for name in TABLES}
@@ -54,7 +57,7 @@ def _warehouse(home: Home) -> tuple[dict[str, Any] | None, list[dict[str, Any]]]
                 "busy": None,
                 "tables": {name: _json(span) for name, span in tables.items()},
                 "clients": warehouse.clients(),
-                "changed": _changed(warehouse, Served.read(home)),
+                "changed": _changed(warehouse, served),
                 "last_event": _latest(span["last"] for span in tables.values()),
                 "unknown_skus": landing.unknown_skus(warehouse.connection),
                 "batches": [_json(batch) for batch in batches],
@@ -113,8 +116,7 @@ def _profile(version: ProfileVersion) -> dict[str, Any]:
     }
 
 
-def _served(home: Home, warehouse: dict[str, Any] | None) -> dict[str, Any] | None:
-    served = Served.read(home)
+def _served(served: Served | None, warehouse: dict[str, Any] | None) -> dict[str, Any] | None:
     if served is None:
         return None
     last = (warehouse or {}).get("last_event")

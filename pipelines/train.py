@@ -79,9 +79,9 @@ def train(
     unavailable: dict[str, str] = {}
     with Warehouse(home.warehouse) as warehouse:
         cutoff = _known_time(warehouse, cutoff)
-        history = warehouse.history(cutoff)
+        history, made_of = warehouse.history(cutoff), warehouse.identity(cutoff)
         for block in blocks:
-            identity = _fit_identity(block, warehouse.identity(cutoff))
+            identity = _fit_identity(block, made_of)
             if same := catalog.find(block.name, identity):
                 reused.append(same)
                 continue
@@ -159,18 +159,19 @@ def _known_time(warehouse: Warehouse, cutoff: datetime | None) -> datetime:
 
     A snapshot of the future would be the newest one for ever.
     """
+    first, last = warehouse.event_times()
     default = warehouse.default_cutoff()
     if cutoff is None:
         return default
     if cutoff > max(default, datetime.now(UTC)):
         raise UBPError(
             f"the cutoff {cutoff:%Y-%m-%d %H:%M} is in the future; the last event is from "
-            f"{warehouse.last_event():%Y-%m-%d %H:%M}"
+            f"{last:%Y-%m-%d %H:%M}"
         )
-    if cutoff <= warehouse.first_event():
+    if cutoff <= first:
         raise UBPError(
             f"no event is before the cutoff {cutoff:%Y-%m-%d %H:%M}; the first is from "
-            f"{warehouse.first_event():%Y-%m-%d %H:%M}"
+            f"{first:%Y-%m-%d %H:%M}"
         )
     return cutoff
 

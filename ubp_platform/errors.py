@@ -22,3 +22,8 @@ class WarehouseMissing(UBPError):
 
 class BlockUnavailable(UBPError):
     """A block cannot be built from this history; the profile is built without it."""
+
+
+def first_line(error: object) -> str:
+    """Give what a library's error says first; the rest is for its developers."""
+    return str(error).strip().split("\n")[0]

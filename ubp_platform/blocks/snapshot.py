@@ -173,8 +173,3 @@ def iterate(path: Path, rows: int = ROWS_A_GROUP) -> Iterator[tuple[np.ndarray, 
             flat = batch[EMBEDDING].flatten().to_numpy(zero_copy_only=False)
             vectors = flat.reshape(len(client_ids), -1)
         yield client_ids, vectors
-
-
-def file_feature_names(path: Path) -> tuple[str, ...] | None:
-    """Tell the feature columns of a snapshot file; None where it holds one list column."""
-    return feature_names(pq.read_schema(path))

@@ -18,7 +18,7 @@ import pandas as pd
 from great_expectations.core import ExpectationSuiteValidationResult, ExpectationValidationResult
 from great_expectations.expectations.expectation_configuration import ExpectationConfiguration
 
-from ubp_platform.errors import UBPError
+from ubp_platform.errors import UBPError, first_line
 from ubp_platform.home import PROJECT_ROOT
 from ubp_platform.quality.context import gx_config
 
@@ -74,7 +74,7 @@ class SuiteRun:
         try:
             self._suite = gx.ExpectationSuite(**json.loads(path.read_text("utf-8")))
         except (OSError, ValueError, TypeError, gx.exceptions.GreatExpectationsError) as error:
-            raise UBPError(f"{path}: not a readable suite: {_first_line(error)}") from None
+            raise UBPError(f"{path}: not a readable suite: {first_line(error)}") from None
         header = [rule for rule in self._suite.expectations if _kind(rule) == _HEADER_RULE]
         values = [rule for rule in self._suite.expectations if _kind(rule) != _HEADER_RULE]
         self._header = gx.ExpectationSuite(name=table, expectations=header)
@@ -113,7 +113,7 @@ class SuiteRun:
             if found.exception_info.get("raised_exception"):
                 raise UBPError(
                     f"expectations/{self.table}.json: {_rule(found)}: cannot be checked: "
-                    f"{_first_line(found.exception_info['exception_message'])}"
+                    f"{first_line(found.exception_info['exception_message'])}"
                 )
             # The longest lists are not for the docs.
             positions = found.result.pop("unexpected_index_list", None)
@@ -222,7 +222,3 @@ def _set_percentages(result: dict[str, Any]) -> None:
     for name, (part, whole) in percentages.items():
         if name in result:
             result[name] = 100.0 * part / whole if whole else 0.0
-
-
-def _first_line(error: object) -> str:
-    return str(error).strip().split("\n")[0]

@@ -4,13 +4,14 @@ import glob
 from datetime import timedelta
 from pathlib import Path
 
+import pyarrow.parquet as pq
 from feast import Entity, FeatureService, FeatureView, Field, FileSource, ValueType
 from feast.data_format import ParquetFormat
 from feast.feast_object import FeastObject
 from feast.types import Array, Float32
 
 from ubp_platform.blocks.catalog import SnapshotFile, snapshot_files
-from ubp_platform.blocks.snapshot import EMBEDDING, file_feature_names
+from ubp_platform.blocks.snapshot import EMBEDDING, feature_names
 from ubp_platform.home import Home
 from ubp_platform.profile.version import ProfileVersion, versions
 
@@ -82,7 +83,7 @@ def _profile_view(version: ProfileVersion) -> tuple[FileSource, FeatureView]:
 def _view(
     name: str, directory: Path, files: list[SnapshotFile], online: bool, description: str
 ) -> tuple[FileSource, FeatureView]:
-    names = file_feature_names(files[-1].path) if files else None
+    names = feature_names(pq.read_schema(files[-1].path)) if files else None
     schema = (
         [Field(name=feature, dtype=Float32) for feature in names]
         if names

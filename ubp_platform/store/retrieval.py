@@ -96,7 +96,7 @@ class ProfileStore:
     --------
     >>> store = ProfileStore("ubp_home")                       # doctest: +SKIP
     >>> store.lookup(1228).vector.shape                        # doctest: +SKIP
-    (298,)
+    (234,)
     """
 
     def __init__(self, home: Home | Path | str, version: str | None = None) -> None:

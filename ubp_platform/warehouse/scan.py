@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from ubp_platform.errors import BatchRejected
+from ubp_platform.errors import BatchRejected, first_line
 from ubp_platform.events.schema import Kind, Table
 
 SLICE_ROWS = 1_000_000
@@ -93,7 +93,7 @@ class Scan:
             raw.create_view("delivered", replace=True)
         except duckdb.Error as error:
             raise BatchRejected(
-                f"{self.path.name}: not a readable {self._suffix[1:]} file: {_first_line(error)}"
+                f"{self.path.name}: not a readable {self._suffix[1:]} file: {first_line(error)}"
             ) from None
         return columns
 
@@ -158,7 +158,7 @@ class Scan:
                 frame = pa.Table.from_batches([batch]).to_pandas()
                 yield frame.pop("row_number").to_numpy(), frame
         except (duckdb.Error, pa.ArrowException) as error:
-            raise BatchRejected(f"{self.path.name}: cannot be read: {_first_line(error)}") from None
+            raise BatchRejected(f"{self.path.name}: cannot be read: {first_line(error)}") from None
 
     def mark_bad(self, row_numbers: np.ndarray, rules: np.ndarray) -> None:
         """Make the views ``good`` and ``bad_original``.
@@ -272,7 +272,3 @@ def _cast(value: str, kind: Kind, type_: str) -> str | None:
     if not any(type_.startswith(f"{integer}[") for integer in _INTEGERS):
         complete += f" AND TRY_CAST({value} AS DOUBLE[]) = {whole}"
     return f"CASE WHEN {complete} THEN {whole} END"
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().split("\n")[0]

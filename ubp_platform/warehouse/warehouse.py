@@ -176,22 +176,23 @@ class Warehouse:
         parts = " UNION ".join(f"SELECT client_id FROM {name}" for name in EVENT_TYPES)
         return int(self.connection.execute(f"SELECT count(*) FROM ({parts})").fetchall()[0][0])
 
-    def first_event(self) -> datetime:
-        """Find the oldest event; there must be one."""
-        return min(first for name in EVENT_TYPES if (first := self.span(name).first))
-
-    def last_event(self) -> datetime:
-        """Find the newest event.
+    def event_times(self) -> tuple[datetime, datetime]:
+        """Find the times of the first and the last event.
 
         Raises
         ------
         UBPError
             If there is no event at all.
         """
-        times = [last for name in EVENT_TYPES if (last := self.span(name).last)]
-        if not times:
+        parts = " UNION ALL ".join(
+            f"SELECT min(timestamp) AS first, max(timestamp) AS last FROM {name}"
+            for name in EVENT_TYPES
+        )
+        times = self.connection.execute(f"SELECT min(first), max(last) FROM ({parts})").fetchall()
+        first, last = map(_aware, times[0])
+        if first is None or last is None:
             raise UBPError("the warehouse holds no events: run `ubp ingest SOURCE` first")
-        return max(times)
+        return first, last
 
     def identity(self, cutoff: datetime) -> str:
         """Name what a history at a cutoff is made of: equal names, equal histories.
@@ -214,7 +215,7 @@ class Warehouse:
 
     def default_cutoff(self) -> datetime:
         """Give the midnight after the last event."""
-        last = self.last_event()
+        _, last = self.event_times()
         return last.replace(hour=0, minute=0, second=0, microsecond=0) + timedelta(days=1)
 
 
