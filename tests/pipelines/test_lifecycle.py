@@ -30,6 +30,16 @@ def tables() -> dict[str, pd.DataFrame]:
     return random_shop(seed=5, clients=80, events=1500)
 
 
+@pytest.fixture
+def served_home(tables: dict[str, pd.DataFrame], tmp_path: Path) -> Home:
+    """A home that serves handcrafted features as of FIT."""
+    home = Home(home=tmp_path / "home")
+    ingest(home, str(deliver(tmp_path / "delivery", **tables)))
+    train(home, ["handcrafted"], FIT)
+    publish(home)
+    return home
+
+
 _KILLED = """
 import os, signal, sys
 from pipelines.publish import publish
@@ -49,6 +59,14 @@ publish(Home(home=sys.argv[1]))
 """
 
 
+def served_bits(home: Home) -> tuple[np.ndarray, list[bytes]]:
+    """Give the clients that have a profile as of FIT, and what is served of them."""
+    clients = Snapshot.read(newest_version(home).snapshot_path(FIT)).client_ids
+    return clients, [
+        profile.vector.tobytes() for profile in ProfileStore(home).lookup_many(clients)
+    ]
+
+
 def publish_and_die(home: Home) -> None:
     """Publish in another process that is killed while it writes the profiles."""
     killed = subprocess.run(
@@ -60,14 +78,10 @@ def publish_and_die(home: Home) -> None:
 
 
 def test_kill_9_in_publish_leaves_the_version_before_served_whole(
-    tables: dict[str, pd.DataFrame], tmp_path: Path
+    served_home: Home,
 ) -> None:
-    home = Home(home=tmp_path / "home")
-    ingest(home, str(deliver(tmp_path / "delivery", **tables)))
-    train(home, ["handcrafted"], cutoff=FIT)
-    publish(home)
-    clients = Snapshot.read(newest_version(home).snapshot_path(FIT)).client_ids
-    before = [profile.vector.tobytes() for profile in ProfileStore(home).lookup_many(clients)]
+    home = served_home
+    clients, before = served_bits(home)
     train(home, ["handcrafted", "ials_categories"], cutoff=LATER)
     publish_and_die(home)
     store = ProfileStore(home)
@@ -84,13 +98,8 @@ def test_kill_9_in_publish_leaves_the_version_before_served_whole(
     assert pointer.clients == len(newest.client_ids)
 
 
-def test_a_home_can_be_moved_and_named_strangely(
-    tables: dict[str, pd.DataFrame], tmp_path: Path
-) -> None:
-    home = Home(home=tmp_path / "home")
-    ingest(home, str(deliver(tmp_path / "delivery", **tables)))
-    train(home, ["handcrafted"], FIT)
-    publish(home)
+def test_a_home_can_be_moved_and_named_strangely(served_home: Home, tmp_path: Path) -> None:
+    home = served_home
     before = ProfileStore(home).lookup(5).vector
     moved = Home(home=home.root.rename(tmp_path / "sp ace [home] *'ü"))
     store = ProfileStore(moved)
@@ -156,14 +165,10 @@ def test_late_events_are_noticed(tables: dict[str, pd.DataFrame], tmp_path: Path
 
 
 def test_kill_9_in_a_republish_leaves_the_cutoff_before_served_whole(
-    tables: dict[str, pd.DataFrame], tmp_path: Path
+    served_home: Home,
 ) -> None:
-    home = Home(home=tmp_path / "home")
-    ingest(home, str(deliver(tmp_path / "delivery", **tables)))
-    train(home, ["handcrafted"], FIT)
-    publish(home)
-    clients = Snapshot.read(newest_version(home).snapshot_path(FIT)).client_ids
-    before = [profile.vector.tobytes() for profile in ProfileStore(home).lookup_many(clients)]
+    home = served_home
+    clients, before = served_bits(home)
     encode(home, [LATER])
     publish_and_die(home)
     served = ProfileStore(home).lookup_many(clients)
