@@ -12,6 +12,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict
 from safetensors.numpy import load_file, save_file
 
+from ubp_platform.blocks.checkpoint import Checkpoint
 from ubp_platform.blocks.snapshot import Snapshot
 from ubp_platform.errors import UBPError
 from ubp_platform.progress import ProgressFactory, silent
@@ -78,6 +79,8 @@ class Block(ABC):
 
     Attributes
     ----------
+    scratch : Path, optional
+        A directory in which a block may keep what saves it work; all of it can be deleted.
     report_ : FitReport
         Set by :meth:`fit`.
     """
@@ -95,6 +98,7 @@ class Block(ABC):
     #: Parameters that differ from the defaults, by preset.
     presets: ClassVar[dict[str, dict[str, Any]]] = {"small": {}, "paper": {}}
 
+    scratch: Path | None = None
     report_: FitReport
 
     def __init__(self, **params: Any) -> None:
@@ -105,13 +109,30 @@ class Block(ABC):
         """Make an unfitted block with the parameters of ``small`` or ``paper``."""
         return cls(**{**cls.presets[preset], **overrides})
 
-    def fit(self, history: History, progress: ProgressFactory = silent) -> Self:
+    def check(self) -> None:  # noqa: B027
+        """Insist that all is there that a fit needs besides events.
+
+        Raises
+        ------
+        UBPError
+            If something is missing, such as a language model; says the ways out.
+        """
+
+    def fit(
+        self,
+        history: History,
+        progress: ProgressFactory = silent,
+        checkpoint: Checkpoint | None = None,
+    ) -> Self:
         """Learn from a history.
 
         Parameters
         ----------
         history : History
         progress : ProgressFactory
+        checkpoint : Checkpoint, optional
+            Where to go on, and where to note after each epoch how far the fit is. A fit that was
+            cut off and goes on ends with the very weights of one that was not.
 
         Returns
         -------
@@ -126,12 +147,12 @@ class Block(ABC):
         history.require(self.needs)
         start = time.perf_counter()
         self.report_ = FitReport(cutoff=history.cutoff)
-        self._fit(history, progress)
+        self._fit(history, progress, checkpoint or Checkpoint())
         self.report_.seconds = round(time.perf_counter() - start, 3)
         return self
 
     @abstractmethod
-    def _fit(self, history: History, progress: ProgressFactory) -> None:
+    def _fit(self, history: History, progress: ProgressFactory, checkpoint: Checkpoint) -> None:
         """Learn, and fill in the report."""
 
     @abstractmethod

@@ -17,6 +17,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from ubp_platform.blocks.base import Block, Params
+from ubp_platform.blocks.checkpoint import Checkpoint
 from ubp_platform.blocks.ragged import Batch, Batches
 from ubp_platform.blocks.snapshot import Snapshot
 from ubp_platform.errors import BlockUnavailable, UBPError
@@ -154,7 +155,7 @@ class GRUAutoencoder(Block):
     vocabularies_: dict[str, Vocabulary]
     network_: Network
 
-    def _fit(self, history: History, progress: ProgressFactory) -> None:
+    def _fit(self, history: History, progress: ProgressFactory, checkpoint: Checkpoint) -> None:
         known = {f: history.vocabulary(f, self.params.values.get(f)) for f in self.fields}
         # A field that no event has would be one constant to learn.
         self.vocabularies_ = {f: known[f] for f in self.fields if len(known[f].values)}

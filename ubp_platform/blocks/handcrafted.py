@@ -5,6 +5,7 @@ from typing import ClassVar, Literal
 import numpy as np
 
 from ubp_platform.blocks.base import Block
+from ubp_platform.blocks.checkpoint import Checkpoint
 from ubp_platform.blocks.snapshot import Snapshot
 from ubp_platform.progress import ProgressFactory, silent
 from ubp_platform.warehouse.history import History
@@ -61,7 +62,7 @@ class Handcrafted(Block):
     needs = ("product_buy", "add_to_cart", "remove_from_cart", "page_visit")
     normalization: ClassVar[Literal["unit", "quantile"]] = "quantile"
 
-    def _fit(self, history: History, progress: ProgressFactory) -> None:
+    def _fit(self, history: History, progress: ProgressFactory, checkpoint: Checkpoint) -> None:
         self.report_.clients = history.table("handcrafted_clients")["clients"][0].as_py()
 
     def encode(self, history: History, progress: ProgressFactory = silent) -> Snapshot:

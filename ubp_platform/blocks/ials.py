@@ -16,6 +16,7 @@ from scipy import sparse
 from threadpoolctl import threadpool_limits
 
 from ubp_platform.blocks.base import Block, Params
+from ubp_platform.blocks.checkpoint import Checkpoint
 from ubp_platform.blocks.snapshot import Snapshot
 from ubp_platform.errors import BlockUnavailable
 from ubp_platform.progress import ProgressFactory, silent
@@ -71,7 +72,7 @@ class IALS(Block):
     Parameters = IALSParams
     params: IALSParams
 
-    def _fit(self, history: History, progress: ProgressFactory) -> None:
+    def _fit(self, history: History, progress: ProgressFactory, checkpoint: Checkpoint) -> None:
         found = history.interactions(self.item, self.weights)
         if not found.client_ids.size:
             raise BlockUnavailable(

@@ -314,7 +314,7 @@ class History:
         )
         return Interactions(client_ids, columns, matrix)
 
-    def table(self, name: str) -> pa.Table:
+    def table(self, name: str, **parameters: int) -> pa.Table:
         """Run a query of ``warehouse/sql/`` over this history.
 
         The query sees the event tables up to the cutoff under their own names, the same of the
@@ -325,13 +325,15 @@ class History:
         ----------
         name : str
             The file's stem.
+        **parameters
+            Values for the query's ``$name`` placeholders.
 
         Returns
         -------
         pyarrow.Table
         """
         query = resources.files(__package__).joinpath("sql", f"{name}.sql").read_text("utf-8")
-        return self._connection.sql(query).to_arrow_table()
+        return self._connection.sql(query, params=parameters).to_arrow_table()
 
     def close(self) -> None:
         """Let go of the connection."""
