@@ -25,8 +25,9 @@ import torch.nn.functional as F
 from rich.console import Console
 from rich.table import Table
 
-from ubp_platform.blocks.gru_ae import Network, training_step
+from ubp_platform.blocks.gru_ae import Network
 from ubp_platform.blocks.ragged import Batch, Batches
+from ubp_platform.blocks.training import training_step
 from ubp_platform.warehouse.history import Sequences, Vocabulary
 
 VALUES = {"week": 20, "event_type": 5, "category": 1500, "price": 100, "sku": 5000, "url": 5000}

@@ -9,11 +9,14 @@ import pytest
 import torch
 from torch import nn
 
+from tests.blocks.contract import BlockContract
 from tests.shops import END, START, land
-from ubp_platform.blocks.gru_ae import GRUAutoencoder, Network, evaluate, training_step
+from ubp_platform.blocks.checkpoint import Checkpoint
+from ubp_platform.blocks.gru_ae import GRUAutoencoder, Network
 from ubp_platform.blocks.gru_ae_day_event_type import GRUAEDayEventType
 from ubp_platform.blocks.gru_ae_week_all import GRUAEWeekAll
 from ubp_platform.blocks.ragged import Batches
+from ubp_platform.blocks.training import evaluate, training_step
 from ubp_platform.errors import BlockUnavailable
 from ubp_platform.warehouse import Warehouse
 from ubp_platform.warehouse.history import Sequences, Vocabulary
@@ -43,7 +46,7 @@ def ragged(lengths: list[int], fields: tuple[str, ...] = ("category",), values: 
 def vectors(network: Network, batches: Batches, clients: list[int]) -> np.ndarray:
     with torch.inference_mode():
         batch = batches.gather(np.array(clients))
-        return network.encode(network.embed(batch), batch.last)[-1].numpy()
+        return network.encode(network.embed(batch), batch.last).numpy()
 
 
 @contextmanager
@@ -199,6 +202,31 @@ def test_ctrl_c_keeps_the_best_epoch(shop: Warehouse) -> None:
         f"interrupted after epoch 3 of 20; the best epoch ({best}) is kept"
     )
     assert block.encode(shop.history(CUTOFF)).vectors.shape == (60, 16)
+
+
+@pytest.mark.parametrize("cut_off_in", [1, 3, 4])
+def test_a_fit_that_was_cut_off_goes_on_to_the_very_same_weights(
+    shop: Warehouse, tmp_path: Path, cut_off_in: int
+) -> None:
+    params = {**TINY, "dropout": 0.3, "max_epochs": 4, "batch_size": 8}
+    whole = GRUAEDayEventType(**params).fit(shop.history(CUTOFF))
+    checkpoint = Checkpoint(tmp_path / "fit.safetensors")
+    with interrupting(after=cut_off_in - 1) as progress:
+        try:
+            GRUAEDayEventType(**params).fit(shop.history(CUTOFF), progress, checkpoint)
+        except KeyboardInterrupt:
+            assert cut_off_in == 1
+    epochs = []
+
+    @contextmanager
+    def noting(description: str, total: float | None, unit: str) -> Iterator[Callable]:
+        epochs.append(description)
+        yield lambda amount: None
+
+    resumed = GRUAEDayEventType(**params).fit(shop.history(CUTOFF), noting, checkpoint)
+    assert epochs[0] == f"gru_ae_day_event_type: epoch {cut_off_in}/4"
+    BlockContract.assert_same_fit(resumed, whole)
+    assert resumed.report_.complete
 
 
 def test_ctrl_c_in_the_first_epoch_is_not_swallowed(shop: Warehouse) -> None:

@@ -9,7 +9,7 @@ class GRUAEDayEventType(GRUAutoencoder):
     Parameters
     ----------
     **params
-        Fields of :class:`~ubp_platform.blocks.gru_ae.GRUParams`.
+        Fields of :class:`~ubp_platform.blocks.sequence_block.SequenceParams`.
     """
 
     name = "gru_ae_day_event_type"

@@ -12,7 +12,7 @@ class GRUAEWeekAll(GRUAutoencoder):
     Parameters
     ----------
     **params
-        Fields of :class:`~ubp_platform.blocks.gru_ae.GRUParams`.
+        Fields of :class:`~ubp_platform.blocks.sequence_block.SequenceParams`.
     """
 
     name = "gru_ae_week_all"

@@ -11,14 +11,17 @@ from ubp_platform.warehouse.history import Sequences, Vocabulary
 
 #: How far a length may stray when training batches are formed; mixes clients of similar length.
 JITTER = 0.05
+#: Positions of a batch that is only read, not learned from; large enough for matrix products.
+POSITIONS_A_BATCH = 8192
 
 
 @dataclass(frozen=True)
 class Batch:
     """Some clients' sequences, side by side.
 
-    A client with the events ``e1 … en`` has ``n + 1`` positions: it is given ``start, e1 … en``
-    and is to say ``e1 … en, end``. Shorter sequences are padded after their end.
+    A client with the events ``e1 … en`` is given ``start, e1 … en`` and is to say ``e1 … en, end``;
+    without an end, the position of the newest event has nothing to say and is not a real one.
+    Shorter sequences are padded after their newest event.
 
     Parameters
     ----------
@@ -52,16 +55,21 @@ class Batches:
         Clients in a batch.
     device : torch.device
         Where the batches are wanted.
+    end : bool
+        Whether the end of a sequence has to be said.
     """
 
-    def __init__(self, sequences: Sequences, batch_size: int, device: torch.device) -> None:
+    def __init__(
+        self, sequences: Sequences, batch_size: int, device: torch.device, end: bool = True
+    ) -> None:
+        self.end = end
         self.tokens = np.stack([*sequences.fields.values()]).astype(np.int64)  # (fields, events)
         self.starts, self.lengths = sequences.offsets[:-1], sequences.lengths
         self.batch_size, self.device = batch_size, device
 
     def positions(self, clients: np.ndarray) -> int:
         """Count the positions of some clients, which is what training time is spent on."""
-        return int(self.lengths[clients].sum() + len(clients))
+        return int(self.lengths[clients].sum() + self.end * len(clients))
 
     def shuffled(self, clients: np.ndarray, rng: np.random.Generator) -> Iterator[Batch]:
         """Give each client once, with others of nearly its length, in random order.
@@ -79,11 +87,21 @@ class Batches:
             yield self.gather(parts[part])
 
     def sorted(self, clients: np.ndarray) -> Iterator[tuple[np.ndarray, Batch]]:
-        """Give each client once, shortest first, with the rows that a batch holds."""
+        """Give each client once, shortest first, with the rows that a batch holds.
+
+        A batch holds as many clients as fill ``POSITIONS_A_BATCH``, whatever the batch size.
+        """
         near = clients[np.argsort(self.lengths[clients], kind="stable")]
-        for i in range(0, len(near), self.batch_size):
-            part = near[i : i + self.batch_size]
+        steps = self.lengths[near] + 1
+        start = 0
+        while start < len(near):
+            # Sorted, so that a part's last client is its longest.
+            window = steps[start : start + POSITIONS_A_BATCH // steps[start] + 1]
+            padded = window * np.arange(1, len(window) + 1)
+            count = max(1, int(np.searchsorted(padded, POSITIONS_A_BATCH, side="right")))
+            part = near[start : start + count]
             yield part, self.gather(part)
+            start += count
 
     def gather(self, clients: np.ndarray) -> Batch:
         """Put some clients' sequences side by side."""
@@ -95,7 +113,7 @@ class Batches:
         before[:, 0] = Vocabulary.START
         inputs = np.where(step <= lengths, before, Vocabulary.PAD)
         targets = np.where(step < lengths, here, Vocabulary.END)
-        real = np.flatnonzero(step <= lengths)
+        real = np.flatnonzero(step < lengths + self.end)
         targets = targets.reshape(len(targets), -1)[:, real]
         arrays = (inputs, lengths, real, targets)
         return Batch(*(torch.from_numpy(array).to(self.device) for array in arrays))

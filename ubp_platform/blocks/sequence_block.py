@@ -1,0 +1,150 @@
+"""What blocks that are networks over token sequences share: vocabularies, fitting, encoding."""
+
+from abc import abstractmethod
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from ubp_platform.blocks.base import Block
+from ubp_platform.blocks.checkpoint import Checkpoint
+from ubp_platform.blocks.ragged import Batch, Batches
+from ubp_platform.blocks.snapshot import Snapshot
+from ubp_platform.blocks.training import Fit, TrainingParams, device, seeded, threads
+from ubp_platform.errors import BlockUnavailable
+from ubp_platform.progress import ProgressFactory, silent
+from ubp_platform.warehouse.history import History, Sequences, Vocabulary
+
+
+class SequenceParams(TrainingParams):
+    """Parameters of a network over sequences.
+
+    Parameters
+    ----------
+    hidden : int
+        Width of embeddings, of hidden states and of the user vector.
+    layers : int
+    dropout : float
+    last : int
+        How many events of a client are read, the newest ones.
+    values : mapping of str to int
+        How many values of a field are known, the most frequent ones; all where it is not named.
+    """
+
+    hidden: int = Field(512, ge=1)
+    layers: int = Field(3, ge=1)
+    dropout: float = Field(0.1, ge=0, lt=1)
+    last: int = Field(128, ge=1)
+    values: Mapping[str, int] = {"sku": 5000, "url": 5000}
+
+
+class SequenceBlock(Block):
+    """A network that reads a client's events of the types it ``needs``, oldest first.
+
+    A subclass names the fields and makes the network. A client's vector does not depend on who
+    else is in the batch: it is read at the client's newest event, never after padding. Matrix
+    products of different size may still differ in their last bits; vectors agree to 1e-6 of
+    their length.
+
+    Parameters
+    ----------
+    **params
+        Fields of :class:`SequenceParams`.
+    """
+
+    Parameters = SequenceParams
+    params: SequenceParams
+    #: Keys of :data:`ubp_platform.warehouse.history.FIELDS` that are read.
+    fields: ClassVar[tuple[str, ...]]
+    #: Whether the end of a sequence is a token that has to be said.
+    end: ClassVar[bool] = True
+
+    vocabularies_: dict[str, Vocabulary]
+    network_: Any
+
+    @abstractmethod
+    def network(self, sizes: Mapping[str, int]) -> torch.nn.Module:
+        """Make the network.
+
+        Parameters
+        ----------
+        sizes : mapping of str to int
+            Tokens of each field, special ones included.
+
+        Returns
+        -------
+        SequenceNetwork
+        """
+
+    @abstractmethod
+    def vectors(self, batch: Batch) -> Tensor:
+        """Give the clients' vectors, float32, shape (clients, hidden)."""
+
+    def vocabularies(self, history: History) -> dict[str, Vocabulary]:
+        """Collect the values to know of each field; a field that no event has is left out."""
+        known = {
+            f: history.vocabulary(f, self.params.values.get(f), self.needs) for f in self.fields
+        }
+        return {f: vocabulary for f, vocabulary in known.items() if len(vocabulary.values)}
+
+    def sequences(self, history: History) -> Sequences:
+        """Give the clients' last events as tokens of the fitted vocabularies."""
+        return history.sequences(self.vocabularies_, self.params.last, self.needs)
+
+    def _fit(self, history: History, progress: ProgressFactory, checkpoint: Checkpoint) -> None:
+        self.vocabularies_ = self.vocabularies(history)
+        sequences = self.sequences(history)
+        if not len(sequences.client_ids):
+            raise BlockUnavailable(
+                f"no relevant client has a {' or '.join(self.needs)} event before the cutoff"
+            )
+        batches = self._batches(sequences)
+        with threads(self.params.threads), seeded(self.params.seed):
+            self.network_ = self._network().to(batches.device)
+            fit = Fit(self.name, self.network_, batches, self.params, self.report_)
+            fit.run(progress, checkpoint)
+
+    def encode(self, history: History, progress: ProgressFactory = silent) -> Snapshot:  # noqa: D102
+        sequences = self.sequences(history)
+        clients = np.arange(len(sequences.client_ids))
+        vectors = np.empty((len(clients), self.params.hidden), np.float32)
+        batches = self._batches(sequences)
+        self.network_.eval()
+        bar = progress(f"{self.name}: encode", batches.positions(clients), "tokens")
+        with threads(self.params.threads), torch.inference_mode(), bar as advance:
+            for rows, batch in batches.sorted(clients):
+                vectors[rows] = self.vectors(batch).cpu().numpy()
+                advance(batches.positions(rows))
+        return Snapshot(history.cutoff, sequences.client_ids, vectors)
+
+    def state(self) -> dict[str, np.ndarray]:  # noqa: D102
+        weights = self.network_.state_dict()
+        return {
+            **{f"vocabulary.{f}": v.values for f, v in self.vocabularies_.items()},
+            **{f"network.{name}": tensor.cpu().numpy() for name, tensor in weights.items()},
+        }
+
+    def restore(self, arrays: dict[str, np.ndarray]) -> None:  # noqa: D102
+        # In the order of `fields`: sums of floats depend on it.
+        self.vocabularies_ = {
+            f: Vocabulary(f, arrays[f"vocabulary.{f}"])
+            for f in self.fields
+            if f"vocabulary.{f}" in arrays
+        }
+        self.network_ = self._network()
+        weights = {
+            name.removeprefix("network."): torch.from_numpy(array)
+            for name, array in arrays.items()
+            if name.startswith("network.")
+        }
+        self.network_.load_state_dict(weights)
+        self.network_.to(device())
+
+    def _network(self) -> torch.nn.Module:
+        return self.network({f: v.size for f, v in self.vocabularies_.items()})
+
+    def _batches(self, sequences: Sequences) -> Batches:
+        return Batches(sequences, self.params.batch_size, device(), end=self.end)
