@@ -13,6 +13,7 @@ from rich.console import Console
 
 from ubp_platform.errors import UBPError
 from ubp_platform.events.layouts import MAX_QUARANTINE, Layout, parse_layout
+from ubp_platform.events.simulated_shop import MAX_DAYS
 from ubp_platform.home import open_home, parse_time
 from ubp_platform.progress import bars
 
@@ -79,6 +80,30 @@ def ingest(
 
 
 @app.command()
+def simulate(
+    directory: Annotated[
+        Path, typer.Argument(metavar="DIR", help="Gets the event files; made if it is not there.")
+    ],
+    clients: Annotated[int, typer.Option(help="How many clients the shop has.", min=1)] = 3000,
+    days: Annotated[
+        int, typer.Option(help="How many days the log spans.", min=1, max=MAX_DAYS)
+    ] = 100,
+    seed: Annotated[int, typer.Option(help="Another one gives another shop.", min=0)] = 0,
+) -> None:
+    """Write the event log of a simulated shop, for 'ubp ingest DIR'.
+
+    All five event types and the product properties, as Parquet files in the
+    layout 'challenge': in 100 days about 85 events a client, on average. The
+    log ends with 27 November 2022 (UTC). The same numbers give the same files.
+    """
+    from pipelines.tables import show_simulated
+    from ubp_platform.events import simulator
+
+    files = simulator.simulate(directory, clients, days, seed, progress=bars(console))
+    show_simulated(console, directory, files)
+
+
+@app.command()
 def train(
     blocks: Annotated[
         list[str] | None, typer.Argument(help="Blocks to fit; all whose events are there.")
@@ -91,18 +116,70 @@ def train(
         str, typer.Option(help="'small' for two cores, 'paper' for the paper's sizes.")
     ] = "small",
     seed: Annotated[int, typer.Option(help="Of all that is random.", min=0)] = 0,
+    skip: Annotated[
+        list[str] | None,
+        typer.Option(help="A block to leave out, or a pattern such as 'lm_*'; may be repeated."),
+    ] = None,
+    model: Annotated[
+        str | None,
+        typer.Option(help="The language model of the lm_ blocks: a folder or a hub's name."),
+    ] = None,
+    resume: Annotated[
+        bool,
+        typer.Option("--resume", help="Go on with fits that were cut off, from their last epoch."),
+    ] = False,
     home: HomeOption = DEFAULT_HOME,
 ) -> None:
     """Fit blocks and make a profile version of them.
 
-    Ctrl-C ends the fit at hand and keeps its best epoch.
+    Ctrl-C ends the fit at hand and keeps its best epoch; the same command with --resume goes on.
     """
     from pipelines import train as pipeline
     from pipelines.tables import show_trained
 
-    time = parse_time(cutoff) if cutoff else None
-    result = pipeline.train(open_home(home), blocks or (), time, preset, seed, bars(console))
+    result = pipeline.train(
+        *(open_home(home), blocks or (), parse_time(cutoff) if cutoff else None, preset, seed),
+        bars(console),
+        skip=skip or (),
+        model=model,
+        resume=resume,
+    )
     show_trained(console, result)
+
+
+@app.command("blocks")
+def list_blocks(
+    json: Annotated[bool, typer.Option("--json", help="Print a JSON list.")] = False,
+    home: HomeOption = DEFAULT_HOME,
+) -> None:
+    """List the blocks of a profile: what each reads, and how its newest fit went."""
+    from pipelines import blocks as pipeline
+    from pipelines.tables import blocks_table
+
+    described = pipeline.blocks(open_home(home))
+    if json:
+        print(json_format.dumps(described))  # noqa: T201
+    else:
+        console.print(blocks_table(described))
+
+
+@app.command()
+def explain(
+    client_id: Annotated[int, typer.Argument(help="The client.")],
+    block: Annotated[
+        str | None,
+        typer.Option(help="An autoencoder, such as gru_ae_day_event_type; the richest by default."),
+    ] = None,
+    events: Annotated[int, typer.Option(help="How many of the newest to show.", min=1)] = 20,
+    version: VersionOption = None,
+    home: HomeOption = DEFAULT_HOME,
+) -> None:
+    """Decode a client's vector back into events, beside the true ones."""
+    from pipelines import explain as pipeline
+    from pipelines.tables import explanation_tables
+
+    found = pipeline.explain(open_home(home), client_id, block, version)
+    console.print(explanation_tables(found, events))
 
 
 @app.command()

@@ -7,7 +7,7 @@ import sys
 from rich.console import Console
 from rich.table import Table
 
-SCRIPTS = ("ingest", "handcrafted", "gru_training", "lookup", "training_set")
+SCRIPTS = ("ingest", "handcrafted", "gru_training", "lookup", "training_set", "simulate")
 
 
 def main() -> None:

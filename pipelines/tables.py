@@ -1,7 +1,9 @@
 """What the commands did, as tables for people."""
 
+import shlex
 from collections.abc import Iterable
 from datetime import datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich import box
@@ -12,8 +14,10 @@ from rich.table import Table
 from ubp_platform.store.served import Served
 
 if TYPE_CHECKING:
+    from pipelines.explain import Explanation
     from pipelines.ingest import Ingested
     from pipelines.train import Trained
+    from ubp_platform.events.simulator import SimulatedFile
 
 
 def plain_table(title: str, *columns: str, numbers: Iterable[str] = ()) -> Table:
@@ -64,6 +68,19 @@ def show_ingested(console: Console, result: "Ingested") -> None:
         console.print("nothing new")
 
 
+def show_simulated(console: Console, directory: Path, files: "list[SimulatedFile]") -> None:
+    """Say what was written, and what to do with it."""
+    numbers = ("rows", "clients")
+    table = plain_table("Simulated", "file", *numbers, numbers=numbers)
+    for file in files:
+        clients = "" if file.clients is None else f"{file.clients:,}"
+        table.add_row(file.path.name, f"{file.rows:,}", clients)
+    console.print(table)
+    command = f"ubp ingest {shlex.quote(str(directory))}"
+    console.print("[bold]Next[/bold]", end=" ")
+    console.print(command, highlight=False, soft_wrap=True, markup=False)
+
+
 def show_trained(console: Console, result: "Trained") -> None:
     """Say which blocks were fitted, and what the profile is made of."""
     table = plain_table(
@@ -87,10 +104,76 @@ def show_trained(console: Console, result: "Trained") -> None:
             table.add_row(part.block, part.version, "", "", "", note)
     for name, reason in result.unavailable.items():
         table.add_row(name, "—", "", "", "", escape(f"left out: {reason}"))
+    for name in result.skipped:
+        table.add_row(name, "—", "", "", "", "skipped")
     console.print(table)
     profile = result.profile
     parts = ", ".join(f"{part.block} {part.width}" for part in profile.parts)
     console.print(f"Profile {profile.name}, {profile.width} numbers: {parts}", highlight=False)
+
+
+def blocks_table(described: list[dict[str, Any]]) -> Table:
+    """Render what :func:`pipelines.blocks.blocks` found."""
+    from pipelines.blocks import reads
+
+    table = plain_table(
+        "Blocks, in the order of the profile",
+        *("block", "paper", "reads", "width", "v", "loss", "seconds"),
+        numbers=("loss", "seconds"),
+    )
+    for block in described:
+        width = "" if block["width"] is None else str(block["width"])
+        if width and block["components"]:
+            width += f"→{min(block['components'], block['width'])}"
+        loss = "" if block["loss"] is None else f"{block['loss']:.3f}"
+        seconds = "" if block["seconds"] is None else f"{block['seconds']:.0f}"
+        table.add_row(
+            *(block["name"], block["section"], reads(block["needs"]), width),
+            *(block["version"] or "—", loss, seconds),
+        )
+    return table
+
+
+def explanation_tables(found: "Explanation", rows: int) -> RenderableType:
+    """Render what :func:`pipelines.explain.explain` found, with so many newest events."""
+    fields, count = list(found.true), len(next(iter(found.true.values())))
+    events = plain_table(
+        f"Client {found.client_id} before {_when(found.cutoff)}: true events, and those decoded "
+        f"from {found.block} {found.version}",
+        "",
+        *fields,
+        "│",
+        *(f"{field} " for field in fields),
+    )
+    said = len(next(iter(found.said.values())))
+    for place in range(max(0, max(count, said) - rows), max(count, said)):
+        true = [_at(found.true[field], place) for field in fields]
+        decoded = [
+            f"[green]{word}" if word == real else f"[red]{word}"
+            for real, word in zip(
+                true, (_at(found.said[field], place) for field in fields), strict=True
+            )
+        ]
+        events.add_row(str(place + 1), *true, "│", *decoded)
+    recalls = plain_table(
+        f"How much came back of {count:,} events",
+        *("field", "in its place", "anywhere", "by guessing"),
+        numbers=("in its place", "anywhere", "by guessing"),
+    )
+    for recall in found.recalls:
+        recalls.add_row(
+            recall.field, f"{recall.in_place:.0%}", f"{recall.anywhere:.0%}", f"{recall.guess:.0%}"
+        )
+    legend = (
+        "in its place: the true value where it belongs; anywhere: said as often as it occurred;\n"
+        "by guessing: the shop's most frequent value every time; days and weeks count back from\n"
+        "the cutoff; 'rare' stands for all values that the block does not tell apart"
+    )
+    return Group(events, recalls, legend)
+
+
+def _at(words: list[str], place: int) -> str:
+    return words[place] if place < len(words) else ""
 
 
 def show_served(console: Console, served: Served) -> None:

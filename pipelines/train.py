@@ -5,16 +5,20 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from fnmatch import fnmatchcase
 from pathlib import Path
+from typing import Any
 
 from ubp_platform.blocks.base import PRESETS, REGISTRY, Block, block_class
 from ubp_platform.blocks.catalog import Catalog, Fitted, describe_snapshot
+from ubp_platform.blocks.checkpoint import Checkpoint
 from ubp_platform.errors import BlockUnavailable, UBPError
 from ubp_platform.home import Home
 from ubp_platform.profile.assembly import assemble
 from ubp_platform.profile.version import ProfileVersion, create, get_version, newest_version
 from ubp_platform.progress import ProgressFactory, silent
 from ubp_platform.warehouse import Warehouse
+from ubp_platform.warehouse.history import History
 
 
 @dataclass(frozen=True)
@@ -29,6 +33,8 @@ class Trained:
         Had been fitted before on the same history with the same parameters.
     unavailable : dict of str to str
         Blocks that were left out, with the reason.
+    skipped : list of str
+        Blocks that were not wanted.
     profile : ProfileVersion
     """
 
@@ -36,6 +42,7 @@ class Trained:
     fitted: list[Fitted]
     reused: list[Fitted]
     unavailable: dict[str, str]
+    skipped: list[str]
     profile: ProfileVersion
 
 
@@ -46,6 +53,10 @@ def train(
     preset: str = "small",
     seed: int = 0,
     progress: ProgressFactory = silent,
+    *,
+    skip: Sequence[str] = (),
+    model: str | None = None,
+    resume: bool = False,
 ) -> Trained:
     """Fit blocks on the history before a cutoff and make a profile version of them.
 
@@ -60,6 +71,13 @@ def train(
     preset : {"small", "paper"}
     seed : int
     progress : ProgressFactory
+    skip : sequence of str
+        Blocks to leave out, also patterns such as ``lm_*``.
+    model : str, optional
+        The language model of the blocks that use one: a folder or a hub's name.
+    resume : bool
+        Whether fits of these blocks, on this history, that were cut off go on from their last
+        epoch; otherwise they start anew.
 
     Returns
     -------
@@ -69,37 +87,93 @@ def train(
     ------
     BlockUnavailable
         If a block that was asked for by name has no events, or no block has any.
+    UBPError
+        If something else is missing that a block needs; then nothing is fitted.
     """
-    if preset not in PRESETS:
-        raise UBPError(f"no preset is called {preset!r}; there are {', '.join(PRESETS)}")
-    blocks = [block_class(name).from_preset(preset, seed=seed) for name in names or REGISTRY]
+    blocks, skipped = _choose(names, skip, preset, seed, model)
     catalog = Catalog(home)
     fitted: list[Fitted] = []
-    reused: list[Fitted] = []
-    unavailable: dict[str, str] = {}
     with Warehouse(home.warehouse) as warehouse:
         cutoff = _known_time(warehouse, cutoff)
         history, made_of = warehouse.history(cutoff), warehouse.identity(cutoff)
-        for block in blocks:
-            identity = _fit_identity(block, made_of)
-            if same := catalog.find(block.name, identity):
-                reused.append(same)
+        identities = {block.name: _fit_identity(block, made_of) for block in blocks}
+        known = {block.name: catalog.find(block.name, identities[block.name]) for block in blocks}
+        reused = [fit for fit in known.values() if fit is not None]
+        wanted = [block for block in blocks if known[block.name] is None]
+        unavailable = _unavailable(wanted, history, strict=bool(names))
+        for block in wanted:
+            if block.name in unavailable:
                 continue
+            checkpoint = _checkpoint(home, block.name, identities[block.name], resume)
+            block.scratch = home.scratch
             try:
-                block.fit(history, progress)
+                block.fit(history, progress, checkpoint)
             except BlockUnavailable as reason:
                 if names:
                     raise BlockUnavailable(f"{block.name}: {reason}") from None
                 unavailable[block.name] = str(reason)
                 continue
-            fitted.append(catalog.add(block, identity))
+            fitted.append(catalog.add(block, identities[block.name]))
+            if block.report_.complete:
+                checkpoint.clear()
         parts = _parts(catalog, [*reused, *fitted], cutoff, keep_others=bool(names))
         if not parts:
             raise BlockUnavailable(f"no block can be fitted: {_reasons(unavailable)}")
-        _encode_blocks(warehouse, catalog, parts, cutoff, progress)
+        _encode_blocks(home, warehouse, parts, cutoff, progress)
     profile = create(home, parts, cutoff)
     assemble(home, profile, cutoff, progress)
-    return Trained(cutoff, fitted, reused, unavailable, profile)
+    return Trained(cutoff, fitted, reused, unavailable, skipped, profile)
+
+
+def _choose(
+    names: Sequence[str], skip: Sequence[str], preset: str, seed: int, model: str | None
+) -> tuple[list[Block], list[str]]:
+    """Make the unfitted blocks that are wanted, and name those that are not."""
+    if preset not in PRESETS:
+        raise UBPError(f"no preset is called {preset!r}; there are {', '.join(PRESETS)}")
+    for pattern in skip:
+        if not any(fnmatchcase(name, pattern) for name in REGISTRY):
+            raise UBPError(f"no block is called {pattern!r}; there are {', '.join(REGISTRY)}")
+    asked = list(dict.fromkeys(names or REGISTRY))
+    skipped = [name for name in asked if any(fnmatchcase(name, pattern) for pattern in skip)]
+    blocks, takes_model = [], False
+    for name in asked:
+        if name in skipped:
+            continue
+        cls = block_class(name)
+        overrides: dict[str, Any] = {"seed": seed}
+        if model is not None and "model" in cls.Parameters.model_fields:
+            overrides["model"] = str(Path(model).resolve()) if Path(model).exists() else model
+            takes_model = True
+        blocks.append(cls.from_preset(preset, **overrides))
+    if not blocks:
+        raise UBPError("all blocks are skipped: nothing to fit")
+    if model is not None and not takes_model:
+        raise UBPError("no block that is to be fitted takes a language model: leave out --model")
+    return blocks, skipped
+
+
+def _unavailable(blocks: list[Block], history: History, strict: bool) -> dict[str, str]:
+    """Find the blocks without events before any is fitted; of the others, check what they need."""
+    reasons = {}
+    for block in blocks:
+        try:
+            history.require(block.needs)
+        except BlockUnavailable as reason:
+            if strict:
+                raise BlockUnavailable(f"{block.name}: {reason}") from None
+            reasons[block.name] = str(reason)
+        else:
+            block.check()
+    return reasons
+
+
+def _checkpoint(home: Home, name: str, identity: str, resume: bool) -> Checkpoint:
+    directory = home.checkpoints / name
+    if not resume:
+        for left_behind in directory.glob("*"):
+            left_behind.unlink(missing_ok=True)
+    return Checkpoint(directory / f"{identity}.safetensors")
 
 
 def _parts(
@@ -149,7 +223,7 @@ def encode(
     with Warehouse(home.warehouse) as warehouse:
         wanted: Sequence[datetime | None] = cutoffs or [None]
         for cutoff in [_known_time(warehouse, time) for time in wanted]:
-            _encode_blocks(warehouse, catalog, parts, cutoff, progress)
+            _encode_blocks(home, warehouse, parts, cutoff, progress)
             paths.append(assemble(home, profile, cutoff, progress))
     return profile, paths
 
@@ -177,8 +251,8 @@ def _known_time(warehouse: Warehouse, cutoff: datetime | None) -> datetime:
 
 
 def _encode_blocks(
+    home: Home,
     warehouse: Warehouse,
-    catalog: Catalog,
     parts: list[Fitted],
     cutoff: datetime,
     progress: ProgressFactory,
@@ -186,11 +260,14 @@ def _encode_blocks(
     """Bring the snapshots of all parts at a cutoff up to date."""
     identity = warehouse.identity(cutoff)
     history = warehouse.history(cutoff)
+    catalog = Catalog(home)
     for fitted in parts:
         path = catalog.snapshot_path(fitted.name, fitted.version, cutoff)
         if path.exists() and describe_snapshot(path).identity == identity:
             continue
-        fitted.load().encode(history, progress).write(path, identity)
+        block = fitted.load()
+        block.scratch = home.scratch
+        block.encode(history, progress).write(path, identity)
 
 
 def _fit_identity(block: Block, history: str) -> str:

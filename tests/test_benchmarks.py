@@ -14,6 +14,7 @@ SMALL = {
     "gru_training": ["--small"],
     "lookup": ["--clients", "200", "--width", "16", "--lookups", "200"],
     "training_set": ["--rows", "300", "--clients", "100", "--width", "16"],
+    "simulate": ["--clients", "300"],
 }
 
 

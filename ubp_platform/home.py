@@ -55,6 +55,16 @@ class Home(BaseSettings):
         return self.root / "snapshots"
 
     @property
+    def checkpoints(self) -> Path:
+        """Fits that were cut off: ``checkpoints/NAME/IDENTITY.safetensors``."""
+        return self.root / "checkpoints"
+
+    @property
+    def scratch(self) -> Path:
+        """What saves work when it is done again; all of it can be deleted."""
+        return self.root / "scratch"
+
+    @property
     def profiles(self) -> Path:
         """Profile versions: ``profiles/VERSION/`` with normalizers and one file a cutoff."""
         return self.root / "profiles"

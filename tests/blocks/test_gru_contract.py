@@ -13,3 +13,13 @@ class TestGRUAEDayEventType(BlockContract):
 class TestGRUAEWeekAll(BlockContract):
     block_name = "gru_ae_week_all"
     params: ClassVar[dict[str, Any]] = {**TINY, "values": {"sku": 20, "url": 20}}
+
+
+class TestGRUAEAll(BlockContract):
+    block_name = "gru_ae_all"
+    params: ClassVar[dict[str, Any]] = {**TINY, "values": {"sku": 20, "url": 20}}
+
+
+class TestGRUAESkuText(BlockContract):
+    block_name = "gru_ae_sku_text"
+    params: ClassVar[dict[str, Any]] = {**TINY, "last": 2}

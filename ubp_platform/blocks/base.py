@@ -22,7 +22,9 @@ from ubp_platform.warehouse.history import History
 REGISTRY = {
     "ials_categories": "ubp_platform.blocks.ials:IALSCategories",
     "gru_ae_day_event_type": "ubp_platform.blocks.gru_ae_day_event_type:GRUAEDayEventType",
+    "gru_ae_all": "ubp_platform.blocks.gru_ae_all:GRUAEAll",
     "gru_ae_week_all": "ubp_platform.blocks.gru_ae_week_all:GRUAEWeekAll",
+    "gru_ae_sku_text": "ubp_platform.blocks.gru_ae_sku_text:GRUAESkuText",
     "handcrafted": "ubp_platform.blocks.handcrafted:Handcrafted",
 }
 PRESETS = ("small", "paper")

@@ -8,12 +8,14 @@ must hold for that is what is worth knowing about the client.
 from collections.abc import Mapping
 from typing import ClassVar
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ubp_platform.blocks.ragged import Batch
 from ubp_platform.blocks.sequence_block import SequenceBlock
+from ubp_platform.blocks.training import threads
 from ubp_platform.events.schema import EVENT_TYPES
 from ubp_platform.warehouse.history import Vocabulary
 
@@ -130,3 +132,23 @@ class GRUAutoencoder(SequenceBlock):
 
     def vectors(self, batch: Batch) -> Tensor:  # noqa: D102
         return self.network_.encode(self.network_.embed(batch), batch.last)
+
+    def remember(self, vector: np.ndarray, steps: int) -> dict[str, np.ndarray]:
+        """Decode a vector back into events.
+
+        Parameters
+        ----------
+        vector : ndarray of float32, shape (hidden,)
+        steps : int
+            How many events at most.
+
+        Returns
+        -------
+        dict of str to ndarray of int32, shape (n_events,)
+            Tokens of each field, oldest event first.
+        """
+        self.network_.eval()
+        place = next(self.network_.parameters()).device
+        with threads(self.params.threads):
+            tokens = self.network_.say(torch.from_numpy(vector).to(place), steps).cpu().numpy()
+        return dict(zip(self.vocabularies_, tokens.astype(np.int32), strict=True))

@@ -266,6 +266,7 @@ class Fit:
         self._optimizers.restore(arrays, said["optimizers"])
         self._rng.bit_generator.state = said["shuffling"]
         self._best, self._report.curves = said["best"], said["curves"]
+        self._report.note = f"resumed after epoch {len(self._report.curves['train'])}"
 
 
 def _random_states() -> dict[str, Tensor]:

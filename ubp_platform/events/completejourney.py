@@ -28,8 +28,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ubp_platform.errors import UBPError
+from ubp_platform.events.schema import CODES
 
-CODES = 16
 _EARLY = pd.Timedelta(days=60)
 _TEXT = ["department", "product_category", "product_type", "brand", "package_size"]
 

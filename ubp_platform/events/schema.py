@@ -10,6 +10,9 @@ from typing import Literal
 
 Kind = Literal["whole", "time", "codes"]
 
+#: A quantized text embedding is so many codes of so many values each.
+CODES, CODE_VALUES = 16, 256
+
 
 @dataclass(frozen=True)
 class Table:

@@ -1,0 +1,171 @@
+"""``ubp explain``: what an autoencoder's vector remembers of a client, beside what was true."""
+
+from collections import Counter
+from dataclasses import dataclass
+from datetime import datetime
+
+import numpy as np
+
+from ubp_platform.blocks.base import block_class
+from ubp_platform.blocks.catalog import Catalog, Fitted
+from ubp_platform.blocks.gru_ae import GRUAutoencoder
+from ubp_platform.errors import UBPError
+from ubp_platform.events.schema import CODE_VALUES, EVENT_TYPES
+from ubp_platform.home import Home
+from ubp_platform.profile.version import get_version, newest_version
+from ubp_platform.warehouse import Warehouse
+from ubp_platform.warehouse.history import Vocabulary
+
+
+@dataclass(frozen=True)
+class Recall:
+    """How much of one field came back.
+
+    Parameters
+    ----------
+    field : str
+    in_place : float
+        Share of the events whose value was said at its own place.
+    anywhere : float
+        Share of the events whose value was said at all, as often as it occurred.
+    guess : float
+        What ``in_place`` would be for somebody who knows only the shop: its most frequent value,
+        every time.
+    """
+
+    field: str
+    in_place: float
+    anywhere: float
+    guess: float
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """A client's events beside those decoded from the vector.
+
+    Parameters
+    ----------
+    client_id : int
+    block, version : str
+    cutoff : datetime
+    true, said : dict of str to list of str
+        A value in words for each event, oldest first; as many in every field.
+    recalls : list of Recall
+    """
+
+    client_id: int
+    block: str
+    version: str
+    cutoff: datetime
+    true: dict[str, list[str]]
+    said: dict[str, list[str]]
+    recalls: list[Recall]
+
+
+def explain(
+    home: Home, client_id: int, name: str | None = None, version: str | None = None
+) -> Explanation:
+    """Decode a client's vector back into events.
+
+    Parameters
+    ----------
+    home : Home
+    client_id : int
+    name : str, optional
+        An autoencoder of the profile; the one that remembers most fields by default.
+    version : str, optional
+        The profile version; the newest by default.
+
+    Returns
+    -------
+    Explanation
+        At the newest cutoff for which there are profiles.
+
+    Raises
+    ------
+    UBPError
+        If the profile has no such block, or the client no events that it reads.
+    """
+    profile = get_version(home, version) if version else newest_version(home)
+    catalog = Catalog(home)
+    parts = [catalog.get(part.block, part.version) for part in profile.parts]
+    fitted = _autoencoder(parts, name, profile.name)
+    block = fitted.load()
+    assert isinstance(block, GRUAutoencoder)  # noqa: S101
+    if not profile.snapshots:
+        raise UBPError(f"profile {profile.name} was not finished: run `ubp encode` first")
+    cutoff = profile.snapshots[-1].cutoff
+    with Warehouse(home.warehouse) as warehouse:
+        history = warehouse.history(cutoff, np.array([client_id]))
+        sequences, snapshot = block.sequences(history), block.encode(history)
+    if not len(snapshot.client_ids):
+        raise UBPError(
+            f"client {client_id} has no {' or '.join(block.needs)} event before "
+            f"{cutoff:%Y-%m-%d %H:%M}"
+        )
+    said = block.remember(snapshot.vectors[0], steps=2 * int(sequences.offsets[-1]))
+    true = sequences.fields
+    return Explanation(
+        client_id,
+        fitted.name,
+        fitted.version,
+        cutoff,
+        {field: _words(block.vocabularies_[field], tokens) for field, tokens in true.items()},
+        {field: _words(block.vocabularies_[field], tokens) for field, tokens in said.items()},
+        [_recall(field, true[field], said[field]) for field in true],
+    )
+
+
+def _autoencoder(parts: list[Fitted], name: str | None, version: str) -> Fitted:
+    found = {
+        fitted.name: fitted
+        for fitted in parts
+        if issubclass(block_class(fitted.name), GRUAutoencoder)
+    }
+    if not found:
+        raise UBPError(f"profile {version} has no autoencoder to decode: `ubp train` fits some")
+    if name is None:
+        return max(found.values(), key=lambda fitted: len(_fields(fitted.name)))
+    if name not in found:
+        raise UBPError(
+            f"{name!r} is no autoencoder of profile {version}; there are {', '.join(found)}"
+        )
+    return found[name]
+
+
+def _fields(name: str) -> tuple[str, ...]:
+    cls = block_class(name)
+    return cls.fields if issubclass(cls, GRUAutoencoder) else ()
+
+
+def _recall(field: str, true: np.ndarray, said: np.ndarray) -> Recall:
+    both = min(len(true), len(said))
+    common = (Counter(true.tolist()) & Counter(said.tolist())).total()
+    return Recall(
+        field,
+        in_place=float((true[:both] == said[:both]).sum() / len(true)),
+        anywhere=common / len(true),
+        guess=float((true == Vocabulary.FIRST).mean()),
+    )
+
+
+def _words(vocabulary: Vocabulary, tokens: np.ndarray) -> list[str]:
+    """Say the values of one field; codes of a name as position:code."""
+    special = {Vocabulary.MISSING: "", Vocabulary.RARE: "rare"}
+    values = [
+        special.get(token)
+        if token < Vocabulary.FIRST
+        else int(vocabulary.values[token - Vocabulary.FIRST])
+        for token in tokens.tolist()
+    ]
+    return [_word(vocabulary.field, value) for value in values]
+
+
+def _word(field: str, value: int | str | None) -> str:
+    if not isinstance(value, int):
+        return value or ""
+    if field == "event_type":
+        return EVENT_TYPES[value]
+    if field == "code":
+        return f"{value // CODE_VALUES}:{value % CODE_VALUES}"
+    return str(value)

@@ -1,0 +1,31 @@
+"""GRU-AE all (paper, section 3.1): what happened, with what, in which order; not when."""
+
+from ubp_platform.blocks.gru_ae import GRUAutoencoder
+
+
+class GRUAEAll(GRUAutoencoder):
+    """Autoencoder of events with all their categorical fields, without time.
+
+    A field that no event of the shop has is left out.
+
+    Parameters
+    ----------
+    **params
+        Fields of :class:`~ubp_platform.blocks.sequence_block.SequenceParams`.
+    """
+
+    name = "gru_ae_all"
+    components = 64
+    fields = ("event_type", "category", "price", "sku", "url")
+    presets = {  # noqa: RUF012
+        "paper": {"hidden": 512, "layers": 3, "dropout": 0.1},
+        "small": {
+            "hidden": 128,
+            "layers": 1,
+            "values": {"category": 500, "sku": 500, "url": 500},
+            "batch_size": 32,
+            "learning_rate": 4e-3,
+            "max_epochs": 5,
+            "threads": 1,
+        },
+    }

@@ -1,0 +1,55 @@
+"""GRU-AE sku_text (paper, section 3.1): the names of the products a client touched last."""
+
+import numpy as np
+
+from ubp_platform.blocks.gru_ae import GRUAutoencoder
+from ubp_platform.events.schema import CODE_VALUES, CODES, PRODUCT_EVENTS
+from ubp_platform.warehouse.history import History, Sequences, Vocabulary
+
+
+class GRUAESkuText(GRUAutoencoder):
+    """Autoencoder of the quantized names of the last distinct products, oldest first.
+
+    A name is 16 codes of 256 values, each a token. The same code means different things at
+    different positions of a name, so a token is a position and a code. A product without properties
+    is passed over.
+
+    Parameters
+    ----------
+    **params
+        Fields of :class:`~ubp_platform.blocks.sequence_block.SequenceParams`; ``last`` counts
+        products.
+    """
+
+    name = "gru_ae_sku_text"
+    components = 64
+    needs = PRODUCT_EVENTS
+    fields = ("code",)
+    presets = {  # noqa: RUF012
+        "paper": {"hidden": 512, "layers": 3, "dropout": 0.1, "last": 4},
+        "small": {
+            "hidden": 128,
+            "layers": 1,
+            "last": 4,
+            "batch_size": 32,
+            "learning_rate": 4e-3,
+            "max_epochs": 5,
+            "threads": 1,
+        },
+    }
+
+    def vocabularies(self, history: History) -> dict[str, Vocabulary]:
+        """Know every position and code; the challenge's quantizer is given, not learned."""
+        return {"code": Vocabulary("code", np.arange(CODES * CODE_VALUES))}
+
+    def sequences(self, history: History) -> Sequences:
+        """Give the codes of each client's last distinct products, 16 tokens a product."""
+        products = history.table("recent_products", last=self.params.last)
+        codes = products["name"].combine_chunks().flatten().to_numpy().reshape(-1, CODES)
+        tokens = Vocabulary.FIRST + np.arange(CODES, dtype=np.int32) * CODE_VALUES + codes
+        client_ids, starts = np.unique(products["client_id"].to_numpy(), return_index=True)
+        return Sequences(
+            client_ids=client_ids,
+            offsets=np.append(starts, products.num_rows).astype(np.int64) * CODES,
+            fields={"code": tokens.ravel()},
+        )

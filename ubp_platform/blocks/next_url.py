@@ -1,0 +1,102 @@
+"""Next URL (paper, section 3.2.3): a transformer over page visits."""
+
+from collections.abc import Mapping
+from typing import ClassVar
+
+from pydantic import Field
+from torch import Tensor
+
+from ubp_platform.blocks.sampled_softmax import SampledSoftmax, exact_cross_entropy
+from ubp_platform.blocks.transformer import NextEvent, Transformer, TransformerParams
+from ubp_platform.warehouse.history import Vocabulary
+
+
+class NextURLParams(TransformerParams):
+    """Parameters of the transformer over page visits.
+
+    Parameters
+    ----------
+    negatives : int
+        URLs that the true one is told from while training, drawn anew for each slice of positions.
+    """
+
+    negatives: int = Field(2048, ge=1)
+
+
+class Network(Transformer):
+    """A transformer whose output embeddings are its input embeddings, as in GPT-2.
+
+    While it trains the softmax is estimated from a sample of the URLs; when it is judged it is
+    exact. Memory and time of a step depend on the sample's size, not on how many URLs are known.
+
+    Parameters
+    ----------
+    sizes : mapping of str to int
+        Tokens of the one field.
+    params : NextURLParams
+    """
+
+    def __init__(self, sizes: Mapping[str, int], params: NextURLParams) -> None:
+        super().__init__(sizes, params, sparse=True)
+        (self.table,) = self.embeddings.values()
+        values = self.table.num_embeddings - Vocabulary.FIRST
+        self.softmax = SampledSoftmax(values, params.negatives)
+        self.initialize()
+
+    def cross_entropy(self, said: Tensor, targets: Tensor) -> Tensor:
+        """Sum the cross-entropies over positions: estimated in training, exact else.
+
+        Parameters
+        ----------
+        said : Tensor of float, shape (positions, hidden)
+        targets : Tensor of int64, shape (1, positions)
+        """
+        values = targets[0] - Vocabulary.FIRST
+        if self.training:
+            return self.softmax(said, values, self.table, Vocabulary.FIRST)
+        return exact_cross_entropy(said, values, self.table.weight[Vocabulary.FIRST :])
+
+
+class NextURL(NextEvent):
+    """Predicts the next visited URL.
+
+    A URL that is not among the known ones is read as ``RARE`` but never predicted: with millions
+    of URLs it would be the likeliest of all answers, and say nothing of where the client goes.
+
+    Parameters
+    ----------
+    **params
+        Fields of :class:`NextURLParams`.
+    """
+
+    name = "next_url"
+    needs = ("page_visit",)
+    fields = ("url",)
+    rare: ClassVar[bool] = False
+    Parameters = NextURLParams
+    params: NextURLParams
+    presets = {  # noqa: RUF012
+        "paper": {
+            "hidden": 192,
+            "layers": 6,
+            "heads": 4,
+            "last": 256,
+            "values": {"url": 100_000},
+            "negatives": 2048,
+        },
+        "small": {
+            "hidden": 64,
+            "layers": 2,
+            "heads": 2,
+            "last": 128,
+            "values": {"url": 5000},
+            "negatives": 256,
+            "batch_size": 32,
+            "learning_rate": 2e-3,
+            "max_epochs": 5,
+            "threads": 1,
+        },
+    }
+
+    def network(self, sizes: Mapping[str, int]) -> Network:  # noqa: D102
+        return Network(sizes, self.params)

@@ -1,0 +1,16 @@
+-- The last $last distinct products of each relevant client with the codes of their names, each at
+-- the time it was touched last, oldest first; products without properties are passed over.
+WITH touched AS (
+    SELECT client_id, sku, max(timestamp) AS last_touched
+    FROM relevant_event
+    WHERE sku IS NOT NULL
+    GROUP BY ALL
+),
+recent AS (
+    SELECT client_id, sku, last_touched, name
+    FROM touched JOIN product_properties USING (sku)
+    QUALIFY row_number() OVER (PARTITION BY client_id ORDER BY last_touched DESC, sku DESC) <= $last
+)
+SELECT client_id, name
+FROM recent
+ORDER BY client_id, last_touched, sku
