@@ -263,11 +263,23 @@ def status(
 
 
 @app.command()
-def demo(home: HomeOption = DEFAULT_HOME) -> None:
-    """Run the whole job on a year of real grocery purchases (extra 'demo')."""
+def demo(
+    simulated: Annotated[
+        bool,
+        typer.Option("--simulated", help="On a simulated shop, with all event types and blocks."),
+    ] = False,
+    home: HomeOption = DEFAULT_HOME,
+) -> None:
+    """Run the whole job on a year of real grocery purchases (extras 'demo' and 'lm')."""
     from pipelines import demo as pipeline
 
-    pipeline.demo(open_home(home), console)
+    place = open_home(home)
+    plan = (
+        pipeline.simulated(place.root / "simulated", bars(console))
+        if simulated
+        else pipeline.GROCERY
+    )
+    pipeline.demo(place, console, plan)
 
 
 def main() -> None:

@@ -1,14 +1,19 @@
-"""``ubp demo``: the whole job on a year of real grocery purchases."""
+"""``ubp demo``: the whole job on a year of real grocery purchases, or on a simulated shop."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 from rich.console import Console
 
+from pipelines.explain import explain
 from pipelines.ingest import ingest
 from pipelines.publish import publish
 from pipelines.retrieve import as_table
 from pipelines.status import status
 from pipelines.tables import (
+    explanation_tables,
     plain_table,
     show_ingested,
     show_served,
@@ -17,57 +22,144 @@ from pipelines.tables import (
 )
 from pipelines.train import Trained, encode, train
 from ubp_platform.blocks.catalog import Catalog
+from ubp_platform.errors import UBPError, WarehouseMissing
 from ubp_platform.evaluation import pictures
 from ubp_platform.evaluation.churn import ChurnResult, evaluate_churn
 from ubp_platform.events.layouts import Layout
+from ubp_platform.events.simulator import END, simulate
 from ubp_platform.home import Home
-from ubp_platform.progress import bars
+from ubp_platform.progress import ProgressFactory, bars
 from ubp_platform.store.retrieval import ProfileStore
-from ubp_platform.warehouse import Warehouse
+from ubp_platform.warehouse import Warehouse, landing
 
-# The data end with 2017; the last window that is whole starts here.
-SCORE_CUTOFF = datetime(2017, 12, 18, tzinfo=UTC)
 DAYS = 14
-FIT_CUTOFFS = [SCORE_CUTOFF - timedelta(days=DAYS * back) for back in (4, 3, 2, 1)]
-HOUSEHOLD = 1228
+CLIENTS, LOG_DAYS = 3000, 120
 
 
-def demo(home: Home, console: Console) -> None:
+@dataclass(frozen=True)
+class Plan:
+    """The shop of a demo, and when it fits and scores.
+
+    Parameters
+    ----------
+    about : str
+    source : str
+    layout : Layout
+    clients : str
+        What the shop's clients are called.
+    client : int
+        The one who is looked up.
+    score_cutoff : datetime
+        The last window of :data:`DAYS` that is whole starts here.
+    earlier : int
+        How many windows before it the churn model is fitted on; the blocks are fitted at the
+        beginning of the first.
+    """
+
+    about: str
+    source: str
+    layout: Layout
+    clients: str
+    client: int
+    score_cutoff: datetime
+    earlier: int
+
+    @property
+    def fit_cutoffs(self) -> Sequence[datetime]:
+        """Where the windows begin that the churn model is fitted on, oldest first."""
+        return [
+            self.score_cutoff - timedelta(days=DAYS * back) for back in range(self.earlier, 0, -1)
+        ]
+
+
+GROCERY = Plan(
+    about="Complete Journey: a year of grocery purchases of 2,469 US households, published by "
+    "84.51° as real and CC0 (the package that carries them calls them simulated)",
+    source="completejourney",
+    layout=Layout.completejourney,
+    clients="households",
+    client=1228,
+    score_cutoff=datetime(2017, 12, 18, tzinfo=UTC),
+    earlier=4,
+)
+
+
+def simulated(directory: Path, progress: ProgressFactory) -> Plan:
+    """Plan a demo on a simulated shop with all five event types, and write its log.
+
+    Parameters
+    ----------
+    directory : Path
+        Gets the event files, unless they are there.
+    progress : ProgressFactory
+    """
+    if not directory.exists():
+        simulate(directory, CLIENTS, LOG_DAYS, progress=progress)
+    return Plan(
+        about=f"A simulated shop: {CLIENTS:,} clients, {LOG_DAYS} days, all five event types",
+        source=str(directory),
+        layout=Layout.challenge,
+        clients="clients",
+        client=15,
+        score_cutoff=END - timedelta(days=DAYS),
+        earlier=2,
+    )
+
+
+def demo(home: Home, console: Console, plan: Plan) -> None:
     """Ingest, train, encode, publish, look up, and predict churn; end with pictures.
 
     Parameters
     ----------
     home : Home
     console : Console
+    plan : Plan
+
+    Raises
+    ------
+    UBPError
+        If the home holds another shop.
     """
+    _require_own(home, plan)
     progress = bars(console)
     _heading(console, "1  Ingest: event files into the checked warehouse")
-    console.print(
-        "Complete Journey: a year of grocery purchases of 2,469 US households, published by 84.51° "
-        "as real and CC0 (the package that carries them calls them simulated)"
-    )
-    show_ingested(
-        console, ingest(home, "completejourney", Layout.completejourney, progress=progress)
-    )
+    console.print(plan.about)
+    show_ingested(console, ingest(home, plan.source, plan.layout, progress=progress))
 
-    _heading(console, f"2  Train: blocks fitted on events before {FIT_CUTOFFS[0]:%Y-%m-%d}")
-    trained = train(home, cutoff=FIT_CUTOFFS[0], progress=progress)
+    first = plan.fit_cutoffs[0]
+    _heading(console, f"2  Train: blocks fitted on events before {first:%Y-%m-%d}")
+    trained = train(home, cutoff=first, progress=progress)
     show_trained(console, trained)
 
     _heading(console, "3  Encode: the same blocks at later cutoffs")
-    encode(home, [*FIT_CUTOFFS, SCORE_CUTOFF], trained.profile.name, progress)
+    encode(home, [*plan.fit_cutoffs, plan.score_cutoff], trained.profile.name, progress)
 
     _heading(console, "4  Publish: profiles into the feature store")
     show_served(console, publish(home, trained.profile.name, progress))
 
-    _heading(console, "5  Use: what is there, one household online, and a model that profits")
+    _heading(console, "5  Use: what is there, one client online, and a model that profits")
     console.print(status_tables(status(home)))
     store = ProfileStore(home, trained.profile.name)
-    console.print(as_table(store.lookup(HOUSEHOLD), store.version.parts))
+    console.print(as_table(store.lookup(plan.client), store.version.parts))
+    console.print(explanation_tables(explain(home, plan.client), rows=8))
     with Warehouse(home.warehouse) as warehouse:
-        result = evaluate_churn(warehouse, store, FIT_CUTOFFS, SCORE_CUTOFF, DAYS)
-    _show_scores(console, result)
-    _draw(home, console, trained, result)
+        result = evaluate_churn(warehouse, store, plan.fit_cutoffs, plan.score_cutoff, DAYS)
+    _show_scores(console, plan, result)
+    _draw(home, console, plan, trained, result)
+
+
+def _require_own(home: Home, plan: Plan) -> None:
+    """Two shops in one warehouse would be taken for one."""
+    try:
+        with Warehouse(home.warehouse) as warehouse:
+            sources = {str(batch["source"]) for batch in landing.batches(warehouse.connection)}
+    except WarehouseMissing:
+        return
+    if others := sources - {plan.source}:
+        raise UBPError(
+            f"{home.root} holds the events of another shop, from {min(others)}: "
+            "give the demo a --home of its own"
+        )
 
 
 def _heading(console: Console, text: str) -> None:
@@ -75,10 +167,10 @@ def _heading(console: Console, text: str) -> None:
     console.rule(f"[bold]{text}", align="left")
 
 
-def _show_scores(console: Console, result: ChurnResult) -> None:
+def _show_scores(console: Console, plan: Plan, result: ChurnResult) -> None:
     churned = result.scored.entities["churned"]
     table = plain_table(
-        f"Churn: no purchase in the {DAYS} days from {SCORE_CUTOFF:%Y-%m-%d}",
+        f"Churn: no purchase in the {DAYS} days from {plan.score_cutoff:%Y-%m-%d}",
         *("input", "numbers", "AUROC"),
         numbers=("numbers", "AUROC"),
     )
@@ -86,13 +178,13 @@ def _show_scores(console: Console, result: ChurnResult) -> None:
         table.add_row(score.name, str(score.width), f"{score.auroc:.4f}")
     console.print(table)
     console.print(
-        f"{churned.mean():.0%} of {len(churned):,} households churned; logistic regression, "
-        f"fitted on {result.rows:,} rows of {len(FIT_CUTOFFS)} earlier cutoffs",
+        f"{churned.mean():.0%} of {len(churned):,} {plan.clients} churned; logistic regression, "
+        f"fitted on {result.rows:,} rows of {plan.earlier} earlier cutoffs",
         highlight=False,
     )
 
 
-def _draw(home: Home, console: Console, trained: Trained, result: ChurnResult) -> None:
+def _draw(home: Home, console: Console, plan: Plan, trained: Trained, result: ChurnResult) -> None:
     directory = home.root / "pictures"
     directory.mkdir(exist_ok=True)
     catalog = Catalog(home)
@@ -102,7 +194,7 @@ def _draw(home: Home, console: Console, trained: Trained, result: ChurnResult) -
     with bars(console)("pictures", 3, "pictures") as advance:
         paths = [pictures.training_curves(reports, directory / "training_curves.png")]
         advance(1)
-        title = f"Churn in the {DAYS} days from {SCORE_CUTOFF:%Y-%m-%d}"
+        title = f"Churn in the {DAYS} days from {plan.score_cutoff:%Y-%m-%d}"
         paths.append(pictures.roc_curves(result.scores, title, directory / "roc.png"))
         advance(1)
         colours = {

@@ -19,21 +19,24 @@ from ubp_platform.warehouse.history import Vocabulary
 
 @dataclass(frozen=True)
 class Recall:
-    """How much of one field came back.
+    """How much of one field came back, of the values that the block tells apart.
 
     Parameters
     ----------
     field : str
+    values : int
+        Events of the client that have such a value.
     in_place : float
-        Share of the events whose value was said at its own place.
+        Share of them that were said at their own place.
     anywhere : float
-        Share of the events whose value was said at all, as often as it occurred.
+        Share of them that were said at all, each as often as it occurred.
     guess : float
         What ``in_place`` would be for somebody who knows only the shop: its most frequent value,
         every time.
     """
 
     field: str
+    values: int
     in_place: float
     anywhere: float
     guess: float
@@ -103,7 +106,7 @@ def explain(
             f"client {client_id} has no {' or '.join(block.needs)} event before "
             f"{cutoff:%Y-%m-%d %H:%M}"
         )
-    said = block.remember(snapshot.vectors[0], steps=2 * int(sequences.offsets[-1]))
+    said = block.remember(snapshot.vectors[0], steps=int(sequences.offsets[-1]))
     true = sequences.fields
     return Explanation(
         client_id,
@@ -139,13 +142,17 @@ def _fields(name: str) -> tuple[str, ...]:
 
 
 def _recall(field: str, true: np.ndarray, said: np.ndarray) -> Recall:
+    known = true >= Vocabulary.FIRST
+    values = int(known.sum())
     both = min(len(true), len(said))
-    common = (Counter(true.tolist()) & Counter(said.tolist())).total()
+    hits = (known[:both] & (true[:both] == said[:both])).sum()
+    common = (Counter(true[known].tolist()) & Counter(said.tolist())).total()
     return Recall(
         field,
-        in_place=float((true[:both] == said[:both]).sum() / len(true)),
-        anywhere=common / len(true),
-        guess=float((true == Vocabulary.FIRST).mean()),
+        values,
+        in_place=float(hits / max(values, 1)),
+        anywhere=common / max(values, 1),
+        guess=float((true == Vocabulary.FIRST).sum() / max(values, 1)),
     )
 
 
@@ -165,7 +172,7 @@ def _word(field: str, value: int | str | None) -> str:
     if not isinstance(value, int):
         return value or ""
     if field == "event_type":
-        return EVENT_TYPES[value]
+        return EVENT_TYPES[value].replace("_", " ")
     if field == "code":
         return f"{value // CODE_VALUES}:{value % CODE_VALUES}"
     return str(value)

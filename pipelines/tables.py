@@ -136,44 +136,44 @@ def blocks_table(described: list[dict[str, Any]]) -> Table:
 
 def explanation_tables(found: "Explanation", rows: int) -> RenderableType:
     """Render what :func:`pipelines.explain.explain` found, with so many newest events."""
-    fields, count = list(found.true), len(next(iter(found.true.values())))
-    events = plain_table(
-        f"Client {found.client_id} before {_when(found.cutoff)}: true events, and those decoded "
-        f"from {found.block} {found.version}",
-        "",
-        *fields,
-        "│",
-        *(f"{field} " for field in fields),
+    fields = list(found.true)
+    true, said = (
+        list(zip(*(words[field] for field in fields), strict=True))
+        for words in (found.true, found.said)
     )
-    said = len(next(iter(found.said.values())))
-    for place in range(max(0, max(count, said) - rows), max(count, said)):
-        true = [_at(found.true[field], place) for field in fields]
-        decoded = [
-            f"[green]{word}" if word == real else f"[red]{word}"
-            for real, word in zip(
-                true, (_at(found.said[field], place) for field in fields), strict=True
-            )
-        ]
-        events.add_row(str(place + 1), *true, "│", *decoded)
+    title = (
+        f"[bold]Client {found.client_id} before {_when(found.cutoff)}, decoded from {found.block} "
+        f"{found.version}[/bold]: the newest of {len(true):,} events"
+    )
+    events = plain_table(
+        "",
+        *("event", "", *fields),
+        numbers=("event", *(field for field in fields if field != "event_type")),
+    )
+    nothing = ("",) * len(fields)
+    longest = max(len(true), len(said))
+    for place in range(max(0, longest - rows), longest):
+        real = true[place] if place < len(true) else nothing
+        decoded = said[place] if place < len(said) else nothing
+        pairs = zip(real, decoded, strict=True)
+        marked = [f"[green]{b}" if a == b else f"[red]{b}" for a, b in pairs]
+        events.add_row(str(place + 1), "true", *real)
+        events.add_row("", "said", *marked, end_section=True)
     recalls = plain_table(
-        f"How much came back of {count:,} events",
-        *("field", "in its place", "anywhere", "by guessing"),
-        numbers=("in its place", "anywhere", "by guessing"),
+        "How much came back",
+        *("field", "values", "in its place", "anywhere", "by guessing"),
+        numbers=("values", "in its place", "anywhere", "by guessing"),
     )
     for recall in found.recalls:
-        recalls.add_row(
-            recall.field, f"{recall.in_place:.0%}", f"{recall.anywhere:.0%}", f"{recall.guess:.0%}"
-        )
+        shares = (recall.in_place, recall.anywhere, recall.guess)
+        recalls.add_row(recall.field, f"{recall.values:,}", *(f"{share:.0%}" for share in shares))
     legend = (
-        "in its place: the true value where it belongs; anywhere: said as often as it occurred;\n"
-        "by guessing: the shop's most frequent value every time; days and weeks count back from\n"
-        "the cutoff; 'rare' stands for all values that the block does not tell apart"
+        "The vector alone was decoded, from the oldest event on. Values: those that the block can "
+        "tell apart; others are 'rare'. In its place: said where it belongs. Anywhere: said as "
+        "often as it occurred. By guessing: the shop's most frequent value every time. Days and "
+        "weeks count back from the cutoff."
     )
-    return Group(events, recalls, legend)
-
-
-def _at(words: list[str], place: int) -> str:
-    return words[place] if place < len(words) else ""
+    return Group(title, events, recalls, legend)
 
 
 def show_served(console: Console, served: Served) -> None:

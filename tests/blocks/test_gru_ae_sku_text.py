@@ -13,9 +13,7 @@ CUTOFF = END.tz_localize("UTC").to_pydatetime()
 def test_it_reads_the_names_of_the_last_distinct_products(tmp_path: Path) -> None:
     codes = np.arange(16, dtype=np.uint8)
     names = {1: codes, 2: codes + 100, 3: codes[::-1].copy()}
-    products = pd.DataFrame(
-        {"sku": [*names], "category": 0, "price": 0, "name": [*names.values()]}
-    )
+    products = pd.DataFrame({"sku": [*names], "category": 0, "price": 0, "name": [*names.values()]})
     days = pd.to_timedelta(np.arange(6), "D")
     touched = pd.DataFrame(
         # 2 is touched before 1 is touched again; 99 has no properties.

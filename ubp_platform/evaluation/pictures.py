@@ -35,8 +35,12 @@ def training_curves(reports: Mapping[str, FitReport], path: Path) -> Path:
     """
     drawn = {name: report for name, report in reports.items() if report.curves}
     with mpl.rc_context(_STYLE):
-        figure = Figure(figsize=(4.2 * max(1, len(drawn)), 3.4), layout="constrained")
-        axes = figure.subplots(1, max(1, len(drawn)), squeeze=False)[0]
+        across = min(4, max(1, len(drawn)))
+        down = max(1, -(-len(drawn) // across))
+        figure = Figure(figsize=(4.2 * across, 3.4 * down), layout="constrained")
+        axes = figure.subplots(down, across, squeeze=False).ravel()
+        for ax in axes[len(drawn) :]:
+            ax.set_visible(False)
         for ax, (name, report) in zip(axes, drawn.items(), strict=False):
             for (curve, losses), color in zip(
                 report.curves.items(), (_BLUE, _ORANGE), strict=False
@@ -46,10 +50,9 @@ def training_curves(reports: Mapping[str, FitReport], path: Path) -> Path:
                 best = int(np.argmin(report.curves["validation"]))
                 ax.axvline(best + 1, color="0.7", lw=1, zorder=0, label="kept")
                 ax.set_xlabel("epoch")
-                ax.set_ylabel("cross-entropy, summed over fields")
             else:
                 ax.set_xlabel("iteration")
-                ax.set_ylabel("loss")
+            ax.set_ylabel("loss")
             ax.xaxis.get_major_locator().set_params(integer=True)
             ax.set_title(name)
             ax.legend(frameon=False)

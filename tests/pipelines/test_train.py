@@ -1,0 +1,215 @@
+"""Choosing what is fitted, going on after a cut, listing blocks, and decoding a vector."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pipelines.explain import explain
+from pipelines.ingest import ingest
+from pipelines.train import train
+from tests.blocks.contract import BlockContract
+from tests.pipelines.commands import run_ubp
+from tests.pipelines.deliveries import deliver
+from tests.pipelines.job import FIT
+from tests.shops import random_shop
+from ubp_platform.blocks.base import REGISTRY
+from ubp_platform.blocks.catalog import Catalog
+from ubp_platform.blocks.gru_ae_day_event_type import GRUAEDayEventType
+from ubp_platform.blocks.snapshot import Snapshot
+from ubp_platform.errors import UBPError
+from ubp_platform.events.schema import EVENT_TYPES
+from ubp_platform.home import Home
+
+TINY = {"hidden": 8, "layers": 1, "last": 16, "batch_size": 16, "max_epochs": 4}
+RHYTHM = "gru_ae_day_event_type"
+CHEAP = ["handcrafted", RHYTHM]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def tiny_network() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        small = {**GRUAEDayEventType.presets["small"], **TINY}
+        patch.setattr(GRUAEDayEventType, "presets", {"small": small, "paper": small})
+        yield
+
+
+@pytest.fixture(scope="module")
+def delivery(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    tables = random_shop(seed=5, clients=80, events=1500)
+    return deliver(tmp_path_factory.mktemp("shop") / "delivery", **tables)
+
+
+@pytest.fixture
+def landed_home(home: Home, delivery: Path) -> Home:
+    ingest(home, str(delivery))
+    return home
+
+
+_KILLED = """
+import json, os, signal, sys
+from contextlib import contextmanager
+from pipelines.train import train
+from ubp_platform.blocks.gru_ae_day_event_type import GRUAEDayEventType
+from ubp_platform.home import Home, parse_time
+
+GRUAEDayEventType.presets = {"small": json.loads(sys.argv[2])}
+
+@contextmanager
+def die_in_third_epoch(description, total, unit):
+    def advance(amount):
+        if "epoch 3/" in description:
+            os.kill(os.getpid(), signal.SIGKILL)
+    yield advance
+
+train(Home(home=sys.argv[1]), json.loads(sys.argv[3]), parse_time(sys.argv[4]), "small", 0,
+      die_in_third_epoch)
+"""
+
+
+def train_and_die(home: Home) -> None:
+    """Train in another process that is killed in the third epoch."""
+    small = json.dumps(GRUAEDayEventType.presets["small"])
+    killed = subprocess.run(
+        [sys.executable, "-c", _KILLED, str(home.root), small, json.dumps(CHEAP), FIT.isoformat()],
+        capture_output=True,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+    )
+    assert killed.returncode == -signal.SIGKILL, killed.stderr.decode()
+
+
+def test_kill_9_in_train_then_resume_gives_the_profile_of_an_uncut_fit(
+    landed_home: Home, delivery: Path, tmp_path: Path
+) -> None:
+    train_and_die(landed_home)
+    assert [fit.name for name in REGISTRY for fit in Catalog(landed_home).versions(name)] == [
+        "handcrafted"
+    ]
+    resumed = train(landed_home, CHEAP, FIT, resume=True)
+    assert [fit.name for fit in resumed.reused] == ["handcrafted"]
+    assert resumed.fitted[0].report.note == "resumed after epoch 2"
+    assert not list(landed_home.checkpoints.rglob("*.*"))
+
+    uncut = Home(home=tmp_path / "uncut")
+    ingest(uncut, str(delivery))
+    whole = train(uncut, CHEAP, FIT)
+    fits = {fit.name: fit.load() for fit in whole.fitted}
+    BlockContract.assert_same_fit(resumed.fitted[0].load(), fits[RHYTHM])
+    ours, theirs = (
+        Snapshot.read(done.profile.snapshot_path(FIT)).vectors for done in (resumed, whole)
+    )
+    np.testing.assert_array_equal(ours, theirs)
+
+
+def test_without_resume_a_fit_that_was_cut_off_starts_anew(landed_home: Home) -> None:
+    train_and_die(landed_home)
+    again = train(landed_home, CHEAP, FIT)
+    assert again.fitted[0].report.note == ""
+    assert not list(landed_home.checkpoints.rglob("*.*"))
+
+
+def test_other_parameters_are_not_resumed(landed_home: Home) -> None:
+    train_and_die(landed_home)
+    other = train(landed_home, CHEAP, FIT, seed=1, resume=True)
+    assert {fit.name: fit.report.note for fit in other.fitted}[RHYTHM] == ""
+
+
+def test_ctrl_c_then_resume(landed_home: Home) -> None:
+    @contextmanager
+    def ctrl_c(description: str, total: float | None, unit: str):
+        def advance(amount: float) -> None:
+            if "epoch 3/" in description:
+                raise KeyboardInterrupt
+
+        yield advance
+
+    cut = train(landed_home, CHEAP, FIT, progress=ctrl_c)
+    assert not {fit.name: fit.report.complete for fit in cut.fitted}[RHYTHM]
+    whole = train(landed_home, CHEAP, FIT, resume=True)
+    assert [fit.report.note for fit in whole.fitted] == ["resumed after epoch 2"]
+    assert len(whole.fitted[0].report.curves["train"]) == 4
+
+
+def test_skipped_blocks_are_not_fitted(landed_home: Home) -> None:
+    others = [name for name in REGISTRY if name not in CHEAP]
+    result = train(landed_home, cutoff=FIT, skip=[*others, "gru_*"])
+    assert [part.block for part in result.profile.parts] == ["handcrafted"]
+    assert set(result.skipped) == {*others, RHYTHM}
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"skip": ["lm"]}, "no block is called 'lm'; there are ials_categories, "),
+        ({"skip": ["*"]}, "all blocks are skipped"),
+        ({"names": CHEAP, "model": "x"}, "takes a language model: leave out --model"),
+    ],
+)
+def test_choices_that_make_no_sense(
+    landed_home: Home, options: dict[str, object], message: str
+) -> None:
+    with pytest.raises(UBPError, match=message.replace("*", r"\*")):
+        train(landed_home, cutoff=FIT, **options)
+
+
+def test_explain_puts_the_true_events_beside_those_decoded(
+    landed_home: Home, capsys: pytest.CaptureFixture[str]
+) -> None:
+    train(landed_home, CHEAP, FIT)
+    found = explain(landed_home, 7)
+    assert (found.client_id, found.block, found.cutoff) == (7, RHYTHM, FIT)
+    assert list(found.true) == list(found.said) == ["day", "event_type"]
+    assert 0 < len(found.true["day"]) <= 16
+    days = [int(day) for day in found.true["day"]]
+    assert days == sorted(days, reverse=True)
+    assert set(found.true["event_type"]) <= {name.replace("_", " ") for name in EVENT_TYPES}
+    for recall in found.recalls:
+        assert 0 <= recall.in_place <= recall.anywhere <= 1
+    shown = run_ubp(capsys, "explain", 7, "--home", landed_home.root, "--events", 3)
+    assert shown.code == 0, shown.err
+    assert "Client 7 before 2022-07-01" in shown.out
+    assert "in its place" in shown.out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((999_999,), "client 999999 has no product_buy or .* event before 2022-07-01"),
+        ((7, "handcrafted"), "'handcrafted' is no autoencoder of profile v1; there are gru_ae_day"),
+        ((7, None, "v9"), "no profile version is called 'v9'"),
+    ],
+)
+def test_explain_says_what_it_cannot_find(
+    landed_home: Home, arguments: tuple, message: str
+) -> None:
+    train(landed_home, CHEAP, FIT)
+    with pytest.raises(UBPError, match=message):
+        explain(landed_home, *arguments)
+
+
+def test_explain_needs_an_autoencoder(landed_home: Home) -> None:
+    train(landed_home, ["handcrafted"], FIT)
+    with pytest.raises(UBPError, match="has no autoencoder"):
+        explain(landed_home, 7)
+
+
+def test_blocks_lists_all_in_the_order_of_the_profile(
+    landed_home: Home, capsys: pytest.CaptureFixture[str]
+) -> None:
+    train(landed_home, CHEAP, FIT)
+    listed = json.loads(run_ubp(capsys, "blocks", "--json", "--home", landed_home.root).out)
+    assert [block["name"] for block in listed] == list(REGISTRY)
+    fitted = {block["name"]: block for block in listed if block["version"]}
+    assert set(fitted) == set(CHEAP)
+    assert fitted[RHYTHM]["width"] == 8
+    assert fitted[RHYTHM]["loss"] > 0
+    assert fitted["handcrafted"]["section"] == "3.2.5"
+    table = run_ubp(capsys, "blocks", "--home", landed_home.root).out
+    assert "gru_ae_week_all" in table
