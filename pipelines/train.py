@@ -113,7 +113,8 @@ def train(
                     raise BlockUnavailable(f"{block.name}: {reason}") from None
                 unavailable[block.name] = str(reason)
                 continue
-            fitted.append(catalog.add(block, identities[block.name]))
+            # Again, for what came with the fit, such as a language model from a hub.
+            fitted.append(catalog.add(block, _fit_identity(block, made_of)))
             if block.report_.complete:
                 checkpoint.clear()
         parts = _parts(catalog, [*reused, *fitted], cutoff, keep_others=bool(names))
@@ -271,8 +272,8 @@ def _encode_blocks(
 
 
 def _fit_identity(block: Block, history: str) -> str:
-    made_with = json.dumps([block.name, block.params.model_dump(mode="json"), history])
-    return hashlib.sha256(made_with.encode()).hexdigest()
+    made_with = [block.name, block.params.model_dump(mode="json"), history, block.depends_on()]
+    return hashlib.sha256(json.dumps(made_with).encode()).hexdigest()
 
 
 def _reasons(unavailable: dict[str, str]) -> str:

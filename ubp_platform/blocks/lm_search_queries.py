@@ -1,0 +1,25 @@
+"""LM search queries (paper, section 3.2.4): search queries as the rows of a table."""
+
+from ubp_platform.blocks.language_model import PACKAGED
+from ubp_platform.blocks.lm import LanguageModelBlock
+
+
+class LMSearchQueries(LanguageModelBlock):
+    """A language model's vector of a client's last search queries.
+
+    Each is a row with its time and the codes of its text.
+
+    Parameters
+    ----------
+    **params
+        Fields of :class:`~ubp_platform.blocks.lm.LanguageModelParams`.
+    """
+
+    name = "lm_search_queries"
+    needs = ("search_query",)
+    components = 64
+    texts = "queries"
+    presets = {  # noqa: RUF012
+        "paper": {"last": 90},
+        "small": {"model": PACKAGED, "pooling": "mean", "last": 6, "codes": 4, "max_tokens": 72},
+    }

@@ -1,0 +1,45 @@
+-- The $last newest events of each relevant client as a text, one event a line, in time order
+-- (paper, section 3.2.4):
+--
+--   visit 5 Jun 2022 10:11 page 17
+--   search 5 Jun 2022 10:12 query 7 151 23
+--   buy 5 Jun 2022 10:14 product 1234 category 12 price 34 name 9 80 255
+--
+-- with the first $codes codes of a query or a name. What is not known is left out. The words are
+-- short because a language model's time goes by tokens; times are absolute, so that a client who
+-- did nothing new has the same text at a later cutoff.
+WITH recent AS (
+    SELECT *
+    FROM relevant_event
+    WHERE client_id BETWEEN $first_client AND $last_client
+    -- Events of the same instant in the order of sequences; rows that agree in all are alike.
+    QUALIFY row_number() OVER (
+        PARTITION BY client_id
+        ORDER BY timestamp DESC, event_type DESC, sku DESC, url DESC, query DESC
+    ) <= $last
+),
+
+told AS (
+    SELECT
+        recent.*,
+        concat_ws(
+            ' ',
+            -- By the event types' codes.
+            ['buy', 'add', 'remove', 'visit', 'search'][event_type + 1],
+            strftime(timestamp, '%-d %b %Y %H:%M'),
+            'product ' || sku,
+            'category ' || recent.category,
+            'price ' || recent.price,
+            'name ' || nullif(array_to_string(name[1:$codes], ' '), ''),
+            'page ' || url,
+            'query ' || nullif(array_to_string(query[1:$codes], ' '), '')
+        ) AS line
+    FROM recent LEFT JOIN product_properties USING (sku)
+)
+
+SELECT
+    client_id,
+    string_agg(line, chr(10) ORDER BY timestamp, event_type, sku, url, query) AS text
+FROM told
+GROUP BY client_id
+ORDER BY client_id

@@ -1,0 +1,34 @@
+-- The $last newest search queries of each relevant client as a table, in time order, with the first
+-- $codes codes of each and a tab between the columns (paper, section 3.2.4):
+--
+--   time              query
+--   5 Jun 2022 10:12  7 151 23
+--   6 Jun 2022 09:40  7 150 201
+WITH recent AS (
+    SELECT *
+    FROM relevant_search_query
+    WHERE client_id BETWEEN $first_client AND $last_client
+    QUALIFY row_number() OVER (
+        PARTITION BY client_id
+        ORDER BY timestamp DESC, query DESC
+    ) <= $last
+),
+
+told AS (
+    SELECT
+        *,
+        strftime(timestamp, '%-d %b %Y %H:%M') || chr(9)
+            || array_to_string(query[1:$codes], ' ') AS line
+    FROM recent
+)
+
+SELECT
+    client_id,
+    concat_ws(
+        chr(10),
+        'time' || chr(9) || 'query',
+        string_agg(line, chr(10) ORDER BY timestamp, query)
+    ) AS text
+FROM told
+GROUP BY client_id
+ORDER BY client_id
