@@ -37,11 +37,11 @@ def tiny_bert(folder: Path, seed: int = 0) -> Path:
     return _with_tokenizer(folder, ends)
 
 
-def tiny_llama(folder: Path, seed: int = 0) -> Path:
+def tiny_llama(folder: Path, seed: int = 0, width: int = 16) -> Path:
     """Write a decoder; its tokenizer adds nothing to a text."""
     config = LlamaConfig(
         vocab_size=len(ALPHABET),
-        hidden_size=16,
+        hidden_size=width,
         num_hidden_layers=2,
         num_attention_heads=2,
         num_key_value_heads=1,

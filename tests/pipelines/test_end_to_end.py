@@ -23,8 +23,9 @@ from pipelines.train import encode, train
 from tests.pipelines.commands import run_ubp
 from tests.pipelines.deliveries import deliver
 from tests.pipelines.job import FIT, LAST, LATER, day
+from tests.pipelines.tiny import tiny_presets
 from tests.shops import random_shop
-from ubp_platform.blocks.base import REGISTRY, block_class
+from ubp_platform.blocks.base import REGISTRY
 from ubp_platform.blocks.snapshot import Snapshot
 from ubp_platform.errors import BlockUnavailable, UBPError
 from ubp_platform.home import PROJECT_ROOT, Home
@@ -32,16 +33,10 @@ from ubp_platform.profile.version import newest_version
 from ubp_platform.store.feature_store import open_feature_store
 from ubp_platform.store.retrieval import FutureModelWarning, ProfileStore
 
-TINY = {"hidden": 16, "layers": 1, "last": 16, "batch_size": 16, "max_epochs": 2}
-
 
 @pytest.fixture(scope="module", autouse=True)
-def tiny_networks() -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        for name in ("gru_ae_week_all", "gru_ae_day_event_type"):
-            block = block_class(name)
-            presets = {"small": {**block.presets["small"], **TINY}}
-            patch.setattr(block, "presets", {**block.presets, **presets})
+def tiny_blocks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    with tiny_presets(tmp_path_factory.mktemp("language")):
         yield
 
 

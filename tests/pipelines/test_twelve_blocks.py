@@ -1,0 +1,70 @@
+"""All twelve blocks in the sizes of the paper make a profile of 1066 numbers."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pipelines.ingest import ingest
+from pipelines.publish import publish
+from pipelines.train import train
+from tests.blocks.tiny_models import tiny_llama
+from tests.pipelines.deliveries import deliver
+from tests.pipelines.job import FIT
+from tests.shops import random_shop
+from ubp_platform.blocks.base import REGISTRY, block_class
+from ubp_platform.blocks.lightfm import LightFMBlock
+from ubp_platform.blocks.sequence_block import SequenceBlock
+from ubp_platform.home import Home
+from ubp_platform.profile.version import newest_version
+from ubp_platform.store.retrieval import ProfileStore
+
+# The paper's (section 3.3 and Table 3), in the order of the profile.
+WIDTHS = {
+    "ials_categories": 64,
+    "ials_page_visits": 64,
+    "lightfm": 64,
+    "next_product": 128,
+    "next_url": 192,
+    "gru_ae_day_event_type": 128,
+    "gru_ae_all": 64,
+    "gru_ae_week_all": 64,
+    "gru_ae_sku_text": 64,
+    "lm_all_interactions": 128,
+    "lm_search_queries": 64,
+    "handcrafted": 42,
+}
+# As wide as SmolLM2-135M, whose weights are not at hand.
+MODEL_WIDTH = 576
+
+
+def test_the_registry_has_the_twelve_blocks_of_the_paper() -> None:
+    assert list(REGISTRY) == list(WIDTHS)
+    assert sum(WIDTHS.values()) == 1066
+
+
+def test_the_paper_preset_makes_a_profile_of_1066_numbers(
+    home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Fewer clients than principal components would make it narrower.
+    clients = 160
+    tables = random_shop(seed=5, clients=clients, events=1200)
+    for name in REGISTRY:
+        block, fewer = block_class(name), {}
+        if issubclass(block, SequenceBlock):
+            fewer = {"max_epochs": 1, "last": 4}
+        if issubclass(block, LightFMBlock):
+            fewer = {"max_epochs": 1}
+        paper = {**block.presets["paper"], **fewer}
+        monkeypatch.setattr(block, "presets", {**block.presets, "paper": paper})
+    model = tiny_llama(tmp_path / "model", width=MODEL_WIDTH)
+    ingest(home, str(deliver(tmp_path / "delivery", **tables)))
+    result = train(home, cutoff=FIT, preset="paper", model=str(model))
+    assert not result.unavailable
+    assert {part.block: part.width for part in result.profile.parts} == WIDTHS
+    assert list(WIDTHS) == [part.block for part in result.profile.parts]
+    publish(home)
+    profile = ProfileStore(home).lookup(1)
+    assert profile.known
+    assert profile.vector.shape == (newest_version(home).width,) == (1066,)
+    assert np.isfinite(profile.vector).all()

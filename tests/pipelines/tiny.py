@@ -1,0 +1,39 @@
+"""Presets of every block that are fitted in a moment."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.blocks.tiny_models import tiny_llama
+from ubp_platform.blocks.base import REGISTRY, Block, block_class
+from ubp_platform.blocks.lightfm import LightFMBlock
+from ubp_platform.blocks.lm import LanguageModelBlock
+from ubp_platform.blocks.sequence_block import SequenceBlock
+
+NETWORK = {"hidden": 16, "layers": 1, "last": 16, "batch_size": 16, "max_epochs": 2}
+
+
+def tiny(block: type[Block], model: Path) -> dict[str, Any]:
+    """Say what makes a block's `small` preset tiny; ``model`` is a tiny language model."""
+    if issubclass(block, SequenceBlock):
+        return NETWORK
+    if issubclass(block, LightFMBlock):
+        return {"max_epochs": 2}
+    if issubclass(block, LanguageModelBlock):
+        return {"model": str(model), "last": 3}
+    return {}
+
+
+@contextmanager
+def tiny_presets(directory: Path) -> Iterator[None]:
+    """Make `small` tiny for all blocks; the language model is written to a directory."""
+    model = tiny_llama(directory / "model")
+    with pytest.MonkeyPatch.context() as patch:
+        for name in REGISTRY:
+            block = block_class(name)
+            small = {**block.presets["small"], **tiny(block, model)}
+            patch.setattr(block, "presets", {**block.presets, "small": small})
+        yield
