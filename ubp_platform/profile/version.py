@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
-from typing import Self
+from typing import Literal, Self
 
 import numpy as np
 from pydantic import BaseModel
@@ -32,7 +32,7 @@ class Part(BaseModel):
     block: str
     version: str
     fit_cutoff: datetime
-    kind: str
+    kind: Literal["unit", "quantile"]
     start: int
     width: int
 
@@ -108,8 +108,7 @@ class ProfileVersion:
                 for name, array in arrays.items()
                 if name.startswith(prefix)
             }
-            kind = block_class(part.block).normalization
-            result.append(Normalizer(kind, own))
+            result.append(Normalizer(part.kind, own))
         return result
 
     @cached_property
