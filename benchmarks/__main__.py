@@ -7,7 +7,15 @@ import sys
 from rich.console import Console
 from rich.table import Table
 
-SCRIPTS = ("ingest", "handcrafted", "gru_training", "lookup", "training_set", "simulate")
+SCRIPTS = (
+    "ingest",
+    "handcrafted",
+    "gru_training",
+    "lightfm_codes",
+    "lookup",
+    "training_set",
+    "simulate",
+)
 
 
 def main() -> None:

@@ -41,6 +41,8 @@ class IALSParams(Params):
         rare items, and all factors of a small shop, shrink to zero.
     alpha : float
         How much confidence one unit of event weight adds; 40 in Hu, Koren and Volinsky.
+    items : int, optional
+        How many items are known, those of most events; all by default.
     seed : int
         Of the factors' first values.
     """
@@ -49,6 +51,7 @@ class IALSParams(Params):
     iterations: int = Field(15, gt=0)
     regularization: float = Field(10.0, gt=0)
     alpha: float = Field(40.0, gt=0)
+    items: int | None = Field(None, gt=0)
 
 
 class IALS(Block):
@@ -73,36 +76,61 @@ class IALS(Block):
     params: IALSParams
 
     def _fit(self, history: History, progress: ProgressFactory, checkpoint: Checkpoint) -> None:
-        found = history.interactions(self.item, self.weights)
+        known = None
+        if self.params.items is not None:
+            names = tuple(self.weights)
+            known = np.sort(history.vocabulary(self.item, self.params.items, names).values)
+        found = history.interactions(self.item, self.weights, known)
         if not found.client_ids.size:
             raise BlockUnavailable(
                 f"no relevant client has a {' or '.join(self.weights)} event with a known "
                 f"{self.item} before {history.cutoff:%Y-%m-%d %H:%M:%S}"
             )
-        confidence = self._confidence(found)
-        losses: list[float] = []
-        with (
-            threadpool_limits(1, "blas"),
-            progress(f"{self.name}: fit", self.params.iterations, "iterations") as advance,
-        ):
-            model = self._model(np.float32)
-
-            def after_iteration(*_: object) -> None:
-                # On one thread, because the order of a sum changes its last digits.
-                loss = calculate_loss(
-                    confidence,
-                    model.user_factors,
-                    model.item_factors,
-                    self.params.regularization,
-                    num_threads=1,
-                )
-                losses.append(float(loss))
-                advance(1)
-
-            model.fit(confidence, show_progress=False, callback=after_iteration)
         self.items_ = found.items
-        self.item_factors_: np.ndarray = model.item_factors
         self.report_.clients = len(found.client_ids)
+        with threadpool_limits(1, "blas"):
+            self._iterate(self._confidence(found), progress, checkpoint)
+
+    def _iterate(
+        self, confidence: sparse.csr_matrix, progress: ProgressFactory, checkpoint: Checkpoint
+    ) -> None:
+        """Run the iterations that are left; Ctrl-C keeps those that were run."""
+        model = self._model(np.float32)
+        losses: list[float] = []
+        if (kept := checkpoint.load()) is not None:
+            arrays, said = kept
+            # Both: the solver starts from the factors it replaces.
+            model.user_factors, model.item_factors = arrays["clients"], arrays["items"]
+            losses = said["losses"]
+            self.report_.note = f"resumed after iteration {len(losses)}"
+        model.iterations = self.params.iterations - len(losses)
+
+        def after_iteration(*_: object) -> None:
+            # On one thread, because the order of a sum changes its last digits.
+            loss = calculate_loss(
+                confidence,
+                model.user_factors,
+                model.item_factors,
+                self.params.regularization,
+                num_threads=1,
+            )
+            losses.append(float(loss))
+            factors = {"clients": model.user_factors, "items": model.item_factors}
+            checkpoint.save(factors, {"losses": losses})
+            advance(1)
+
+        try:
+            with progress(f"{self.name}: fit", model.iterations, "iterations") as advance:
+                model.fit(confidence, show_progress=False, callback=after_iteration)
+        except KeyboardInterrupt:
+            if not losses:
+                raise
+            # The next iteration may be half done: its factors are no worse.
+            self.report_.complete = False
+            self.report_.note = (
+                f"interrupted after iteration {len(losses)} of {self.params.iterations}"
+            )
+        self.item_factors_: np.ndarray = model.item_factors
         self.report_.curves = {"train": losses}
         self.report_.loss = losses[-1]
 

@@ -1,0 +1,57 @@
+"""Text codes as features: what a product's name or a client's queries say.
+
+A text is given as 16 codes of 0–255, its quantized embedding. A code is the name of a cluster, so
+that 17 is no nearer to 18 than to 200: each (position, code) is a feature of its own.
+"""
+
+from typing import Literal
+
+import numpy as np
+import pyarrow as pa
+from scipy import sparse
+
+POSITIONS = 16
+CODES = 256
+Coding = Literal["indicators", "average"]
+# Of 16 ones the square root of the sum of squares: the row of one text has length 1.
+_LENGTH = np.sqrt(POSITIONS)
+
+
+def code_features(table: pa.Table, ids: np.ndarray, coding: Coding) -> sparse.csr_matrix:
+    """Make the feature row of each id.
+
+    Parameters
+    ----------
+    table : pyarrow.Table
+        ``id``, ``position`` (0–15), ``code`` (0–255) and ``share``, how much of the id's texts has
+        that code there.
+    ids : ndarray of int64, shape (n,)
+        Ascending; what the table says of others is left out.
+    coding : {"indicators", "average"}
+        A column for each (position, code) with its share; or a column for each position with the
+        mean code, as a number from 0 to 1.
+
+    Returns
+    -------
+    csr_matrix of float32, shape (n, 4096) or (n, 16)
+        Divided by 4, so that no row is longer than 1. The row of an id without texts is empty.
+
+    Examples
+    --------
+    >>> table = pa.table({"id": [7], "position": [1], "code": [51], "share": [1.0]})
+    >>> code_features(table, np.array([7, 8]), "indicators")[0, 256 + 51]
+    np.float32(0.25)
+    >>> code_features(table, np.array([7, 8]), "average")[0, 1]
+    np.float32(0.05)
+    """
+    found, position, code, share = (
+        table[name].to_numpy() for name in ("id", "position", "code", "share")
+    )
+    rows = np.searchsorted(ids, found)
+    known = np.isin(found, ids)
+    if coding == "indicators":
+        columns, values, width = position * CODES + code, share, POSITIONS * CODES
+    else:
+        columns, values, width = position, share * code / (CODES - 1), POSITIONS
+    entries = (values[known] / _LENGTH, (rows[known], columns[known]))
+    return sparse.csr_matrix(entries, shape=(len(ids), width), dtype=np.float32)
