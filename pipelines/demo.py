@@ -143,7 +143,9 @@ def demo(home: Home, console: Console, plan: Plan) -> None:
     console.print(as_table(store.lookup(plan.client), store.version.parts))
     console.print(explanation_tables(explain(home, plan.client), rows=8))
     with Warehouse(home.warehouse) as warehouse:
-        result = evaluate_churn(warehouse, store, plan.fit_cutoffs, plan.score_cutoff, DAYS)
+        result = evaluate_churn(
+            warehouse, store, plan.fit_cutoffs, plan.score_cutoff, DAYS, progress
+        )
     _show_scores(console, plan, result)
     _draw(home, console, plan, trained, result)
 

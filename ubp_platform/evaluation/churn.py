@@ -6,14 +6,20 @@ from datetime import datetime
 
 import numpy as np
 import pandas as pd
-from sklearn.linear_model import LogisticRegression
+from sklearn.linear_model import LogisticRegressionCV
 from sklearn.metrics import roc_auc_score, roc_curve
+from sklearn.model_selection import GroupKFold
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from ubp_platform.errors import UBPError
+from ubp_platform.progress import ProgressFactory, silent
 from ubp_platform.store.retrieval import ProfileStore, TrainingSet
 from ubp_platform.warehouse import Warehouse, targets
+
+#: Inverse strengths of regularization that are tried, by cross-validation.
+STRENGTHS = (1e-4, 1e-3, 1e-2, 1e-1)
+FOLDS = 5
 
 
 @dataclass(frozen=True)
@@ -62,6 +68,7 @@ def evaluate_churn(
     fit_cutoffs: Sequence[datetime],
     score_cutoff: datetime,
     days: int = 14,
+    progress: ProgressFactory = silent,
 ) -> ChurnResult:
     """Fit a logistic regression at earlier cutoffs, and score it at a later one.
 
@@ -76,6 +83,7 @@ def evaluate_churn(
     score_cutoff : datetime
     days : int
         Length of the window in which a client who buys nothing has churned.
+    progress : ProgressFactory
 
     Returns
     -------
@@ -94,15 +102,30 @@ def evaluate_churn(
     }
     churned = scored.entities["churned"].to_numpy()
     scores = []
-    for name, (X, X_scored) in inputs.items():
-        model = make_pipeline(StandardScaler(), LogisticRegression(C=0.1, max_iter=2000))
-        model.fit(X, fit.entities["churned"].to_numpy())
-        probability = model.predict_proba(X_scored)[:, 1]
-        false_positives, true_positives, _ = roc_curve(churned, probability)
-        auroc = float(roc_auc_score(churned, probability))
-        scores.append(Score(name, X.shape[1], auroc, false_positives, true_positives))
+    with progress("churn", len(inputs), "models") as advance:
+        for name, (X, X_scored) in inputs.items():
+            model = make_pipeline(StandardScaler(), _classifier(fit))
+            model.fit(X, fit.entities["churned"].to_numpy())
+            probability = model.predict_proba(X_scored)[:, 1]
+            false_positives, true_positives, _ = roc_curve(churned, probability)
+            auroc = float(roc_auc_score(churned, probability))
+            scores.append(Score(name, X.shape[1], auroc, false_positives, true_positives))
+            advance(1)
     scores.sort(key=lambda score: -score.auroc)
     return ChurnResult(scores, len(fit.X), scored)
+
+
+def _classifier(rows: TrainingSet) -> LogisticRegressionCV:
+    """Choose how strongly to regularize: by the rows fitted on, none of a client in two folds."""
+    folds = GroupKFold(FOLDS).split(rows.X, groups=rows.entities["client_id"])
+    return LogisticRegressionCV(
+        Cs=STRENGTHS,
+        cv=list(folds),
+        scoring="roc_auc",
+        l1_ratios=(0.0,),
+        use_legacy_attributes=False,
+        max_iter=2000,
+    )
 
 
 def _labels(warehouse: Warehouse, cutoffs: Sequence[datetime], days: int) -> pd.DataFrame:
