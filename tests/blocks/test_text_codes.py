@@ -6,7 +6,8 @@ import pandas as pd
 import pyarrow as pa
 
 from tests.shops import land
-from ubp_platform.blocks.text_codes import CODES, POSITIONS, code_features
+from ubp_platform.blocks.text_codes import code_features
+from ubp_platform.events.schema import CODE_VALUES, CODES
 
 LATER = datetime(2022, 7, 1, tzinfo=UTC)
 NOON = pd.Timestamp("2022-06-10 12:00")
@@ -14,7 +15,7 @@ NOON = pd.Timestamp("2022-06-10 12:00")
 
 def text(**codes: int) -> np.ndarray:
     """Give 16 codes of 9, but for those named ``p0`` to ``p15``."""
-    made = np.full(POSITIONS, 9, np.uint8)
+    made = np.full(CODES, 9, np.uint8)
     for position, code in codes.items():
         made[int(position[1:])] = code
     return made
@@ -23,10 +24,10 @@ def text(**codes: int) -> np.ndarray:
 def rows_of(ids: list[int], texts: list[np.ndarray], share: float = 1) -> pa.Table:
     return pa.table(
         {
-            "id": np.repeat(ids, POSITIONS),
-            "position": np.tile(np.arange(POSITIONS, dtype=np.int32), len(ids)),
+            "id": np.repeat(ids, CODES),
+            "position": np.tile(np.arange(CODES, dtype=np.int32), len(ids)),
             "code": np.concatenate(texts).astype(np.int32),
-            "share": np.full(len(ids) * POSITIONS, share, np.float32),
+            "share": np.full(len(ids) * CODES, share, np.float32),
         }
     )
 
@@ -35,7 +36,7 @@ def test_indicator_rows_by_hand() -> None:
     table = rows_of([3, 5], [text(p0=0, p15=255), text()])
     features = code_features(table, np.array([3, 4, 5]), "indicators")
     assert features.shape == (3, 4096)
-    nines = np.arange(POSITIONS) * CODES + 9
+    nines = np.arange(CODES) * CODE_VALUES + 9
     expected = np.zeros((3, 4096), np.float32)
     expected[0, [0, *nines[1:15], 4095]] = 0.25
     expected[2, nines] = 0.25
@@ -46,15 +47,15 @@ def test_indicator_rows_by_hand() -> None:
 def test_average_rows_by_hand() -> None:
     table = rows_of([3, 3], [text(p0=0), text(p0=255)], share=0.5)
     features = code_features(table, np.array([2, 3]), "average").toarray()
-    expected = np.full(POSITIONS, 9 / 255 / 4)
+    expected = np.full(CODES, 9 / 255 / 4)
     expected[0] = 0.5 / 4
-    np.testing.assert_allclose(features, [np.zeros(POSITIONS), expected], rtol=1e-6)
+    np.testing.assert_allclose(features, [np.zeros(CODES), expected], rtol=1e-6)
 
 
 def test_ids_that_were_not_asked_for_are_left_out() -> None:
     table = rows_of([1, 2, 9], [text(p3=1), text(), text()])
     features = code_features(table, np.array([2, 5]), "indicators")
-    assert features.getnnz(axis=1).tolist() == [POSITIONS, 0]
+    assert features.getnnz(axis=1).tolist() == [CODES, 0]
     assert code_features(table, np.array([], np.int64), "indicators").shape == (0, 4096)
 
 
@@ -83,5 +84,5 @@ def test_names_are_those_of_touched_products(tmp_path: Path) -> None:
     with land(tmp_path / "warehouse.duckdb", tables) as warehouse:
         found = warehouse.history(LATER).table("product_names").to_pandas()
     assert found["id"].unique().tolist() == [1]
-    assert found["position"].tolist() == list(range(POSITIONS))
+    assert found["position"].tolist() == list(range(CODES))
     assert found["code"].tolist() == [9] * 15 + [4]

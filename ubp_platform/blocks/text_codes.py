@@ -10,11 +10,11 @@ import numpy as np
 import pyarrow as pa
 from scipy import sparse
 
-POSITIONS = 16
-CODES = 256
+from ubp_platform.events.schema import CODE_VALUES, CODES
+
 Coding = Literal["indicators", "average"]
 # Of 16 ones the square root of the sum of squares: the row of one text has length 1.
-_LENGTH = np.sqrt(POSITIONS)
+_LENGTH = np.sqrt(CODES)
 
 
 def code_features(table: pa.Table, ids: np.ndarray, coding: Coding) -> sparse.csr_matrix:
@@ -50,8 +50,8 @@ def code_features(table: pa.Table, ids: np.ndarray, coding: Coding) -> sparse.cs
     rows = np.searchsorted(ids, found)
     known = np.isin(found, ids)
     if coding == "indicators":
-        columns, values, width = position * CODES + code, share, POSITIONS * CODES
+        columns, values, width = position * CODE_VALUES + code, share, CODES * CODE_VALUES
     else:
-        columns, values, width = position, share * code / (CODES - 1), POSITIONS
+        columns, values, width = position, share * code / (CODE_VALUES - 1), CODES
     entries = (values[known] / _LENGTH, (rows[known], columns[known]))
     return sparse.csr_matrix(entries, shape=(len(ids), width), dtype=np.float32)

@@ -4,9 +4,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ubp_platform.events.schema import CODE_VALUES, CODES
 from ubp_platform.events.simulated_shop import Shop
 
-CODES = 16
 #: Positions of a name's codes, coarse to fine, as a residual quantizer gives them; the last eight
 #: are the product's own.
 DEPARTMENT, CATEGORY, TIER = slice(0, 1), slice(1, 4), slice(4, 8)
@@ -244,7 +244,7 @@ def _codes(
     """Quantize the products' names and the categories' phrases."""
     n_categories = len(department)
     tier = np.searchsorted([-0.67, 0.0, 0.67], level)  # quartiles of the normal distribution
-    coarse = rng.permutation(256).astype(np.uint8)[department % 256, None]
+    coarse = rng.permutation(CODE_VALUES).astype(np.uint8)[department % CODE_VALUES, None]
     middle = _arbitrary(rng, (n_categories, 3))
     fine = _arbitrary(rng, (n_categories, _TIERS, 4))
     name = _arbitrary(rng, (len(category), CODES))
@@ -259,4 +259,4 @@ def _codes(
 
 
 def _arbitrary(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
-    return rng.integers(0, 256, shape, dtype=np.uint8)
+    return rng.integers(0, CODE_VALUES, shape, dtype=np.uint8)

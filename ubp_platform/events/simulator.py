@@ -17,9 +17,8 @@ import pyarrow.parquet as pq
 
 from ubp_platform.errors import UBPError
 from ubp_platform.events.layouts import SUFFIXES
-from ubp_platform.events.schema import EVENT_TYPES, EVENTS, PRODUCTS, TABLES, Kind, Table
+from ubp_platform.events.schema import CODES, EVENT_TYPES, EVENTS, PRODUCTS, TABLES, Kind, Table
 from ubp_platform.events.simulated_catalogue import (
-    CODES,
     SECONDS_A_DAY,
     Catalogue,
     draw_catalogue,
