@@ -39,4 +39,4 @@ $(INSTALLED): requirements.lock pyproject.toml
 	touch $(INSTALLED)
 
 clean:
-	rm -rf .venv ubp_home .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv ubp_home ubp_simulated .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -80,7 +80,7 @@ GROCERY = Plan(
     clients="households",
     client=1228,
     score_cutoff=datetime(2017, 12, 18, tzinfo=UTC),
-    earlier=4,
+    earlier=3,
 )
 
 

@@ -26,21 +26,23 @@ def status(home: Home) -> Status:
     Returns
     -------
     dict
-        JSON-ready: ``home``, ``warehouse``, ``quarantine``, ``blocks``, ``profiles``, ``served``
-        and ``next``.
+        JSON-ready: ``home``, ``warehouse``, ``quarantine``, ``blocks``, ``cut_off`` (blocks whose
+        fit can be resumed), ``profiles``, ``served`` and ``next``.
     """
     pointer = Served.read(home)
     warehouse, quarantine = _warehouse(home, pointer)
     profiles = [_profile(version) for version in versions(home)]
     served = _served(pointer, warehouse)
+    cut_off = sorted(path.parent.name for path in home.checkpoints.glob("*/*.safetensors"))
     return {
         "home": str(home.root),
         "warehouse": warehouse,
         "quarantine": quarantine,
         "blocks": _blocks(home),
+        "cut_off": cut_off,
         "profiles": profiles,
         "served": served,
-        "next": _next(warehouse, profiles, served),
+        "next": _next(warehouse, cut_off, profiles, served),
     }
 
 
@@ -133,6 +135,7 @@ def _served(served: Served | None, warehouse: dict[str, Any] | None) -> dict[str
 
 def _next(
     warehouse: dict[str, Any] | None,
+    cut_off: list[str],
     profiles: list[dict[str, Any]],
     served: dict[str, Any] | None,
 ) -> str:
@@ -141,7 +144,7 @@ def _next(
     if warehouse is None or not warehouse["last_event"]:
         return "ubp ingest SOURCE"
     if not profiles:
-        return "ubp train"
+        return "ubp train --resume" if cut_off else "ubp train"
     newest = profiles[-1]
     if not served or served["version"] != newest["version"]:
         return "ubp publish"

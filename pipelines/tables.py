@@ -207,6 +207,11 @@ def status_tables(status: dict[str, Any]) -> RenderableType:
                 *(_cutoffs(block["cutoffs"]), f"{block['clients']:,}", str(block["width"]), loss),
             )
         parts.append(table)
+    if status["cut_off"]:
+        parts.append(
+            f"[bold]Cut off[/bold] {', '.join(status['cut_off'])}: the same `ubp train` goes on "
+            "with --resume"
+        )
     if status["profiles"]:
         served = (status["served"] or {}).get("version")
         table = plain_table(

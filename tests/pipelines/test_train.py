@@ -14,6 +14,7 @@ import pytest
 
 from pipelines.explain import explain
 from pipelines.ingest import ingest
+from pipelines.status import status
 from pipelines.train import train
 from tests.blocks.contract import BlockContract
 from tests.pipelines.commands import run_ubp
@@ -92,7 +93,10 @@ def test_kill_9_in_train_then_resume_gives_the_profile_of_an_uncut_fit(
     assert [fit.name for name in REGISTRY for fit in Catalog(landed_home).versions(name)] == [
         "handcrafted"
     ]
+    found = status(landed_home)
+    assert (found["cut_off"], found["next"]) == ([RHYTHM], "ubp train --resume")
     resumed = train(landed_home, CHEAP, FIT, resume=True)
+    assert status(landed_home)["cut_off"] == []
     assert [fit.name for fit in resumed.reused] == ["handcrafted"]
     assert resumed.fitted[0].report.note == "resumed after epoch 2"
     assert not list(landed_home.checkpoints.rglob("*.*"))

@@ -28,7 +28,7 @@ class GRUAESkuText(GRUAutoencoder):
     presets = {  # noqa: RUF012
         "paper": {"hidden": 512, "layers": 3, "dropout": 0.1, "last": 4},
         "small": {
-            "hidden": 128,
+            "hidden": 64,
             "layers": 1,
             "last": 4,
             "batch_size": 32,

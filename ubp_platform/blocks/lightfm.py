@@ -110,7 +110,7 @@ class LightFMBlock(Block):
     Parameters = LightFMParams
     params: LightFMParams
     presets: ClassVar[dict[str, dict[str, Any]]] = {
-        "small": {"items": 20_000, "learning_rate": 0.02, "max_epochs": 15},
+        "small": {"items": 20_000, "learning_rate": 0.02, "max_epochs": 8},
         "paper": {"items": 500_000},
     }
 
