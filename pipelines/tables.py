@@ -102,11 +102,15 @@ def show_trained(console: Console, result: "Trained") -> None:
         if part.block not in told:
             note = f"kept, fitted to {_when(part.fit_cutoff)}"
             table.add_row(part.block, part.version, "", "", "", note)
-    for name, reason in result.unavailable.items():
-        table.add_row(name, "—", "", "", "", escape(f"left out: {reason}"))
-    for name in result.skipped:
-        table.add_row(name, "—", "", "", "", "skipped")
     console.print(table)
+    reasons: dict[str, list[str]] = {}
+    for name, reason in result.unavailable.items():
+        reasons.setdefault(reason, []).append(name)
+    for reason, names in reasons.items():
+        line = f"Left out {', '.join(names)}: {reason}"
+        console.print(line, highlight=False, markup=False)
+    if result.skipped:
+        console.print(f"Skipped {', '.join(result.skipped)}", highlight=False)
     profile = result.profile
     parts = ", ".join(f"{part.block} {part.width}" for part in profile.parts)
     console.print(f"Profile {profile.name}, {profile.width} numbers: {parts}", highlight=False)
