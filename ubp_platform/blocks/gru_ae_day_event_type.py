@@ -21,9 +21,9 @@ class GRUAEDayEventType(GRUAutoencoder):
             "hidden": 64,
             "layers": 1,
             "dropout": 0.1,
-            "batch_size": 64,
-            "learning_rate": 8e-3,
-            "max_epochs": 6,
+            "batch_size": 32,
+            "learning_rate": 5e-3,
+            "max_epochs": 10,
             "threads": 1,
         },
     }

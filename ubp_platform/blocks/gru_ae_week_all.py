@@ -23,10 +23,11 @@ class GRUAEWeekAll(GRUAutoencoder):
         "small": {
             "hidden": 128,
             "layers": 1,
+            "last": 64,
             "values": {"category": 500, "sku": 500, "url": 500},
-            "batch_size": 32,
-            "learning_rate": 4e-3,
-            "max_epochs": 5,
+            "batch_size": 16,
+            "learning_rate": 3e-3,
+            "max_epochs": 10,
             "threads": 1,
         },
     }
