@@ -1,7 +1,7 @@
 """Next URL (paper, section 3.2.3): a transformer over page visits."""
 
 from collections.abc import Mapping
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from pydantic import Field
 from torch import Tensor
@@ -32,15 +32,13 @@ class Network(Transformer):
     Parameters
     ----------
     sizes : mapping of str to int
-        Tokens of the one field.
+        Tokens of the one field, ``url``.
     params : NextURLParams
     """
 
     def __init__(self, sizes: Mapping[str, int], params: NextURLParams) -> None:
         super().__init__(sizes, params, sparse=True)
-        (self.table,) = self.embeddings.values()
-        values = self.table.num_embeddings - Vocabulary.FIRST
-        self.softmax = SampledSoftmax(values, params.negatives)
+        self.softmax = SampledSoftmax(sizes["url"] - Vocabulary.FIRST, params.negatives)
         self.initialize()
 
     def cross_entropy(self, said: Tensor, targets: Tensor) -> Tensor:
@@ -51,10 +49,11 @@ class Network(Transformer):
         said : Tensor of float, shape (positions, hidden)
         targets : Tensor of int64, shape (1, positions)
         """
+        table: Any = self.embeddings["url"]
         values = targets[0] - Vocabulary.FIRST
         if self.training:
-            return self.softmax(said, values, self.table, Vocabulary.FIRST)
-        return exact_cross_entropy(said, values, self.table.weight[Vocabulary.FIRST :])
+            return self.softmax(said, values, table, Vocabulary.FIRST)
+        return exact_cross_entropy(said, values, table.weight[Vocabulary.FIRST :])
 
 
 class NextURL(NextEvent):
@@ -73,7 +72,7 @@ class NextURL(NextEvent):
     needs = ("page_visit",)
     fields = ("url",)
     rare: ClassVar[bool] = False
-    Parameters = NextURLParams
+    Parameters: ClassVar[type[NextURLParams]] = NextURLParams
     params: NextURLParams
     presets = {  # noqa: RUF012
         "paper": {
@@ -93,7 +92,8 @@ class NextURL(NextEvent):
             "negatives": 256,
             "batch_size": 32,
             "learning_rate": 2e-3,
-            "max_epochs": 5,
+            "table_learning_rate": 1.2e-2,
+            "max_epochs": 4,
             "threads": 1,
         },
     }

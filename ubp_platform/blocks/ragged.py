@@ -19,9 +19,9 @@ POSITIONS_A_BATCH = 8192
 class Batch:
     """Some clients' sequences, side by side.
 
-    A client with the events ``e1 … en`` is given ``start, e1 … en`` and is to say ``e1 … en, end``;
-    without an end, the position of the newest event has nothing to say and is not a real one.
-    Shorter sequences are padded after their newest event.
+    A client with the events ``e1 … en`` is given ``start, e1 … en`` and is to say ``e1 … en, end``.
+    Where nothing has to be said, as at the newest event if there is no end, the position is not a
+    real one. Shorter sequences are padded after their newest event.
 
     Parameters
     ----------
@@ -29,7 +29,7 @@ class Batch:
     last : Tensor of int64, shape (clients,)
         The step of each client's newest event.
     real : Tensor of int64, shape (n_positions,)
-        Which of the ``steps * clients`` positions are no padding.
+        At which of the ``steps * clients`` positions something is to be said.
     targets : Tensor of int64, shape (n_fields, n_positions)
         What is to be said at the real positions.
     """
@@ -57,19 +57,33 @@ class Batches:
         Where the batches are wanted.
     end : bool
         Whether the end of a sequence has to be said.
+    rare : bool
+        Whether events have to be said of which no field has a known value.
+
+    Attributes
+    ----------
+    said : ndarray of int64, shape (n_clients,)
+        How many positions of each client are real.
     """
 
     def __init__(
-        self, sequences: Sequences, batch_size: int, device: torch.device, end: bool = True
+        self,
+        sequences: Sequences,
+        batch_size: int,
+        device: torch.device,
+        end: bool = True,
+        rare: bool = True,
     ) -> None:
-        self.end = end
+        self.end, self.rare = end, rare
         self.tokens = np.stack([*sequences.fields.values()]).astype(np.int64)  # (fields, events)
         self.starts, self.lengths = sequences.offsets[:-1], sequences.lengths
         self.batch_size, self.device = batch_size, device
+        sayable = rare | (self.tokens >= Vocabulary.FIRST).any(axis=0)  # (events,)
+        self.said = np.diff(np.append(0, sayable.cumsum())[sequences.offsets]) + end
 
     def positions(self, clients: np.ndarray) -> int:
-        """Count the positions of some clients, which is what training time is spent on."""
-        return int(self.lengths[clients].sum() + self.end * len(clients))
+        """Count the real positions of some clients, which is what training time is spent on."""
+        return int(self.said[clients].sum())
 
     def shuffled(self, clients: np.ndarray, rng: np.random.Generator) -> Iterator[Batch]:
         """Give each client once, with others of nearly its length, in random order.
@@ -113,7 +127,8 @@ class Batches:
         before[:, 0] = Vocabulary.START
         inputs = np.where(step <= lengths, before, Vocabulary.PAD)
         targets = np.where(step < lengths, here, Vocabulary.END)
-        real = np.flatnonzero(step < lengths + self.end)
+        sayable = self.rare | (here >= Vocabulary.FIRST).any(axis=0)
+        real = np.flatnonzero((step < lengths) & sayable | (step == lengths) & self.end)
         targets = targets.reshape(len(targets), -1)[:, real]
         arrays = (inputs, lengths, real, targets)
         return Batch(*(torch.from_numpy(array).to(self.device) for array in arrays))

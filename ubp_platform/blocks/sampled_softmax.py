@@ -7,6 +7,9 @@ from torch import Tensor, nn
 
 #: Values whose logits are in memory at once when the softmax is exact.
 VALUES_A_SLICE = 16_384
+#: How fast the chance to be drawn falls with the rank: Zipf's law to the power of 3/4 (Mikolov et
+#: al. 2013, *Distributed Representations of Words and Phrases*).
+SKEW = 0.75
 
 
 def inclusion(values: int, negatives: int) -> np.ndarray:
@@ -22,20 +25,20 @@ def inclusion(values: int, negatives: int) -> np.ndarray:
     Returns
     -------
     ndarray of float64, shape (values,)
-        How often each value is expected in the sample: proportional to ``log((r + 2) / (r + 1))``
-        for the value of rank r, which is Zipf's law, but at most once. Sums to the sample's size.
+        How often each value is expected in the sample: in proportion to its rank to the power of
+        −3/4, but at most once. Sums to the sample's size.
 
     Examples
     --------
     >>> inclusion(4, 2).round(3).tolist()
-    [0.861, 0.504, 0.357, 0.277]
+    [0.838, 0.498, 0.368, 0.296]
     >>> inclusion(3, 5).tolist()
     [1.0, 1.0, 1.0]
     """
     if negatives >= values:
         return np.ones(values)
     rank = np.arange(values)
-    weight = np.log((rank + 2) / (rank + 1))
+    weight = (rank + 1.0) ** -SKEW
     # With the first `r` values surely in it, what is left is shared by the others.
     share = (negatives - rank) / weight[::-1].cumsum()[::-1]
     sure = np.argmax(share * weight <= 1)
@@ -45,11 +48,13 @@ def inclusion(values: int, negatives: int) -> np.ndarray:
 class SampledSoftmax(nn.Module):
     """Cross-entropy of a softmax over values, from a sample of them that a slice shares.
 
-    The partition function, the sum of ``exp(logit)`` over all values, is the true value's term and
-    the sum over the sampled others, each divided by how often it is expected in the sample, the log-q
-    correction (Bengio and Senécal 2008, *Adaptive Importance Sampling*; Jean et al. 2015, *On Using
-    Very Large Target Vocabulary*). The estimate of the sum is unbiased: the true value is surely
-    there and needs no correction, and where it is drawn as well that does not count.
+    The partition function, the sum of ``exp(logit)`` over all values, is taken to be the true
+    value's term and those of the sampled others, each divided by how often it is expected in the
+    sample, the log-q correction (Bengio and Senécal 2008, *Adaptive Importance Sampling to
+    Accelerate Training of a Neural Probabilistic Language Model*; Jean et al. 2015, *On Using Very
+    Large Target Vocabulary for Neural Machine Translation*). The estimate of the sum is unbiased:
+    the true value is surely there and needs no correction, and where it is drawn as well does not
+    count.
 
     The sample is stratified: one draw from each of as many equally likely parts of the vocabulary,
     so that frequent values are surely in it and rare ones vary.

@@ -55,12 +55,14 @@ class SequenceBlock(Block):
         Fields of :class:`SequenceParams`.
     """
 
-    Parameters = SequenceParams
+    Parameters: ClassVar[type[SequenceParams]] = SequenceParams
     params: SequenceParams
     #: Keys of :data:`ubp_platform.warehouse.history.FIELDS` that are read.
     fields: ClassVar[tuple[str, ...]]
     #: Whether the end of a sequence is a token that has to be said.
     end: ClassVar[bool] = True
+    #: Whether events have to be said of which no field has a known value.
+    rare: ClassVar[bool] = True
 
     vocabularies_: dict[str, Vocabulary]
     network_: Any
@@ -94,14 +96,18 @@ class SequenceBlock(Block):
         """Give the clients' last events as tokens of the fitted vocabularies."""
         return history.sequences(self.vocabularies_, self.params.last, self.needs)
 
+    def training_sequences(self, history: History) -> Sequences:
+        """Give what is learned from: by default what is read."""
+        return self.sequences(history)
+
     def _fit(self, history: History, progress: ProgressFactory, checkpoint: Checkpoint) -> None:
         self.vocabularies_ = self.vocabularies(history)
-        sequences = self.sequences(history)
-        if not len(sequences.client_ids):
+        batches = self._batches(self.training_sequences(history))
+        if not batches.said.any():
             raise BlockUnavailable(
                 f"no relevant client has a {' or '.join(self.needs)} event before the cutoff"
+                + ("" if self.rare else " with a known value")
             )
-        batches = self._batches(sequences)
         with threads(self.params.threads), seeded(self.params.seed):
             self.network_ = self._network().to(batches.device)
             fit = Fit(self.name, self.network_, batches, self.params, self.report_)
@@ -147,4 +153,4 @@ class SequenceBlock(Block):
         return self.network({f: v.size for f, v in self.vocabularies_.items()})
 
     def _batches(self, sequences: Sequences) -> Batches:
-        return Batches(sequences, self.params.batch_size, device(), end=self.end)
+        return Batches(sequences, self.params.batch_size, device(), self.end, self.rare)

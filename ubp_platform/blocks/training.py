@@ -30,6 +30,9 @@ class TrainingParams(Params):
         Clients in a batch.
     learning_rate : float
         Of Adam, at its height; it rises and falls once over ``max_epochs``.
+    table_learning_rate : float, optional
+        The same of sparse embedding tables, whose rows are moved only when they are used;
+        ``learning_rate`` by default.
     max_epochs : int
     patience : int
         Epochs without a better validation loss after which training ends.
@@ -42,6 +45,7 @@ class TrainingParams(Params):
 
     batch_size: int = Field(256, ge=1)
     learning_rate: float = Field(1e-3, gt=0)
+    table_learning_rate: float | None = Field(None, gt=0)
     max_epochs: int = Field(10, ge=1)
     patience: int = Field(3, ge=1)
     held_out: float = Field(0.1, gt=0, lt=1)
@@ -93,20 +97,23 @@ class Optimizers:
         ]
         known = {id(weight) for weight in sparse}
         dense = [weight for weight in self.network.parameters() if id(weight) not in known]
-        made: list[torch.optim.Optimizer] = [torch.optim.Adam(dense, fused=True)]
+        rate = self.params.learning_rate
+        made: list[tuple[torch.optim.Optimizer, float]] = [
+            (torch.optim.Adam(dense, fused=True), rate)
+        ]
         if sparse:
-            made.append(torch.optim.SparseAdam(sparse))
+            made.append((torch.optim.SparseAdam(sparse), self.params.table_learning_rate or rate))
         self._parts = [
             (
                 optimizer,
                 torch.optim.lr_scheduler.OneCycleLR(
                     optimizer,
-                    max_lr=self.params.learning_rate,
+                    max_lr=height,
                     total_steps=self.steps + 1,
                     pct_start=0.1,
                 ),
             )
-            for optimizer in made
+            for optimizer, height in made
         ]
 
     def zero_grad(self) -> None:
@@ -135,11 +142,14 @@ class Optimizers:
     def restore(self, arrays: dict[str, np.ndarray], said: list[Any]) -> None:
         """Take back what :meth:`state` gave."""
         for part, (optimizer, schedule) in enumerate(self._parts):
-            moments: dict[int, dict[str, Tensor]] = {}
+            moments: dict[int, dict[str, Any]] = {}
             for key, array in arrays.items():
                 kind, *place = key.split(".")
                 if kind == "optimizer" and int(place[0]) == part:
-                    moments.setdefault(int(place[1]), {})[place[2]] = torch.from_numpy(array)
+                    # SparseAdam counts its steps in Python; a tensor would round otherwise.
+                    counted = array.dtype.kind == "i"
+                    value = array.item() if counted else torch.from_numpy(array)
+                    moments.setdefault(int(place[1]), {})[place[2]] = value
             groups, schedule_state = said[part]
             optimizer.load_state_dict({"state": moments, "param_groups": groups})
             schedule.load_state_dict(schedule_state)
@@ -170,16 +180,18 @@ class Fit:
         report: FitReport,
     ) -> None:
         self._name, self._network, self._batches = name, network, batches
+        accelerate(network, batches.device)
         self._params, self._report = params, report
         self._rng = np.random.default_rng(params.seed)
-        count = len(batches.lengths)
-        clients = self._rng.permutation(count)
+        clients = self._rng.permutation(np.flatnonzero(batches.said))
+        count = len(clients)
         # Of very few clients none is held out, and the training loss decides.
         held_out = clients[: int(params.held_out * count)]
         self._training = clients[len(held_out) :]
         self._validation = held_out if len(held_out) else self._training
-        steps = params.max_epochs * -(-len(self._training) // params.batch_size)
-        self._optimizers = Optimizers(network, params, steps)
+        steps = -(-len(self._training) // params.batch_size)  # an epoch
+        self._mean_positions = batches.positions(self._training) / steps
+        self._optimizers = Optimizers(network, params, params.max_epochs * steps)
         self._best = 0
         self._weights: dict[str, Tensor] = {}
         report.clients = count
@@ -214,7 +226,7 @@ class Fit:
         with progress(title, batches.positions(self._training), "tokens") as advance:
             loss = 0.0
             for batch in batches.shuffled(self._training, self._rng):
-                loss += training_step(self._network, batch, self._optimizers)
+                loss += training_step(self._network, batch, self._optimizers, self._mean_positions)
                 advance(batch.positions)
             validation = (batch for _, batch in batches.sorted(self._validation))
             judged = evaluate(self._network, validation)
@@ -288,7 +300,9 @@ class _Steps(Protocol):
     def step(self) -> None: ...
 
 
-def training_step(network: Any, batch: Batch, optimizers: _Steps) -> float:
+def training_step(
+    network: Any, batch: Batch, optimizers: _Steps, mean: float | None = None
+) -> float:
     """Learn from one batch.
 
     The logits are most of the memory, and of the time that fresh memory costs; they are made and
@@ -299,6 +313,11 @@ def training_step(network: Any, batch: Batch, optimizers: _Steps) -> float:
     network : SequenceNetwork
     batch : Batch
     optimizers : Optimizers, or anything with ``zero_grad`` and ``step``
+    mean : float, optional
+        Positions of a batch on average. The loss is divided by the geometric mean of that and of
+        the batch's own: divided by its own a batch of short sequences would count as much as one of
+        long ones, though it says less; by the average alone it would hardly count. Both end at a
+        higher validation loss. By default the batch's own.
 
     Returns
     -------
@@ -310,13 +329,14 @@ def training_step(network: Any, batch: Batch, optimizers: _Steps) -> float:
     kind = batch.inputs.device.type
     with mixed_precision(kind):
         said = network(batch)
+    divisor = math.sqrt(batch.positions * (mean or batch.positions))
     slices = said.split(POSITIONS_A_SLICE)
     leaves = [part.detach().requires_grad_() for part in slices]
     total = 0.0
     for leaf, targets in zip(leaves, batch.targets.split(POSITIONS_A_SLICE, dim=1), strict=True):
         with mixed_precision(kind):
             loss = network.cross_entropy(leaf, targets)
-        (loss / batch.positions).backward()
+        (loss / divisor).backward()
         total += loss.item()
     torch.autograd.backward(slices, [leaf.grad for leaf in leaves])
     optimizers.step()
@@ -338,6 +358,16 @@ def evaluate(network: Any, batches: Iterable[Batch]) -> float:
 def mixed_precision(device_type: str) -> torch.autocast:
     """Compute in bfloat16 where there is a GPU."""
     return torch.autocast(device_type, torch.bfloat16, enabled=device_type == "cuda")
+
+
+def accelerate(network: nn.Module, device: torch.device) -> None:
+    """Compile the forward pass where there is a GPU and the network's class says that it pays.
+
+    Compiling takes longer than a CPU's whole fit of the small preset, and recurrent networks run in
+    cuDNN's kernels already. Names in the state dict and results stay; lengths may vary.
+    """
+    if device.type == "cuda" and getattr(network, "compiled", False):
+        network.compile(dynamic=True)
 
 
 def device() -> torch.device:

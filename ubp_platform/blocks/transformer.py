@@ -9,7 +9,7 @@ ever sees padding and nothing has to be masked.
 import math
 from abc import abstractmethod
 from collections.abc import Mapping
-from typing import ClassVar, Self
+from typing import Any, ClassVar, Self
 
 import torch
 import torch.nn.functional as F
@@ -173,8 +173,8 @@ class Transformer(nn.Module):
     def newest(self, batch: Batch) -> Tensor:
         """Give the state at each client's newest event: (clients, hidden)."""
         x = self.embed(batch.inputs)
-        *lower, top = self.layers
-        for layer in lower:
+        top: Any = self.layers[-1]
+        for layer in self.layers[:-1]:
             x = layer(x)
         return self.norm(top.newest(x, batch.last))
 
@@ -195,7 +195,7 @@ class NextEvent(SequenceBlock):
     """
 
     section = "3.2.3"
-    Parameters = TransformerParams
+    Parameters: ClassVar[type[TransformerParams]] = TransformerParams
     end: ClassVar[bool] = False
     params: TransformerParams
     network_: Transformer
