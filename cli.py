@@ -39,6 +39,9 @@ VersionOption = Annotated[
     str | None,
     typer.Option("--profile-version", help="A profile version, such as v1; the newest by default."),
 ]
+ClientArgument = Annotated[
+    int, typer.Argument(help="The client.", min=-(2**63), max=2**63 - 1, metavar="CLIENT_ID")
+]
 
 
 @app.callback()
@@ -165,7 +168,7 @@ def list_blocks(
 
 @app.command()
 def explain(
-    client_id: Annotated[int, typer.Argument(help="The client.")],
+    client_id: ClientArgument,
     block: Annotated[
         str | None,
         typer.Option(help="An autoencoder, such as gru_ae_day_event_type; the richest by default."),
@@ -215,7 +218,7 @@ def publish(version: VersionOption = None, home: HomeOption = DEFAULT_HOME) -> N
 
 @app.command()
 def profile(
-    client_id: Annotated[int, typer.Argument(help="The client.")],
+    client_id: ClientArgument,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
     home: HomeOption = DEFAULT_HOME,
 ) -> None:
@@ -274,11 +277,7 @@ def demo(
     from pipelines import demo as pipeline
 
     place = open_home(home)
-    plan = (
-        pipeline.simulated(place.root / "simulated", bars(console))
-        if simulated
-        else pipeline.GROCERY
-    )
+    plan = pipeline.simulated(place) if simulated else pipeline.GROCERY
     pipeline.demo(place, console, plan)
 
 

@@ -1,5 +1,6 @@
 """``ubp demo``: the whole job on a year of real grocery purchases, or on a simulated shop."""
 
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -26,6 +27,7 @@ from ubp_platform.errors import UBPError, WarehouseMissing
 from ubp_platform.evaluation import pictures
 from ubp_platform.evaluation.churn import ChurnResult, evaluate_churn
 from ubp_platform.events.layouts import Layout
+from ubp_platform.events.schema import PRODUCTS
 from ubp_platform.events.simulator import END, simulate
 from ubp_platform.home import Home
 from ubp_platform.progress import ProgressFactory, bars
@@ -49,8 +51,9 @@ class Plan:
         What the shop's clients are called.
     client : int
         The one who is looked up.
-    explained : bool
-        Whether that client's vector is decoded; nobody can say a year of groceries again.
+    simulated : bool
+        Whether the shop is simulated; then that client's vector is decoded, too: nobody can say a
+        year of groceries again.
     score_cutoff : datetime
         The last window of :data:`DAYS` that is whole starts here.
     earlier : int
@@ -63,7 +66,7 @@ class Plan:
     layout: Layout
     clients: str
     client: int
-    explained: bool
+    simulated: bool
     score_cutoff: datetime
     earlier: int
 
@@ -82,30 +85,21 @@ GROCERY = Plan(
     layout=Layout.completejourney,
     clients="households",
     client=1228,
-    explained=False,
+    simulated=False,
     score_cutoff=datetime(2017, 12, 18, tzinfo=UTC),
     earlier=3,
 )
 
 
-def simulated(directory: Path, progress: ProgressFactory) -> Plan:
-    """Plan a demo on a simulated shop with all five event types, and write its log.
-
-    Parameters
-    ----------
-    directory : Path
-        Gets the event files, unless they are there.
-    progress : ProgressFactory
-    """
-    if not directory.exists():
-        simulate(directory, CLIENTS, LOG_DAYS, progress=progress)
+def simulated(home: Home) -> Plan:
+    """Plan a demo on a simulated shop with all five event types; its files lie in the home."""
     return Plan(
         about=f"A simulated shop: {CLIENTS:,} clients, {LOG_DAYS} days, all five event types",
-        source=str(directory),
+        source=str(home.root / "simulated"),
         layout=Layout.challenge,
         clients="clients",
         client=395,
-        explained=True,
+        simulated=True,
         score_cutoff=END - timedelta(days=DAYS),
         earlier=2,
     )
@@ -129,6 +123,8 @@ def demo(home: Home, console: Console, plan: Plan) -> None:
     progress = bars(console)
     _heading(console, "1  Ingest: event files into the checked warehouse")
     console.print(plan.about)
+    if plan.simulated:
+        _simulate(Path(plan.source), progress)
     show_ingested(console, ingest(home, plan.source, plan.layout, progress=progress))
 
     first = plan.fit_cutoffs[0]
@@ -146,7 +142,7 @@ def demo(home: Home, console: Console, plan: Plan) -> None:
     console.print(status_tables(status(home)))
     store = ProfileStore(home, trained.profile.name)
     console.print(as_table(store.lookup(plan.client), store.version.parts))
-    if plan.explained:
+    if plan.simulated:
         console.print(explanation_tables(explain(home, plan.client), rows=12))
     with Warehouse(home.warehouse) as warehouse:
         result = evaluate_churn(
@@ -154,6 +150,13 @@ def demo(home: Home, console: Console, plan: Plan) -> None:
         )
     _show_scores(console, plan, result)
     _draw(home, console, plan, trained, result)
+
+
+def _simulate(directory: Path, progress: ProgressFactory) -> None:
+    """Write the log, unless it is there whole; the product properties come last."""
+    if not (directory / f"{PRODUCTS.name}.parquet").exists():
+        shutil.rmtree(directory, ignore_errors=True)
+        simulate(directory, CLIENTS, LOG_DAYS, progress=progress)
 
 
 def _require_own(home: Home, plan: Plan) -> None:

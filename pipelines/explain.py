@@ -30,16 +30,16 @@ class Recall:
         Share of them that were said at their own place.
     anywhere : float
         Share of them that were said at all, each as often as it occurred.
-    guess : float
+    guess : float, optional
         What ``in_place`` would be for somebody who knows only the shop: its most frequent value,
-        every time.
+        every time. None where the block's vocabulary is not in the order of frequency.
     """
 
     field: str
     values: int
     in_place: float
     anywhere: float
-    guess: float
+    guess: float | None
 
 
 @dataclass(frozen=True)
@@ -152,7 +152,7 @@ def _recall(field: str, true: np.ndarray, said: np.ndarray) -> Recall:
         values,
         in_place=float(hits / max(values, 1)),
         anywhere=common / max(values, 1),
-        guess=float((true == Vocabulary.FIRST).sum() / max(values, 1)),
+        guess=None if field == "code" else float((true == Vocabulary.FIRST).sum() / max(values, 1)),
     )
 
 

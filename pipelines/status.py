@@ -33,7 +33,7 @@ def status(home: Home) -> Status:
     warehouse, quarantine = _warehouse(home, pointer)
     profiles = [_profile(version) for version in versions(home)]
     served = _served(pointer, warehouse)
-    cut_off = sorted(path.parent.name for path in home.checkpoints.glob("*/*.safetensors"))
+    cut_off = _cut_off(home)
     return {
         "home": str(home.root),
         "warehouse": warehouse,
@@ -104,6 +104,17 @@ def _blocks(home: Home) -> list[dict[str, Any]]:
                 }
             )
     return result
+
+
+def _cut_off(home: Home) -> list[str]:
+    """Name the blocks with a checkpoint that no whole fit has come after."""
+    found, catalog = [], Catalog(home)
+    for name in REGISTRY:
+        saved = [path.stat().st_mtime for path in (home.checkpoints / name).glob("*.safetensors")]
+        whole = [fit for fit in catalog.versions(name) if fit.report.complete]
+        if saved and (not whole or max(saved) > whole[-1].directory.stat().st_mtime):
+            found.append(name)
+    return found
 
 
 def _profile(version: ProfileVersion) -> dict[str, Any]:

@@ -147,12 +147,12 @@ def explanation_tables(found: "Explanation", rows: int) -> RenderableType:
     )
     title = (
         f"[bold]Client {found.client_id} before {_when(found.cutoff)}, decoded from {found.block} "
-        f"{found.version}[/bold]: the newest of {len(true):,} events"
+        f"{found.version}[/bold]: the newest of the {len(true):,} steps that it reads"
     )
     events = plain_table(
         "",
-        *("event", "", *fields),
-        numbers=("event", *(field for field in fields if field != "event_type")),
+        *("#", "", *fields),
+        numbers=("#", *(field for field in fields if field != "event_type")),
     )
     nothing = ("",) * len(fields)
     longest = max(len(true), len(said))
@@ -170,7 +170,8 @@ def explanation_tables(found: "Explanation", rows: int) -> RenderableType:
     )
     for recall in found.recalls:
         shares = (recall.in_place, recall.anywhere, recall.guess)
-        recalls.add_row(recall.field, f"{recall.values:,}", *(f"{share:.0%}" for share in shares))
+        shown = ("" if share is None else f"{share:.0%}" for share in shares)
+        recalls.add_row(recall.field, f"{recall.values:,}", *shown)
     legend = (
         "The vector alone was decoded, from the oldest event on. Values: those that the block can "
         "tell apart; others are 'rare'. In its place: said where it belongs. Anywhere: said as "

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -96,16 +97,13 @@ def train(
     with Warehouse(home.warehouse) as warehouse:
         cutoff = _known_time(warehouse, cutoff)
         history, made_of = warehouse.history(cutoff), warehouse.identity(cutoff)
-        identities = {block.name: _fit_identity(block, made_of) for block in blocks}
-        known = {block.name: catalog.find(block.name, identities[block.name]) for block in blocks}
-        reused = [fit for fit in known.values() if fit is not None]
-        wanted = [block for block in blocks if known[block.name] is None]
-        unavailable = _unavailable(wanted, history, strict=bool(names))
-        for block in wanted:
-            if block.name in unavailable:
-                continue
-            checkpoint = _checkpoint(home, block.name, identities[block.name], resume)
-            block.scratch = home.scratch
+        unavailable = _unavailable(blocks, history, strict=bool(names))
+        available = [block for block in blocks if block.name not in unavailable]
+        reused, wanted = _plan(home, available, made_of, resume)
+        for block, path in wanted:
+            checkpoint = Checkpoint(path)
+            if not resume:
+                checkpoint.clear()
             try:
                 block.fit(history, progress, checkpoint)
             except BlockUnavailable as reason:
@@ -113,11 +111,12 @@ def train(
                     raise BlockUnavailable(f"{block.name}: {reason}") from None
                 unavailable[block.name] = str(reason)
                 continue
-            # Again, for what came with the fit, such as a language model from a hub.
+            # Named again, for what came with the fit, such as a language model from a hub.
             fitted.append(catalog.add(block, _fit_identity(block, made_of)))
             if block.report_.complete:
                 checkpoint.clear()
-        parts = _parts(catalog, [*reused, *fitted], cutoff, keep_others=bool(names))
+        others = [name for name in REGISTRY if name not in skipped] if names else []
+        parts = _parts(catalog, [*reused, *fitted], cutoff, others)
         if not parts:
             raise BlockUnavailable(f"no block can be fitted: {_reasons(unavailable)}")
         _encode_blocks(home, warehouse, parts, cutoff, progress)
@@ -135,10 +134,9 @@ def _choose(
     for pattern in skip:
         if not any(fnmatchcase(name, pattern) for name in REGISTRY):
             raise UBPError(f"no block is called {pattern!r}; there are {', '.join(REGISTRY)}")
-    asked = list(dict.fromkeys(names or REGISTRY))
-    skipped = [name for name in asked if any(fnmatchcase(name, pattern) for pattern in skip)]
+    skipped = [name for name in REGISTRY if any(fnmatchcase(name, pattern) for pattern in skip)]
     blocks, takes_model = [], False
-    for name in asked:
+    for name in dict.fromkeys(names or REGISTRY):
         if name in skipped:
             continue
         cls = block_class(name)
@@ -155,7 +153,7 @@ def _choose(
 
 
 def _unavailable(blocks: list[Block], history: History, strict: bool) -> dict[str, str]:
-    """Find the blocks without events before any is fitted; of the others, check what they need."""
+    """Find the blocks without events before any is fitted."""
     reasons = {}
     for block in blocks:
         try:
@@ -164,21 +162,37 @@ def _unavailable(blocks: list[Block], history: History, strict: bool) -> dict[st
             if strict:
                 raise BlockUnavailable(f"{block.name}: {reason}") from None
             reasons[block.name] = str(reason)
-        else:
-            block.check()
     return reasons
 
 
-def _checkpoint(home: Home, name: str, identity: str, resume: bool) -> Checkpoint:
-    directory = home.checkpoints / name
-    if not resume:
-        for left_behind in directory.glob("*"):
-            left_behind.unlink(missing_ok=True)
-    return Checkpoint(directory / f"{identity}.safetensors")
+def _plan(
+    home: Home, blocks: list[Block], history: str, resume: bool
+) -> tuple[list[Fitted], list[tuple[Block, Path]]]:
+    """Find the fits that are there, and the blocks to fit with the files of their checkpoints."""
+    catalog = Catalog(home)
+    reused: list[Fitted] = []
+    wanted: list[tuple[Block, Path]] = []
+    for block in blocks:
+        identity = _fit_identity(block, history)
+        path = home.checkpoints / block.name / f"{identity}.safetensors"
+        if same := catalog.find(block.name, identity):
+            reused.append(same)
+            Checkpoint(path).clear()
+            continue
+        block.check()
+        block.scratch = home.scratch
+        wanted.append((block, path))
+        if resume and not path.exists() and any(path.parent.glob("*.safetensors")):
+            warnings.warn(
+                f"{block.name} starts anew: its checkpoint is of another history or of other "
+                "parameters (preset, seed, cutoff)",
+                stacklevel=3,
+            )
+    return reused, wanted
 
 
 def _parts(
-    catalog: Catalog, chosen: list[Fitted], cutoff: datetime, keep_others: bool
+    catalog: Catalog, chosen: list[Fitted], cutoff: datetime, others: Sequence[str]
 ) -> list[Fitted]:
     """Put the blocks of a profile in order.
 
@@ -188,7 +202,7 @@ def _parts(
     parts = []
     for name in REGISTRY:
         fit = by_name.get(name)
-        if fit is None and keep_others:
+        if fit is None and name in others:
             fit = catalog.newest(name, not_after=cutoff)
         if fit is not None:
             parts.append(fit)
@@ -262,17 +276,22 @@ def _encode_blocks(
     identity = warehouse.identity(cutoff)
     history = warehouse.history(cutoff)
     catalog = Catalog(home)
+    stale = []
     for fitted in parts:
         path = catalog.snapshot_path(fitted.name, fitted.version, cutoff)
-        if path.exists() and describe_snapshot(path).identity == identity:
-            continue
+        if not path.exists() or describe_snapshot(path).identity != identity:
+            stale.append((fitted, path))
+    for fitted, _ in stale:
+        fitted.load().check()
+    for fitted, path in stale:
         block = fitted.load()
         block.scratch = home.scratch
         block.encode(history, progress).write(path, identity)
 
 
 def _fit_identity(block: Block, history: str) -> str:
-    made_with = [block.name, block.params.model_dump(mode="json"), history, block.depends_on()]
+    made_with = [block.name, block.revision, block.params.model_dump(mode="json"), history]
+    made_with.append(block.depends_on())
     return hashlib.sha256(json.dumps(made_with).encode()).hexdigest()
 
 

@@ -1,5 +1,4 @@
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +10,7 @@ from pydantic import ValidationError
 from torch import nn
 
 from tests.blocks.contract import BlockContract
+from tests.blocks.cut_off import ctrl_c
 from tests.shops import END, START, land
 from ubp_platform.blocks import next_product, next_url
 from ubp_platform.blocks.checkpoint import Checkpoint
@@ -207,24 +207,6 @@ def test_the_loss_of_product_events_worked_by_hand() -> None:
     assert evaluate(network, [batch]) == pytest.approx(expected)
 
 
-@contextmanager
-def interrupting(after: int) -> Iterator[Callable[..., object]]:
-    """Give a progress factory that presses Ctrl-C in the bar number ``after + 1``."""
-    opened = []
-
-    @contextmanager
-    def progress(description: str, total: float | None, unit: str) -> Iterator[Callable]:
-        opened.append(description)
-
-        def advance(amount: float) -> None:
-            if len(opened) > after:
-                raise KeyboardInterrupt
-
-        yield advance
-
-    yield progress
-
-
 @pytest.mark.parametrize("cls", [NextURL, NextProduct])
 def test_a_fit_that_was_cut_off_goes_on_to_the_very_same_weights(
     cls: type[NextEvent], shop: Warehouse, tmp_path: Path
@@ -232,8 +214,8 @@ def test_a_fit_that_was_cut_off_goes_on_to_the_very_same_weights(
     params = {**TINY, "dropout": 0.3} | ({"negatives": 6} if cls is NextURL else {})
     whole = cls(**params).fit(shop.history(CUTOFF))
     checkpoint = Checkpoint(tmp_path / "fit.safetensors")
-    with interrupting(after=2) as progress:
-        cls(**params).fit(shop.history(CUTOFF), progress, checkpoint)
+    cut_off = cls(**params).fit(shop.history(CUTOFF), ctrl_c(after=16), checkpoint)
+    assert len(cut_off.report_.curves["train"]) == 2
     resumed = cls(**params).fit(shop.history(CUTOFF), checkpoint=checkpoint)
     BlockContract.assert_same_fit(resumed, whole)
     assert resumed.report_.complete
@@ -281,24 +263,31 @@ def test_heads_must_share_the_width() -> None:
         NextURL(hidden=10, heads=4)
 
 
-def test_compiling_changes_neither_names_nor_what_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
-    compiled = []
-    network = enlarged(url_network())
-
-    def compile_without_gpu(**options: object) -> None:
-        compiled.append(options)
-        torch.nn.Module.compile(network, backend="aot_eager", **options)
-
-    monkeypatch.setattr(network, "compile", compile_without_gpu)
-    names = list(network.state_dict())
+def test_compiling_changes_neither_names_nor_what_is_learned(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     gathered = batches(ragged([5, 9, 2, 7, 12, 11]))
     parts = [gathered.gather(np.array(part)) for part in ([0, 1], [2, 3, 4], [4, 5])]
-    with torch.no_grad():
-        eager = [network(batch) for batch in parts]
-        accelerate(network, CPU)
-        assert not compiled
-        accelerate(network, torch.device("cuda"))
-        for batch, expected in zip(parts, eager, strict=True):
-            torch.testing.assert_close(network(batch), expected, rtol=1e-5, atol=1e-5)
-    assert compiled == [{"dynamic": True}]
-    assert list(network.state_dict()) == names
+
+    def learned(device: str) -> next_url.Network:
+        network = url_network(layers=1)
+        compiled = []
+
+        def compile_without_gpu(**options: object) -> None:
+            compiled.append(options)
+            torch.nn.Module.compile(network, backend="aot_eager", **options)
+
+        monkeypatch.setattr(network, "compile", compile_without_gpu)
+        accelerate(network, torch.device(device))
+        assert compiled == ([{"dynamic": True}] if device == "cuda" else [])
+        optimizers = Optimizers(network, TransformerParams(learning_rate=0.01), steps=3)
+        torch.manual_seed(1)  # of the negatives
+        for batch in parts:
+            training_step(network, batch, optimizers)
+        assert network.embeddings["url"].weight.grad.is_sparse
+        return network
+
+    eager, compiled = learned("cpu").state_dict(), learned("cuda").state_dict()
+    assert list(compiled) == list(eager)
+    for name, weights in eager.items():
+        torch.testing.assert_close(compiled[name], weights, rtol=1e-4, atol=1e-5)

@@ -184,11 +184,3 @@ def test_a_home_that_cannot_be_one(ubp: Ubp, tmp_path: Path) -> None:
     (tmp_path / "home").mkdir()
     (tmp_path / "home" / "warehouse.duckdb").write_text("not a database")
     assert_one_line(ubp("ingest", delivery), "cannot open .*warehouse.duckdb")
-
-
-def test_a_demo_does_not_mix_with_another_shop(ubp: Ubp, tmp_path: Path) -> None:
-    ubp("ingest", deliver(tmp_path / "delivery", product_buy=purchases()))
-    before = ubp("status", "--json").out
-    outcome = ubp("demo")
-    assert_one_line(outcome, "holds the events of another shop, from .*delivery: .* --home")
-    assert ubp("status", "--json").out == before

@@ -96,6 +96,8 @@ class Block(ABC):
     name: ClassVar[str]
     #: Where the paper describes it.
     section: ClassVar[str]
+    #: Raised with each change that makes another fit of the same history and parameters.
+    revision: ClassVar[int] = 1
     #: Event types of which at least one must be there.
     needs: ClassVar[tuple[str, ...]]
     #: How the profile normalizes it (paper, section 3.3).
@@ -159,8 +161,9 @@ class Block(ABC):
         history.require(self.needs)
         start = time.perf_counter()
         self.report_ = FitReport(cutoff=history.cutoff)
-        self._fit(history, progress, checkpoint or Checkpoint())
-        self.report_.seconds = round(time.perf_counter() - start, 3)
+        checkpoint = checkpoint or Checkpoint()
+        self._fit(history, progress, checkpoint)
+        self.report_.seconds = round(checkpoint.seconds + time.perf_counter() - start, 3)
         return self
 
     @abstractmethod
@@ -202,6 +205,7 @@ class Block(ABC):
         directory.mkdir(parents=True, exist_ok=True)
         description = {
             "block": self.name,
+            "revision": self.revision,
             "params": self.params.model_dump(mode="json"),
             "report": self.report_.model_dump(mode="json"),
             "saved_at": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -218,10 +222,19 @@ class Block(ABC):
         ----------
         directory : Path
             What :meth:`save` wrote.
+
+        Raises
+        ------
+        UBPError
+            If it holds another block, or one of another revision.
         """
         description = json.loads((directory / "block.json").read_text())
         if description["block"] != cls.name:
             raise UBPError(f"{directory} holds the block {description['block']}, not {cls.name}")
+        if description.get("revision") != cls.revision:
+            raise UBPError(
+                f"{directory} was fitted by another release: run `ubp train {cls.name}` again"
+            )
         block = cls(**description["params"])
         block.report_ = FitReport(**description["report"])
         block.restore(load_file(directory / "weights.safetensors"))

@@ -1,14 +1,18 @@
 """Where a fit stands: what it needs to go on from its last epoch after it was cut off."""
 
 import json
+import os
+import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
-_SAID = "said"
+from ubp_platform.errors import UBPError
+
+_SAID, _SECONDS = "said", "seconds"
 
 
 class Checkpoint:
@@ -19,6 +23,11 @@ class Checkpoint:
     path : Path, optional
         The file; without one nothing is kept, and there is nothing to resume.
 
+    Attributes
+    ----------
+    seconds : float
+        How long the fit had taken when what was loaded was saved.
+
     Examples
     --------
     >>> Checkpoint().load() is None
@@ -27,6 +36,7 @@ class Checkpoint:
 
     def __init__(self, path: Path | None = None) -> None:
         self._path = path
+        self.seconds, self._start = 0.0, time.perf_counter()
 
     def save(self, arrays: dict[str, np.ndarray], said: dict[str, Any]) -> None:
         """Keep the state after an epoch.
@@ -41,18 +51,36 @@ class Checkpoint:
         if self._path is None:
             return
         self._path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = self._path.with_suffix(".part")
+        temporary = self._path.with_name(f".{self._path.name}.{os.getpid()}.part")
         contiguous = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
-        save_file(contiguous, temporary, metadata={_SAID: json.dumps(said)})
+        seconds = self.seconds + time.perf_counter() - self._start
+        metadata = {_SAID: json.dumps(said), _SECONDS: str(seconds)}
+        save_file(contiguous, temporary, metadata=metadata)
         temporary.replace(self._path)
 
     def load(self) -> tuple[dict[str, np.ndarray], dict[str, Any]] | None:
-        """Give what :meth:`save` was given last, or None where there is nothing."""
+        """Give what :meth:`save` was given last, or None where there is nothing.
+
+        A fit asks when it begins; its time counts from here.
+
+        Raises
+        ------
+        UBPError
+            If the file is broken.
+        """
+        self._start = time.perf_counter()
         if self._path is None or not self._path.exists():
             return None
-        with safe_open(self._path, framework="numpy") as file:
-            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-            return arrays, json.loads(file.metadata()[_SAID])
+        try:
+            with safe_open(self._path, framework="numpy") as file:
+                arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+                metadata = file.metadata()
+        except SafetensorError as error:
+            raise UBPError(
+                f"the checkpoint {self._path} cannot be read ({error}): train without --resume"
+            ) from None
+        self.seconds = float(metadata[_SECONDS])
+        return arrays, json.loads(metadata[_SAID])
 
     def clear(self) -> None:
         """Forget the state: the fit is whole, or is to start anew."""

@@ -10,9 +10,9 @@ from typing import ClassVar
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ubp_platform.blocks.heads import Heads
 from ubp_platform.blocks.ragged import Batch
 from ubp_platform.blocks.sequence_block import SequenceBlock
 from ubp_platform.blocks.training import threads
@@ -38,7 +38,7 @@ class Network(nn.Module):
         # step only, which is padding for all but the longest sequences.
         self.encoder = nn.ModuleList(nn.GRU(hidden, hidden) for _ in range(layers))
         self.decoder = nn.ModuleList(nn.GRU(hidden, hidden) for _ in range(layers))
-        self.heads = nn.ModuleDict({f: nn.Linear(hidden, n) for f, n in sizes.items()})
+        self.heads = Heads(sizes, hidden)
         self.dropout = nn.Dropout(dropout)
 
     def embed(self, batch: Batch) -> Tensor:
@@ -100,16 +100,8 @@ class Network(nn.Module):
         return said.flatten(0, 1)[batch.real]
 
     def cross_entropy(self, said: Tensor, targets: Tensor) -> Tensor:
-        """Sum the cross-entropies over fields and positions.
-
-        Parameters
-        ----------
-        said : Tensor of float, shape (positions, hidden)
-        targets : Tensor of int64, shape (n_fields, positions)
-        """
-        fields = zip(self.heads.values(), targets, strict=True)
-        losses = [F.cross_entropy(head(said), target, reduction="sum") for head, target in fields]
-        return torch.stack(losses).sum()
+        """Sum the loss over fields and positions, as :class:`Heads` do."""
+        return self.heads.cross_entropy(said, targets)
 
 
 class GRUAutoencoder(SequenceBlock):

@@ -203,8 +203,9 @@ def fingerprint(model: str) -> bytes | None:
 
 def _unavailable(model: str, reason: str) -> UBPError:
     return UBPError(
-        f"the language model {model} cannot be had: {reason}; name another with --model PATH "
-        "(a folder with a transformers model), or leave its blocks out with --skip 'lm_*'"
+        f"the language model {model} cannot be had: {reason}; name another with `ubp train "
+        "--model PATH` (a folder with a transformers model), or leave its blocks out with `ubp "
+        "train --skip 'lm_*'`"
     )
 
 
@@ -278,11 +279,17 @@ def _fingerprint(place: Path) -> bytes:
         files = sorted(file for file in place.iterdir() if file.suffix in wanted)
     found = hashlib.sha256()
     for file in files:
-        with file.open("rb") as stream:
-            digest = hashlib.file_digest(stream, "sha256").hexdigest()
+        digest = _digest(file, file.stat().st_size, file.stat().st_mtime_ns)
         # Not of the file alone, whose name may be a user's.
         found.update(f"{file.name if place.is_dir() else ''} {digest}\n".encode())
     return found.digest()
+
+
+@lru_cache
+def _digest(file: Path, size: int, modified: int) -> str:
+    """Hash a file; again only when it has changed."""
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 @lru_cache(maxsize=1)

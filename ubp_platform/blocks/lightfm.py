@@ -295,7 +295,7 @@ class Fit:
                 raise
             raise UBPError(
                 f"{self._block.name}: the weights are no longer numbers in epoch {epoch}; "
-                "fit with a lower learning_rate"
+                f"leave the block out with --skip {self._block.name}"
             ) from error
 
     def _keep_if_best(self) -> None:

@@ -2,10 +2,9 @@
 
 from collections.abc import Mapping
 
-import torch
-import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
+from ubp_platform.blocks.heads import Heads
 from ubp_platform.blocks.transformer import NextEvent, Transformer, TransformerParams
 from ubp_platform.events.schema import PRODUCT_EVENTS
 
@@ -22,20 +21,12 @@ class Network(Transformer):
 
     def __init__(self, sizes: Mapping[str, int], params: TransformerParams) -> None:
         super().__init__(sizes, params)
-        self.heads = nn.ModuleDict({f: nn.Linear(params.hidden, n) for f, n in sizes.items()})
+        self.heads = Heads(sizes, params.hidden)
         self.initialize()
 
     def cross_entropy(self, said: Tensor, targets: Tensor) -> Tensor:
-        """Sum the cross-entropies over fields and positions.
-
-        Parameters
-        ----------
-        said : Tensor of float, shape (positions, hidden)
-        targets : Tensor of int64, shape (n_fields, positions)
-        """
-        fields = zip(self.heads.values(), targets, strict=True)
-        losses = [F.cross_entropy(head(said), target, reduction="sum") for head, target in fields]
-        return torch.stack(losses).sum()
+        """Sum the loss over fields and positions, as :class:`Heads` do."""
+        return self.heads.cross_entropy(said, targets)
 
 
 class NextProduct(NextEvent):
@@ -58,9 +49,9 @@ class NextProduct(NextEvent):
             "heads": 2,
             "last": 32,
             "values": {"category": 500},
-            "batch_size": 32,
+            "batch_size": 16,
             "learning_rate": 2e-3,
-            "max_epochs": 5,
+            "max_epochs": 8,
             "threads": 1,
         },
     }

@@ -20,7 +20,7 @@ class NextURLParams(TransformerParams):
         URLs that the true one is told from while training, drawn anew for each slice of positions.
     """
 
-    negatives: int = Field(2048, ge=1)
+    negatives: int = Field(4096, ge=1)
 
 
 class Network(Transformer):
@@ -80,8 +80,10 @@ class NextURL(NextEvent):
             "layers": 6,
             "heads": 4,
             "last": 256,
+            # By Zipf's law each of them is visited some hundred times in the challenge's log of 156
+            # million visits to 12.7 million URLs, and together they are 70% of the visits.
             "values": {"url": 100_000},
-            "negatives": 2048,
+            "negatives": 4096,
         },
         "small": {
             "hidden": 64,
@@ -89,7 +91,7 @@ class NextURL(NextEvent):
             "heads": 2,
             "last": 128,
             "values": {"url": 5000},
-            "negatives": 256,
+            "negatives": 512,
             "batch_size": 32,
             "learning_rate": 2e-3,
             "table_learning_rate": 1.2e-2,

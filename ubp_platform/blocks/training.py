@@ -237,7 +237,7 @@ class Fit:
         if not math.isfinite(validation_loss):
             raise UBPError(
                 f"{self._name}: the loss is no longer a number in epoch {epoch}; "
-                "fit with a lower learning_rate"
+                f"leave the block out with --skip {self._name}"
             )
         if not self._best or validation_loss < curves["validation"][self._best - 1]:
             self._weights = {k: v.clone() for k, v in self._network.state_dict().items()}

@@ -63,9 +63,11 @@ class Normalizer:
             arrays["quantiles"] = transformer.quantiles_
         elif components is not None:
             kept = min(components, *population.shape)
-            # Of one client, or of clients all alike, there is no variance to divide by.
+            # One client has no variance, but two of it have: none.
+            several = np.repeat(population, 2, axis=0) if len(population) == 1 else population
+            # Of clients all alike there is no variance to divide by.
             with np.errstate(invalid="ignore"):
-                pca = PCA(n_components=kept, svd_solver="covariance_eigh").fit(population)
+                pca = PCA(n_components=kept, svd_solver="covariance_eigh").fit(several)
             arrays["center"] = pca.mean_.astype(np.float32)
             arrays["axes"] = pca.components_.astype(np.float32)
         scaled = cls(kind, arrays).transform(population)

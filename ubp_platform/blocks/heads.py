@@ -1,0 +1,34 @@
+"""The last layer of a network that says events: a linear head a field."""
+
+from collections.abc import Mapping
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+class Heads(nn.ModuleDict):
+    """One linear layer a field.
+
+    Parameters
+    ----------
+    sizes : mapping of str to int
+        Tokens of each field.
+    hidden : int
+        Width of what the heads read.
+    """
+
+    def __init__(self, sizes: Mapping[str, int], hidden: int) -> None:
+        super().__init__({field: nn.Linear(hidden, size) for field, size in sizes.items()})
+
+    def cross_entropy(self, said: Tensor, targets: Tensor) -> Tensor:
+        """Sum the cross-entropies over fields and positions.
+
+        Parameters
+        ----------
+        said : Tensor of float, shape (positions, hidden)
+        targets : Tensor of int64, shape (n_fields, positions)
+        """
+        fields = zip(self.values(), targets, strict=True)
+        losses = [F.cross_entropy(head(said), target, reduction="sum") for head, target in fields]
+        return torch.stack(losses).sum()
