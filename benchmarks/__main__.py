@@ -11,6 +11,8 @@ SCRIPTS = (
     "ingest",
     "handcrafted",
     "gru_training",
+    "gru_encode",
+    "next_url",
     "lightfm_codes",
     "lookup",
     "training_set",

@@ -12,6 +12,8 @@ SMALL = {
     "ingest": ["--rows", "20000"],
     "handcrafted": ["--small"],
     "gru_training": ["--small"],
+    "gru_encode": ["--small"],
+    "next_url": ["--small"],
     "lightfm_codes": ["--small"],
     "lookup": ["--clients", "200", "--width", "16", "--lookups", "200"],
     "training_set": ["--rows", "300", "--clients", "100", "--width", "16"],
