@@ -26,15 +26,6 @@ TINY = {"hidden": 16, "layers": 2, "dropout": 0.0, "max_epochs": 3}
 CPU = torch.device("cpu")
 
 
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """Networks as tiny as these spend their time in waiting for a second thread."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 def ragged(lengths: list[int], fields: tuple[str, ...] = ("category",), values: int = 6):
     rng = np.random.default_rng(0)
     first = Vocabulary.FIRST

@@ -1,4 +1,3 @@
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -27,15 +26,6 @@ CUTOFF = END.tz_localize("UTC").to_pydatetime()
 TINY = {"hidden": 16, "layers": 2, "heads": 2, "dropout": 0.0, "max_epochs": 3, "batch_size": 8}
 FIRST, RARE = Vocabulary.FIRST, Vocabulary.RARE
 CPU = torch.device("cpu")
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """Networks as tiny as these spend their time in waiting for a second thread."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def ragged(lengths: list[int], values: int = 6, field: str = "url") -> Sequences:

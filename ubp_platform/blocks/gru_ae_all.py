@@ -1,5 +1,7 @@
 """GRU-AE all (paper, section 3.1): what happened, with what, in which order; not when."""
 
+from typing import ClassVar
+
 from ubp_platform.blocks.gru_ae import GRUAutoencoder
 
 
@@ -16,7 +18,7 @@ class GRUAEAll(GRUAutoencoder):
 
     name = "gru_ae_all"
     components = 64
-    fields = ("event_type", "category", "price", "sku", "url")
+    fields: ClassVar[tuple[str, ...]] = ("event_type", "category", "price", "sku", "url")
     presets = {  # noqa: RUF012
         "paper": {"hidden": 512, "layers": 3, "dropout": 0.1},
         "small": {
