@@ -40,7 +40,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--small", action="store_true", help="tiny sizes, to see that it runs")
     small = parser.parse_args().small
-    hidden, size, ours, plain = 512, 256, 32, 1
+    hidden, size, ours, plain = 512, 256, 32, 2
     if small:
         torch.set_num_threads(1)  # so small that a second thread is only waited for
         hidden, size, ours, plain = 32, 32, 4, 4
