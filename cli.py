@@ -109,7 +109,10 @@ def simulate(
 @app.command()
 def train(
     blocks: Annotated[
-        list[str] | None, typer.Argument(help="Blocks to fit; all whose events are there.")
+        list[str] | None,
+        typer.Argument(
+            help="Blocks to fit, the profile's others stay as they are; all by default."
+        ),
     ] = None,
     cutoff: Annotated[
         str | None,
@@ -288,6 +291,10 @@ def main() -> None:
     arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
     try:
         app(args=arguments)
+    except SystemExit as stop:
+        if stop.code == 130:  # Ctrl-C
+            _fail("interrupted", UBPError("what was finished is kept; run it again"), 130)
+        raise
     except UBPError as error:
         _fail("error", error, 2)
     except OSError as error:

@@ -169,6 +169,8 @@ def explanation_tables(found: "Explanation", rows: int) -> RenderableType:
         numbers=("values", "in its place", "anywhere", "by guessing"),
     )
     for recall in found.recalls:
+        if not recall.values:
+            continue
         shares = (recall.in_place, recall.anywhere, recall.guess)
         shown = ("" if share is None else f"{share:.0%}" for share in shares)
         recalls.add_row(recall.field, f"{recall.values:,}", *shown)

@@ -73,7 +73,7 @@ def bars(console: Console) -> ProgressFactory:
             TimeRemainingColumn(elapsed_when_finished=True),
         )
         with Progress(*columns, console=console, refresh_per_second=4) as progress:
-            task = progress.add_task(description.ljust(33), total=total, unit=unit)
+            task = progress.add_task(description.ljust(34), total=total, unit=unit)
             yield lambda amount: progress.advance(task, amount)
             if total is None:
                 done = progress.tasks[0].completed

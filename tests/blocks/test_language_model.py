@@ -267,3 +267,10 @@ def test_packaged_model_reads_texts(capfd: pytest.CaptureFixture[str]) -> None:
     assert vectors.shape == (8, 384)
     assert unit[0] @ unit[1] > unit[0] @ unit[2] + 0.3
     assert capfd.readouterr() == ("", "")
+
+
+def test_a_model_without_a_tokenizer_is_refused(tmp_path: Path) -> None:
+    folder = tiny_bert(tmp_path / "model")
+    (folder / "tokenizer.json").unlink()
+    with pytest.raises(UBPError, match=r"there is no tokenizer \(tokenizer.json\)"):
+        language_model.check(str(folder))

@@ -25,6 +25,7 @@ Pooling = Literal["last", "mean"]
 
 # What a tokenizer says of its texts is many times as large as the texts.
 TEXTS_AT_ONCE = 256
+_VOCABULARIES = ("tokenizer.json", "tokenizer.model", "spiece.model", "vocab.json", "vocab.txt")
 TIMEOUT = 5.0
 _HUB_NAME = re.compile(r"[\w.-]+(/[\w.-]+)?")
 # Of a folder on the hub: configuration, tokenizer and weights, but nothing in sub-folders.
@@ -267,9 +268,12 @@ def _insist_on_files(model: str, place: Path) -> None:
         if any(find_spec(package) is None for package in ("gguf", "accelerate")):
             raise _unavailable(model, "pip install gguf accelerate, which read such files")
         return
-    for pattern in ("config.json", "*.safetensors", "*token*"):
+    for pattern in ("config.json", "*.safetensors"):
         if not any(place.glob(pattern)):
             raise _unavailable(model, f"there is no {pattern} in {place}")
+    # Without one of these every word would be unknown, and nobody would be told.
+    if not any((place / name).exists() for name in _VOCABULARIES):
+        raise _unavailable(model, f"there is no tokenizer ({_VOCABULARIES[0]}) in {place}")
 
 
 def _fingerprint(place: Path) -> bytes:
