@@ -99,14 +99,14 @@ def explain(
         raise UBPError(f"profile {profile.name} was not finished: run `ubp encode` first")
     cutoff = profile.snapshots[-1].cutoff
     with Warehouse(home.warehouse) as warehouse:
-        history = warehouse.history(cutoff, np.array([client_id]))
-        sequences, snapshot = block.sequences(history), block.encode(history)
-    if not len(snapshot.client_ids):
+        sequences = block.sequences(warehouse.history(cutoff, np.array([client_id])))
+    if not len(sequences.client_ids):
         raise UBPError(
             f"client {client_id} has no {' or '.join(block.needs)} event before "
             f"{cutoff:%Y-%m-%d %H:%M}"
         )
-    said = block.remember(snapshot.vectors[0], steps=int(sequences.offsets[-1]))
+    (vector,) = block.encode_sequences(sequences)
+    said = block.remember(vector, steps=int(sequences.offsets[-1]))
     true = sequences.fields
     return Explanation(
         client_id,

@@ -111,8 +111,10 @@ def _cut_off(home: Home) -> list[str]:
     found, catalog = [], Catalog(home)
     for name in REGISTRY:
         saved = [path.stat().st_mtime for path in (home.checkpoints / name).glob("*.safetensors")]
+        if not saved:
+            continue
         whole = [fit for fit in catalog.versions(name) if fit.report.complete]
-        if saved and (not whole or max(saved) > whole[-1].directory.stat().st_mtime):
+        if not whole or max(saved) > whole[-1].directory.stat().st_mtime:
             found.append(name)
     return found
 

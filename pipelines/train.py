@@ -282,7 +282,7 @@ def _encode_blocks(
         if not path.exists() or describe_snapshot(path).identity != identity:
             stale.append((fitted, path))
     for fitted, _ in stale:
-        fitted.load().check()
+        fitted.check()
     for fitted, path in stale:
         block = fitted.load()
         block.scratch = home.scratch

@@ -73,6 +73,17 @@ class FitReport(BaseModel):
     complete: bool = True
     note: str = ""
 
+    def resumed(self, done: str) -> None:
+        """Note that the fit goes on after, say, ``epoch 3``."""
+        self.note = f"resumed after {done}"
+
+    def interrupted(self, done: str, planned: int, kept: int | None = None) -> None:
+        """Note that the fit ended after ``done`` of the planned rounds, and which one is kept."""
+        self.complete = False
+        self.note = f"interrupted after {done} of {planned}"
+        if kept is not None:
+            self.note += f"; the best epoch ({kept}) is kept"
+
 
 class Block(ABC):
     """One method that turns a client's history into a vector.
@@ -215,8 +226,8 @@ class Block(ABC):
         save_file(arrays, directory / "weights.safetensors")
 
     @classmethod
-    def load(cls, directory: Path) -> Self:
-        """Read a fitted block back.
+    def describe(cls, directory: Path) -> Self:
+        """Read a block's parameters and report, without its weights.
 
         Parameters
         ----------
@@ -237,6 +248,18 @@ class Block(ABC):
             )
         block = cls(**description["params"])
         block.report_ = FitReport(**description["report"])
+        return block
+
+    @classmethod
+    def load(cls, directory: Path) -> Self:
+        """Read a fitted block back; raises what :meth:`describe` does.
+
+        Parameters
+        ----------
+        directory : Path
+            What :meth:`save` wrote.
+        """
+        block = cls.describe(directory)
         block.restore(load_file(directory / "weights.safetensors"))
         return block
 

@@ -40,6 +40,10 @@ class Fitted:
     report: FitReport
     identity: str
 
+    def check(self) -> None:
+        """Insist that all is there that the block needs besides events; loads no weights."""
+        block_class(self.name).describe(self.directory).check()
+
     def load(self) -> Block:
         """Read the block itself."""
         return block_class(self.name).load(self.directory)

@@ -102,7 +102,7 @@ class IALS(Block):
             # Both: the solver starts from the factors it replaces.
             model.user_factors, model.item_factors = arrays["clients"], arrays["items"]
             losses = said["losses"]
-            self.report_.note = f"resumed after iteration {len(losses)}"
+            self.report_.resumed(f"iteration {len(losses)}")
         model.iterations = self.params.iterations - len(losses)
 
         def after_iteration(*_: object) -> None:
@@ -126,10 +126,7 @@ class IALS(Block):
             if not losses:
                 raise
             # The next iteration may be half done: its factors are no worse.
-            self.report_.complete = False
-            self.report_.note = (
-                f"interrupted after iteration {len(losses)} of {self.params.iterations}"
-            )
+            self.report_.interrupted(f"iteration {len(losses)}", self.params.iterations)
         self.item_factors_: np.ndarray = model.item_factors
         self.report_.curves = {"train": losses}
         self.report_.loss = losses[-1]

@@ -120,15 +120,15 @@ class LightFMBlock(Block):
     query_embeddings_: np.ndarray
 
     def _fit(self, history: History, progress: ProgressFactory, checkpoint: Checkpoint) -> None:
-        known = history.vocabulary("sku", self.params.items, PRODUCT_EVENTS)
-        clients, weights = self._weights(history, np.sort(known.values))
+        known = np.sort(history.vocabulary("sku", self.params.items, PRODUCT_EVENTS).values)
+        clients, weights = self._weights(history, known)
         if not len(clients):
             raise BlockUnavailable(
                 "no relevant client has an event of a known product before "
                 f"{history.cutoff:%Y-%m-%d %H:%M:%S}"
             )
         touched = np.unique(weights.indices)
-        self.items_, weights = np.sort(known.values)[touched], weights[:, touched]
+        self.items_, weights = known[touched], weights[:, touched]
         names = code_features(history.table("product_names"), self.items_, self.params.codes)
         queries = self._queries(history, clients)
         self.report_.clients = len(clients)
@@ -271,11 +271,7 @@ class Fit:
         except KeyboardInterrupt:
             if not self._best:
                 raise
-            self._report.complete = False
-            self._report.note = (
-                f"interrupted after epoch {len(losses)} of {params.max_epochs}; "
-                f"the best epoch ({self._best}) is kept"
-            )
+            self._report.interrupted(f"epoch {len(losses)}", params.max_epochs, self._best)
         self._block.restore(self._kept)
         self._report.loss = losses[self._best - 1]
 
@@ -353,7 +349,7 @@ class Fit:
         said["random"]["state"]["key"] = arrays["random.key"]
         self._model.random_state.set_state(said["random"])
         self._best, self._report.curves = said["best"], {"validation": said["losses"]}
-        self._report.note = f"resumed after epoch {len(said['losses'])}"
+        self._report.resumed(f"epoch {len(said['losses'])}")
 
 
 def _with_identity(features: sparse.csr_matrix) -> sparse.csr_matrix:

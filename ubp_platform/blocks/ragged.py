@@ -74,12 +74,12 @@ class Batches:
         end: bool = True,
         rare: bool = True,
     ) -> None:
-        self.end, self.rare = end, rare
+        self.end = end
         self.tokens = np.stack([*sequences.fields.values()]).astype(np.int64)  # (fields, events)
         self.starts, self.lengths = sequences.offsets[:-1], sequences.lengths
         self.batch_size, self.device = batch_size, device
-        sayable = rare | (self.tokens >= Vocabulary.FIRST).any(axis=0)  # (events,)
-        self.said = np.diff(np.append(0, sayable.cumsum())[sequences.offsets]) + end
+        self._sayable = rare | (self.tokens >= Vocabulary.FIRST).any(axis=0)  # (events,)
+        self.said = np.diff(np.append(0, self._sayable.cumsum())[sequences.offsets]) + end
 
     def positions(self, clients: np.ndarray) -> int:
         """Count the real positions of some clients, which is what training time is spent on."""
@@ -122,12 +122,13 @@ class Batches:
         lengths = self.lengths[clients]
         step = np.arange(lengths.max() + 1)[:, None]  # (steps, 1)
         event = self.starts[clients] + step  # (steps, clients): where event number `step` lies
-        here = self.tokens[:, np.minimum(event, self.tokens.shape[1] - 1)]  # (fields, steps, ...)
+        event = np.minimum(event, self.tokens.shape[1] - 1)  # of padding, anything
+        here = self.tokens[:, event]  # (fields, steps, clients)
         before = np.roll(here, 1, axis=1)
         before[:, 0] = Vocabulary.START
         inputs = np.where(step <= lengths, before, Vocabulary.PAD)
         targets = np.where(step < lengths, here, Vocabulary.END)
-        sayable = self.rare | (here >= Vocabulary.FIRST).any(axis=0)
+        sayable = self._sayable[event]
         real = np.flatnonzero((step < lengths) & sayable | (step == lengths) & self.end)
         targets = targets.reshape(len(targets), -1)[:, real]
         arrays = (inputs, lengths, real, targets)

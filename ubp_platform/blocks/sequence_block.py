@@ -115,6 +115,18 @@ class SequenceBlock(Block):
 
     def encode(self, history: History, progress: ProgressFactory = silent) -> Snapshot:  # noqa: D102
         sequences = self.sequences(history)
+        vectors = self.encode_sequences(sequences, progress)
+        return Snapshot(history.cutoff, sequences.client_ids, vectors)
+
+    def encode_sequences(
+        self, sequences: Sequences, progress: ProgressFactory = silent
+    ) -> np.ndarray:
+        """Turn sequences of the fitted vocabularies into vectors.
+
+        Returns
+        -------
+        ndarray of float32, shape (n_clients, hidden)
+        """
         clients = np.arange(len(sequences.client_ids))
         vectors = np.empty((len(clients), self.params.hidden), np.float32)
         batches = self._batches(sequences)
@@ -124,7 +136,7 @@ class SequenceBlock(Block):
             for rows, batch in batches.sorted(clients):
                 vectors[rows] = self.vectors(batch).cpu().numpy()
                 advance(batches.positions(rows))
-        return Snapshot(history.cutoff, sequences.client_ids, vectors)
+        return vectors
 
     def state(self) -> dict[str, np.ndarray]:  # noqa: D102
         weights = self.network_.state_dict()

@@ -209,11 +209,8 @@ class Fit:
         except KeyboardInterrupt:
             if not self._best:
                 raise
-            self._report.complete = False
-            self._report.note = (
-                f"interrupted after epoch {len(curves['validation'])} of {params.max_epochs}; "
-                f"the best epoch ({self._best}) is kept"
-            )
+            done = f"epoch {len(curves['validation'])}"
+            self._report.interrupted(done, params.max_epochs, self._best)
         self._network.load_state_dict(self._weights)
         self._report.loss = curves["validation"][self._best - 1]
 
@@ -278,7 +275,7 @@ class Fit:
         self._optimizers.restore(arrays, said["optimizers"])
         self._rng.bit_generator.state = said["shuffling"]
         self._best, self._report.curves = said["best"], said["curves"]
-        self._report.note = f"resumed after epoch {len(self._report.curves['train'])}"
+        self._report.resumed(f"epoch {len(self._report.curves['train'])}")
 
 
 def _random_states() -> dict[str, Tensor]:
