@@ -78,7 +78,7 @@ class Batches:
         self.tokens = np.stack([*sequences.fields.values()]).astype(np.int64)  # (fields, events)
         self.starts, self.lengths = sequences.offsets[:-1], sequences.lengths
         self.batch_size, self.device = batch_size, device
-        self._sayable = rare | (self.tokens >= Vocabulary.FIRST).any(axis=0)  # (events,)
+        self._sayable: np.ndarray = np.asarray(rare | (self.tokens >= Vocabulary.FIRST).any(axis=0))
         self.said = np.diff(np.append(0, self._sayable.cumsum())[sequences.offsets]) + end
 
     def positions(self, clients: np.ndarray) -> int:
