@@ -14,7 +14,7 @@ from rich.console import Console
 from ubp_platform.errors import UBPError
 from ubp_platform.events.layouts import MAX_QUARANTINE, Layout, parse_layout
 from ubp_platform.events.simulated_shop import MAX_DAYS
-from ubp_platform.home import open_home, parse_time
+from ubp_platform.home import open_home, parse_time, write_whole
 from ubp_platform.progress import bars
 
 # Threads that wait must not spin: on a busy machine they would take the core from the one they wait
@@ -189,6 +189,61 @@ def explain(
 
 
 @app.command()
+def evaluate(
+    blocks: Annotated[
+        list[str] | None,
+        typer.Option(help="Blocks of the profile, also patterns ('gru_*'), with commas."),
+    ] = None,
+    tasks: Annotated[
+        list[str] | None, typer.Option(help="Tasks, with commas; all by default.")
+    ] = None,
+    network: Annotated[
+        str, typer.Option(help="'small' for every day on a CPU, 'paper' for the challenge's own.")
+    ] = "small",
+    seeds: Annotated[
+        int, typer.Option(help="Networks a score; several tell a difference from noise.", min=1)
+    ] = 1,
+    json: Annotated[
+        Path | None, typer.Option("--json", help="Also write all numbers to this file.")
+    ] = None,
+    clients: Annotated[
+        Path | None,
+        typer.Option(help="Whom to ask about: .npy or .parquet; by default all in the input."),
+    ] = None,
+    classes: Annotated[
+        Path | None, typer.Option(help="A directory of class lists and popularities (.npy).")
+    ] = None,
+    embeddings: Annotated[
+        Path | None,
+        typer.Option(help="Score foreign embeddings: client_ids.npy and embeddings.npy in DIR."),
+    ] = None,
+    preset: Annotated[str, typer.Option(help="Of blocks to fit: 'small' or 'paper'.")] = "small",
+    model: Annotated[str | None, typer.Option(help="The language model of the lm_ blocks.")] = None,
+    home: HomeOption = DEFAULT_HOME,
+) -> None:
+    """Score the profile by the protocol of RecSys Challenge 2025.
+
+    Makes the profile from all but the last four weeks, predicts with it what happens in these, and
+    compares it with each block alone, with itself without each block, and with two baselines.
+    Blocks and scores that are there are used again. Ends with a report to look at.
+    """
+    from pipelines import evaluate as pipeline
+    from pipelines.score_tables import show_evaluation
+
+    found = pipeline.evaluate(
+        *(open_home(home), _listed(blocks), _listed(tasks), network, seeds, bars(console)),
+        preset=preset,
+        model=model,
+        clients=clients,
+        classes=classes,
+        embeddings=embeddings,
+    )
+    show_evaluation(console, found)
+    if json:
+        write_whole(json, found.model_dump_json(indent=1))
+
+
+@app.command()
 def encode(
     cutoff: Annotated[
         list[str] | None,
@@ -282,6 +337,11 @@ def demo(
     place = open_home(home)
     plan = pipeline.simulated(place) if simulated else pipeline.GROCERY
     pipeline.demo(place, console, plan)
+
+
+def _listed(texts: list[str] | None) -> list[str]:
+    """Take options apart that name several things with commas."""
+    return [name.strip() for text in texts or [] for name in text.split(",") if name.strip()]
 
 
 def main() -> None:

@@ -6,11 +6,10 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
-from ubp_platform.blocks.base import PRESETS, REGISTRY, Block, block_class
+from ubp_platform.blocks.base import PRESETS, REGISTRY, Block, block_class, matching
 from ubp_platform.blocks.catalog import Catalog, Fitted, describe_snapshot
 from ubp_platform.blocks.checkpoint import Checkpoint
 from ubp_platform.errors import BlockUnavailable, UBPError
@@ -23,8 +22,8 @@ from ubp_platform.warehouse.history import History
 
 
 @dataclass(frozen=True)
-class Trained:
-    """What ``ubp train`` did.
+class Fits:
+    """What :func:`fit_blocks` did.
 
     Parameters
     ----------
@@ -36,7 +35,8 @@ class Trained:
         Blocks that were left out, with the reason.
     skipped : list of str
         Blocks that were not wanted.
-    profile : ProfileVersion
+    parts : list of Fitted
+        What a profile is made of, in its order; each has a snapshot at the cutoff.
     """
 
     cutoff: datetime
@@ -44,6 +44,13 @@ class Trained:
     reused: list[Fitted]
     unavailable: dict[str, str]
     skipped: list[str]
+    parts: list[Fitted]
+
+
+@dataclass(frozen=True)
+class Trained(Fits):
+    """What ``ubp train`` did: the fits, and the profile version that was made of them."""
+
     profile: ProfileVersion
 
 
@@ -60,6 +67,37 @@ def train(
     resume: bool = False,
 ) -> Trained:
     """Fit blocks on the history before a cutoff and make a profile version of them.
+
+    Parameters
+    ----------
+    home, names, cutoff, preset, seed, progress, skip, model, resume
+        As in :func:`fit_blocks`.
+
+    Returns
+    -------
+    Trained
+    """
+    fits = fit_blocks(
+        *(home, names, cutoff, preset, seed, progress), skip=skip, model=model, resume=resume
+    )
+    profile = create(home, fits.parts, fits.cutoff)
+    assemble(home, profile, fits.cutoff, progress)
+    return Trained(**vars(fits), profile=profile)
+
+
+def fit_blocks(
+    home: Home,
+    names: Sequence[str] = (),
+    cutoff: datetime | None = None,
+    preset: str = "small",
+    seed: int = 0,
+    progress: ProgressFactory = silent,
+    *,
+    skip: Sequence[str] = (),
+    model: str | None = None,
+    resume: bool = False,
+) -> Fits:
+    """Fit blocks on the history before a cutoff, and encode it; what is there is used again.
 
     Parameters
     ----------
@@ -82,7 +120,7 @@ def train(
 
     Returns
     -------
-    Trained
+    Fits
 
     Raises
     ------
@@ -120,9 +158,7 @@ def train(
         if not parts:
             raise BlockUnavailable(f"no block can be fitted: {_reasons(unavailable)}")
         _encode_blocks(home, warehouse, parts, cutoff, progress)
-    profile = create(home, parts, cutoff)
-    assemble(home, profile, cutoff, progress)
-    return Trained(cutoff, fitted, reused, unavailable, skipped, profile)
+    return Fits(cutoff, fitted, reused, unavailable, skipped, parts)
 
 
 def _choose(
@@ -131,10 +167,7 @@ def _choose(
     """Make the unfitted blocks that are wanted, and name those that are not."""
     if preset not in PRESETS:
         raise UBPError(f"no preset is called {preset!r}; there are {', '.join(PRESETS)}")
-    for pattern in skip:
-        if not any(fnmatchcase(name, pattern) for name in REGISTRY):
-            raise UBPError(f"no block is called {pattern!r}; there are {', '.join(REGISTRY)}")
-    skipped = [name for name in REGISTRY if any(fnmatchcase(name, pattern) for pattern in skip)]
+    skipped = matching(skip)
     blocks, takes_model = [], False
     for name in dict.fromkeys(names or REGISTRY):
         if name in skipped:

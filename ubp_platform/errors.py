@@ -24,6 +24,10 @@ class BlockUnavailable(UBPError):
     """A block cannot be built from this history; the profile is built without it."""
 
 
+class TaskUnavailable(UBPError):
+    """A downstream task that this log or these clients cannot pose; the others are evaluated."""
+
+
 def first_line(error: object) -> str:
     """Give what a library's error says first; the rest is for its developers."""
     return str(error).strip().split("\n")[0]

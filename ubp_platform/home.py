@@ -70,6 +70,16 @@ class Home(BaseSettings):
         return self.root / "profiles"
 
     @property
+    def evaluation(self) -> Path:
+        """Profiles that are scored but never served, every score, and the last evaluation."""
+        return self.root / "evaluation"
+
+    @property
+    def report(self) -> Path:
+        """The page about the last evaluation."""
+        return self.root / "report" / "index.html"
+
+    @property
     def feast(self) -> Path:
         """Feast's registry, its online store and the pointer to the served version."""
         return self.root / "feast"

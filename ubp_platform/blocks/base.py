@@ -1,8 +1,10 @@
 """The contract of a block, and the registry of all blocks."""
 
+import fnmatch
 import json
 import time
 from abc import ABC, abstractmethod
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from importlib import import_module
 from pathlib import Path
@@ -262,6 +264,33 @@ class Block(ABC):
         block = cls.describe(directory)
         block.restore(load_file(directory / "weights.safetensors"))
         return block
+
+
+def matching(patterns: Iterable[str]) -> list[str]:
+    """Name the blocks that match any of some patterns, in the order of the profile.
+
+    Parameters
+    ----------
+    patterns : iterable of str
+        Names, or patterns such as ``gru_*``.
+
+    Raises
+    ------
+    UBPError
+        If a pattern matches no block.
+
+    Examples
+    --------
+    >>> matching(["lm_*", "handcrafted"])
+    ['lm_all_interactions', 'lm_search_queries', 'handcrafted']
+    """
+    found = set()
+    for pattern in patterns:
+        matched = fnmatch.filter(REGISTRY, pattern)
+        if not matched:
+            raise UBPError(f"no block is called {pattern!r}; there are {', '.join(REGISTRY)}")
+        found.update(matched)
+    return [name for name in REGISTRY if name in found]
 
 
 def block_class(name: str) -> type[Block]:

@@ -76,9 +76,10 @@ class Catalog:
         return [self._describe(path) for path in version_directories(self._home.blocks / name)]
 
     def newest(self, name: str, not_after: datetime) -> Fitted | None:
-        """Give the newest version fitted at a cutoff or before it, if there is one."""
+        """Give the version that has seen most of what was before a time, the newest such one."""
         fits = [fit for fit in self.versions(name) if fit.report.cutoff <= not_after]
-        return fits[-1] if fits else None
+        # `max` gives the first of equals.
+        return max(reversed(fits), key=lambda fit: fit.report.cutoff, default=None)
 
     def find(self, name: str, identity: str) -> Fitted | None:
         """Find the newest complete fit of an identity, if there is one."""

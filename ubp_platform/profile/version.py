@@ -117,7 +117,9 @@ class ProfileVersion:
         return np.concatenate([normalizer.mean for normalizer in self.normalizers])
 
 
-def create(home: Home, blocks: list[Fitted], cutoff: datetime) -> ProfileVersion:
+def create(
+    home: Home, blocks: list[Fitted], cutoff: datetime, directory: Path | None = None
+) -> ProfileVersion:
     """Fit the normalizers of a new version on the blocks' snapshots at a cutoff.
 
     Parameters
@@ -126,6 +128,8 @@ def create(home: Home, blocks: list[Fitted], cutoff: datetime) -> ProfileVersion
     blocks : list of Fitted
         In the order of the profile; each has a snapshot at the cutoff.
     cutoff : datetime
+    directory : Path, optional
+        Where versions lie; by default with those that are served.
 
     Returns
     -------
@@ -133,7 +137,7 @@ def create(home: Home, blocks: list[Fitted], cutoff: datetime) -> ProfileVersion
         The same version again where these blocks were paired at this cutoff before.
     """
     chosen = [(fitted.name, fitted.version) for fitted in blocks]
-    for known in reversed(versions(home)):
+    for known in reversed(versions(home, directory)):
         if known.description.normalizer_cutoff == cutoff and chosen == [
             (part.block, part.version) for part in known.parts
         ]:
@@ -167,12 +171,13 @@ def create(home: Home, blocks: list[Fitted], cutoff: datetime) -> ProfileVersion
         contiguous = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
         save_file(contiguous, directory / "normalizers.safetensors")
 
-    return ProfileVersion.load(new_version(home.profiles, write))
+    return ProfileVersion.load(new_version(directory or home.profiles, write))
 
 
-def versions(home: Home) -> list[ProfileVersion]:
-    """List all profile versions, oldest first."""
-    return [ProfileVersion.load(path) for path in version_directories(home.profiles)]
+def versions(home: Home, directory: Path | None = None) -> list[ProfileVersion]:
+    """List all profile versions of a directory, oldest first; by default those for serving."""
+    found = version_directories(directory or home.profiles)
+    return [ProfileVersion.load(path) for path in found]
 
 
 def newest_version(home: Home) -> ProfileVersion:

@@ -2,8 +2,10 @@
 
 from datetime import UTC, datetime, timedelta
 
+import numpy as np
 import pyarrow as pa
 
+from ubp_platform.events.schema import EVENT_TYPES, PRODUCT_EVENTS
 from ubp_platform.warehouse.warehouse import Warehouse
 
 
@@ -28,7 +30,7 @@ def churn(warehouse: Warehouse, cutoff: datetime, days: int) -> pa.Table:
     -----
     The definition of the task ``churn`` of RecSys Challenge 2025 (paper, section 2).
     """
-    start = cutoff.astimezone(UTC).replace(tzinfo=None)
+    start = _naive(cutoff)
     return warehouse.connection.execute(
         """SELECT client_id,
                   timezone('UTC', $start::TIMESTAMP) AS event_timestamp,
@@ -39,3 +41,72 @@ def churn(warehouse: Warehouse, cutoff: datetime, days: int) -> pa.Table:
            GROUP BY client_id HAVING frequency > 0 ORDER BY client_id""",
         {"start": start, "end": start + timedelta(days=days)},
     ).to_arrow_table()
+
+
+def last_purchase(warehouse: Warehouse) -> datetime | None:
+    """Give the time of the last purchase, aware, if there is one."""
+    query = "SELECT max(timestamp) FROM product_buy"
+    last = warehouse.connection.execute(query).fetchall()[0][0]
+    return None if last is None else last.replace(tzinfo=UTC)
+
+
+def clients(warehouse: Warehouse, before: datetime) -> np.ndarray:
+    """Give all clients with an event before a time, int64, ascending."""
+    parts = " UNION ".join(
+        f"SELECT client_id FROM {name} WHERE timestamp < $before" for name in EVENT_TYPES
+    )
+    return _ascending(warehouse, f"SELECT client_id AS value FROM ({parts})", before)
+
+
+def buyers(warehouse: Warehouse, before: datetime) -> np.ndarray:
+    """Give all clients with a purchase before a time, int64, ascending."""
+    query = "SELECT DISTINCT client_id AS value FROM product_buy WHERE timestamp < $before"
+    return _ascending(warehouse, query, before)
+
+
+def touched_skus(warehouse: Warehouse, before: datetime) -> np.ndarray:
+    """Give all products that were bought, added or removed before a time, int64, ascending."""
+    parts = " UNION ".join(
+        f"SELECT sku FROM {name} WHERE timestamp < $before" for name in PRODUCT_EVENTS
+    )
+    return _ascending(warehouse, f"SELECT sku AS value FROM ({parts})", before)
+
+
+def purchases(warehouse: Warehouse, start: datetime, end: datetime) -> pa.Table:
+    """Sum up what each client bought in a window.
+
+    Parameters
+    ----------
+    warehouse : Warehouse
+    start, end : datetime
+        The window's first instant, and the first one after it.
+
+    Returns
+    -------
+    pyarrow.Table
+        ``client_id``, ``sku``, ``category``, ``price`` (the last two null for a product without
+        properties) and ``purchases``, how often; a row a client and product.
+    """
+    return (
+        warehouse.connection.sql(
+            """SELECT client_id, sku, any_value(p.category) AS category,
+                      any_value(p.price) AS price, count(*) AS purchases
+               FROM product_buy LEFT JOIN product_properties p USING (sku)
+               WHERE timestamp >= $start AND timestamp < $end
+               GROUP BY client_id, sku ORDER BY client_id, sku""",
+            params={"start": _naive(start), "end": _naive(end)},
+        )
+        .to_arrow_table()
+        .combine_chunks()
+    )
+
+
+def _ascending(warehouse: Warehouse, query: str, before: datetime) -> np.ndarray:
+    found = warehouse.connection.execute(
+        f"SELECT value FROM ({query}) ORDER BY value", {"before": _naive(before)}
+    ).fetchnumpy()
+    return np.asarray(found["value"], dtype=np.int64)
+
+
+def _naive(time: datetime) -> datetime:
+    return time.astimezone(UTC).replace(tzinfo=None)

@@ -1,0 +1,121 @@
+"""The profile that is evaluated and exported: fitted and encoded where the split's input ends."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from pipelines.train import Fits, fit_blocks
+from ubp_platform.blocks.base import REGISTRY, matching
+from ubp_platform.blocks.catalog import Catalog, describe_snapshot
+from ubp_platform.evaluation.clients import read_clients
+from ubp_platform.evaluation.representations import Representation, profile_matrix, whole
+from ubp_platform.evaluation.split import Split, split_of
+from ubp_platform.home import Home
+from ubp_platform.profile.assembly import assemble
+from ubp_platform.profile.version import ProfileVersion, create, versions
+from ubp_platform.progress import ProgressFactory, silent
+from ubp_platform.warehouse import Warehouse, targets
+
+
+@dataclass(frozen=True)
+class Backtest:
+    """A profile that knows the split's input and nothing after it.
+
+    Parameters
+    ----------
+    split : Split
+    clients : ndarray of int64, shape (n_clients,)
+        Whom it is wanted of, in the order wanted.
+    fits : Fits
+    version : ProfileVersion
+        Lies in the home's ``evaluation/profiles``, apart from those that are served.
+    matrix : ndarray of float16, shape (n_clients, width)
+        The profiles.
+    known : int
+        How many of the clients have a profile; the others get the mean one.
+    """
+
+    split: Split
+    clients: np.ndarray
+    fits: Fits
+    version: ProfileVersion
+    matrix: np.ndarray
+    known: int
+
+
+def backtest(
+    home: Home,
+    blocks: Sequence[str] = (),
+    preset: str = "small",
+    model: str | None = None,
+    clients_file: Path | None = None,
+    progress: ProgressFactory = silent,
+) -> Backtest:
+    """Make the profile of a split's input; what is fitted and encoded already is used again.
+
+    Parameters
+    ----------
+    home : Home
+    blocks : sequence of str
+        The blocks of the profile, also patterns such as ``gru_*``; all by default.
+    preset : {"small", "paper"}
+    model : str, optional
+        The language model of the blocks that use one.
+    clients_file : Path, optional
+        Lists the clients whose profiles are wanted; by default all with an event in the input.
+    progress : ProgressFactory
+    """
+    split, clients = plan(home, clients_file)
+    wanted = matching(blocks) if blocks else REGISTRY
+    skip = [name for name in REGISTRY if name not in wanted]
+    fits = fit_blocks(
+        *(home, (), split.cutoff, preset, 0, progress), skip=skip, model=model, resume=True
+    )
+    version = create(home, fits.parts, split.cutoff, home.evaluation / "profiles")
+    assemble(home, version, split.cutoff, progress)
+    matrix, known = profile_matrix(version, split.cutoff, clients)
+    return Backtest(split, clients, fits, version, matrix, known)
+
+
+def plan(home: Home, clients_file: Path | None = None) -> tuple[Split, np.ndarray]:
+    """Divide the log, and list whom an evaluation asks about.
+
+    Parameters
+    ----------
+    home : Home
+    clients_file : Path, optional
+
+    Returns
+    -------
+    split : Split
+    clients : ndarray of int64, shape (n_clients,)
+    """
+    listed = None if clients_file is None else read_clients(clients_file)
+    with Warehouse(home.warehouse) as warehouse:
+        split = split_of(warehouse)
+        return split, targets.clients(warehouse, split.cutoff) if listed is None else listed
+
+
+def known_profile(home: Home, split: Split, clients: np.ndarray) -> Representation | None:
+    """Give the profile that was evaluated last at this split, if the input is still the same.
+
+    Parameters
+    ----------
+    home : Home
+    split : Split
+    clients : ndarray of int64, shape (n_clients,)
+    """
+    catalog = Catalog(home)
+    with Warehouse(home.warehouse) as warehouse:
+        identity = warehouse.identity(split.cutoff)
+    for version in reversed(versions(home, home.evaluation / "profiles")):
+        paths = [catalog.snapshot_path(p.block, p.version, split.cutoff) for p in version.parts]
+        made = [version.snapshot_path(split.cutoff), *paths]
+        if all(path.exists() for path in made) and all(
+            describe_snapshot(path).identity == identity for path in paths
+        ):
+            matrix, _ = profile_matrix(version, split.cutoff, clients)
+            return whole("profile", "profile", matrix)
+    return None

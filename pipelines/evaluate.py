@@ -1,0 +1,160 @@
+"""``ubp evaluate``: the challenge's protocol on whatever is in the warehouse."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+
+from pipelines.backtest import Backtest, backtest, known_profile, plan
+from ubp_platform.blocks.base import block_class
+from ubp_platform.errors import TaskUnavailable, UBPError
+from ubp_platform.evaluation import tasks as task_list
+from ubp_platform.evaluation.baselines import baselines
+from ubp_platform.evaluation.clients import read_embeddings
+from ubp_platform.evaluation.network import NETWORKS, SEED, NetworkName
+from ubp_platform.evaluation.protocol import run
+from ubp_platform.evaluation.record import BlockRecord, Evaluation, machine, package_versions
+from ubp_platform.evaluation.representations import Representation, of_profile, whole
+from ubp_platform.evaluation.tasks import Targets, Task
+from ubp_platform.home import Home, write_whole
+from ubp_platform.progress import ProgressFactory, silent
+from ubp_platform.warehouse import Warehouse, landing
+
+
+def evaluate(
+    home: Home,
+    blocks: Sequence[str] = (),
+    tasks: Sequence[str] = (),
+    network: str = "small",
+    seeds: int = 1,
+    progress: ProgressFactory = silent,
+    *,
+    preset: str = "small",
+    model: str | None = None,
+    clients: Path | None = None,
+    classes: Path | None = None,
+    embeddings: Path | None = None,
+) -> Evaluation:
+    """Score the profile, each of its blocks, the profile without each, and two baselines.
+
+    Parameters
+    ----------
+    home : Home
+    blocks : sequence of str
+        The blocks of the profile, also patterns; all by default.
+    tasks : sequence of str
+        All by default.
+    network : {"paper", "small"}
+    seeds : int
+        How many networks for each representation and task, with different first weights.
+    progress : ProgressFactory
+    preset : {"small", "paper"}
+        Of the blocks.
+    model : str, optional
+        The language model of the blocks that use one.
+    clients : Path, optional
+        Lists the clients to ask about.
+    classes : Path, optional
+        A directory of class lists and popularities.
+    embeddings : Path, optional
+        A directory of foreign embeddings: these are scored beside the baselines, and nothing is
+        fitted.
+
+    Returns
+    -------
+    Evaluation
+        Also written to ``evaluation/evaluation.json`` in the home.
+
+    Raises
+    ------
+    UBPError
+        If the log is too short, or an argument or a file is wrong.
+    """
+    names = task_list.choose(tasks)
+    size = _network(network)
+    if seeds < 1:
+        raise UBPError(f"an evaluation takes one seed or more, not {seeds}")
+    tested: Backtest | None = None
+    if embeddings is None:
+        tested = backtest(home, blocks, preset, model, clients, progress)
+        split, listed = tested.split, tested.clients
+        widths = [(part.block, part.width) for part in tested.version.parts]
+        compared = [*of_profile(tested.matrix, widths)]
+    else:
+        split, listed = plan(home, clients)
+        compared = [_foreign(embeddings, listed)]
+        if ours := known_profile(home, split, listed):
+            compared.insert(0, ours)
+    with Warehouse(home.warehouse) as warehouse:
+        posed, unavailable = _pose(Targets(warehouse, split, listed, classes), names, bool(tasks))
+        compared += baselines(warehouse.history(split.cutoff), listed)
+        sources = {str(batch["source"]) for batch in landing.batches(warehouse.connection)}
+    every = range(SEED, SEED + seeds)
+    scores = run(compared, posed, size, every, home.evaluation / "scores", progress)
+    found = Evaluation(
+        made_at=datetime.now(UTC).replace(microsecond=0),
+        home=str(home.root),
+        source=", ".join(sorted(sources)),
+        cutoff=split.cutoff,
+        validation_start=split.validation_start,
+        end=split.end,
+        clients=len(listed),
+        clients_from=str(clients) if clients else None,
+        unknown=len(listed) - tested.known if tested else 0,
+        profile=tested.version.name if tested else None,
+        preset=preset if tested else None,
+        blocks=_blocks(tested) if tested else [],
+        unavailable_blocks=tested.fits.unavailable if tested else {},
+        unavailable_tasks=unavailable,
+        scores=scores,
+        machine=machine(),
+        versions=package_versions(),
+    )
+    write_whole(home.evaluation / "evaluation.json", found.model_dump_json(indent=1))
+    return found
+
+
+def _network(name: str) -> NetworkName:
+    for known in NETWORKS:
+        if name == known:
+            return known
+    raise UBPError(f"no network is called {name!r}; there are {', '.join(NETWORKS)}")
+
+
+def _foreign(directory: Path, clients: np.ndarray) -> Representation:
+    _, vectors = read_embeddings(directory, clients)
+    return whole(directory.resolve().name, "foreign", vectors)
+
+
+def _pose(
+    targets: Targets, names: Sequence[str], strict: bool
+) -> tuple[list[Task], dict[str, str]]:
+    """Pose the tasks that this log allows; of the others, say why not."""
+    posed, reasons = [], {}
+    for name in names:
+        try:
+            posed.append(targets.task(name))
+        except TaskUnavailable as reason:
+            if strict:
+                raise TaskUnavailable(f"{name}: {reason}") from None
+            reasons[name] = str(reason)
+    if not posed:
+        told = "; ".join(f"{name}: {reason}" for name, reason in reasons.items())
+        raise TaskUnavailable(f"no task can be posed: {told}")
+    return posed, reasons
+
+
+def _blocks(tested: Backtest) -> list[BlockRecord]:
+    fitted = {fit.name for fit in tested.fits.fitted}
+    return [
+        BlockRecord(
+            name=fit.name,
+            version=fit.version,
+            width=part.width,
+            fitted=fit.name in fitted,
+            params=block_class(fit.name).describe(fit.directory).params.model_dump(mode="json"),
+            report=fit.report,
+        )
+        for fit, part in zip(tested.fits.parts, tested.version.parts, strict=True)
+    ]

@@ -1,0 +1,71 @@
+"""Two representations that need no learning: what a profile has to beat.
+
+Numbers are logarithms, log(1 + x): a network learns more from them than from raw counts.
+"""
+
+import numpy as np
+
+from ubp_platform.evaluation.places import find
+from ubp_platform.evaluation.representations import Representation, as_float16, whole
+from ubp_platform.events.schema import EVENT_CODES, EVENT_TYPES, PRODUCT_EVENTS
+from ubp_platform.warehouse.history import History
+
+_WINDOWS = ("day", "week", "month")
+_TOP = 10
+# Which fields are counted of which events, as the organisers' baseline does.
+_FIELDS = [
+    *((name, field) for name in PRODUCT_EVENTS for field in ("sku", "category", "price")),
+    ("page_visit", "url"),
+]
+
+
+def baselines(history: History, clients: np.ndarray) -> list[Representation]:
+    """Make both baselines.
+
+    Parameters
+    ----------
+    history : History
+        The input of the split.
+    clients : ndarray of int64, shape (n_clients,)
+
+    Returns
+    -------
+    list of Representation
+        ``recency, frequency``: days since the last purchase and since the last event of any type,
+        and how many there were, 4 numbers. ``counts``: events of each type, and of the shop's 10
+        most frequent products, categories, prices and pages in the last 1, 7 and 30 days before
+        the cutoff, 305 numbers (the baseline of the challenge's organisers, without queries).
+    """
+    activity = history.table("activity")
+    kinds = activity["event_type"].to_numpy()
+    rows, listed = find(clients, activity["client_id"].to_numpy())
+    events, days = np.zeros((2, len(clients), len(EVENT_TYPES)))
+    # Never is longer ago than the first event of the log.
+    days += activity["days"].to_numpy().max(initial=0) + 1
+    events[rows, kinds[listed]] = activity["events"].to_numpy()[listed]
+    days[rows, kinds[listed]] = activity["days"].to_numpy()[listed]
+    bought = EVENT_CODES["product_buy"]
+    four = [days[:, bought], events[:, bought], days.min(axis=1), events.sum(axis=1)]
+    return [
+        _logarithms("recency, frequency", np.stack(four, axis=1)),
+        _logarithms("counts", np.hstack([events, _counts(history, clients)])),
+    ]
+
+
+def _counts(history: History, clients: np.ndarray) -> np.ndarray:
+    """Count the shop's most frequent values: shape (n_clients, fields * 10 * windows)."""
+    found = history.table("activity_counts")
+    counts = np.zeros((len(clients), len(_FIELDS) * _TOP * len(_WINDOWS)))
+    kinds, fields = found["event_type"].to_numpy(), found["field"].to_numpy(zero_copy_only=False)
+    ranks = found["rank"].to_numpy()
+    for place, (event, field) in enumerate(_FIELDS):
+        these = (kinds == EVENT_CODES[event]) & (fields == field)
+        rows, listed = find(clients, found["client_id"].to_numpy()[these])
+        for number, window in enumerate(_WINDOWS):
+            columns = (place * _TOP + ranks[these][listed]) * len(_WINDOWS) + number
+            counts[rows, columns] = found[window].to_numpy()[these][listed]
+    return counts
+
+
+def _logarithms(name: str, numbers: np.ndarray) -> Representation:
+    return whole(name, "baseline", as_float16(np.log1p(numbers), name))

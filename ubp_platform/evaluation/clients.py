@@ -1,0 +1,124 @@
+"""Lists of clients and foreign embeddings, read from files that may come from anybody."""
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from ubp_platform.errors import UBPError, first_line
+from ubp_platform.evaluation.places import find
+from ubp_platform.evaluation.representations import MAX_WIDTH
+from ubp_platform.evaluation.tasks import load_array
+
+
+def read_clients(path: Path) -> np.ndarray:
+    """Read a list of clients.
+
+    Parameters
+    ----------
+    path : Path
+        ``.npy`` (one dimension, whole numbers) or ``.parquet`` (a column ``client_id``).
+
+    Returns
+    -------
+    ndarray of int64, shape (n_clients,)
+        In the order of the file.
+
+    Raises
+    ------
+    UBPError
+        If the file is no such list, is empty, or names a client twice.
+    """
+    if path.suffix == ".parquet":
+        ids = _parquet_column(path)
+    elif path.suffix == ".npy":
+        ids = load_array(path)
+    else:
+        raise UBPError(f"{path}: a list of clients is a .npy or a .parquet file")
+    if ids.ndim != 1 or ids.dtype.kind not in "iu":
+        raise UBPError(
+            f"{path} must be a list of whole numbers, not {ids.dtype} of shape {ids.shape}"
+        )
+    if ids.dtype.kind == "u" and (ids >= 2**63).any():
+        raise UBPError(f"{path}: a client id is a whole number of 64 bits with a sign")
+    if not len(ids):
+        raise UBPError(f"{path} names no client")
+    ids = ids.astype(np.int64)
+    values, counts = np.unique(ids, return_counts=True)
+    if len(values) < len(ids):
+        raise UBPError(f"{path} names client {values[counts > 1][0]} more than once")
+    return ids
+
+
+def read_embeddings(directory: Path, clients: np.ndarray | None = None) -> tuple[np.ndarray, ...]:
+    """Read embeddings in the challenge's format.
+
+    Parameters
+    ----------
+    directory : Path
+        Holds ``client_ids.npy`` (int64) and ``embeddings.npy`` (float16, two dimensions, at most
+        2048 wide, finite).
+    clients : ndarray of int64, shape (n_clients,), optional
+        The clients that must be there, each once, in any order; by default those that are.
+
+    Returns
+    -------
+    clients : ndarray of int64, shape (n_clients,)
+    embeddings : ndarray of float16, shape (n_clients, width)
+        In the order of the clients.
+
+    Raises
+    ------
+    UBPError
+        If a rule is broken; says which, and by what.
+    """
+    if not directory.is_dir():
+        raise UBPError(f"no such directory: {directory}")
+    ids = read_clients(directory / "client_ids.npy")
+    path = directory / "embeddings.npy"
+    vectors = load_array(path)
+    if vectors.dtype != np.float16:
+        raise UBPError(f"{path} must be of float16, not {vectors.dtype}")
+    if vectors.ndim != 2 or not 1 <= vectors.shape[1] <= MAX_WIDTH:
+        raise UBPError(
+            f"{path} must have two dimensions and be 1 to {MAX_WIDTH} wide; its shape is "
+            f"{vectors.shape}"
+        )
+    if len(vectors) != len(ids):
+        raise UBPError(f"{path} has {len(vectors):,} rows for {len(ids):,} client ids")
+    bad = ~np.isfinite(vectors).all(axis=1)
+    if bad.any():
+        raise UBPError(f"{path} is not finite at client {ids[bad][0]}")
+    if clients is None:
+        return ids, vectors
+    places, there = find(ids, clients)
+    if not there.all():
+        raise UBPError(
+            f"{directory} lacks {(~there).sum():,} of the {len(clients):,} clients to evaluate, "
+            f"such as {clients[~there][0]}; --clients {directory / 'client_ids.npy'} evaluates "
+            "those that it has"
+        )
+    if len(ids) > len(clients):
+        more = ids[~find(clients, ids)[1]]
+        raise UBPError(
+            f"{directory} has {len(more):,} clients that are not to be evaluated, such as {more[0]}"
+        )
+    return clients, vectors[places]
+
+
+def _parquet_column(path: Path) -> np.ndarray:
+    try:
+        table = pq.read_table(path)
+    except FileNotFoundError:
+        raise UBPError(f"no such file: {path}") from None
+    except (pa.ArrowException, OSError) as error:
+        raise UBPError(f"{path} is no Parquet file: {first_line(error)}") from None
+    if "client_id" not in table.column_names:
+        raise UBPError(
+            f"{path} has no column client_id; it has {', '.join(table.column_names) or 'none'}"
+        )
+    if table["client_id"].null_count:
+        raise UBPError(f"{path} has rows without a client_id")
+    ids: np.ndarray = table["client_id"].to_numpy()
+    return ids

@@ -1,0 +1,142 @@
+"""The challenge's metrics: AUROC, novelty, diversity, the score of a task, and the Borda count."""
+
+import warnings
+from collections.abc import Mapping
+
+import numpy as np
+import torch
+from pydantic import BaseModel, ConfigDict, computed_field
+from scipy.stats import rankdata
+from torch import Tensor
+from torchmetrics.functional.classification import binary_auroc, multilabel_auroc
+
+from ubp_platform.evaluation.tasks import Task
+
+#: Novelty looks at so many predictions of a client.
+TOP = 10
+_EPSILON = 1e-9
+
+
+class Metrics(BaseModel):
+    """How good one set of predictions is.
+
+    Parameters
+    ----------
+    auroc : float
+        Of a multi-label task the mean over its classes; a class without a yes (or a no) counts 0,
+        as in torchmetrics.
+    novelty, diversity : float, optional
+        Of multi-label tasks.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    auroc: float
+    novelty: float | None = None
+    diversity: float | None = None
+
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    def score(self) -> float:
+        """The task's score (paper, section 2): AUROC, of multi-label tasks 80% of it.
+
+        Examples
+        --------
+        >>> Metrics(auroc=0.9).score
+        0.9
+        >>> round(Metrics(auroc=0.9, novelty=0.5, diversity=0.7).score, 2)
+        0.84
+        """
+        if self.novelty is None or self.diversity is None:
+            return self.auroc
+        return 0.8 * self.auroc + 0.1 * self.novelty + 0.1 * self.diversity
+
+
+def measure(task: Task, probabilities: Tensor) -> Metrics:
+    """Judge predictions by the validation window.
+
+    Parameters
+    ----------
+    task : Task
+    probabilities : Tensor of float32, shape (n_rows, n_classes)
+        In the order of the task's rows.
+    """
+    labels = torch.from_numpy(task.validation).to(probabilities.device, torch.int64)
+    if task.classes is None:
+        return Metrics(auroc=binary_auroc(probabilities[:, 0], labels[:, 0]).item())
+    with warnings.catch_warnings():
+        # Of classes without a yes; `Task.unanswerable` counts them.
+        warnings.filterwarnings("ignore", message="No (positive|negative) samples in targets")
+        auroc = multilabel_auroc(probabilities, labels, labels.shape[1], average="macro").item()
+    return Metrics(
+        auroc=auroc,
+        novelty=novelty(probabilities, task.classes.popularity),
+        diversity=diversity(probabilities),
+    )
+
+
+def diversity(probabilities: Tensor) -> float:
+    """Average the entropy of each client's predictions, as a share of the largest possible.
+
+    Parameters
+    ----------
+    probabilities : Tensor of float32, shape (n_rows, n_classes)
+        Sigmoids; divided by their sum here.
+
+    Examples
+    --------
+    >>> round(diversity(torch.tensor([[0.2, 0.2], [0.3, 0.3]])), 6)
+    1.0
+    """
+    shares = probabilities.double()
+    shares = shares / shares.sum(dim=1, keepdim=True)
+    entropy = -(shares * torch.log2(shares + _EPSILON)).sum(dim=1).mean()
+    return float(entropy / np.log2(shares.shape[1]))
+
+
+def novelty(probabilities: Tensor, popularity: np.ndarray) -> float:
+    """Say how far the likeliest classes are from being the popular ones, surely predicted.
+
+    Parameters
+    ----------
+    probabilities : Tensor of float32, shape (n_rows, n_classes)
+    popularity : ndarray of float64, shape (n_classes,)
+
+    Examples
+    --------
+    >>> novelty(torch.tensor([[1.0, 0.0]]), np.array([3.0, 1.0])) == 0.25**100
+    True
+    """
+    top = min(TOP, len(popularity))
+    scale = np.sort(popularity)[-top:].sum()
+    values, which = probabilities.double().topk(top, dim=1)
+    worth = torch.from_numpy(popularity / scale).to(values.device)
+    popular = (values * worth[which]).sum(dim=1).mean().item()
+    return float((1 - popular) ** 100)
+
+
+def borda(scores: Mapping[str, Mapping[str, float]]) -> dict[str, int]:
+    """Count points over tasks: N - k for rank k of N (paper, section 2).
+
+    Parameters
+    ----------
+    scores : mapping of str to mapping of str to float
+        By representation, then by task.
+
+    Returns
+    -------
+    dict of str to int
+        Those that tie share the better rank.
+
+    Examples
+    --------
+    >>> borda({"a": {"churn": 0.7, "sku": 0.6}, "b": {"churn": 0.8, "sku": 0.6}})
+    {'a': 1, 'b': 2}
+    """
+    names = list(scores)
+    points = dict.fromkeys(names, 0)
+    for task in scores[names[0]]:
+        ranks = rankdata([-scores[name][task] for name in names], method="min")
+        for name, rank in zip(names, ranks, strict=True):
+            points[name] += len(names) - int(rank)
+    return points

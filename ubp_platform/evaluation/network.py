@@ -1,0 +1,157 @@
+"""The challenge's downstream network: fitted on one window, judged on the next."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import binary_cross_entropy_with_logits, gelu
+
+from ubp_platform.blocks.training import device, seeded
+from ubp_platform.evaluation.metrics import Metrics, measure
+from ubp_platform.evaluation.representations import Representation
+from ubp_platform.evaluation.tasks import Task
+
+BATCH, EPOCHS, LEARNING_RATE, BLOCKS = 128, 3, 1e-3, 3
+#: The first seed is the challenge's.
+SEED = 1278
+#: Widths between the blocks and within them.
+NetworkName = Literal["paper", "small"]
+NETWORKS: dict[NetworkName, tuple[int, int]] = {"paper": (2048, 4096), "small": (128, 256)}
+# Judging needs no gradients: larger batches are faster.
+_JUDGED_AT_ONCE = 2048
+
+
+class Bottleneck(nn.Module):
+    """An inverted bottleneck (Bachmann et al. 2023, "Scaling MLPs").
+
+    Parameters
+    ----------
+    thin, wide : int
+    """
+
+    def __init__(self, thin: int, wide: int) -> None:
+        super().__init__()
+        self.widen = nn.Linear(thin, wide)
+        self.narrow = nn.Linear(wide, thin)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Give what is added to the input: (rows, thin)."""
+        narrowed: Tensor = self.narrow(gelu(self.widen(x)))
+        return narrowed
+
+
+class Network(nn.Module):
+    """Three residual blocks between two linear maps (organisers' repository).
+
+    Layers are made in the organisers' order, so that a seed gives their weights.
+
+    Parameters
+    ----------
+    inputs, outputs : int
+    thin, wide : int
+    """
+
+    def __init__(self, inputs: int, outputs: int, thin: int, wide: int) -> None:
+        super().__init__()
+        self.project = nn.Linear(inputs, thin)
+        self.norm_in = nn.LayerNorm(thin)
+        self.norms = nn.ModuleList(nn.LayerNorm(thin) for _ in range(BLOCKS))
+        self.blocks = nn.ModuleList(Bottleneck(thin, wide) for _ in range(BLOCKS))
+        self.norm_out = nn.LayerNorm(thin)
+        self.answer = nn.Linear(thin, outputs)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Give logits: (rows, outputs)."""
+        x = self.norm_in(self.project(x))
+        for norm, block in zip(self.norms, self.blocks, strict=True):
+            x = x + block(norm(x))
+        logits: Tensor = self.answer(self.norm_out(x))
+        return logits
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """What a network has learned of a task.
+
+    Parameters
+    ----------
+    epochs : list of Metrics
+        After each epoch, on the validation window.
+    probabilities : ndarray of float32, shape (n_rows, n_classes)
+        Of the best epoch.
+    seconds : float
+    """
+
+    epochs: list[Metrics]
+    probabilities: np.ndarray
+    seconds: float
+
+    @property
+    def best_epoch(self) -> int:
+        """The one with the highest score, counted from 0."""
+        return int(np.argmax([metrics.score for metrics in self.epochs]))
+
+    @property
+    def best(self) -> Metrics:
+        """Its metrics."""
+        return self.epochs[self.best_epoch]
+
+
+def fit(
+    representation: Representation,
+    task: Task,
+    network: NetworkName = "paper",
+    seed: int = SEED,
+    advance: Callable[[float], None] = lambda amount: None,
+) -> Fitted:
+    """Fit the network on the train window and judge it on the validation window.
+
+    Rows come in the order of the task's; nothing is shuffled.
+
+    Parameters
+    ----------
+    representation : Representation
+    task : Task
+    network : {"paper", "small"}
+    seed : int
+        Of the network's first weights.
+    advance : callable
+        Is told rows as they are learned from.
+    """
+    start, where = time.perf_counter(), device()
+    with seeded(seed):
+        net = Network(representation.width, task.train.shape[1], *NETWORKS[network]).to(where)
+        optimizer = torch.optim.AdamW(net.parameters(), lr=LEARNING_RATE, fused=True)
+        epochs: list[Metrics] = []
+        best = torch.empty(0)
+        for _ in range(EPOCHS):
+            net.train()
+            for first in range(0, len(task.rows), BATCH):
+                batch = slice(first, first + BATCH)
+                x = representation.batch(task.rows[batch]).to(where)
+                y = torch.from_numpy(task.train[batch]).to(where, torch.float32)
+                optimizer.zero_grad()
+                binary_cross_entropy_with_logits(net(x), y).backward()
+                optimizer.step()
+                advance(len(x))
+            probabilities = _predict(net, representation, task, where)
+            epochs.append(measure(task, probabilities))
+            if epochs[-1].score >= max(metrics.score for metrics in epochs):
+                best = probabilities
+    return Fitted(epochs, best.cpu().numpy(), time.perf_counter() - start)
+
+
+@torch.inference_mode()
+def _predict(
+    net: Network, representation: Representation, task: Task, where: torch.device
+) -> Tensor:
+    net.eval()
+    answers = []
+    for first in range(0, len(task.rows), _JUDGED_AT_ONCE):
+        rows = task.rows[first : first + _JUDGED_AT_ONCE]
+        answers.append(net(representation.batch(rows).to(where)).sigmoid())
+    return torch.cat(answers)

@@ -1,0 +1,134 @@
+"""The challenge's protocol: every representation on every task, with one seed or several."""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from itertools import product
+from pathlib import Path
+
+import numpy as np
+from sklearn.calibration import calibration_curve
+from sklearn.metrics import roc_curve
+
+from ubp_platform.evaluation import network
+from ubp_platform.evaluation.network import (
+    BATCH,
+    EPOCHS,
+    LEARNING_RATE,
+    NETWORKS,
+    SEED,
+    NetworkName,
+)
+from ubp_platform.evaluation.representations import Representation
+from ubp_platform.evaluation.scores import Curves, RepresentationInfo, Result, Scores, TaskInfo
+from ubp_platform.evaluation.tasks import Task
+from ubp_platform.home import write_whole
+from ubp_platform.progress import ProgressFactory, silent
+
+#: Raised with each change that gives other scores for the same vectors and labels.
+REVISION = 1
+_ROC_POINTS, _BINS = 101, 10
+
+
+def run(
+    representations: Sequence[Representation],
+    tasks: Sequence[Task],
+    size: NetworkName = "paper",
+    seeds: Sequence[int] = (SEED,),
+    kept: Path | None = None,
+    progress: ProgressFactory = silent,
+) -> Scores:
+    """Fit and judge a network for every representation, task and seed.
+
+    Parameters
+    ----------
+    representations : sequence of Representation
+        Of the same clients, by different names.
+    tasks : sequence of Task
+        Asked of these clients.
+    size : {"paper", "small"}
+        The network.
+    seeds : sequence of int
+    kept : Path, optional
+        A directory that keeps every result under a name that follows from all that it depends on:
+        what is there is not computed again.
+    progress : ProgressFactory
+    """
+    results: dict[tuple[str, str, int], Result] = {}
+    missing = []
+    labels = {task.name: _digest(task) for task in tasks}
+    for representation, task, seed in product(representations, tasks, seeds):
+        made_of = [representation.identity, labels[task.name], NETWORKS[size], seed]
+        made_of += [BATCH, EPOCHS, LEARNING_RATE, REVISION]
+        name = hashlib.sha256(json.dumps(made_of).encode()).hexdigest()
+        path = kept / f"{name}.json" if kept else None
+        if path and path.exists():
+            known = Result.model_validate_json(path.read_text())
+            found = known.model_copy(update={"representation": representation.name})
+            results[representation.name, task.name, seed] = found
+        else:
+            missing.append((representation, task, seed, path))
+    reused = len(results)
+    rows = sum(len(task.rows) for _, task, _, _ in missing) * EPOCHS
+    if missing:
+        with progress(f"{len(missing)} networks", rows, "rows") as advance:
+            for representation, task, seed, path in missing:
+                fitted = network.fit(representation, task, size, seed, advance)
+                result = _result(representation, task, seed, fitted)
+                results[representation.name, task.name, seed] = result
+                if path:
+                    path.parent.mkdir(parents=True, exist_ok=True)
+                    write_whole(path, result.model_dump_json())
+    order = product(representations, tasks, seeds)
+    return Scores(
+        network=size,
+        seeds=list(seeds),
+        tasks=[TaskInfo.of(task) for task in tasks],
+        representations=[
+            RepresentationInfo(name=r.name, kind=r.kind, width=r.width) for r in representations
+        ],
+        results=[results[r.name, task.name, seed] for r, task, seed in order],
+        reused=reused,
+    )
+
+
+def _digest(task: Task) -> str:
+    """Name a task's questions and answers: equal names, equal tasks."""
+    digest = hashlib.sha256(task.name.encode())
+    digest.update(np.ascontiguousarray(task.rows).data)
+    digest.update(np.packbits(task.train, axis=None).data)
+    digest.update(np.packbits(task.validation, axis=None).data)
+    if task.classes is not None:
+        digest.update(np.ascontiguousarray(task.classes.popularity).data)
+    return digest.hexdigest()
+
+
+def _result(
+    representation: Representation, task: Task, seed: int, fitted: network.Fitted
+) -> Result:
+    return Result(
+        representation=representation.name,
+        task=task.name,
+        seed=seed,
+        epochs=fitted.epochs,
+        best_epoch=fitted.best_epoch,
+        seconds=round(fitted.seconds, 3),
+        curves=_curves(task, fitted.probabilities) if task.classes is None else None,
+    )
+
+
+def _curves(task: Task, probabilities: np.ndarray) -> Curves:
+    yes, said = task.validation[:, 0], probabilities[:, 0]
+    false_positives, true_positives, _ = roc_curve(yes, said)
+    even = np.linspace(0, 1, _ROC_POINTS)
+    observed, predicted = calibration_curve(yes, said, n_bins=_BINS, strategy="quantile")
+    return Curves(
+        false_positives=_rounded(even),
+        true_positives=_rounded(np.interp(even, false_positives, true_positives)),
+        predicted=_rounded(predicted),
+        observed=_rounded(observed),
+    )
+
+
+def _rounded(values: np.ndarray) -> list[float]:
+    return [round(float(value), 5) for value in values]

@@ -1,0 +1,76 @@
+"""How an evaluation divides the log: what profiles may know, and two windows to predict."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from ubp_platform.errors import UBPError
+from ubp_platform.warehouse import Warehouse, targets
+
+#: Length of a window, in days.
+DAYS = 14
+
+
+@dataclass(frozen=True)
+class Split:
+    """The split of RecSys Challenge 2025 (organisers' repository): input, then two windows.
+
+    Profiles are made from the events before :attr:`cutoff`. Networks are fitted on what happened
+    in the first window and judged on the second.
+
+    Parameters
+    ----------
+    end : datetime
+        The last purchase; it belongs to the validation window.
+
+    Examples
+    --------
+    >>> split = Split(datetime(2022, 12, 8, 21, 30, tzinfo=UTC))
+    >>> f"{split.cutoff:%m-%d %H:%M}", f"{split.validation_start:%m-%d %H:%M}"
+    ('11-11 00:00', '11-25 00:00')
+    """
+
+    end: datetime
+
+    @property
+    def cutoff(self) -> datetime:
+        """Where the input ends and the train window starts, a midnight (UTC)."""
+        day = self.end.astimezone(UTC) - timedelta(days=2 * DAYS - 1)
+        return day.replace(hour=0, minute=0, second=0, microsecond=0)
+
+    @property
+    def validation_start(self) -> datetime:
+        """Where the train window ends and the validation window starts."""
+        return self.cutoff + timedelta(days=DAYS)
+
+    @property
+    def train_window(self) -> tuple[datetime, datetime]:
+        """Its first instant, and the first one after it."""
+        return self.cutoff, self.validation_start
+
+    @property
+    def validation_window(self) -> tuple[datetime, datetime]:
+        """Its first instant, and the first one after it."""
+        return self.validation_start, self.end + timedelta(microseconds=1)
+
+
+def split_of(warehouse: Warehouse) -> Split:
+    """Divide the log of a warehouse.
+
+    Raises
+    ------
+    UBPError
+        If it has no purchase, or no event before the windows.
+    """
+    last = targets.last_purchase(warehouse)
+    if last is None:
+        raise UBPError(
+            "the warehouse holds no purchase: an evaluation predicts purchases, `ubp ingest` some"
+        )
+    split = Split(last)
+    first, _ = warehouse.event_times()
+    if first >= split.cutoff:
+        raise UBPError(
+            f"the log is too short to evaluate: it begins {first:%Y-%m-%d}, and the two windows to "
+            f"predict begin {split.cutoff:%Y-%m-%d}, {2 * DAYS - 1} days before the last purchase"
+        )
+    return split
