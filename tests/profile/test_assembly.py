@@ -28,17 +28,20 @@ def put(home: Home, name: str, ids: list[int], vectors: np.ndarray, made_from: s
 
 
 def test_blocks_side_by_side_and_means_where_one_is_missing(home: Home) -> None:
-    ials = put(home, "ials_categories", [1, 5], np.array([[3, 4], [0, 2]]))
+    ials = put(home, "ials_categories", [1, 5, 7], np.array([[3, 4], [-1, 4], [1, 1]]))
     crafted = put(home, "handcrafted", [5, 9, 11], np.array([[0], [10], [20]]))
     version = create(home, [ials, crafted], CUTOFF)
     profiles = Snapshot.read(assemble(home, version, CUTOFF))
-    assert profiles.client_ids.tolist() == [1, 5, 9, 11]
+    assert profiles.client_ids.tolist() == [1, 5, 7, 9, 11]
+    # Less the mean (1, 3): (2, 1), (-2, 1) and (0, -2), each brought to unit length.
+    a, b = 2 / np.sqrt(5), 1 / np.sqrt(5)
+    c = (2 * b - 1) / 3
     np.testing.assert_allclose(
         profiles.vectors,
-        [[0.6, 0.8, 0.5], [0, 1, 0], [0.3, 0.9, 0.5], [0.3, 0.9, 1]],
+        [[a, b, 0], [-a, b, -0.5], [0, -1, 0], [0, c, 0], [0, c, 0.5]],
         atol=1e-6,
     )
-    np.testing.assert_allclose(version.mean, [0.3, 0.9, 0.5], atol=1e-6)
+    np.testing.assert_allclose(version.mean, [0, c, 0], atol=1e-6)
     assert [(part.start, part.width) for part in version.parts] == [(0, 2), (2, 1)]
 
 

@@ -14,18 +14,36 @@ def vectors(clients: int, dim: int, seed: int = 0) -> np.ndarray:
 
 
 def test_unit_length_by_hand() -> None:
-    fitted = Normalizer.fit(np.array([[3, 4], [0, 2]], np.float32), "unit")
-    scaled = fitted.transform(np.array([[3, 4], [0, 2], [0, 0]], np.float32))
-    np.testing.assert_allclose(scaled, [[0.6, 0.8], [0, 1], [0, 0]], atol=1e-7)
-    np.testing.assert_allclose(fitted.mean, [0.3, 0.9], atol=1e-7)
+    fitted = Normalizer.fit(np.array([[3, 4], [-1, 4], [1, 1]], np.float32), "unit")
+    np.testing.assert_allclose(fitted.arrays["center"], [1, 3])
+    scaled = fitted.transform(np.array([[4, 7], [1, 3], [1, 1]], np.float32))
+    np.testing.assert_allclose(scaled, [[0.6, 0.8], [0, 0], [0, -1]], atol=1e-7)
+    # Of (2, 1), (-2, 1) and (0, -2), each brought to unit length.
+    np.testing.assert_allclose(fitted.mean, [0, (2 / np.sqrt(5) - 1) / 3], atol=1e-7)
 
 
 def test_quantiles_by_hand() -> None:
     population = np.array([[0.0], [10.0], [20.0]], np.float32)
     fitted = Normalizer.fit(population, "quantile")
     scaled = fitted.transform(np.array([[-5], [0], [5], [15], [20], [99]], np.float32))
-    np.testing.assert_allclose(scaled[:, 0], [0, 0, 0.25, 0.75, 1, 1], atol=1e-6)
-    np.testing.assert_allclose(fitted.mean, [0.5])
+    np.testing.assert_allclose(scaled[:, 0], [-0.5, -0.5, -0.25, 0.25, 0.5, 0.5], atol=1e-6)
+    np.testing.assert_allclose(fitted.mean, [0])
+
+
+def test_many_equal_values_are_centred_by_their_mean() -> None:
+    population = np.array([[0.0], [0.0], [0.0], [8.0]], np.float32)
+    fitted = Normalizer.fit(population, "quantile")
+    np.testing.assert_allclose(fitted.transform(population)[:, 0], [-0.25] * 3 + [0.75], atol=1e-6)
+
+
+def test_profiles_of_earlier_releases_keep_their_numbers() -> None:
+    X = np.array([[3, 4], [0, 2]], np.float32)
+    mean = np.zeros(2, np.float32)
+    np.testing.assert_allclose(
+        Normalizer("unit", {"mean": mean}).transform(X), [[0.6, 0.8], [0, 1]], atol=1e-7
+    )
+    old = Normalizer("quantile", {"quantiles": np.array([[0.0], [4.0]]), "mean": mean[:1]})
+    np.testing.assert_allclose(old.transform(X[:, :1])[:, 0], [0.75, 0])
 
 
 def test_agrees_with_scikit_learn() -> None:
@@ -37,7 +55,9 @@ def test_agrees_with_scikit_learn() -> None:
     )
     quantiles = QuantileTransformer(n_quantiles=500, subsample=None).fit(X.astype(np.float64))
     np.testing.assert_allclose(
-        Normalizer.fit(X, "quantile").transform(new), quantiles.transform(new), atol=1e-6
+        Normalizer.fit(X, "quantile").transform(new),
+        quantiles.transform(new) - quantiles.transform(X).mean(axis=0),
+        atol=1e-6,
     )
 
 
@@ -64,8 +84,8 @@ def test_always_finite_float32_and_within_bounds(X: np.ndarray, how: tuple) -> N
     assert scaled.dtype == np.float32
     assert np.isfinite(scaled).all()
     if how[0] == "quantile":
-        assert scaled.min() >= 0
-        assert scaled.max() <= 1
+        assert np.abs(scaled.mean(axis=0)).max() < 1e-5
+        assert scaled.max() - scaled.min(axis=0).min() <= 2
     else:
         assert np.linalg.norm(scaled, axis=1).max() <= 1 + 1e-5
 

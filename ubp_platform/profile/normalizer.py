@@ -1,7 +1,11 @@
 """Bringing each block to one scale (paper, section 3.3).
 
-Learned blocks: optional PCA, then unit length. Handcrafted features: quantiles of the fitted
-population, so that each is uniform on [0, 1]. Fitted once a profile version, then saved.
+Learned blocks: less the population's mean, then optional PCA, then unit length. Handcrafted
+features: quantiles of the fitted population, so that each is uniform, less their mean. Fitted once a
+profile version, then saved.
+
+The paper takes no mean away. What all clients have in common says nothing about one, but would take
+most of a vector's length; ``docs/evaluation.md`` has the figures.
 """
 
 from dataclasses import dataclass
@@ -11,6 +15,8 @@ import numpy as np
 from sklearn.decomposition import PCA
 from sklearn.preprocessing import QuantileTransformer
 
+#: Raised with each change that gives other numbers; versions that are there keep theirs.
+REVISION = 2
 # Clients to fit on: quantiles and principal axes do not gain from more, memory would grow.
 FIT_CLIENTS = 200_000
 _QUANTILES = 1000
@@ -24,8 +30,10 @@ class Normalizer:
     ----------
     kind : {"unit", "quantile"}
     arrays : dict of str to ndarray
-        ``center`` (dim,) and ``axes`` (width, dim) of the PCA; or ``quantiles`` (n, dim); and
-        ``mean`` (width,) of the normalized vectors, which stands in for clients without the block.
+        ``center`` (dim,), which is taken away, and ``axes`` (width, dim) of the PCA; or
+        ``quantiles`` (n, dim) and the ``center`` of these; and ``mean`` (width,) of the normalized
+        vectors, which stands in for clients without the block. Without a ``center`` (profiles of
+        earlier releases) nothing is taken away.
     """
 
     kind: Literal["unit", "quantile"]
@@ -61,7 +69,10 @@ class Normalizer:
             count = min(_QUANTILES, len(population))
             transformer = QuantileTransformer(n_quantiles=count, subsample=None).fit(population)
             arrays["quantiles"] = transformer.quantiles_
-        elif components is not None:
+            arrays["center"] = transformer.transform(population).mean(axis=0).astype(np.float32)
+        elif components is None:
+            arrays["center"] = population.mean(axis=0).astype(np.float32)
+        else:
             kept = min(components, *population.shape)
             # One client has no variance, but two of it have: none.
             several = np.repeat(population, 2, axis=0) if len(population) == 1 else population
@@ -85,11 +96,16 @@ class Normalizer:
         -------
         ndarray of float32, shape (n_clients, width)
         """
+        result = vectors
         if self.kind == "quantile":
-            return _restored(self.arrays["quantiles"]).transform(vectors).astype(np.float32)
-        result = vectors.astype(np.float32)
+            result = _restored(self.arrays["quantiles"]).transform(vectors)
+        result = result.astype(np.float32)
+        if "center" in self.arrays:
+            result -= self.arrays["center"]
+        if self.kind == "quantile":
+            return result
         if "axes" in self.arrays:
-            result = (result - self.arrays["center"]) @ self.arrays["axes"].T
+            result = result @ self.arrays["axes"].T
         length = np.linalg.norm(result, axis=1, keepdims=True)
         return np.divide(result, length, out=np.zeros_like(result), where=length > 0)
 

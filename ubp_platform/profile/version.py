@@ -23,7 +23,7 @@ from ubp_platform.blocks.catalog import (
 from ubp_platform.blocks.snapshot import Snapshot
 from ubp_platform.errors import UBPError
 from ubp_platform.home import Home, time_stem
-from ubp_platform.profile.normalizer import Normalizer
+from ubp_platform.profile.normalizer import REVISION, Normalizer
 
 
 class Part(BaseModel):
@@ -42,6 +42,7 @@ class Description(BaseModel):
 
     parts: list[Part]
     normalizer_cutoff: datetime
+    normalizer_revision: int = 1
     created_at: datetime
 
 
@@ -138,9 +139,12 @@ def create(
     """
     chosen = [(fitted.name, fitted.version) for fitted in blocks]
     for known in reversed(versions(home, directory)):
-        if known.description.normalizer_cutoff == cutoff and chosen == [
-            (part.block, part.version) for part in known.parts
-        ]:
+        described = known.description
+        if (
+            described.normalizer_cutoff == cutoff
+            and described.normalizer_revision == REVISION
+            and chosen == [(part.block, part.version) for part in known.parts]
+        ):
             return known
     catalog, parts, arrays, start = Catalog(home), [], {}, 0
     for fitted in blocks:
@@ -162,7 +166,10 @@ def create(
         )
         start += normalizer.width
     description = Description(
-        parts=parts, normalizer_cutoff=cutoff, created_at=datetime.now(UTC).replace(microsecond=0)
+        parts=parts,
+        normalizer_cutoff=cutoff,
+        normalizer_revision=REVISION,
+        created_at=datetime.now(UTC).replace(microsecond=0),
     )
 
     def write(directory: Path) -> None:
