@@ -1,8 +1,8 @@
 """Bringing each block to one scale (paper, section 3.3).
 
 Learned blocks: less the population's mean, then optional PCA, then unit length. Handcrafted
-features: quantiles of the fitted population, so that each is uniform, less their mean. Fitted once a
-profile version, then saved.
+features: quantiles of the fitted population, so that each is uniform, less their mean. Fitted once
+for a profile version, then saved.
 
 The paper takes no mean away. What all clients have in common says nothing about one, but would take
 most of a vector's length; ``docs/evaluation.md`` has the figures.
