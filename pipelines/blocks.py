@@ -23,8 +23,7 @@ def blocks(home: Home) -> list[dict[str, Any]]:
     catalog, described = Catalog(home), []
     for name in REGISTRY:
         block = block_class(name)
-        fits = catalog.versions(name)
-        newest = fits[-1] if fits else None
+        newest = catalog.newest(name)
         snapshots = catalog.snapshots(name, newest.version) if newest else []
         width = snapshots[-1].width if snapshots else None
         described.append(
@@ -35,7 +34,7 @@ def blocks(home: Home) -> list[dict[str, Any]]:
                 "components": block.components,
                 "width": width,
                 "version": newest.version if newest else None,
-                "fitted_to": newest.report.cutoff.isoformat() if newest else None,
+                "fit_cutoff": newest.report.cutoff.isoformat() if newest else None,
                 "loss": newest.report.loss if newest else None,
                 "seconds": newest.report.seconds if newest else None,
                 "note": newest.report.note if newest else None,

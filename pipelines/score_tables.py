@@ -59,8 +59,8 @@ def _notes(scores: Scores) -> list[str]:
     ]
     if unanswerable:
         notes.append(
-            f"Classes that nobody bought in the last window: {', '.join(unanswerable)}. Their AUROC "
-            "counts 0 for every row, as in the challenge: compare rows, not columns"
+            f"Classes that nobody bought in the last window: {', '.join(unanswerable)}. Their "
+            "AUROC counts 0 for every row, as in the challenge: compare rows, not columns"
         )
     return notes
 

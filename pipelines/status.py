@@ -1,5 +1,6 @@
 """``ubp status``: what is there, how fresh it is, and what to do next."""
 
+import json
 from dataclasses import asdict
 from datetime import datetime
 from typing import Any
@@ -27,7 +28,7 @@ def status(home: Home) -> Status:
     -------
     dict
         JSON-ready: ``home``, ``warehouse``, ``quarantine``, ``blocks``, ``cut_off`` (blocks whose
-        fit can be resumed), ``profiles``, ``served`` and ``next``.
+        fit can be resumed), ``profiles``, ``served``, ``evaluation`` (the last one) and ``next``.
     """
     pointer = Served.read(home)
     warehouse, quarantine = _warehouse(home, pointer)
@@ -42,6 +43,7 @@ def status(home: Home) -> Status:
         "cut_off": cut_off,
         "profiles": profiles,
         "served": served,
+        "evaluation": _evaluation(home),
         "next": _next(warehouse, cut_off, profiles, served),
     }
 
@@ -143,6 +145,24 @@ def _served(served: Served | None, warehouse: dict[str, Any] | None) -> dict[str
         **served.model_dump(),
         "days_behind": behind,
         "late_events": bool((warehouse or {}).get("changed")),
+    }
+
+
+def _evaluation(home: Home) -> dict[str, Any] | None:
+    path = home.evaluation / "evaluation.json"
+    if not path.exists():
+        return None
+    # Not as an `Evaluation`: that would load torch.
+    found = json.loads(path.read_text())
+    scores = found["scores"]
+    compared = [row["name"] for row in scores["representations"] if row["kind"] != "without"]
+    return {
+        "made_at": found["made_at"],
+        "cutoff": found["cutoff"],
+        "network": scores["network"],
+        "tasks": [task["name"] for task in scores["tasks"]],
+        "sums": {name: scores["sums"][name] for name in compared},
+        "report": str(home.report),
     }
 
 

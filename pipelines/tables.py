@@ -241,6 +241,15 @@ def status_tables(status: dict[str, Any]) -> RenderableType:
             f"[bold]Served[/bold] profile {served['version']} of {served['clients']:,} clients, "
             f"as of {_when(served['cutoff'])}{fresh if behind is not None else ''}"
         )
+    if evaluation := status["evaluation"]:
+        best = sorted(evaluation["sums"], key=evaluation["sums"].__getitem__, reverse=True)[:3]
+        told = ", ".join(f"{name} {evaluation['sums'][name]:.3f}" for name in best)
+        tasks = len(evaluation["tasks"])
+        parts.append(
+            f"[bold]Evaluation[/bold] of {tasks} task{'s' * (tasks > 1)} after "
+            f"{_when(evaluation['cutoff'])}, best sums of scores: {told}. Report: "
+            f"{escape(evaluation['report'])}"
+        )
     parts.append(f"[bold]Next[/bold] {status['next']}")
     return Group(*parts)
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from statistics import fmean, stdev
 from typing import Literal, NamedTuple
 
-from pydantic import BaseModel
+from pydantic import BaseModel, computed_field
 
 from ubp_platform.evaluation.metrics import Metrics, borda
 from ubp_platform.evaluation.representations import Kind
@@ -126,6 +126,12 @@ class Scores(BaseModel):
     representations: list[RepresentationInfo]
     results: list[Result]
     reused: int
+
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    def sums(self) -> dict[str, float]:
+        """The sum over the tasks of each representation, averaged over the seeds."""
+        return {info.name: self.score(info.name).mean for info in self.representations}
 
     def of(self, representation: str, task: str) -> list[Result]:
         """Give the results of a representation on a task, one a seed."""
