@@ -239,8 +239,52 @@ def evaluate(
         embeddings=embeddings,
     )
     show_evaluation(console, found)
+    text = f"Report: {open_home(home).report}"
+    console.print(text, highlight=False, soft_wrap=True, markup=False)
     if json:
         write_whole(json, found.model_dump_json(indent=1))
+
+
+@app.command()
+def export(
+    directory: Annotated[
+        Path, typer.Argument(metavar="DIR", help="Gets the files; made if it is not there.")
+    ],
+    format: Annotated[
+        str, typer.Option(help="'challenge', as RecSys Challenge 2025 takes and gives files.")
+    ] = "challenge",
+    blocks: Annotated[
+        list[str] | None,
+        typer.Option(help="Blocks of the profile, also patterns ('gru_*'), with commas."),
+    ] = None,
+    clients: Annotated[
+        Path | None,
+        typer.Option(help="Whom to export: .npy or .parquet; by default all in the input."),
+    ] = None,
+    classes: Annotated[
+        Path | None, typer.Option(help="A directory of class lists and popularities (.npy).")
+    ] = None,
+    preset: Annotated[str, typer.Option(help="Of blocks to fit: 'small' or 'paper'.")] = "small",
+    model: Annotated[str | None, typer.Option(help="The language model of the lm_ blocks.")] = None,
+    home: HomeOption = DEFAULT_HOME,
+) -> None:
+    """Write what 'ubp evaluate' scores, for the challenge's own programs.
+
+    client_ids.npy and embeddings.npy, made from all but the last four weeks;
+    beside them the events before these (input/), what was bought in them
+    (target/) and the product properties: DIR is the data directory and the
+    embeddings directory of the organisers' programs.
+    """
+    from pipelines import export as pipeline
+
+    found = pipeline.export(
+        *(open_home(home), directory, format, _listed(blocks), bars(console)),
+        preset=preset,
+        model=model,
+        clients=clients,
+        classes=classes,
+    )
+    pipeline.show_exported(console, found)
 
 
 @app.command()

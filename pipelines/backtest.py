@@ -10,7 +10,7 @@ from pipelines.train import Fits, fit_blocks
 from ubp_platform.blocks.base import REGISTRY, matching
 from ubp_platform.blocks.catalog import Catalog, describe_snapshot
 from ubp_platform.evaluation.clients import read_clients
-from ubp_platform.evaluation.representations import Representation, profile_matrix, whole
+from ubp_platform.evaluation.representations import Representation, of_profile, profile_matrix
 from ubp_platform.evaluation.split import Split, split_of
 from ubp_platform.home import Home
 from ubp_platform.profile.assembly import assemble
@@ -117,5 +117,7 @@ def known_profile(home: Home, split: Split, clients: np.ndarray) -> Representati
             describe_snapshot(path).identity == identity for path in paths
         ):
             matrix, _ = profile_matrix(version, split.cutoff, clients)
-            return whole("profile", "profile", matrix)
+            # In its parts, as it was scored.
+            widths = [(part.block, part.width) for part in version.parts]
+            return next(of_profile(matrix, widths))
     return None

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from pipelines.backtest import Backtest, backtest, known_profile, plan
+from pipelines.report import write_report
 from ubp_platform.blocks.base import block_class
 from ubp_platform.errors import TaskUnavailable, UBPError
 from ubp_platform.evaluation import tasks as task_list
@@ -64,7 +65,8 @@ def evaluate(
     Returns
     -------
     Evaluation
-        Also written to ``evaluation/evaluation.json`` in the home.
+        Also written to ``evaluation/evaluation.json`` in the home, and as a page to
+        ``report/index.html``.
 
     Raises
     ------
@@ -87,7 +89,7 @@ def evaluate(
         if ours := known_profile(home, split, listed):
             compared.insert(0, ours)
     with Warehouse(home.warehouse) as warehouse:
-        posed, unavailable = _pose(Targets(warehouse, split, listed, classes), names, bool(tasks))
+        posed, unavailable = pose(Targets(warehouse, split, listed, classes), names, bool(tasks))
         compared += baselines(warehouse.history(split.cutoff), listed)
         sources = {str(batch["source"]) for batch in landing.batches(warehouse.connection)}
     every = range(SEED, SEED + seeds)
@@ -112,6 +114,7 @@ def evaluate(
         versions=package_versions(),
     )
     write_whole(home.evaluation / "evaluation.json", found.model_dump_json(indent=1))
+    write_report(home, found, compared, progress)
     return found
 
 
@@ -124,13 +127,25 @@ def _network(name: str) -> NetworkName:
 
 def _foreign(directory: Path, clients: np.ndarray) -> Representation:
     _, vectors = read_embeddings(directory, clients)
-    return whole(directory.resolve().name, "foreign", vectors)
+    # No block and no baseline has a name that ends so.
+    return whole(f"{directory.resolve().name}/", "foreign", vectors)
 
 
-def _pose(
-    targets: Targets, names: Sequence[str], strict: bool
-) -> tuple[list[Task], dict[str, str]]:
-    """Pose the tasks that this log allows; of the others, say why not."""
+def pose(targets: Targets, names: Sequence[str], strict: bool) -> tuple[list[Task], dict[str, str]]:
+    """Pose the tasks that a log allows; of the others, say why not.
+
+    Parameters
+    ----------
+    targets : Targets
+    names : sequence of str
+    strict : bool
+        Whether a task that cannot be posed is an error.
+
+    Returns
+    -------
+    tasks : list of Task
+    unavailable : dict of str to str
+    """
     posed, reasons = [], {}
     for name in names:
         try:

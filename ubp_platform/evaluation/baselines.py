@@ -40,7 +40,7 @@ def baselines(history: History, clients: np.ndarray) -> list[Representation]:
     kinds = activity["event_type"].to_numpy()
     rows, listed = find(clients, activity["client_id"].to_numpy())
     events, days = np.zeros((2, len(clients), len(EVENT_TYPES)))
-    # Never is longer ago than the first event of the log.
+    # Never is longer ago than the last time of anybody.
     days += activity["days"].to_numpy().max(initial=0) + 1
     events[rows, kinds[listed]] = activity["events"].to_numpy()[listed]
     days[rows, kinds[listed]] = activity["days"].to_numpy()[listed]

@@ -31,24 +31,10 @@ def read_clients(path: Path) -> np.ndarray:
         If the file is no such list, is empty, or names a client twice.
     """
     if path.suffix == ".parquet":
-        ids = _parquet_column(path)
-    elif path.suffix == ".npy":
-        ids = load_array(path)
-    else:
-        raise UBPError(f"{path}: a list of clients is a .npy or a .parquet file")
-    if ids.ndim != 1 or ids.dtype.kind not in "iu":
-        raise UBPError(
-            f"{path} must be a list of whole numbers, not {ids.dtype} of shape {ids.shape}"
-        )
-    if ids.dtype.kind == "u" and (ids >= 2**63).any():
-        raise UBPError(f"{path}: a client id is a whole number of 64 bits with a sign")
-    if not len(ids):
-        raise UBPError(f"{path} names no client")
-    ids = ids.astype(np.int64)
-    values, counts = np.unique(ids, return_counts=True)
-    if len(values) < len(ids):
-        raise UBPError(f"{path} names client {values[counts > 1][0]} more than once")
-    return ids
+        return _distinct(_parquet_column(path), path)
+    if path.suffix == ".npy":
+        return _distinct(load_array(path), path)
+    raise UBPError(f"{path}: a list of clients is a .npy or a .parquet file")
 
 
 def read_embeddings(directory: Path, clients: np.ndarray | None = None) -> tuple[np.ndarray, ...]:
@@ -75,7 +61,11 @@ def read_embeddings(directory: Path, clients: np.ndarray | None = None) -> tuple
     """
     if not directory.is_dir():
         raise UBPError(f"no such directory: {directory}")
-    ids = read_clients(directory / "client_ids.npy")
+    path = directory / "client_ids.npy"
+    ids = load_array(path)
+    if ids.dtype != np.int64:
+        raise UBPError(f"{path} must be of int64, not {ids.dtype}")
+    ids = _distinct(ids, path)
     path = directory / "embeddings.npy"
     vectors = load_array(path)
     if vectors.dtype != np.float16:
@@ -107,17 +97,33 @@ def read_embeddings(directory: Path, clients: np.ndarray | None = None) -> tuple
     return clients, vectors[places]
 
 
+def _distinct(ids: np.ndarray, path: Path) -> np.ndarray:
+    """Insist on a list of clients, each once; as int64."""
+    if ids.ndim != 1 or ids.dtype.kind not in "iu":
+        raise UBPError(
+            f"{path} must be a list of whole numbers, not {ids.dtype} of shape {ids.shape}"
+        )
+    if ids.dtype.kind == "u" and (ids >= 2**63).any():
+        raise UBPError(f"{path}: a client id is a whole number of 64 bits with a sign")
+    if not len(ids):
+        raise UBPError(f"{path} names no client")
+    ids = ids.astype(np.int64)
+    values, counts = np.unique(ids, return_counts=True)
+    if len(values) < len(ids):
+        raise UBPError(f"{path} names client {values[counts > 1][0]} more than once")
+    return ids
+
+
 def _parquet_column(path: Path) -> np.ndarray:
     try:
         table = pq.read_table(path)
+        columns = table.column_names
     except FileNotFoundError:
         raise UBPError(f"no such file: {path}") from None
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, ValueError, OSError) as error:
         raise UBPError(f"{path} is no Parquet file: {first_line(error)}") from None
-    if "client_id" not in table.column_names:
-        raise UBPError(
-            f"{path} has no column client_id; it has {', '.join(table.column_names) or 'none'}"
-        )
+    if "client_id" not in columns:
+        raise UBPError(f"{path} has no column client_id; it has {', '.join(columns) or 'none'}")
     if table["client_id"].null_count:
         raise UBPError(f"{path} has rows without a client_id")
     ids: np.ndarray = table["client_id"].to_numpy()

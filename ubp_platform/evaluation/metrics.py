@@ -1,20 +1,21 @@
 """The challenge's metrics: AUROC, novelty, diversity, the score of a task, and the Borda count."""
 
-import warnings
 from collections.abc import Mapping
+from typing import Literal
 
 import numpy as np
 import torch
 from pydantic import BaseModel, ConfigDict, computed_field
 from scipy.stats import rankdata
 from torch import Tensor
-from torchmetrics.functional.classification import binary_auroc, multilabel_auroc
+from torch.nn.functional import normalize
 
 from ubp_platform.evaluation.tasks import Task
 
 #: Novelty looks at so many predictions of a client.
 TOP = 10
 _EPSILON = 1e-9
+_SIDES: tuple[Literal["left", "right"], ...] = ("left", "right")
 
 
 class Metrics(BaseModel):
@@ -61,18 +62,53 @@ def measure(task: Task, probabilities: Tensor) -> Metrics:
     probabilities : Tensor of float32, shape (n_rows, n_classes)
         In the order of the task's rows.
     """
-    labels = torch.from_numpy(task.validation).to(probabilities.device, torch.int64)
+    mean = float(auroc(probabilities.cpu().numpy(), task.validation).mean())
     if task.classes is None:
-        return Metrics(auroc=binary_auroc(probabilities[:, 0], labels[:, 0]).item())
-    with warnings.catch_warnings():
-        # Of classes without a yes; `Task.unanswerable` counts them.
-        warnings.filterwarnings("ignore", message="No (positive|negative) samples in targets")
-        auroc = multilabel_auroc(probabilities, labels, labels.shape[1], average="macro").item()
+        return Metrics(auroc=mean)
     return Metrics(
-        auroc=auroc,
+        auroc=mean,
         novelty=novelty(probabilities, task.classes.popularity),
         diversity=diversity(probabilities),
     )
+
+
+def auroc(probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Give each class the chance that a yes is ranked before a no; equal ranks count half.
+
+    What torchmetrics gives (a test compares), without sorting: of each class the fewer answers,
+    mostly the few yes, are sorted, and the others are counted between them.
+
+    Parameters
+    ----------
+    probabilities : ndarray of float32, shape (n_rows, n_classes)
+    labels : ndarray of uint8, shape (n_rows, n_classes)
+
+    Returns
+    -------
+    ndarray of float64, shape (n_classes,)
+        0 for a class without a yes or without a no.
+
+    Examples
+    --------
+    >>> auroc(np.array([[0.9], [0.4], [0.4]]), np.array([[1], [0], [1]]))
+    array([0.75])
+    """
+    areas = np.zeros(labels.shape[1])
+    for column, (said, label) in enumerate(zip(probabilities.T.copy(), labels.T, strict=True)):
+        yes = label.astype(bool)
+        fewer, more = np.sort(said[yes]), said[~yes]
+        swapped = len(fewer) > len(more)
+        if swapped:
+            fewer, more = np.sort(more), fewer
+        if not len(fewer):
+            continue
+        # Of each of the more: how many of the fewer are smaller, and how many are not larger.
+        smaller, not_larger = (np.searchsorted(fewer, more, side).sum() for side in _SIDES)
+        larger = len(fewer) - (smaller + not_larger) / (2 * len(more))
+        areas[column] = larger / len(fewer)
+        if swapped:
+            areas[column] = 1 - areas[column]
+    return areas
 
 
 def diversity(probabilities: Tensor) -> float:
@@ -88,8 +124,7 @@ def diversity(probabilities: Tensor) -> float:
     >>> round(diversity(torch.tensor([[0.2, 0.2], [0.3, 0.3]])), 6)
     1.0
     """
-    shares = probabilities.double()
-    shares = shares / shares.sum(dim=1, keepdim=True)
+    shares = normalize(probabilities.double(), p=1, dim=1)
     entropy = -(shares * torch.log2(shares + _EPSILON)).sum(dim=1).mean()
     return float(entropy / np.log2(shares.shape[1]))
 

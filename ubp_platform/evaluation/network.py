@@ -140,7 +140,8 @@ def fit(
                 advance(len(x))
             probabilities = _predict(net, representation, task, where)
             epochs.append(measure(task, probabilities))
-            if epochs[-1].score >= max(metrics.score for metrics in epochs):
+            # Of equals the first, as `Fitted.best_epoch` has it.
+            if epochs[-1].score > max((metrics.score for metrics in epochs[:-1]), default=-1):
                 best = probabilities
     return Fitted(epochs, best.cpu().numpy(), time.perf_counter() - start)
 

@@ -2,26 +2,32 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import matplotlib as mpl
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from sklearn.decomposition import PCA
 from sklearn.manifold import TSNE
+from threadpoolctl import threadpool_limits
 
 from ubp_platform.blocks.base import FitReport
-from ubp_platform.evaluation.churn import Score
 
-_STYLE: Any = {
+if TYPE_CHECKING:
+    # With it comes Feast, which takes seconds.
+    from ubp_platform.evaluation.churn import Score
+
+#: What all pictures have in common.
+STYLE: Any = {
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.titlelocation": "left",
     "font.size": 10,
     "savefig.dpi": 130,
 }
-# Colours that people with any colour vision tell apart (Okabe and Ito).
-_BLUE, _ORANGE, _GREEN = "#0072B2", "#D55E00", "#009E73"
+#: Colours that people with any colour vision tell apart (Okabe and Ito).
+BLUE, ORANGE, GREEN = "#0072B2", "#D55E00", "#009E73"
 
 
 def training_curves(reports: Mapping[str, FitReport], path: Path) -> Path:
@@ -34,7 +40,7 @@ def training_curves(reports: Mapping[str, FitReport], path: Path) -> Path:
     path : Path
     """
     drawn = {name: report for name, report in reports.items() if report.curves}
-    with mpl.rc_context(_STYLE):
+    with mpl.rc_context(STYLE):
         across = min(4, max(1, len(drawn)))
         down = max(1, -(-len(drawn) // across))
         figure = Figure(figsize=(4.2 * across, 3.4 * down), layout="constrained")
@@ -42,31 +48,35 @@ def training_curves(reports: Mapping[str, FitReport], path: Path) -> Path:
         for ax in axes[len(drawn) :]:
             ax.set_visible(False)
         for ax, (name, report) in zip(axes, drawn.items(), strict=False):
-            for (curve, losses), color in zip(
-                report.curves.items(), (_BLUE, _ORANGE), strict=False
-            ):
-                ax.plot(np.arange(1, len(losses) + 1), losses, "o-", ms=3, color=color, label=curve)
-            if "validation" in report.curves:
-                best = int(np.argmin(report.curves["validation"]))
-                ax.axvline(best + 1, color="0.7", lw=1, zorder=0, label="kept")
-                ax.set_xlabel("epoch")
-            else:
-                ax.set_xlabel("iteration")
-            ax.set_ylabel("loss")
-            ax.xaxis.get_major_locator().set_params(integer=True)
+            draw_losses(ax, report)
             ax.set_title(name)
-            ax.legend(frameon=False)
         figure.savefig(path)
     return path
 
 
-def roc_curves(scores: Sequence[Score], title: str, path: Path) -> Path:
+def draw_losses(ax: Axes, report: FitReport) -> None:
+    """Draw the losses of one fit."""
+    for curve, losses in report.curves.items():
+        color = ORANGE if curve == "validation" else BLUE
+        ax.plot(np.arange(1, len(losses) + 1), losses, "o-", ms=3, color=color, label=curve)
+    if "validation" in report.curves:
+        best = int(np.argmin(report.curves["validation"]))
+        ax.axvline(best + 1, color="0.7", lw=1, zorder=0, label="kept")
+        ax.set_xlabel("epoch")
+    else:
+        ax.set_xlabel("iteration")
+    ax.set_ylabel("loss")
+    ax.xaxis.set_major_locator(mpl.ticker.MaxNLocator("auto", integer=True))
+    ax.legend(frameon=False)
+
+
+def roc_curves(scores: "Sequence[Score]", title: str, path: Path) -> Path:
     """Draw ROC curves in one plot."""
-    with mpl.rc_context(_STYLE):
+    with mpl.rc_context(STYLE):
         figure = Figure(figsize=(5, 5), layout="constrained")
         ax = figure.subplots()
         ax.plot([0, 1], [0, 1], color="0.8", lw=1)
-        for score, color in zip(scores, (_BLUE, _ORANGE, _GREEN), strict=False):
+        for score, color in zip(scores, (BLUE, ORANGE, GREEN), strict=False):
             label = f"{score.name}  {score.auroc:.3f}"
             ax.plot(score.false_positives, score.true_positives, color=color, label=label)
         ax.set_xlabel("false positive rate")
@@ -91,25 +101,60 @@ def profile_map(
     path : Path
     seed : int
     """
-    reduced = PCA(min(50, *profiles.shape), random_state=seed).fit_transform(profiles)
-    perplexity = min(30.0, (len(profiles) - 1) / 3)
-    points = TSNE(perplexity=perplexity, init="pca", random_state=seed).fit_transform(reduced)
-    with mpl.rc_context(_STYLE):
+    points = plane(profiles, seed)
+    with mpl.rc_context(STYLE):
         figure = Figure(figsize=(6 * len(colours), 5.4), layout="constrained")
         for ax, (title, quantity) in zip(
             figure.subplots(1, len(colours), squeeze=False)[0], colours.items(), strict=True
         ):
-            # Ends of the scale at percentiles: one outlier must not take all the colour.
-            low, high = np.percentile(quantity, [2, 98])
-            norm = mpl.colors.LogNorm(max(low, 0.5), max(high, 1.0))
-            dots = ax.scatter(
-                *points.T, c=np.maximum(quantity, 0.5), s=7, lw=0, cmap="viridis", norm=norm
-            )
-            bar = figure.colorbar(dots, ax=ax, shrink=0.7)
-            bar.ax.yaxis.set_major_formatter(mpl.ticker.FormatStrFormatter("%g"))
+            draw_map(ax, points, quantity, size=7)
             ax.set_title(title)
-            ax.set_xticks([])
-            ax.set_yticks([])
-            ax.spines[:].set_visible(False)
         figure.savefig(path)
     return path
+
+
+def plane(vectors: np.ndarray, seed: int = 0) -> np.ndarray:
+    """Lay vectors out in the plane, near where they are alike (t-SNE).
+
+    Parameters
+    ----------
+    vectors : ndarray of float32, shape (n_clients, width)
+    seed : int
+
+    Returns
+    -------
+    ndarray of float32, shape (n_clients, 2)
+    """
+    reduced = PCA(min(50, *vectors.shape), random_state=seed).fit_transform(vectors)
+    tsne = TSNE(perplexity=min(30.0, (len(vectors) - 1) / 3), init="pca", random_state=seed)
+    # Several threads add up in an order of their own: the same clients, another map.
+    with threadpool_limits(1):
+        points: np.ndarray = tsne.fit_transform(reduced)
+    return points
+
+
+def draw_map(ax: Axes, points: np.ndarray, quantity: np.ndarray, size: float) -> None:
+    """Draw points, coloured by the logarithm of a quantity, with its scale at the side.
+
+    The points are pixels also where the rest of the picture is not.
+    """
+    # Ends of the scale at percentiles: one outlier must not take all the colour.
+    low, high = np.percentile(quantity, [2, 98])
+    norm = mpl.colors.LogNorm(max(low, 0.5), max(high, 1.0))
+    shown = np.maximum(quantity, 0.5)
+    dots = ax.scatter(
+        points[:, 0],
+        points[:, 1],
+        c=shown,
+        s=size,
+        lw=0,
+        cmap="viridis",
+        norm=norm,
+        rasterized=True,
+    )
+    bar = ax.figure.colorbar(dots, ax=ax, shrink=0.7)
+    bar.ax.yaxis.set_major_locator(mpl.ticker.LogLocator(subs=(1, 3)))
+    bar.ax.yaxis.set_major_formatter(mpl.ticker.FormatStrFormatter("%g"))
+    ax.set_xticks([])
+    ax.set_yticks([])
+    ax.spines[:].set_visible(False)

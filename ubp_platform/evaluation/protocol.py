@@ -54,31 +54,32 @@ def run(
         what is there is not computed again.
     progress : ProgressFactory
     """
-    results: dict[tuple[str, str, int], Result] = {}
-    missing = []
     labels = {task.name: _digest(task) for task in tasks}
+    # By name; equal vectors have one, whatever they are called.
+    names: list[str] = []
+    results: dict[str, Result] = {}
+    missing: dict[str, tuple[Representation, Task, int]] = {}
     for representation, task, seed in product(representations, tasks, seeds):
         made_of = [representation.identity, labels[task.name], NETWORKS[size], seed]
         made_of += [BATCH, EPOCHS, LEARNING_RATE, REVISION]
         name = hashlib.sha256(json.dumps(made_of).encode()).hexdigest()
-        path = kept / f"{name}.json" if kept else None
-        if path and path.exists():
-            known = Result.model_validate_json(path.read_text())
-            found = known.model_copy(update={"representation": representation.name})
-            results[representation.name, task.name, seed] = found
+        names.append(name)
+        if name in results or name in missing:
+            continue
+        if kept and _path(kept, name).exists():
+            results[name] = Result.model_validate_json(_path(kept, name).read_text())
         else:
-            missing.append((representation, task, seed, path))
-    reused = len(results)
-    rows = sum(len(task.rows) for _, task, _, _ in missing) * EPOCHS
+            missing[name] = (representation, task, seed)
+    reused = sum(name in results for name in names)
+    rows = sum(len(task.rows) for _, task, _ in missing.values()) * EPOCHS
     if missing:
         with progress(f"{len(missing)} networks", rows, "rows") as advance:
-            for representation, task, seed, path in missing:
+            for name, (representation, task, seed) in missing.items():
                 fitted = network.fit(representation, task, size, seed, advance)
-                result = _result(representation, task, seed, fitted)
-                results[representation.name, task.name, seed] = result
-                if path:
-                    path.parent.mkdir(parents=True, exist_ok=True)
-                    write_whole(path, result.model_dump_json())
+                results[name] = _result(representation, task, seed, fitted)
+                if kept:
+                    kept.mkdir(parents=True, exist_ok=True)
+                    write_whole(_path(kept, name), results[name].model_dump_json())
     order = product(representations, tasks, seeds)
     return Scores(
         network=size,
@@ -87,14 +88,21 @@ def run(
         representations=[
             RepresentationInfo(name=r.name, kind=r.kind, width=r.width) for r in representations
         ],
-        results=[results[r.name, task.name, seed] for r, task, seed in order],
+        results=[
+            results[name].model_copy(update={"representation": who.name, "task": task.name})
+            for name, (who, task, _) in zip(names, order, strict=True)
+        ],
         reused=reused,
     )
 
 
+def _path(kept: Path, name: str) -> Path:
+    return kept / f"{name}.json"
+
+
 def _digest(task: Task) -> str:
-    """Name a task's questions and answers: equal names, equal tasks."""
-    digest = hashlib.sha256(task.name.encode())
+    """Name a task's questions and answers: equal names, equal tasks, whatever they are called."""
+    digest = hashlib.sha256(task.kind.encode())
     digest.update(np.ascontiguousarray(task.rows).data)
     digest.update(np.packbits(task.train, axis=None).data)
     digest.update(np.packbits(task.validation, axis=None).data)

@@ -13,7 +13,7 @@ from ubp_platform.evaluation.scores import Scores
 
 _PACKAGES = (
     *("ubp-platform", "duckdb", "feast", "implicit", "lightfm-next", "numpy", "scikit-learn"),
-    *("torch", "torchmetrics", "transformers"),
+    *("torch", "transformers"),
 )
 
 

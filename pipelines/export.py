@@ -1,0 +1,167 @@
+"""``ubp export``: the profile at the split, and the split itself, as files for others' programs."""
+
+import shlex
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+from rich.console import Console
+
+from pipelines.backtest import Backtest, backtest
+from pipelines.tables import plain_table
+from ubp_platform.errors import UBPError
+from ubp_platform.evaluation.export import appearing, write_embeddings, write_split
+from ubp_platform.evaluation.tasks import Targets
+from ubp_platform.home import Home
+from ubp_platform.progress import ProgressFactory, silent
+from ubp_platform.warehouse import Warehouse
+
+FORMATS = ("challenge",)
+# What DuckDB may take while it writes; it would keep all it has read.
+_MEMORY = "2500MB"
+
+
+@dataclass(frozen=True)
+class ExportedFile:
+    """A file that was written.
+
+    Parameters
+    ----------
+    name : str
+        Its path in the directory.
+    rows : int
+    columns : int
+    """
+
+    name: str
+    rows: int
+    columns: int
+
+
+@dataclass(frozen=True)
+class Exported:
+    """What ``ubp export`` did.
+
+    Parameters
+    ----------
+    directory : Path
+    tested : Backtest
+        The profile that was written.
+    files : list of ExportedFile
+    unavailable_tasks : dict of str to str
+        Tasks that have no classes in this log, with the reason.
+    next : str
+        The command that scores what was written.
+    """
+
+    directory: Path
+    tested: Backtest
+    files: list[ExportedFile]
+    unavailable_tasks: dict[str, str]
+    next: str
+
+
+def export(
+    home: Home,
+    directory: Path,
+    format: str = "challenge",
+    blocks: Sequence[str] = (),
+    progress: ProgressFactory = silent,
+    *,
+    preset: str = "small",
+    model: str | None = None,
+    clients: Path | None = None,
+    classes: Path | None = None,
+) -> Exported:
+    """Write embeddings and the data to judge them on, in the challenge's format.
+
+    Parameters
+    ----------
+    home : Home
+    directory : Path
+        Gets the files, all of them at the end; made where it does not exist.
+    format : {"challenge"}
+    blocks : sequence of str
+        The blocks of the profile, also patterns; all by default.
+    progress : ProgressFactory
+    preset : {"small", "paper"}
+        Of the blocks.
+    model : str, optional
+        The language model of the blocks that use one.
+    clients : Path, optional
+        Lists the clients to export; by default all with an event in the input.
+    classes : Path, optional
+        A directory of class lists and popularities.
+
+    Returns
+    -------
+    Exported
+
+    Raises
+    ------
+    UBPError
+        If the directory holds such files already, the log is too short, or an argument or a file
+        is wrong; then the directory is as it was.
+    """
+    if format not in FORMATS:
+        raise UBPError(f"no format is called {format!r}; there is {', '.join(FORMATS)}")
+    # Open throughout: nothing lands between the profile and the files beside it.
+    with Warehouse(home.warehouse), appearing(directory) as unfinished:
+        tested = backtest(home, blocks, preset, model, clients, progress)
+        write_embeddings(unfinished, tested.clients, tested.matrix)
+        with Warehouse(home.warehouse, memory_limit=_MEMORY) as warehouse:
+            targets = Targets(warehouse, tested.split, tested.clients, classes)
+            unavailable = write_split(unfinished, warehouse, tested.split, targets, progress)
+        files = list(_describe(unfinished))
+    return Exported(
+        directory, tested, files, unavailable, _next(directory, bool(clients), bool(classes))
+    )
+
+
+def _describe(directory: Path) -> Iterator[ExportedFile]:
+    for path in sorted(directory.rglob("*"), key=lambda path: (len(path.parts), path)):
+        if path.is_dir():
+            continue
+        if path.suffix == ".parquet":
+            metadata = pq.read_metadata(path)
+            rows, columns = metadata.num_rows, metadata.num_columns
+        else:
+            array = np.load(path, mmap_mode="r", allow_pickle=False)
+            rows, columns = len(array), array.shape[1] if array.ndim == 2 else 1
+        yield ExportedFile(str(path.relative_to(directory)), rows, columns)
+
+
+def _next(directory: Path, clients: bool, classes: bool) -> str:
+    words = ["ubp", "evaluate", "--embeddings", str(directory)]
+    if clients:
+        words += ["--clients", str(directory / "client_ids.npy")]
+    if classes:
+        words += ["--classes", str(directory / "target")]
+    return shlex.join(words)
+
+
+def show_exported(console: Console, found: Exported) -> None:
+    """Say what was written, of what, and what to do with it."""
+    numbers = ("rows", "columns")
+    table = plain_table("Exported", "file", *numbers, numbers=numbers)
+    for file in found.files:
+        table.add_row(file.name, f"{file.rows:,}", f"{file.columns:,}")
+    console.print(table)
+    for line in _notes(found):
+        console.print(line, highlight=False, markup=False)
+    console.print("[bold]Next[/bold]", end=" ")
+    console.print(found.next, highlight=False, soft_wrap=True, markup=False)
+
+
+def _notes(found: Exported) -> Iterator[str]:
+    tested, fits = found.tested, found.tested.fits
+    yield f"Input before {tested.split.cutoff:%Y-%m-%d}; {len(tested.clients):,} clients"
+    if unknown := len(tested.clients) - tested.known:
+        yield f"{unknown:,} of them have no event that these blocks read: the mean profile"
+    for verb, blocks in (("Fitted now", fits.fitted), ("Fitted before", fits.reused)):
+        if blocks:
+            yield f"{verb}: {', '.join(block.name for block in blocks)}"
+    for name, reason in (fits.unavailable | found.unavailable_tasks).items():
+        yield f"Left out {name}: {reason}"

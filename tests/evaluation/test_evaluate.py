@@ -1,0 +1,441 @@
+"""``ubp evaluate`` as a user meets it: what it prints, keeps, refuses, and leaves alone."""
+
+import json
+import re
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from statistics import fmean, stdev
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from pipelines.evaluate import evaluate
+from pipelines.ingest import ingest
+from tests.pipelines.commands import Outcome, run_ubp
+from tests.pipelines.deliveries import deliver, purchases
+from tests.shops import END, START, random_shop
+from ubp_platform.blocks.catalog import Catalog
+from ubp_platform.evaluation.network import NETWORKS
+from ubp_platform.home import Home
+
+CLIENTS = 300
+BLOCKS = ["ials_categories", "handcrafted"]
+# Of a log that ends with 30 July.
+CUTOFF, VALIDATION = "2022-07-03", "2022-07-17"
+POSED = ["churn", "conversion", "propensity_category", "propensity_sku", "propensity_price"]
+COMPARED = [
+    *("profile", *BLOCKS, *(f"without {name}" for name in BLOCKS)),
+    *("recency, frequency", "counts"),
+]
+Ubp = Callable[..., Outcome]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def thin() -> Iterator[None]:
+    """Tiny networks, and no report: pictures take longer than all the rest."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("pipelines.evaluate.write_report", lambda *arguments: None)
+        for size, widths in {"small": (8, 16), "paper": (16, 32)}.items():
+            patch.setitem(NETWORKS, size, widths)
+        yield
+
+
+@pytest.fixture(scope="module")
+def ingested(tmp_path_factory: pytest.TempPathFactory) -> Home:
+    """A home with a log in which about every third client buys in a window."""
+    directory = tmp_path_factory.mktemp("shop")
+    home = Home(home=directory / "home")
+    shop = random_shop(seed=5, clients=CLIENTS, events=600)
+    last = shop["product_buy"].head(1).assign(timestamp=END - pd.Timedelta("90min"))
+    shop["product_buy"] = pd.concat([shop["product_buy"], last])
+    everybody = pd.DataFrame({"client_id": np.arange(1, CLIENTS + 1), "timestamp": START, "url": 0})
+    shop["page_visit"] = pd.concat([shop["page_visit"], everybody])
+    ingest(home, str(deliver(directory / "delivery", **shop)))
+    return home
+
+
+@pytest.fixture(scope="module")
+def evaluated(ingested: Home) -> Home:
+    """The same after an evaluation."""
+    home = Home(home=ingested.root.with_name("evaluated"))
+    shutil.copytree(ingested.root, home.root)
+    evaluate(home, BLOCKS)
+    return home
+
+
+@pytest.fixture
+def run_in(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> Callable[[Home], Ubp]:
+    def copied(home: Home) -> Ubp:
+        """Run commands in a copy of a home."""
+        shutil.copytree(home.root, tmp_path / "home")
+        monkeypatch.setenv("UBP_HOME", str(tmp_path / "home"))
+        return lambda *arguments: run_ubp(capsys, *arguments)
+
+    return copied
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Home:
+    return Home(home=tmp_path / "home")
+
+
+@pytest.fixture
+def ubp(run_in: Callable[[Home], Ubp], evaluated: Home) -> Ubp:
+    return run_in(evaluated)
+
+
+@pytest.fixture
+def fresh_ubp(run_in: Callable[[Home], Ubp], ingested: Home) -> Ubp:
+    return run_in(ingested)
+
+
+def rows(out: str) -> dict[str, list[str]]:
+    """Read the rows of the tables, by name; those of the second table begin with "lost"."""
+    found, prefix = {}, ""
+    for line in out.splitlines():
+        if line.startswith("What the profile loses"):
+            prefix = "lost "
+        name, *cells = re.split(r"\s{2,}", line.strip())
+        if name in COMPARED and cells:
+            found[prefix + name] = cells
+    return found
+
+
+def short(number: float, sign: str = "") -> str:
+    text = f"{number:{sign}.3f}"
+    return text.replace("0.", ".", 1) if abs(number) < 1 else text
+
+
+def score(result: dict[str, Any]) -> float:
+    best = result["epochs"][result["best_epoch"]]
+    if best["novelty"] is None:
+        return best["auroc"]
+    return 0.8 * best["auroc"] + 0.1 * best["novelty"] + 0.1 * best["diversity"]
+
+
+def by_hand(found: dict[str, Any]) -> dict[str, dict[str, list[float]]]:
+    """Take scores by representation, task and seed from a record."""
+    scores: dict[str, dict[str, list[float]]] = {}
+    for result in found["scores"]["results"]:
+        of_tasks = scores.setdefault(result["representation"], {})
+        of_tasks.setdefault(result["task"], []).append(score(result))
+    return scores
+
+
+def test_what_it_prints(fresh_ubp: Ubp, tmp_path: Path) -> None:
+    names = ",".join(BLOCKS)
+    first = fresh_ubp("evaluate", "--blocks", names, "--json", tmp_path / "first.json")
+    assert first.code == 0, first.err
+    assert first.err == ""
+    assert (
+        f"Input before {CUTOFF}; networks are fitted on what happened from then to {VALIDATION}, "
+        "and judged on what happened from there to 2022-07-30 22:30; 300 clients"
+    ) in " ".join(first.out.split())
+    assert f"Fitted now: {', '.join(BLOCKS)}\n" in first.out
+    assert "Fitted before" not in first.out
+    assert "Left out propensity_new_sku: there are 0 classes to tell apart" in first.out
+    assert re.search(r"churn +conv +cat +sku +price +sum +Borda", first.out)
+    assert "Network small, 1 seed; --seeds 3 tells what is noise\n" in first.out
+    shown = rows(first.out)
+    assert set(shown) == {name for name in COMPARED if "without" not in name} | {
+        f"lost {name}" for name in BLOCKS
+    }
+    # The best sum first.
+    sums = [float(cells[-2]) for name, cells in shown.items() if "lost" not in name]
+    assert sums == sorted(sums, reverse=True)
+
+    again = fresh_ubp("evaluate", "--blocks", names, "--json", tmp_path / "again.json")
+    assert again.code == 0, again.err
+    assert f"Fitted before: {', '.join(BLOCKS)}\n" in again.out
+    assert "Fitted now" not in again.out
+    assert "35 of 35 scores were there before" in again.out
+    assert rows(again.out) == shown
+    one, two = (json.loads((tmp_path / f"{n}.json").read_text()) for n in ("first", "again"))
+    assert one["scores"]["results"] == two["scores"]["results"]
+    assert one["profile"] == two["profile"] == "v1"
+
+
+def test_the_file_holds_what_the_table_shows(ubp: Ubp, home: Home, tmp_path: Path) -> None:
+    path = tmp_path / "found.json"
+    outcome = ubp("evaluate", "--blocks", ",".join(BLOCKS), "--seeds", 2, "--json", path)
+    assert outcome.code == 0, outcome.err
+    found = json.loads(path.read_text())
+    assert found == json.loads((home.evaluation / "evaluation.json").read_text())
+    assert found["cutoff"] == f"{CUTOFF}T00:00:00Z"
+    assert found["validation_start"] == f"{VALIDATION}T00:00:00Z"
+    assert found["end"] == "2022-07-30T22:30:00Z"
+    assert (found["clients"], found["unknown"], found["preset"]) == (300, 0, "small")
+    assert [(block["name"], block["fitted"]) for block in found["blocks"]] == [
+        (name, False) for name in BLOCKS
+    ]
+    assert list(found["unavailable_tasks"]) == ["propensity_new_sku"]
+    assert [task["name"] for task in found["scores"]["tasks"]] == POSED
+    assert [made["name"] for made in found["scores"]["representations"]] == COMPARED
+    assert found["scores"]["reused"] == 35
+
+    scores, shown = by_hand(found), rows(outcome.out)
+    assert set(scores) == set(COMPARED)
+    sums = {name: [sum(of) for of in zip(*s.values(), strict=True)] for name, s in scores.items()}
+    ranked = [name for name in COMPARED if "without" not in name]
+    for name in ranked:
+        means = {task: fmean(scores[name][task]) for task in POSED}
+        points = sum(
+            sum(means[task] > fmean(scores[other][task]) for other in ranked if other != name)
+            for task in POSED
+        )
+        noise = short(stdev(sums[name]))
+        expected = [*map(short, means.values()), short(fmean(sums[name])), noise, str(points)]
+        assert shown[name] == expected
+    for name in BLOCKS:
+        rest = scores[f"without {name}"]
+        lost = [
+            fmean(a - b for a, b in zip(scores["profile"][task], rest[task], strict=True))
+            for task in POSED
+        ]
+        pairs = zip(sums["profile"], sums[f"without {name}"], strict=True)
+        deviation = short(stdev([a - b for a, b in pairs]))
+        cells = [*(short(number, "+") for number in lost), short(sum(lost), "+"), deviation]
+        assert shown[f"lost {name}"] == cells
+    assert "Network small, 2 seeds; ± is the deviation over seeds; 35 of 70 scores" in outcome.out
+
+
+def test_classes_that_nobody_bought_are_noted(ubp: Ubp, tmp_path: Path) -> None:
+    given = tmp_path / "given"
+    given.mkdir()
+    np.save(given / "propensity_sku.npy", [0, 1, 2, 999])
+    np.save(given / "popularity_propensity_sku.npy", [1, 1, 1, 1])
+    outcome = ubp(
+        *("evaluate", "--blocks", "handcrafted", "--tasks", "propensity_sku", "--classes", given)
+    )
+    assert outcome.code == 0, outcome.err
+    assert "Classes that nobody bought in the last window: sku 1 of 4." in outcome.out
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["--tasks", "conversion,churn"],
+        ["--tasks", "churn", "--tasks", "conversion"],
+        ["--tasks", " churn, ,conversion,churn "],
+    ],
+)
+def test_only_the_tasks_that_are_named(ubp: Ubp, home: Home, options: list[str]) -> None:
+    outcome = ubp("evaluate", "--blocks", "handcrafted,ials_cat*", *options)
+    assert outcome.code == 0, outcome.err
+    found = json.loads((home.evaluation / "evaluation.json").read_text())
+    assert [task["name"] for task in found["scores"]["tasks"]] == ["churn", "conversion"]
+    assert found["unavailable_tasks"] == {}
+    assert re.search(r"churn +conv +sum +Borda", outcome.out)
+    # The same ones as among all tasks.
+    assert found["scores"]["reused"] == len(found["scores"]["results"]) == 14
+
+
+def test_blocks_are_named_with_commas_patterns_and_again(ubp: Ubp, home: Home) -> None:
+    def profile(*options: str) -> list[str]:
+        outcome = ubp("evaluate", "--tasks", "churn", *options)
+        assert outcome.code == 0, outcome.err
+        found = json.loads((home.evaluation / "evaluation.json").read_text())
+        return [block["name"] for block in found["blocks"]]
+
+    assert profile("--blocks", "handcrafted", "--blocks", "ials_cat*") == BLOCKS
+    assert profile("--blocks", "handcrafted,ials_*,handcrafted") == [
+        "ials_categories",
+        "ials_page_visits",
+        "handcrafted",
+    ]
+    assert profile("--blocks", "handcrafted") == ["handcrafted"]
+
+
+def test_clients_are_asked_about_in_the_order_of_the_file(
+    ubp: Ubp, home: Home, tmp_path: Path
+) -> None:
+    # Client 9999 is not in the log.
+    order = np.random.default_rng(1).permutation(np.append(np.arange(1, 250), 9999))
+    np.save(tmp_path / "listed.npy", order)
+    np.save(tmp_path / "ascending.npy", np.sort(order))
+    pd.DataFrame({"client_id": order}).to_parquet(tmp_path / "listed.parquet")
+
+    def listed(file: str) -> tuple[str, dict[str, Any]]:
+        outcome = ubp(
+            *("evaluate", "--blocks", "ials_categories,handcrafted", "--tasks", "conversion"),
+            *("--clients", tmp_path / file),
+        )
+        assert outcome.code == 0, outcome.err
+        return outcome.out, json.loads((home.evaluation / "evaluation.json").read_text())
+
+    out, first = listed("listed.npy")
+    assert "1 of them have no event in the input: the mean profile" in out
+    assert (first["clients"], first["unknown"]) == (250, 1)
+    assert first["clients_from"] == str(tmp_path / "listed.npy")
+    assert first["scores"]["reused"] == 0
+    assert first["scores"]["tasks"][0]["clients"] == 250
+    # Networks see the clients in another order, so these are other scores of the same vectors.
+    _, ascending = listed("ascending.npy")
+    assert ascending["scores"]["reused"] == 0
+    assert ascending["scores"]["tasks"] == first["scores"]["tasks"]
+    assert by_hand(ascending) != by_hand(first)
+    _, again = listed("listed.parquet")
+    assert again["scores"]["reused"] == len(again["scores"]["results"])
+    assert by_hand(again) == by_hand(first)
+
+
+def test_foreign_embeddings_are_scored_beside_the_profile(
+    ubp: Ubp, home: Home, tmp_path: Path
+) -> None:
+    foreign = tmp_path / "theirs"
+    foreign.mkdir()
+    rng = np.random.default_rng(0)
+    # In another order than ours.
+    np.save(foreign / "client_ids.npy", rng.permutation(np.arange(1, CLIENTS + 1)))
+    np.save(foreign / "embeddings.npy", rng.normal(size=(CLIENTS, 5)).astype(np.float16))
+    before = sorted(path.name for path in home.blocks.rglob("*"))
+    outcome = ubp("evaluate", "--embeddings", foreign, "--tasks", "churn,propensity_category")
+    assert outcome.code == 0, outcome.err
+    assert sorted(path.name for path in home.blocks.rglob("*")) == before
+    assert "Fitted" not in outcome.out
+    assert "What the profile loses" not in outcome.out
+    found = json.loads((home.evaluation / "evaluation.json").read_text())
+    assert [(made["name"], made["kind"]) for made in found["scores"]["representations"]] == [
+        ("profile", "profile"),
+        ("theirs", "foreign"),
+        ("recency, frequency", "baseline"),
+        ("counts", "baseline"),
+    ]
+    # All but theirs was scored before.
+    assert found["scores"]["reused"] == 6
+    # Lacking one client, it is not scored at all.
+    np.save(foreign / "client_ids.npy", np.arange(2, CLIENTS + 2))
+    lacking = ubp("evaluate", "--embeddings", foreign)
+    assert_one_line(
+        lacking, r"theirs lacks 1 of the 300 clients to evaluate, such as 1; --clients "
+    )
+
+
+def test_foreign_embeddings_need_no_profile(fresh_ubp: Ubp, home: Home, tmp_path: Path) -> None:
+    foreign = tmp_path / "theirs"
+    foreign.mkdir()
+    np.save(foreign / "client_ids.npy", np.arange(1, CLIENTS + 1))
+    np.save(foreign / "embeddings.npy", np.ones((CLIENTS, 2), np.float16))
+    outcome = fresh_ubp("evaluate", "--embeddings", foreign, "--tasks", "churn")
+    assert outcome.code == 0, outcome.err
+    found = json.loads((home.evaluation / "evaluation.json").read_text())
+    names = [made["name"] for made in found["scores"]["representations"]]
+    assert names == ["theirs", "recency, frequency", "counts"]
+    # Vectors that are all alike say nothing.
+    assert by_hand(found)["theirs"] == {"churn": [0.5]}
+    assert not home.blocks.exists()
+
+
+def assert_one_line(outcome: Outcome, message: str) -> None:
+    assert outcome.code == 2, outcome
+    lines = outcome.err.strip().splitlines()
+    assert len(lines) == 1, outcome.err
+    assert re.match(f"error: .*{message}", lines[0]), lines[0]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--tasks", "chrun"], "no task is called 'chrun'; there are churn, conversion, "),
+        (["--blocks", "gru"], "no block is called 'gru'; there are ials_categories, "),
+        (["--blocks", "handcrafted,gru_x*"], r"no block is called 'gru_x\*'; there are "),
+        (["--network", "huge"], "no network is called 'huge'; there are paper, small"),
+        (["--preset", "huge"], "no preset is called 'huge'; there are small, paper"),
+        (["--clients", "nowhere.npy"], "no such file: nowhere.npy"),
+        (["--clients", "nowhere.parquet"], "no such file: nowhere.parquet"),
+        (["--clients", "clients.txt"], r"clients.txt: a list of clients is a .npy or a .parquet"),
+        (["--classes", "nowhere"], "nowhere is not a directory of class lists"),
+        (["--embeddings", "nowhere"], "no such directory: nowhere"),
+        (["--model", "x"], "takes a language model: leave out --model"),
+        (["--tasks", "propensity_new_sku"], "propensity_new_sku: there are 0 classes to tell"),
+    ],
+)
+def test_mistakes_are_one_line(ubp: Ubp, options: list[str], message: str) -> None:
+    blocks = [] if "--blocks" in options else ["--blocks", "handcrafted"]
+    assert_one_line(ubp("evaluate", *blocks, *options), message)
+
+
+def test_a_home_without_events(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("UBP_HOME", str(tmp_path / "home"))
+    assert_one_line(
+        run_ubp(capsys, "evaluate"), "no warehouse at .*: run `ubp ingest SOURCE` first"
+    )
+
+
+def test_a_log_that_is_too_short_or_without_purchases(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # 26 days and some hours.
+    short_log = purchases(640)
+    assert short_log["timestamp"].min() == START
+    ingest(Home(home=tmp_path / "short"), str(deliver(tmp_path / "a", product_buy=short_log)))
+    monkeypatch.setenv("UBP_HOME", str(tmp_path / "short"))
+    assert_one_line(
+        run_ubp(capsys, "evaluate", "--blocks", "handcrafted"),
+        "the log is too short to evaluate: it begins 2022-06-01, .* begin 2022-05-31, 27 days",
+    )
+    visits = purchases().rename(columns={"sku": "url"})
+    ingest(Home(home=tmp_path / "visits"), str(deliver(tmp_path / "b", page_visit=visits)))
+    monkeypatch.setenv("UBP_HOME", str(tmp_path / "visits"))
+    assert_one_line(
+        run_ubp(capsys, "evaluate", "--blocks", "handcrafted"),
+        "the warehouse holds no purchase: an evaluation predicts purchases",
+    )
+    assert not (tmp_path / "short" / "blocks").exists()
+    assert not (tmp_path / "visits" / "blocks").exists()
+
+
+def test_an_evaluated_profile_is_not_one_to_serve(ubp: Ubp) -> None:
+    status = json.loads(ubp("status", "--json").out)
+    assert (status["profiles"], status["next"]) == ([], "ubp train")
+    assert_one_line(ubp("publish"), "there is no profile yet: run `ubp train` first")
+
+
+def test_what_is_served_stays_and_later_fits_stay_the_newest(fresh_ubp: Ubp, home: Home) -> None:
+    """Train, publish, evaluate, and train one block again, as in a year of use."""
+    assert fresh_ubp("train", *BLOCKS).code == 0
+    assert fresh_ubp("publish").code == 0
+    before = json.loads(fresh_ubp("status", "--json").out)
+    vector = fresh_ubp("profile", 7, "--json").out
+    outcome = fresh_ubp("evaluate", "--blocks", ",".join(BLOCKS), "--tasks", "churn")
+    assert outcome.code == 0, outcome.err
+    assert f"Fitted now: {', '.join(BLOCKS)}\n" in outcome.out
+
+    after = json.loads(fresh_ubp("status", "--json").out)
+    assert after["profiles"] == before["profiles"]
+    assert after["served"] == before["served"]
+    assert after["next"] == before["next"] == "ubp profile CLIENT_ID"
+    assert fresh_ubp("publish").code == 0
+    assert json.loads(fresh_ubp("status", "--json").out)["served"]["version"] == "v1"
+    assert fresh_ubp("profile", 7, "--json").out == vector
+
+    # Their newest fits are the evaluation's, and know less.
+    ials = Catalog(home).versions("ials_categories")
+    assert [f"{fit.report.cutoff:%Y-%m-%d}" for fit in ials] == ["2022-07-31", CUTOFF]
+    trained = fresh_ubp("train", "handcrafted", "--seed", 1)
+    assert trained.code == 0, trained.err
+    newest = json.loads(fresh_ubp("status", "--json").out)["profiles"][-1]
+    assert newest["blocks"] == {"ials_categories": "v1", "handcrafted": "v3"}
+    # And the other way round: an evaluation takes no fit that knows the windows.
+    again = fresh_ubp("evaluate", "--blocks", ",".join(BLOCKS), "--tasks", "churn")
+    assert f"Fitted before: {', '.join(BLOCKS)}\n" in again.out
+    assert "7 of 7 scores were there before" in again.out
+
+
+def test_a_late_event_of_the_input_makes_another_profile(ubp: Ubp, tmp_path: Path) -> None:
+    late = purchases(
+        3, client_id=5, timestamp=pd.Timestamp("2022-06-20 10:00") + pd.Timedelta("1s")
+    )
+    late["timestamp"] += pd.to_timedelta(np.arange(3), "s")
+    assert ubp("ingest", deliver(tmp_path / "late", product_buy=late)).code == 0
+    outcome = ubp("evaluate", "--blocks", "handcrafted", "--tasks", "conversion")
+    assert outcome.code == 0, outcome.err
+    assert "Fitted now: handcrafted\n" in outcome.out
+    assert "were there before" not in outcome.out

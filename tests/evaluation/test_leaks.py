@@ -1,0 +1,157 @@
+"""The protocol sees a leak, finds nothing where nothing is, and profiles know only the input."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from pipelines.backtest import backtest
+from pipelines.ingest import ingest
+from pipelines.train import fit_blocks
+from tests.pipelines.deliveries import deliver
+from tests.pipelines.tiny import tiny_presets
+from tests.shops import END, land, plant_future, random_shop
+from ubp_platform.blocks.base import REGISTRY
+from ubp_platform.blocks.snapshot import Snapshot
+from ubp_platform.evaluation.baselines import baselines
+from ubp_platform.evaluation.network import NETWORKS
+from ubp_platform.evaluation.protocol import run
+from ubp_platform.evaluation.representations import Representation, profile_matrix, whole
+from ubp_platform.evaluation.split import split_of
+from ubp_platform.evaluation.tasks import Targets, Task
+from ubp_platform.events.schema import EVENT_TYPES
+from ubp_platform.home import Home
+from ubp_platform.profile.assembly import assemble
+from ubp_platform.profile.version import create
+from ubp_platform.warehouse import targets
+
+CLIENTS, LIKED = 1200, 4
+ASKED = ("churn", "conversion", "propensity_category")
+LAST = END - pd.Timedelta("1h")
+CUTOFF, VALIDATION = LAST.normalize() - pd.Timedelta("27D"), LAST.normalize() - pd.Timedelta("13D")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def thin() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(NETWORKS, "small", (32, 64))
+        yield
+
+
+def fickle_shop(rng: np.random.Generator) -> tuple[dict[str, pd.DataFrame], np.ndarray]:
+    """Make a shop where a coin decides who will buy, and what, in both windows.
+
+    What was before says nothing of it. Also gives the coins: a category for each client, or -1.
+    """
+    tables = random_shop(seed=8, clients=CLIENTS, events=2500)
+    bought = tables["product_buy"]
+    coins = np.where(rng.random(CLIENTS) < 0.5, rng.integers(0, LIKED, CLIENTS), -1)
+    chosen = np.flatnonzero(coins >= 0)
+    windows = [
+        # The products 0, 1, … are of the categories 0, 1, …
+        pd.DataFrame({"client_id": chosen + 1, "timestamp": time, "sku": coins[chosen]})
+        for time in (CUTOFF, VALIDATION - pd.Timedelta("1us"), VALIDATION, LAST)
+    ]
+    tables["product_buy"] = pd.concat([bought[bought["timestamp"] < CUTOFF], *windows])
+    return tables, coins
+
+
+@pytest.fixture(scope="module")
+def posed(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[Task], dict[str, Representation]]:
+    """The tasks of a fickle shop; both baselines, and one that knows the coins."""
+    tables, coins = fickle_shop(np.random.default_rng(6))
+    path = tmp_path_factory.mktemp("leaks") / "warehouse.duckdb"
+    with land(path, tables) as warehouse:
+        split = split_of(warehouse)
+        assert split.cutoff.replace(tzinfo=None) == CUTOFF
+        assert split.validation_start.replace(tzinfo=None) == VALIDATION
+        clients = targets.clients(warehouse, split.cutoff)
+        tasks = [Targets(warehouse, split, clients).task(name) for name in ASKED]
+        honest = baselines(warehouse.history(split.cutoff), clients)
+    known = coins[clients - 1, None] == np.arange(LIKED)
+    planted = whole("planted", "foreign", known.astype(np.float16))
+    both = Representation("counts, planted", "foreign", honest[1].parts + planted.parts)
+    return tasks, {made.name: made for made in (*honest, planted, both)}
+
+
+def four_sigma(task: Task) -> float:
+    """Bound the AUROC's distance from 0.5 where predictions and answers are independent."""
+    yes = task.validation.sum(axis=0, dtype=float)
+    no = len(task.rows) - yes
+    variances = (yes + no + 1) / (12 * yes * no)
+    return 4 * float(np.sqrt(variances.sum())) / len(yes)
+
+
+def aurocs(made: Representation, tasks: list[Task]) -> dict[str, float]:
+    return {result.task: result.best.auroc for result in run([made], tasks, "small").results}
+
+
+@pytest.mark.parametrize("name", ["planted", "counts, planted"])
+def test_a_leak_is_seen(posed: tuple[list[Task], dict[str, Representation]], name: str) -> None:
+    tasks, made = posed
+    for task, auroc in aurocs(made[name], tasks).items():
+        assert auroc > 0.98, task
+
+
+@pytest.mark.parametrize("name", ["recency, frequency", "counts", "planted", "counts, planted"])
+def test_of_shuffled_labels_nothing_is_learned(
+    posed: tuple[list[Task], dict[str, Representation]], name: str
+) -> None:
+    tasks, made = posed
+    rng = np.random.default_rng(11)
+    # Each window on its own: what is learned by heart of the one does not help in the other.
+    shuffled = [
+        replace(
+            task, train=rng.permutation(task.train), validation=rng.permutation(task.validation)
+        )
+        for task in tasks
+    ]
+    found = aurocs(made[name], shuffled)
+    for task in shuffled:
+        assert four_sigma(task) < 0.09
+        assert found[task.name] == pytest.approx(0.5, abs=four_sigma(task)), task.name
+
+
+@pytest.fixture(scope="module")
+def tiny_blocks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    with tiny_presets(tmp_path_factory.mktemp("language")):
+        yield
+
+
+def test_no_bit_of_a_profile_knows_the_windows(tmp_path: Path, tiny_blocks: None) -> None:
+    shop = random_shop(seed=5, clients=60, events=900)
+    last = shop["product_buy"]["timestamp"].max()
+    shop = plant_future(shop, last.normalize() - pd.Timedelta("27D"))
+    whole_log, cut_log = Home(home=tmp_path / "whole"), Home(home=tmp_path / "cut")
+    ingest(whole_log, str(deliver(tmp_path / "delivery", **shop)))
+    tested = backtest(whole_log)
+    cutoff = tested.split.cutoff
+    assert tested.split.end.replace(tzinfo=None) == last
+    assert [part.block for part in tested.version.parts] == list(REGISTRY)
+
+    before = {
+        name: frame[frame["timestamp"] < cutoff.replace(tzinfo=None)]
+        for name, frame in shop.items()
+        if name in EVENT_TYPES
+    }
+    assert all(0 < len(before[name]) < len(shop[name]) for name in EVENT_TYPES)
+    products = shop["product_properties"]
+    ingest(cut_log, str(deliver(tmp_path / "cut_off", **before, product_properties=products)))
+    # Its last purchase is another one, and so would its split be.
+    fits = fit_blocks(cut_log, cutoff=cutoff)
+    version = create(cut_log, fits.parts, cutoff, cut_log.evaluation / "profiles")
+    profiles = Snapshot.read(assemble(cut_log, version, cutoff))
+    matrix, known = profile_matrix(version, cutoff, tested.clients)
+
+    assert known == tested.known == len(tested.clients) == 60
+    assert matrix.shape == tested.matrix.shape
+    assert matrix.tobytes() == tested.matrix.tobytes()
+    # Also before they are rounded to float16.
+    ours = Snapshot.read(tested.version.snapshot_path(cutoff))
+    assert ours.client_ids.tolist() == profiles.client_ids.tolist()
+    assert ours.vectors.tobytes() == profiles.vectors.tobytes()
+    assert version.mean.tobytes() == tested.version.mean.tobytes()
+    assert len(np.unique(matrix, axis=0)) == 60

@@ -1,0 +1,389 @@
+"""Every representation on every task: what is kept, what is not taken, and what follows."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.evaluation import binary, multilabel
+from ubp_platform.errors import UBPError
+from ubp_platform.evaluation import network
+from ubp_platform.evaluation.metrics import Metrics
+from ubp_platform.evaluation.network import NETWORKS, SEED, Fitted, fit
+from ubp_platform.evaluation.protocol import run
+from ubp_platform.evaluation.representations import (
+    Part,
+    Representation,
+    as_float16,
+    of_profile,
+    whole,
+)
+from ubp_platform.evaluation.scores import RepresentationInfo, Result, Scores, TaskInfo
+from ubp_platform.evaluation.tasks import Classes, Task
+
+CLIENTS = 150
+Fit = tuple[str, str, int]
+
+
+@pytest.fixture(autouse=True)
+def fits(monkeypatch: pytest.MonkeyPatch) -> list[Fit]:
+    """Networks are tiny; what is fitted is noted."""
+    for size, widths in {"small": (8, 12), "paper": (12, 16)}.items():
+        monkeypatch.setitem(NETWORKS, size, widths)
+    noted: list[Fit] = []
+
+    def noting(representation: Representation, task: Task, size, seed: int, advance) -> Fitted:
+        noted.append((representation.name, task.name, seed))
+        return fit(representation, task, size, seed, advance)
+
+    monkeypatch.setattr(network, "fit", noting)
+    return noted
+
+
+def vectors(seed: int = 0, width: int = 6) -> np.ndarray:
+    return np.random.default_rng(seed).normal(size=(CLIENTS, width)).astype(np.float16)
+
+
+def questions() -> list[Task]:
+    rng = np.random.default_rng(5)
+    asked = binary(*(rng.random((2, CLIENTS)) < 0.4))
+    bought = rng.random((2, CLIENTS, 4)) < 0.2
+    return [asked, multilabel(*bought, np.array([5, 3, 2, 1]))]
+
+
+def representations() -> list[Representation]:
+    return [whole("a", "block", vectors(0)), whole("b", "baseline", vectors(1, width=3))]
+
+
+def bare(scores: Scores) -> list[dict]:
+    return [result.model_dump(exclude={"seconds"}) for result in scores.results]
+
+
+def test_every_combination_is_scored_as_it_is_alone(tmp_path: Path, fits: list[Fit]) -> None:
+    compared, asked = representations(), questions()
+    scores = run(compared, asked, "small", [SEED, SEED + 1], tmp_path / "kept")
+    expected = [(r, t, s) for r in "ab" for t in ("churn", "propensity_sku") for s in (1278, 1279)]
+    assert fits == expected
+    assert [(r.representation, r.task, r.seed) for r in scores.results] == expected
+    assert scores.reused == 0
+    assert (scores.network, scores.seeds) == ("small", [1278, 1279])
+    assert [(r.name, r.kind, r.width) for r in scores.representations] == [
+        ("a", "block", 6),
+        ("b", "baseline", 3),
+    ]
+    alone = fit(compared[1], asked[1], "small", SEED + 1)
+    (_, result) = scores.of("b", "propensity_sku")
+    assert result.epochs == alone.epochs
+    assert result.best == alone.best
+    assert result.curves is None
+    assert scores.of("a", "churn")[0].curves is not None
+
+
+def test_tasks_are_described(tmp_path: Path) -> None:
+    train = np.array([[1, 0, 0, 0]] * 30 + [[0, 0, 0, 0]] * 120)
+    validation = np.array([[1, 1, 0, 0]] * 15 + [[0, 1, 0, 0]] * 135)
+    asked = multilabel(train, validation, np.ones(4))
+    scores = run(representations()[:1], [asked, questions()[0]], "small")
+    first, second = scores.tasks
+    # Nobody bought the last two, everybody the second.
+    assert first == TaskInfo(
+        name="propensity_sku",
+        clients=CLIENTS,
+        classes=4,
+        train=30 / 600,
+        validation=165 / 600,
+        unanswerable=3,
+    )
+    assert (second.classes, second.unanswerable) == (1, 0)
+
+
+def test_what_is_kept_is_not_computed_again(tmp_path: Path, fits: list[Fit]) -> None:
+    kept = tmp_path / "kept"
+    first = run(representations(), questions(), "small", [SEED], kept)
+    fits.clear()
+    again = run(representations(), questions(), "small", [SEED], kept)
+    assert not fits
+    assert again.reused == len(again.results) == 4
+    assert again.results == first.results
+    more = run(representations(), questions(), "small", [SEED, SEED + 1], kept)
+    assert [seed for _, _, seed in fits] == [SEED + 1] * 4
+    assert more.reused == 4
+    assert [result for result in more.results if result.seed == SEED] == first.results
+
+
+def test_nothing_is_kept_where_no_place_is_named(fits: list[Fit]) -> None:
+    first = run(representations(), questions(), "small")
+    again = run(representations(), questions(), "small")
+    assert len(fits) == 8
+    assert bare(first) == bare(again)
+
+
+def changed_vectors(representation: Representation, task: Task) -> tuple[Representation, Task]:
+    other = vectors(0)
+    # By a single bit.
+    other.view(np.uint16)[CLIENTS - 1, 5] ^= 1
+    return whole("a", "block", other), task
+
+
+def swapped_columns(representation: Representation, task: Task) -> tuple[Representation, Task]:
+    return whole("a", "block", vectors(0)[:, ::-1]), task
+
+
+def changed_label(when: str):
+    def change(representation: Representation, task: Task) -> tuple[Representation, Task]:
+        labels = getattr(task, when).copy()
+        labels[7] ^= 1
+        return representation, replace(task, **{when: labels})
+
+    return change
+
+
+def other_rows(representation: Representation, task: Task) -> tuple[Representation, Task]:
+    return representation, replace(task, rows=task.rows + 1)
+
+
+def other_popularity(representation: Representation, task: Task) -> tuple[Representation, Task]:
+    return representation, replace(task, classes=Classes(np.arange(4), np.array([5.0, 3, 2, 2])))
+
+
+CHANGES = {
+    "vectors": changed_vectors,
+    "order of columns": swapped_columns,
+    "train labels": changed_label("train"),
+    "validation labels": changed_label("validation"),
+    "rows": other_rows,
+    "popularity": other_popularity,
+}
+
+
+@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
+def test_results_of_anything_else_are_not_taken(tmp_path: Path, fits: list[Fit], change) -> None:
+    kept, (representation, _), (_, asked) = tmp_path / "kept", representations(), questions()
+    # The last client is not asked.
+    task = replace(
+        asked, rows=asked.rows[:-1], train=asked.train[:-1], validation=asked.validation[:-1]
+    )
+    run([representation], [task], "small", kept=kept)
+    other, other_task = change(representation, task)
+    fits.clear()
+    assert run([other], [other_task], "small", kept=kept).reused == 0
+    assert len(fits) == 1
+    assert run([representation], [task], "small", kept=kept).reused == 1
+
+
+def test_results_of_another_network_or_seed_are_not_taken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept, (one, _), (task, _) = tmp_path / "kept", representations(), questions()
+    first = run([one], [task], "small", kept=kept)
+    assert run([one], [task], "paper", kept=kept).reused == 0
+    assert run([one], [task], "small", [SEED + 5], kept=kept).reused == 0
+    # A network is known by its sizes, not by its name.
+    monkeypatch.setitem(NETWORKS, "small", (8, 13))
+    assert run([one], [task], "small", kept=kept).reused == 0
+    monkeypatch.setitem(NETWORKS, "paper", (8, 12))
+    same = run([one], [task], "paper", kept=kept)
+    assert same.reused == 1
+    assert same.results == first.results
+
+
+def test_equal_vectors_are_known_by_any_name(tmp_path: Path, fits: list[Fit]) -> None:
+    kept, matrix = tmp_path / "kept", vectors()
+    first = run([whole("a", "block", matrix)], questions(), "small", kept=kept)
+    fits.clear()
+    wide = np.hstack([vectors(9), matrix, vectors(8)])
+    other = Representation("again", "without", (Part(wide, 6, 12),))
+    again = run([other], questions(), "small", kept=kept)
+    assert not fits
+    assert [info.name for info in again.representations] == ["again"]
+    assert [result.representation for result in again.results] == ["again"] * 2
+    assert [result.epochs for result in again.results] == [r.epochs for r in first.results]
+
+
+def test_equal_questions_are_known_by_any_name(tmp_path: Path, fits: list[Fit]) -> None:
+    # Where everybody bought before, the two binary tasks ask the same of the same clients.
+    churn, sku = questions()
+    conversion, price = replace(churn, name="conversion"), replace(sku, name="propensity_price")
+    first = run(representations()[:1], [churn, conversion, sku], "small", kept=tmp_path)
+    assert [task for _, task, _ in fits] == ["churn", "propensity_sku"]
+    assert [result.task for result in first.results] == ["churn", "conversion", "propensity_sku"]
+    again = run(representations()[:1], [conversion, price], "small", kept=tmp_path)
+    assert len(fits) == again.reused == 2
+    assert [result.task for result in again.results] == ["conversion", "propensity_price"]
+    assert [r.epochs for r in again.results] == [r.epochs for r in first.results[1:]]
+
+
+def test_equal_vectors_are_fitted_once(fits: list[Fit]) -> None:
+    # Without one of two blocks a profile is the other one.
+    made = list(of_profile(vectors(), [("a", 2), ("b", 4)]))
+    scores = run(made, questions()[:1], "small")
+    assert [name for name, _, _ in fits] == ["profile", "a", "b"]
+    assert [r.representation for r in scores.results] == [r.name for r in made]
+    assert scores.reused == 0
+    found = {r.representation: r.epochs for r in scores.results}
+    assert found["without a"] == found["b"] != found["a"] == found["without b"]
+
+
+def test_a_cut_run_keeps_what_was_done(tmp_path: Path, fits: list[Fit]) -> None:
+    kept = tmp_path / "kept"
+    done = 0
+
+    @contextmanager
+    def ctrl_c(description: str, total: float | None, unit: str) -> Iterator:
+        def advance(rows: float) -> None:
+            nonlocal done
+            done += rows
+            if done > 2.5 * 3 * CLIENTS:  # in the third of four networks
+                raise KeyboardInterrupt
+
+        yield advance
+
+    with pytest.raises(KeyboardInterrupt):
+        run(representations(), questions(), "small", kept=kept, progress=ctrl_c)
+    assert len(fits) == 3
+    fits.clear()
+    found = run(representations(), questions(), "small", kept=kept)
+    assert fits == [("b", "churn", SEED), ("b", "propensity_sku", SEED)]
+    assert found.reused == 2
+    assert bare(found) == bare(run(representations(), questions(), "small"))
+    assert not [path for path in kept.iterdir() if path.suffix != ".json"]
+
+
+def test_progress_counts_the_rows_that_are_left(tmp_path: Path) -> None:
+    bars: list[tuple[str, float | None, list[float]]] = []
+
+    @contextmanager
+    def note(description: str, total: float | None, unit: str) -> Iterator:
+        told: list[float] = []
+        bars.append((description, total, told))
+        yield told.append
+
+    run(representations()[:1], questions(), "small", kept=tmp_path, progress=note)
+    run(representations(), questions(), "small", kept=tmp_path, progress=note)
+    run(representations(), questions(), "small", kept=tmp_path, progress=note)
+    (first, total, told), (second, rest, others) = bars
+    assert (first, second) == ("2 networks", "2 networks")
+    assert sum(told) == total == sum(others) == rest == 2 * 3 * CLIENTS
+
+
+def test_curves_of_a_binary_task_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
+    said = np.array([0.8, 0.5, 0.5, 0.1], np.float32)[:, None]
+
+    def known(*arguments: object) -> Fitted:
+        return Fitted([Metrics(auroc=0.5), Metrics(auroc=0.875), Metrics(auroc=0.7)], said, 1.5)
+
+    monkeypatch.setattr(network, "fit", known)
+    task = binary([0, 0, 0, 1], [1, 0, 1, 0])
+    (result,) = run([whole("x", "block", np.zeros((4, 1), np.float16))], [task]).results
+    assert (result.best_epoch, result.best, result.seconds) == (1, Metrics(auroc=0.875), 1.5)
+    curves = result.curves
+    assert curves is not None
+    assert curves.false_positives == [round(step / 100, 5) for step in range(101)]
+    # From (0, 0.5) straight to (0.5, 1): one of two no's ties with the second yes.
+    assert curves.true_positives[20] == pytest.approx(0.7)
+    assert curves.true_positives[50:] == [1.0] * 51
+    # A half of those who were given 0.5 says yes.
+    assert dict(zip(curves.predicted, curves.observed, strict=True)) == {0.1: 0, 0.5: 0.5, 0.8: 1}
+
+
+def scored(**by_name: list[list[float]]) -> Scores:
+    """Make scores by name, then by task, then by seed."""
+    tasks = ("churn", "conversion")
+    results = [
+        Result(
+            representation=name,
+            task=task,
+            seed=seed,
+            # The best epoch counts, not the last.
+            epochs=[Metrics(auroc=auroc), Metrics(auroc=0.0)],
+            best_epoch=0,
+            seconds=1,
+            curves=None,
+        )
+        for name, of_tasks in by_name.items()
+        for task, of_seeds in zip(tasks, of_tasks, strict=True)
+        for seed, auroc in enumerate(of_seeds)
+    ]
+    infos = [
+        TaskInfo(name=task, clients=9, classes=1, train=0.5, validation=0.5, unanswerable=0)
+        for task in tasks
+    ]
+    return Scores(
+        network="small",
+        seeds=[0, 1, 2],
+        tasks=infos,
+        representations=[RepresentationInfo(name=name, kind="block", width=3) for name in by_name],
+        results=results,
+        reused=0,
+    )
+
+
+def test_means_deviations_and_gains_over_seeds_by_hand() -> None:
+    scores = scored(
+        a=[[0.5, 0.6, 0.7], [0.2, 0.2, 0.2]],
+        b=[[0.4, 0.6, 0.5], [0.3, 0.3, 0.3]],
+    )
+    assert scores.score("a", "churn") == pytest.approx((0.6, 0.1))
+    assert scores.score("a", "conversion") == pytest.approx((0.2, 0))
+    # Sums of 0.7, 0.8 and 0.9; of 0.7, 0.9 and 0.8.
+    assert scores.score("a") == pytest.approx((0.8, 0.1))
+    assert scores.score("b") == pytest.approx((0.8, 0.1))
+    # Seed by seed: 0.1, 0 and 0.2.
+    assert scores.gain("a", "b", "churn") == pytest.approx((0.1, 0.1))
+    # 0, -0.1 and 0.1.
+    assert scores.gain("a", "b") == pytest.approx((0, 0.1))
+    assert scores.borda(["a", "b"]) == {"a": 1, "b": 1}
+    assert scores.borda(["a"]) == {"a": 0}
+
+
+def test_one_seed_has_no_deviation() -> None:
+    scores = scored(a=[[0.5], [0.25]])
+    assert scores.score("a") == (0.75, 0)
+
+
+def test_a_profile_is_compared_with_each_block_and_without_each() -> None:
+    matrix = np.arange(12, dtype=np.float16).reshape(2, 6)
+    found = {r.name: r for r in of_profile(matrix, [("a", 1), ("b", 2), ("c", 3)])}
+    assert [(r.name, r.kind) for r in found.values()] == [
+        ("profile", "profile"),
+        *((name, "block") for name in "abc"),
+        *((f"without {name}", "without") for name in "abc"),
+    ]
+    everybody = np.arange(2)
+    rows = {name: r.batch(everybody).numpy()[1].tolist() for name, r in found.items()}
+    assert rows == {
+        "profile": [6, 7, 8, 9, 10, 11],
+        "a": [6],
+        "b": [7, 8],
+        "c": [9, 10, 11],
+        "without a": [7, 8, 9, 10, 11],
+        "without b": [6, 9, 10, 11],
+        "without c": [6, 7, 8],
+    }
+    assert {name: len(row) for name, row in rows.items()} == {
+        name: r.width for name, r in found.items()
+    }
+
+
+def test_a_profile_of_one_block_is_not_compared_without_it() -> None:
+    found = of_profile(np.zeros((2, 3), np.float16), [("a", 3)])
+    assert [r.name for r in found] == ["profile", "a"]
+
+
+def test_vectors_of_some_clients_are_those_of_their_rows() -> None:
+    matrix = vectors()
+    representation = whole("x", "block", matrix)
+    for rows in ([0], [3, 4, 5], [1, 5, 9], [CLIENTS - 1], range(CLIENTS)):
+        found = representation.batch(np.array(rows))
+        assert str(found.dtype) == "torch.float32"
+        np.testing.assert_array_equal(found.numpy(), matrix[list(rows)].astype(np.float32))
+
+
+def test_what_float16_cannot_hold_is_refused() -> None:
+    assert as_float16(np.array([65504.0, 1e-9]), "x").tolist() == [65504, 0]
+    for value in (70_000.0, np.inf, np.nan):
+        with pytest.raises(UBPError, match=r"counts: the value .* cannot be held by float16"):
+            as_float16(np.array([[1.0, value]]), "counts")

@@ -1,0 +1,291 @@
+"""The page about an evaluation: whole, honest, readable on a screen and on a phone."""
+
+import re
+import shutil
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from html import escape
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.text import Text
+
+from pipelines import evaluate as pipeline
+from pipelines.ingest import ingest
+from pipelines.report import write_report
+from tests.evaluation.browser import measure
+from tests.pipelines.commands import run_ubp
+from tests.pipelines.deliveries import deliver_shop
+from ubp_platform.evaluation.metrics import Metrics
+from ubp_platform.evaluation.report import headline
+from ubp_platform.evaluation.representations import Kind
+from ubp_platform.evaluation.scores import RepresentationInfo, Result, Scores, TaskInfo
+from ubp_platform.evaluation.svg import label_points
+from ubp_platform.events.schema import EVENT_TYPES
+from ubp_platform.home import Home
+from ubp_platform.warehouse import Warehouse
+from ubp_platform.warehouse.shape import shape
+
+BLOCKS = ("ials_categories", "handcrafted")
+# No name of a file may do anything to the page.
+EVIL = "<b>bold</b> & $x^2$"
+SECTIONS = [
+    *("Scores", "Task by task", "What each block adds", "ROC and calibration"),
+    *("Score against width", "Map of clients", "Training", "The data", "How it was made"),
+]
+
+
+@dataclass(frozen=True)
+class Reported:
+    """An evaluation with its page, and what the page was made of."""
+
+    home: Home
+    made_of: tuple[Any, ...]
+    page: str
+
+
+@pytest.fixture(scope="module")
+def evaluated(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Reported]]:
+    """Evaluations of a profile, and of embeddings from elsewhere that are one number wide."""
+    root = tmp_path_factory.mktemp("report")
+    delivery = deliver_shop(root / EVIL.replace("/", ""), clients=300, events=600)
+    home, other = (Home(home=root / name) for name in ("home", "other"))
+    ingest(home, str(delivery))
+    shutil.copytree(home.root, other.root)
+    listed = root / "<i>clients.npy"
+    np.save(listed, np.arange(1, 301))
+    foreign = root / EVIL.replace("/", "")
+    np.save(foreign / "client_ids.npy", np.arange(1, 301))
+    np.save(foreign / "embeddings.npy", np.arange(300, dtype=np.float16)[:, None])
+    calls: list[tuple[Any, ...]] = []
+
+    def recorded(*arguments: Any) -> Path:
+        calls.append(arguments)
+        return write_report(*arguments)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pipeline, "write_report", recorded)
+        pipeline.evaluate(home, BLOCKS, seeds=2, clients=listed)
+        tasks = ["churn", "propensity_price"]
+        pipeline.evaluate(other, tasks=tasks, embeddings=foreign, clients=listed)
+    yield {
+        name: Reported(call[0], call, call[0].report.read_text())
+        for name, call in zip(("profile", "foreign"), calls, strict=True)
+    }
+
+
+def headings(page: str) -> list[str]:
+    return re.findall("<h2>(.*?)</h2>", page)
+
+
+@pytest.mark.parametrize("which", ["profile", "foreign"])
+def test_the_page_loads_nothing_and_runs_nothing(
+    evaluated: dict[str, Reported], which: str
+) -> None:
+    page = evaluated[which].page
+    assert not re.findall(r'(?:src|href)="(?!#|data:image/png)[^"]*', page)
+    assert not re.findall(r"url\((?!#)[^)]*", page)
+    assert not re.findall(r"https?:|@import|<script|<link|<iframe|<object|javascript:", page)
+    assert not re.findall(r"\son\w+=", page)
+    assert len(page) < 3_000_000
+
+
+@pytest.mark.parametrize("which", ["profile", "foreign"])
+def test_all_that_was_scored_and_all_that_was_left_out_is_named(
+    evaluated: dict[str, Reported], which: str
+) -> None:
+    reported = evaluated[which]
+    found, page = reported.made_of[1], reported.page
+    for info in found.scores.representations:
+        assert escape(info.name.removeprefix("without ")) in page
+    for task in found.scores.tasks:
+        assert f">{task.name}</th>" in page
+    for name, version in found.versions.items():
+        assert f">{name}</th><td>{version}<" in page
+    for block in found.blocks:
+        assert all(f">{name}</th>" in page for name in block.params)
+    for info in found.scores.of_kind("profile", "block", "baseline", "foreign"):
+        assert f"{found.scores.score(info.name).mean:.3f}" in page
+    for name in {"lightfm", "next_url"} if found.blocks else {"propensity_sku"}:
+        assert re.search(rf"<li>.*{name}.*: not asked for</li>", page)
+
+
+def test_names_of_files_are_text(evaluated: dict[str, Reported]) -> None:
+    for reported in evaluated.values():
+        assert "<b>" not in reported.page
+        assert "&lt;b&gt;bold" in reported.page
+    assert "&lt;i&gt;clients.npy" in evaluated["profile"].page
+
+
+@pytest.mark.parametrize("which", ["profile", "foreign"])
+def test_the_same_evaluation_gives_the_same_bytes(
+    evaluated: dict[str, Reported], which: str
+) -> None:
+    reported = evaluated[which]
+    path = write_report(*reported.made_of)
+    assert path == reported.home.report
+    assert path.read_text() == reported.page
+    assert [file.name for file in path.parent.iterdir()] == ["index.html"]
+
+
+def test_sections_without_content_are_left_out(evaluated: dict[str, Reported]) -> None:
+    assert headings(evaluated["profile"].page) == SECTIONS
+    # One number makes no map.
+    without = {"What each block adds", "Map of clients", "Training"}
+    assert headings(evaluated["foreign"].page) == [s for s in SECTIONS if s not in without]
+    for reported in evaluated.values():
+        linked = re.findall('<a href="#(.*?)">', reported.page)
+        assert linked == re.findall('<section id="(.*?)">', reported.page)
+
+
+def test_the_command_says_where_the_page_is(
+    evaluated: dict[str, Reported], capsys: pytest.CaptureFixture[str]
+) -> None:
+    home = evaluated["foreign"].home.root
+    embeddings = home.parent / EVIL.replace("/", "")
+    outcome = run_ubp(
+        *(capsys, "evaluate", "--home", home, "--tasks", "churn"),
+        *("--embeddings", embeddings, "--clients", embeddings / "client_ids.npy"),
+    )
+    assert (outcome.code, outcome.err) == (0, "")
+    assert outcome.out.splitlines()[-1] == f"Report: {home / 'report' / 'index.html'}"
+
+
+@pytest.mark.parametrize("which", ["profile", "foreign"])
+def test_a_browser_shows_all_of_it_on_a_screen_and_on_a_phone(
+    evaluated: dict[str, Reported], which: str, tmp_path: Path
+) -> None:
+    page = evaluated[which].page
+    screen, phone = measure(page, (1280, 390), tmp_path)
+    assert (screen["width"], phone["width"]) == (1280, 390)
+    for seen in (screen, phone):
+        assert seen["needed"] == seen["width"]
+        assert seen["headings"] == headings(page)
+        assert seen["pictures"] == page.count("<svg ")
+        assert seen["texts"] > 50
+        assert seen["smallest"] > 8
+        for fault in ("clipped", "overlapping", "broken", "faults"):
+            assert seen[fault] == [], fault
+        assert seen["empty"] == 0
+    assert phone["height"] > screen["height"]
+
+
+def scores_of(sums: Mapping[str, tuple[Kind, list[float]]]) -> Scores:
+    """Make up scores on one task: by name a kind, and a score for each seed."""
+    seeds = range(len(next(iter(sums.values()))[1]))
+    return Scores(
+        network="small",
+        seeds=list(seeds),
+        tasks=[
+            TaskInfo(name="churn", clients=9, classes=1, train=0.5, validation=0.5, unanswerable=0)
+        ],
+        representations=[
+            RepresentationInfo(name=name, kind=kind, width=3) for name, (kind, _) in sums.items()
+        ],
+        results=[
+            Result(
+                **{"representation": name, "task": "churn", "seed": seed, "best_epoch": 0},
+                **{"epochs": [Metrics(auroc=values[seed])], "seconds": 1.0, "curves": None},
+            )
+            for name, (_, values) in sums.items()
+            for seed in seeds
+        ],
+        reused=0,
+    )
+
+
+@pytest.mark.parametrize(
+    ("profile", "verdict", "details"),
+    [
+        (
+            [0.8, 0.82],
+            "The profile is best.",
+            "0.810 ± 0.014 on one task: 0.110 ± 0.014 ahead of the best block, “b”, and "
+            "0.060 ± 0.000 ahead of the best baseline, “simple”.",
+        ),
+        (
+            [0.72, 0.8],
+            "The profile and “simple” are best, and level.",
+            "level with the best baseline, “simple” (difference +0.010 ± 0.042).",
+        ),
+        (
+            [0.6, 0.62],
+            "The profile is not best here: “simple” is.",
+            "0.090 ± 0.014 behind the best block, “b”, and 0.140 ± 0.000 behind",
+        ),
+    ],
+)
+def test_the_headline_is_honest(profile: list[float], verdict: str, details: str) -> None:
+    sums: dict[str, tuple[Kind, list[float]]] = {
+        "profile": ("profile", profile),
+        "a": ("block", [0.5, 0.5]),
+        "b": ("block", [0.7, 0.7]),
+        "without a": ("without", [0.99, 0.99]),
+        "simple": ("baseline", [0.74, 0.76]),
+    }
+    found = headline(scores_of(sums))
+    assert found["verdict"] == verdict
+    # What must not be torn apart at the end of a line is held together.
+    assert details in found["details"].replace("\xa0±\xa0", " ± ")
+
+
+def test_one_seed_has_no_deviation_in_the_headline() -> None:
+    sums: dict[str, tuple[Kind, list[float]]] = {
+        "profile": ("profile", [0.7]),
+        "theirs": ("foreign", [0.8]),
+        "simple": ("baseline", [0.6]),
+    }
+    assert headline(scores_of(sums)) == {
+        "verdict": "“theirs” is best.",
+        "details": "It scores 0.800 on one task: 0.100 ahead of the profile, and 0.200 ahead of "
+        "the best baseline, “simple”.",
+    }
+
+
+def test_labels_of_points_do_not_cover_each_other() -> None:
+    rng = np.random.default_rng(0)
+    figure = Figure(figsize=(4.9, 4), layout="constrained")
+    ax = figure.subplots()
+    names = [f"representation_{number}" for number in range(14)]
+    xs, ys = rng.random((2, len(names)))
+    ax.plot(xs, ys, "o")
+    ax.margins(0.2)
+    label_points(ax, names, xs, ys)
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    boxes = [Text.get_window_extent(text, canvas.get_renderer()) for text in ax.texts]
+    pairs = [(a, b) for place, a in enumerate(boxes) for b in boxes[:place]]
+    assert len(boxes) == len(names)
+    assert not any(a.overlaps(b) for a, b in pairs)
+
+
+def test_the_shape_is_what_the_log_is(shop: Warehouse) -> None:
+    query = " UNION ALL ".join(
+        f"SELECT '{name}' AS type, client_id, timestamp FROM {name}" for name in EVENT_TYPES
+    )
+    events = shop.connection.execute(query).df()
+    cutoff = pd.Timestamp("2022-07-04", tz="UTC")
+    found = shape(shop, cutoff.to_pydatetime())
+    assert {one.name: (one.events, one.clients) for one in found.types} == {
+        name: (len(rows), rows.client_id.nunique()) for name, rows in events.groupby("type")
+    }
+    urls = shop.connection.execute("SELECT count(DISTINCT url) FROM page_visit").fetchall()[0][0]
+    assert next(one for one in found.types if one.name == "page_visit").items == urls
+    # The log is of 1 June to 30 July: whole weeks begin on 6 June and end with 24 July.
+    assert [f"{week:%m-%d}" for week in found.weeks] == [
+        *("06-06", "06-13", "06-20", "06-27", "07-04", "07-11", "07-18"),
+    ]
+    weeks = (events.timestamp - cutoff.tz_localize(None)) // pd.Timedelta("7D")
+    for name, counts in found.weekly.items():
+        of_type = weeks[events.type == name]
+        assert counts.tolist() == [int((of_type == number).sum()) for number in range(-4, 3)]
+    each = events.groupby("client_id").size()
+    powers = np.floor(np.log2(each)).astype(int)
+    assert found.activity.tolist() == np.bincount(powers).tolist()
+    assert found.clients == len(each)
+    assert found.events == len(events)

@@ -1,0 +1,361 @@
+"""Every label of a small shop by hand, then of a random one client by client."""
+
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.shops import land, shuffle
+from ubp_platform.errors import TaskUnavailable, UBPError
+from ubp_platform.evaluation.places import find
+from ubp_platform.evaluation.split import Split, split_of
+from ubp_platform.evaluation.tasks import PROPENSITIES, TASKS, Targets, Task, choose
+from ubp_platform.warehouse import Warehouse, targets
+
+# The train window starts 2022-11-11, the validation window 2022-11-25.
+SPLIT = Split(datetime(2022, 12, 8, 21, 30, tzinfo=UTC))
+
+# sku: (category, price); sku 8 has no properties.
+PRODUCTS = {1: (10, 5), 2: (10, 7), 3: (20, 5), 4: (30, 9), 6: (30, 9)}
+PURCHASES = [
+    # The input.
+    (1, "2022-10-01 12:00", 1),
+    (5, "2022-10-05", 1),
+    (2, "2022-11-10 23:59:59.999999", 2),
+    # The train window.
+    (1, "2022-11-11 00:00", 1),
+    (3, "2022-11-11 00:00", 8),
+    (9, "2022-11-15", 3),
+    (9, "2022-11-16", 2),
+    (2, "2022-11-20", 3),
+    (1, "2022-11-24 23:59:59.999999", 1),
+    # The validation window.
+    (2, "2022-11-25 00:00", 2),
+    (3, "2022-12-01", 3),
+    (9, "2022-12-02", 4),
+    (9, "2022-12-03", 6),
+    (5, "2022-12-08 21:30", 8),
+]
+# sku 4 is touched, but not in the input; sku 6 is, though nobody bought it there.
+CARTS = [(3, "2022-11-01", 3), (1, "2022-11-12", 4)]
+REMOVED = [(2, "2022-11-05", 6)]
+# Client 4 only looks; client 6 comes too late.
+VISITS = [(4, "2022-11-02", 100), (6, "2022-11-11", 100), (6, "2022-12-30", 101)]
+
+# In no order; nobody has heard of client 77.
+CLIENTS = np.array([5, 3, 1, 2, 4, 77])
+
+
+def frame(rows: list[tuple[int, str, int]], item: str) -> pd.DataFrame:
+    made = pd.DataFrame(rows, columns=["client_id", "timestamp", item])
+    return made.assign(timestamp=pd.to_datetime(made["timestamp"], format="ISO8601"))
+
+
+def catalog(products: dict[int, tuple[int, int]]) -> pd.DataFrame:
+    rows = [(sku, category, price) for sku, (category, price) in products.items()]
+    made = pd.DataFrame(rows, columns=["sku", "category", "price"])
+    return made.assign(name=[np.zeros(16, np.uint8)] * len(made))
+
+
+@pytest.fixture(scope="module")
+def warehouse(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Warehouse]:
+    tables = {
+        "product_properties": catalog(PRODUCTS),
+        "product_buy": frame(PURCHASES, "sku"),
+        "add_to_cart": frame(CARTS, "sku"),
+        "remove_from_cart": frame(REMOVED, "sku"),
+        "page_visit": frame(VISITS, "url"),
+    }
+    path = tmp_path_factory.mktemp("tasks") / "warehouse.duckdb"
+    with land(path, shuffle(tables)) as warehouse:
+        yield warehouse
+
+
+@pytest.fixture
+def posed(warehouse: Warehouse) -> Targets:
+    return Targets(warehouse, SPLIT, CLIENTS)
+
+
+def answers(labels: np.ndarray, clients: np.ndarray) -> dict[int, list[int]]:
+    """Give the clients with a yes, each with the positions of the classes."""
+    return {
+        int(client): np.flatnonzero(row).tolist()
+        for client, row in zip(clients, labels, strict=True)
+        if row.any()
+    }
+
+
+def test_the_split_is_that_of_the_log(warehouse: Warehouse) -> None:
+    assert split_of(warehouse) == SPLIT
+
+
+def test_all_clients_are_those_with_an_event_in_the_input(warehouse: Warehouse) -> None:
+    assert targets.clients(warehouse, SPLIT.cutoff).tolist() == [1, 2, 3, 4, 5]
+
+
+def test_churn_asks_about_those_who_bought_in_the_input(posed: Targets) -> None:
+    task = posed.task("churn")
+    assert CLIENTS[task.rows].tolist() == [5, 1, 2]
+    assert task.kind == "binary"
+    # 3, who buys at the very start of the train window, has not bought before. 1 buys at that start
+    # and at its very end, 2 at the very start of the validation window, 5 at the end of that.
+    assert task.train.tolist() == [[1], [0], [0]]
+    assert task.validation.tolist() == [[0], [1], [0]]
+
+
+def test_conversion_asks_the_same_about_all(posed: Targets) -> None:
+    task = posed.task("conversion")
+    assert CLIENTS[task.rows].tolist() == [5, 3, 1, 2, 4, 77]
+    assert task.train[:, 0].tolist() == [1, 0, 0, 0, 1, 1]
+    assert task.validation[:, 0].tolist() == [0, 0, 1, 0, 1, 1]
+
+
+# By task: classes, how often each was bought, and who bought which in both windows.
+BY_HAND = {
+    "propensity_category": ([10, 20], [3, 2], {1: [0], 2: [1]}, {2: [0], 3: [1]}),
+    # A tie of two and a tie of one, each by value.
+    "propensity_sku": (
+        [1, 3, 2, 8],
+        [2, 2, 1, 1],
+        {1: [0], 2: [1], 3: [3]},
+        {2: [2], 3: [1], 5: [3]},
+    ),
+    "propensity_price": ([5, 7], [4, 1], {1: [0], 2: [0]}, {2: [1], 3: [0]}),
+    "propensity_new_sku": ([8, 4], [2, 1], {3: [0]}, {5: [0]}),
+}
+
+
+@pytest.mark.parametrize(("name", "expected"), BY_HAND.items(), ids=BY_HAND)
+def test_propensities_by_hand(posed: Targets, name: str, expected: tuple) -> None:
+    values, popularity, train, validation = expected
+    task = posed.task(name)
+    assert task.kind == "multilabel"
+    assert task.classes is not None
+    assert task.classes.values.tolist() == values
+    assert task.classes.popularity.tolist() == popularity
+    assert task.rows.tolist() == list(range(len(CLIENTS)))
+    assert task.train.shape == task.validation.shape == (len(CLIENTS), len(values))
+    assert answers(task.train, CLIENTS) == train
+    assert answers(task.validation, CLIENTS) == validation
+
+
+def test_classes_that_no_listed_client_bought_are_counted(posed: Targets) -> None:
+    # Of sku only the first; of the new ones the second.
+    assert posed.task("propensity_sku").unanswerable == 1
+    assert posed.task("propensity_new_sku").unanswerable == 1
+    assert posed.task("propensity_category").unanswerable == 0
+
+
+def test_the_order_of_clients_is_the_order_of_rows(warehouse: Warehouse, posed: Targets) -> None:
+    ascending = Targets(warehouse, SPLIT, np.sort(CLIENTS))
+    for name in TASKS:
+        ours, other = posed.task(name), ascending.task(name)
+        order = np.argsort(CLIENTS[ours.rows])
+        assert (CLIENTS[ours.rows][order] == ascending.clients[other.rows]).all()
+        np.testing.assert_array_equal(ours.train[order], other.train)
+        np.testing.assert_array_equal(ours.validation[order], other.validation)
+
+
+def test_classes_are_those_of_all_clients(warehouse: Warehouse) -> None:
+    some = Targets(warehouse, SPLIT, np.array([3, 2]))
+    assert some.classes("propensity_sku").values.tolist() == [1, 3, 2, 8]
+
+
+def test_of_more_than_a_hundred_the_most_bought_are_asked_for(tmp_path: Path) -> None:
+    # Of 150 products every third is bought twice, by the same client.
+    skus = np.append(np.arange(150), np.arange(0, 150, 3))
+    rows = [(int(sku) % 7, "2022-11-12", int(sku)) for sku in skus]
+    rows += [(1, "2022-10-01", 999), (1, "2022-12-08 21:30", 0)]
+    with land(tmp_path / "warehouse.duckdb", {"product_buy": frame(rows, "sku")}) as warehouse:
+        classes = Targets(warehouse, SPLIT, np.arange(7)).classes("propensity_sku")
+    twice = list(range(0, 150, 3))
+    once = [sku for sku in range(150) if sku % 3]
+    assert classes.values.tolist() == [*twice, *once[:50]]
+    assert classes.popularity.tolist() == [2] * 50 + [1] * 50
+
+
+@pytest.mark.parametrize(
+    ("clients", "name", "reason"),
+    [
+        ([3, 4, 77], "churn", "no listed client bought anything in the input"),
+        ([1, 2], "churn", "of the 2 clients asked about, every one bought in the train window"),
+        ([5], "churn", "of the 1 clients asked about, none bought in the train window"),
+        ([1, 4], "conversion", "2 clients asked about, none bought in the validation window"),
+        ([4, 77], "propensity_sku", "no listed client bought any of its classes in both windows"),
+        # In the train window client 3 buys nothing but a product without properties.
+        ([3], "propensity_category", "no listed client bought any of its classes in both windows"),
+    ],
+)
+def test_what_cannot_be_asked_says_why(
+    warehouse: Warehouse, clients: list[int], name: str, reason: str
+) -> None:
+    with pytest.raises(TaskUnavailable, match=reason):
+        Targets(warehouse, SPLIT, np.array(clients)).task(name)
+
+
+def test_without_properties_there_are_no_categories(tmp_path: Path) -> None:
+    tables = {"product_buy": frame(PURCHASES, "sku")}
+    with land(tmp_path / "warehouse.duckdb", tables) as warehouse:
+        posed = Targets(warehouse, SPLIT, CLIENTS)
+        for name in ("propensity_category", "propensity_price"):
+            with pytest.raises(TaskUnavailable, match="there are 0 classes to tell apart"):
+                posed.task(name)
+        assert posed.task("propensity_sku").classes is not None
+
+
+def give(directory: Path, name: str, values: object, popularity: object, **options: object) -> Path:
+    directory.mkdir(exist_ok=True)
+    np.save(directory / f"{name}.npy", values, **options)
+    if popularity is not None:
+        np.save(directory / f"popularity_{name}.npy", popularity, **options)
+    return directory
+
+
+def test_given_classes_take_precedence(warehouse: Warehouse, tmp_path: Path) -> None:
+    # One of them nobody has bought, one is not new, and the order is not by popularity.
+    given = give(tmp_path / "given", "propensity_sku", [555, 8, 3], [0.25, 1, 7])
+    give(given, "propensity_new_sku", np.array([2, 8], np.uint16), np.array([1, 1], np.float32))
+    posed = Targets(warehouse, SPLIT, CLIENTS, given)
+    sku, new = posed.task("propensity_sku"), posed.task("propensity_new_sku")
+    assert sku.classes is not None
+    assert sku.classes.values.tolist() == [555, 8, 3]
+    assert sku.classes.popularity.tolist() == [0.25, 1, 7]
+    assert answers(sku.train, CLIENTS) == {3: [1], 2: [2]}
+    assert answers(sku.validation, CLIENTS) == {5: [1], 3: [2]}
+    assert sku.unanswerable == 1
+    assert new.classes is not None
+    assert new.classes.values.tolist() == [2, 8]
+    assert answers(new.train, CLIENTS) == {3: [1]}
+    assert answers(new.validation, CLIENTS) == {2: [0], 5: [1]}
+    assert posed.classes("propensity_price").values.tolist() == [5, 7]
+
+
+def test_given_classes_may_leave_nothing_to_tell_apart(
+    warehouse: Warehouse, tmp_path: Path
+) -> None:
+    one = Targets(warehouse, SPLIT, CLIENTS, give(tmp_path / "one", "propensity_sku", [8], [1]))
+    with pytest.raises(TaskUnavailable, match="there are 1 classes to tell apart"):
+        one.task("propensity_sku")
+    none = give(tmp_path / "none", "propensity_sku", [555, 556], [1, 1])
+    with pytest.raises(TaskUnavailable, match="no listed client bought any of its classes"):
+        Targets(warehouse, SPLIT, CLIENTS, none).task("propensity_sku")
+
+
+SKU = "propensity_sku"
+BROKEN: dict[str, tuple[Callable[[Path], object], str]] = {
+    "without popularity": (
+        lambda d: give(d, SKU, [1, 2], None),
+        "propensity_sku.npy comes without popularity_propensity_sku.npy",
+    ),
+    "fractions": (
+        lambda d: give(d, SKU, [1.0, 2.5], [1, 1]),
+        r"propensity_sku.npy must be a list of whole numbers, not float64 of shape \(2,\)",
+    ),
+    "a table": (
+        lambda d: give(d, SKU, [[1, 2]], [[1, 1]]),
+        r"must be a list of whole numbers, not int64 of shape \(1, 2\)",
+    ),
+    "a class twice": (lambda d: give(d, SKU, [1, 2, 1], [1, 1, 1]), "names a class twice"),
+    "too few popularities": (
+        lambda d: give(d, SKU, [1, 2, 3], [1, 1]),
+        r"must be 3 numbers, one for each class of propensity_sku.npy, not int64 of shape \(2,\)",
+    ),
+    "popularity in words": (
+        lambda d: give(d, SKU, [1, 2], ["much", "little"]),
+        "popularity_propensity_sku.npy must be 2 numbers",
+    ),
+    "a popularity that is no number": (
+        lambda d: give(d, SKU, [1, 2], [1, np.nan]),
+        "popularity_propensity_sku.npy must be numbers from 0 on, not all 0",
+    ),
+    "a negative popularity": (lambda d: give(d, SKU, [1, 2], [1, -1]), "numbers from 0 on"),
+    "nothing popular": (lambda d: give(d, SKU, [1, 2], [0, 0]), "numbers from 0 on, not all 0"),
+    "objects": (
+        lambda d: give(d, SKU, np.array([1, "x"], dtype=object), [1, 1], allow_pickle=True),
+        "propensity_sku.npy is no array of numbers in numpy's format",
+    ),
+    "text": (
+        lambda d: (give(d, SKU, [1], [1]) / f"{SKU}.npy").write_text("1\n2\n"),
+        "propensity_sku.npy is no array of numbers in numpy's format",
+    ),
+    "an empty file": (
+        lambda d: (give(d, SKU, [1], [1]) / f"popularity_{SKU}.npy").write_bytes(b""),
+        "popularity_propensity_sku.npy is no array of numbers in numpy's format",
+    ),
+}
+
+
+@pytest.mark.parametrize(("make", "message"), BROKEN.values(), ids=BROKEN)
+def test_class_files_that_are_none(
+    warehouse: Warehouse, tmp_path: Path, make: Callable[[Path], object], message: str
+) -> None:
+    make(tmp_path / "given")
+    with pytest.raises(UBPError, match=message):
+        Targets(warehouse, SPLIT, CLIENTS, tmp_path / "given").task(SKU)
+
+
+def test_given_classes_lie_in_a_directory(warehouse: Warehouse, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x")
+    for path in (tmp_path / "file", tmp_path / "nowhere"):
+        with pytest.raises(UBPError, match="is not a directory of class lists"):
+            Targets(warehouse, SPLIT, CLIENTS, path)
+
+
+def test_tasks_are_chosen_by_name_in_their_usual_order() -> None:
+    assert choose([]) == TASKS
+    assert choose(["propensity_sku", "churn", "propensity_sku"]) == ("churn", "propensity_sku")
+    with pytest.raises(UBPError, match="no task is called 'chrun'; there are churn, conversion, "):
+        choose(["churn", "chrun"])
+
+
+def plain_labels(
+    bought: pd.DataFrame, clients: np.ndarray, column: str | None, values: np.ndarray
+) -> np.ndarray:
+    """Look up one client after the other, as the organisers' code does."""
+    rows = []
+    for client in clients:
+        own = bought[bought["client_id"] == client]
+        rows.append([own.empty] if column is None else np.isin(values, own[column].unique()))
+    return np.array(rows, np.uint8)
+
+
+def test_columns_give_what_looking_up_each_client_gives(shop: Warehouse) -> None:
+    split = split_of(shop)
+    rng = np.random.default_rng(3)
+    clients = rng.permutation(np.arange(-5, 90))[:70]
+    posed = Targets(shop, split, clients)
+    everything = shop.connection.execute(
+        "SELECT * FROM product_buy LEFT JOIN product_properties USING (sku)"
+    ).df()
+    windows = [
+        everything[
+            everything["timestamp"].ge(start.replace(tzinfo=None))
+            & everything["timestamp"].lt(end.replace(tzinfo=None))
+        ]
+        for start, end in (split.train_window, split.validation_window)
+    ]
+    for name, column in [("conversion", None), *PROPENSITIES.items()]:
+        if name == "propensity_new_sku":
+            continue  # in this shop none is new
+        task: Task = posed.task(name)
+        values = task.classes.values if task.classes else np.empty(0)
+        for labels, bought in zip((task.train, task.validation), windows, strict=True):
+            np.testing.assert_array_equal(labels, plain_labels(bought, clients, column, values))
+    counts = windows[0]["category"].value_counts()
+    classes = posed.classes("propensity_category")
+    assert dict(zip(classes.values, classes.popularity, strict=True)) == counts.to_dict()
+
+
+@given(
+    st.lists(st.integers(-20, 20), unique=True),
+    st.lists(st.integers(-25, 25)),
+)
+def test_values_are_found_where_they_stand(values: list[int], wanted: list[int]) -> None:
+    places, found = find(np.array(values, np.int64), np.array(wanted, np.int64))
+    assert found.tolist() == [value in values for value in wanted]
+    assert places.tolist() == [values.index(value) for value in wanted if value in values]

@@ -1,0 +1,159 @@
+"""A directory as RecSys Challenge 2025 takes it: embeddings, and the data they are judged on.
+
+The organisers' own programs (github.com/Synerise/recsys2025) run on it, with the same directory as
+``--data-dir`` and ``--embeddings-dir``.
+"""
+
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+
+from ubp_platform.errors import TaskUnavailable, UBPError
+from ubp_platform.evaluation.representations import MAX_WIDTH, as_float16
+from ubp_platform.evaluation.split import Split
+from ubp_platform.evaluation.tasks import PROPENSITIES, Targets
+from ubp_platform.events.schema import EVENT_TYPES
+from ubp_platform.progress import ProgressFactory, silent
+from ubp_platform.warehouse import Warehouse, unload
+
+# In the order in which they appear: what makes the directory one of embeddings comes last.
+_ENTRIES = ("product_properties.parquet", "target", "input", "embeddings.npy", "client_ids.npy")
+# Rows of embeddings that are written at once.
+_ROWS = 16_384
+
+
+@contextmanager
+def appearing(directory: Path) -> Iterator[Path]:
+    """Fill a directory in one go: what is written goes elsewhere until all of it is there.
+
+    Parameters
+    ----------
+    directory : Path
+        Need not exist. Other files in it stay.
+
+    Yields
+    ------
+    Path
+        The directory to write into.
+
+    Raises
+    ------
+    UBPError
+        If the directory is a file, or holds any of what is to be written.
+    """
+    _check_free(directory)
+    directory.parent.mkdir(parents=True, exist_ok=True)
+    # Beside the directory or in it: on the same disk, so that it can be renamed.
+    beside = directory if directory.exists() else directory.parent
+    with tempfile.TemporaryDirectory(prefix=".export-", dir=beside) as temporary:
+        # A temporary directory is for its owner only; one in it is like any other.
+        unfinished = Path(temporary) / "challenge"
+        unfinished.mkdir()
+        yield unfinished
+        _check_free(directory)
+        if directory.exists():
+            for name in _ENTRIES:
+                (unfinished / name).rename(directory / name)
+        else:
+            unfinished.rename(directory)
+
+
+def _check_free(directory: Path) -> None:
+    if directory.exists() and not directory.is_dir():
+        raise UBPError(f"{directory} is a file: give a directory to write into")
+    taken = [name for name in _ENTRIES if (directory / name).exists()]
+    if taken:
+        raise UBPError(
+            f"{directory} holds {', '.join(taken)} already: remove them, or give another directory"
+        )
+
+
+def write_embeddings(directory: Path, clients: np.ndarray, vectors: np.ndarray) -> None:
+    """Write ``client_ids.npy`` and ``embeddings.npy``.
+
+    Parameters
+    ----------
+    directory : Path
+    clients : ndarray of int64, shape (n_clients,)
+        Each once.
+    vectors : ndarray of float, shape (n_clients, width)
+        Written as float16.
+
+    Raises
+    ------
+    UBPError
+        If the vectors are wider than the challenge takes, or float16 cannot hold a value.
+    """
+    if vectors.shape[1] > MAX_WIDTH:
+        raise UBPError(
+            f"the profile has {vectors.shape[1]:,} numbers, and the challenge takes {MAX_WIDTH:,}: "
+            "choose fewer blocks"
+        )
+    _save(directory / "client_ids.npy", clients)
+    kind = np.lib.format.dtype_to_descr(np.dtype(np.float16))
+    header = {"descr": kind, "fortran_order": False, "shape": vectors.shape}
+    with (directory / "embeddings.npy").open("wb") as file:
+        np.lib.format.write_array_header_1_0(file, header)
+        for start in range(0, len(vectors), _ROWS):
+            file.write(as_float16(vectors[start : start + _ROWS], "the profile").tobytes())
+
+
+def write_split(
+    directory: Path,
+    warehouse: Warehouse,
+    split: Split,
+    targets: Targets,
+    progress: ProgressFactory = silent,
+) -> dict[str, str]:
+    """Write the product properties, and the directories ``input`` and ``target``.
+
+    Parameters
+    ----------
+    directory : Path
+    warehouse : Warehouse
+    split : Split
+    targets : Targets
+        Knows the relevant clients.
+    progress : ProgressFactory
+
+    Returns
+    -------
+    dict of str to str
+        Tasks without classes in this log, with the reason.
+    """
+    events, answers = directory / "input", directory / "target"
+    events.mkdir()
+    answers.mkdir()
+    with progress("write events", None, "rows") as advance:
+        advance(unload.product_file(warehouse, directory / "product_properties.parquet"))
+        for name in EVENT_TYPES:
+            path = events / f"{name}.parquet"
+            advance(unload.event_file(warehouse, name, split.cutoff, path))
+        for name, window in (
+            ("train_target", split.train_window),
+            ("validation_target", split.validation_window),
+        ):
+            advance(unload.purchase_file(warehouse, *window, answers / f"{name}.parquet"))
+    _save(events / "relevant_clients.npy", targets.clients)
+    _save(answers / "active_clients.npy", targets.clients[targets.active])
+    return _write_classes(answers, targets)
+
+
+def _write_classes(directory: Path, targets: Targets) -> dict[str, str]:
+    unavailable = {}
+    for name in PROPENSITIES:
+        try:
+            classes = targets.classes(name)
+        except TaskUnavailable as reason:
+            unavailable[name] = str(reason)
+            continue
+        _save(directory / f"{name}.npy", classes.values)
+        _save(directory / f"popularity_{name}.npy", classes.popularity)
+    return unavailable
+
+
+def _save(path: Path, array: np.ndarray) -> None:
+    np.save(path, array, allow_pickle=False)

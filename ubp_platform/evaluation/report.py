@@ -1,0 +1,184 @@
+"""The page about an evaluation: one HTML file that needs nothing beside it."""
+
+from collections.abc import Sequence
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from ubp_platform.blocks.base import REGISTRY
+from ubp_platform.evaluation import network
+from ubp_platform.evaluation import report_pictures as draw
+from ubp_platform.evaluation.record import Evaluation
+from ubp_platform.evaluation.report_pictures import LOOKS, TYPE_COLOURS, Cloud, signed
+from ubp_platform.evaluation.scores import Average, RepresentationInfo, Scores
+from ubp_platform.evaluation.svg import Picture
+from ubp_platform.evaluation.tasks import TASKS
+from ubp_platform.warehouse.shape import Shape
+
+#: What each task asks, of the two weeks after the input.
+QUESTIONS = {
+    "churn": "Of those who have bought before: who buys nothing?",
+    "conversion": "Of all: who buys nothing?",
+    "propensity_category": "Who buys something of which category?",
+    "propensity_sku": "Who buys which product?",
+    "propensity_price": "Who buys something of which price?",
+    "propensity_new_sku": "Who buys which product that was new after the input?",
+}
+_TITLES = {
+    "scores": "Scores",
+    "tasks": "Task by task",
+    "ablation": "What each block adds",
+    "curves": "ROC and calibration",
+    "width": "Score against width",
+    "map": "Map of clients",
+    "training": "Training",
+    "data": "The data",
+    "made": "How it was made",
+}
+
+
+def render(found: Evaluation, shape: Shape, cloud: Cloud | None) -> str:
+    """Write the page about an evaluation; the same input gives the same text.
+
+    Parameters
+    ----------
+    found : Evaluation
+    shape : Shape
+        Of the log.
+    cloud : Cloud, optional
+        Clients to be drawn as a map.
+
+    Returns
+    -------
+    str
+        HTML.
+    """
+    scores = found.scores
+    ranked = compared(scores)
+    lines = draw.curve_lines(ranked)
+    pictures: dict[str, Sequence[Picture]] = {
+        "tasks": draw.task_pictures(scores, ranked),
+        "ablation": draw.ablation_pictures(scores),
+        "curves": draw.curve_pictures(scores, lines),
+        "width": [draw.width_picture(scores, ranked)],
+        "map": list(draw.map_pictures(cloud)) if cloud else [],
+        "training": draw.training_pictures(found.blocks),
+        "data": draw.data_pictures(shape, found),
+    }
+    template = _environment().get_template("report.html.j2")
+    return template.render(
+        found=found,
+        scores=scores,
+        shape=shape,
+        cloud=cloud,
+        pictures=pictures,
+        titles={key: title for key, title in _TITLES.items() if pictures.get(key, True)},
+        headline=headline(scores),
+        subject=_subject(scores),
+        ranked=ranked,
+        best=_best(scores, ranked),
+        borda=scores.borda([info.name for info in ranked]),
+        lines=lines.values(),
+        looks=LOOKS,
+        type_colours=TYPE_COLOURS,
+        questions=QUESTIONS,
+        left_out=_left_out(found),
+        network=network,
+    )
+
+
+def _environment() -> Environment:
+    environment = Environment(
+        loader=PackageLoader("ubp_platform.evaluation", "."),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["signed"] = signed
+    environment.filters["score"] = "{:.3f}".format
+    environment.filters["whole"] = "{:,}".format
+    environment.filters["day"] = "{:%Y-%m-%d}".format
+    environment.filters["minute"] = "{:%Y-%m-%d %H:%M}".format
+    return environment
+
+
+def compared(scores: Scores) -> list[RepresentationInfo]:
+    """Give what stands for itself (a profile without one block does not), best first."""
+    found = scores.of_kind("profile", "foreign", "block", "baseline")
+    return sorted(found, key=lambda info: -scores.score(info.name).mean)
+
+
+def _subject(scores: Scores) -> RepresentationInfo:
+    """Tell whom the evaluation is about: embeddings from elsewhere, or the profile."""
+    return (scores.of_kind("foreign") or scores.of_kind("profile"))[0]
+
+
+def headline(scores: Scores) -> dict[str, str]:
+    """Say in words how the evaluation ended.
+
+    Returns
+    -------
+    dict
+        ``verdict`` against all others, and ``details``: the score, and how far it is from the best
+        of each other kind. A difference that is smaller than its deviation over the seeds is none.
+    """
+    subject, ranked = _subject(scores), compared(scores)
+    others = [info for info in ranked if info.name != subject.name]
+    place = _ahead(scores, subject.name, others[0].name)
+    name = "The profile" if subject.kind == "profile" else f"“{subject.name}”"
+    verdict = {
+        1: f"{name} is best.",
+        0: f"{name} and “{others[0].name}” are best, and level.",
+        -1: f"{name} is not best here: “{others[0].name}” is.",
+    }[place]
+    kinds = {"profile": "the profile", "block": "the best block", "baseline": "the best baseline"}
+    rivals = []
+    for kind, what in kinds.items():
+        rival = next((info for info in others if info.kind == kind), None)
+        if rival:
+            rivals.append(_against(scores, subject.name, rival.name, what))
+    total = scores.score(subject.name)
+    count = len(scores.tasks)
+    scored = f"{total.mean:.3f}{_noise(scores, total)}"
+    over = "on one task" if count == 1 else f"in the sum of {count} tasks"
+    return {
+        "verdict": verdict,
+        "details": f"It scores {scored} {over}: {', and '.join(rivals)}.",
+    }
+
+
+def _ahead(scores: Scores, one: str, other: str) -> int:
+    """Say who is ahead, beyond the deviation over seeds: 1, -1, or 0 for nobody."""
+    gap = scores.gain(one, other)
+    return 0 if abs(gap.mean) <= gap.deviation else 1 if gap.mean > 0 else -1
+
+
+def _against(scores: Scores, one: str, other: str, what: str) -> str:
+    gap, place = scores.gain(one, other), _ahead(scores, one, other)
+    told = what if what.endswith(other) else f"{what}, “{other}”"
+    noise = _noise(scores, gap)
+    if place == 0:
+        return f"level with {told} (difference {signed(gap.mean)}{noise})"
+    return f"{abs(gap.mean):.3f}{noise} {'ahead of' if place > 0 else 'behind'} {told}"
+
+
+def _noise(scores: Scores, average: Average) -> str:
+    """Write a deviation, if there is one, on the line of what it belongs to."""
+    return f" ± {average.deviation:.3f}".replace(" ", "\xa0") if len(scores.seeds) > 1 else ""
+
+
+def _best(scores: Scores, ranked: Sequence[RepresentationInfo]) -> dict[str | None, float]:
+    """Give the best mean score by task; of the sum by None."""
+    tasks = (None, *(task.name for task in scores.tasks))
+    return {task: max(scores.score(info.name, task).mean for info in ranked) for task in tasks}
+
+
+def _left_out(found: Evaluation) -> dict[str, list[str]]:
+    """Give the blocks and tasks that have no score, by the reason."""
+    known = found.unavailable_blocks | found.unavailable_tasks
+    there = {block.name for block in found.blocks} | {task.name for task in found.scores.tasks}
+    reasons: dict[str, list[str]] = {}
+    for name in (*(REGISTRY if found.blocks else ()), *TASKS):
+        if name not in there:
+            reasons.setdefault(known.get(name, "not asked for"), []).append(name)
+    return reasons
