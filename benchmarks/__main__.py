@@ -16,6 +16,7 @@ SCRIPTS = (
     "lightfm_codes",
     "lookup",
     "training_set",
+    "evaluation",
     "simulate",
 )
 

@@ -31,7 +31,8 @@ def write_report(
     home : Home
     found : Evaluation
     compared : sequence of Representation
-        With the vectors that were scored; the first one is drawn as a map.
+        With the vectors that were scored; those from elsewhere, or else the profile, are drawn as
+        a map.
     progress : ProgressFactory
 
     Returns
@@ -51,7 +52,7 @@ def write_report(
 
 def _cloud(compared: Sequence[Representation]) -> Cloud | None:
     """Choose clients for the map, evenly; None where there are too few, or all are alike."""
-    drawn = compared[0]
+    drawn = next((one for one in compared if one.kind == "foreign"), compared[0])
     simple = next(one for one in compared if one.name == "recency, frequency")
     clients = len(simple.parts[0].matrix)
     rows = np.unique(np.linspace(0, clients - 1, POINTS).astype(np.int64))

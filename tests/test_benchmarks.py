@@ -17,6 +17,7 @@ SMALL = {
     "lightfm_codes": ["--small"],
     "lookup": ["--clients", "200", "--width", "16", "--lookups", "200"],
     "training_set": ["--rows", "300", "--clients", "100", "--width", "16"],
+    "evaluation": ["--small"],
     "simulate": ["--clients", "300"],
 }
 

@@ -247,6 +247,15 @@ def test_one_seed_has_no_deviation_in_the_headline() -> None:
     }
 
 
+def test_the_headline_of_embeddings_from_elsewhere_names_the_profile() -> None:
+    sums: dict[str, tuple[Kind, list[float]]] = {
+        "profile": ("profile", [0.9]),
+        "theirs": ("foreign", [0.8]),
+    }
+    found = headline(scores_of(sums))
+    assert found["verdict"] == "“theirs” is not best here: the profile is."
+
+
 def test_labels_of_points_do_not_cover_each_other() -> None:
     rng = np.random.default_rng(0)
     figure = Figure(figsize=(4.9, 4), layout="constrained")

@@ -38,7 +38,7 @@ def test_blocks_side_by_side_and_means_where_one_is_missing(home: Home) -> None:
     c = (2 * b - 1) / 3
     np.testing.assert_allclose(
         profiles.vectors,
-        [[a, b, 0], [-a, b, -0.5], [0, -1, 0], [0, c, 0], [0, c, 0.5]],
+        [[a, b, 0], [-a, b, -1], [0, -1, 0], [0, c, 0], [0, c, 1]],
         atol=1e-6,
     )
     np.testing.assert_allclose(version.mean, [0, c, 0], atol=1e-6)

@@ -125,26 +125,30 @@ def headline(scores: Scores) -> dict[str, str]:
     subject, ranked = _subject(scores), compared(scores)
     others = [info for info in ranked if info.name != subject.name]
     place = _ahead(scores, subject.name, others[0].name)
-    name = "The profile" if subject.kind == "profile" else f"“{subject.name}”"
+    name, rival = _called(subject), _called(others[0])
     verdict = {
         1: f"{name} is best.",
-        0: f"{name} and “{others[0].name}” are best, and level.",
-        -1: f"{name} is not best here: “{others[0].name}” is.",
+        0: f"{name} and {rival} are best, and level.",
+        -1: f"{name} is not best here: {rival} is.",
     }[place]
     kinds = {"profile": "the profile", "block": "the best block", "baseline": "the best baseline"}
     rivals = []
     for kind, what in kinds.items():
-        rival = next((info for info in others if info.kind == kind), None)
-        if rival:
-            rivals.append(_against(scores, subject.name, rival.name, what))
+        best = next((info for info in others if info.kind == kind), None)
+        if best:
+            rivals.append(_against(scores, subject.name, best.name, what))
     total = scores.score(subject.name)
     count = len(scores.tasks)
     scored = f"{total.mean:.3f}{_noise(scores, total)}"
     over = "on one task" if count == 1 else f"in the sum of {count} tasks"
     return {
-        "verdict": verdict,
+        "verdict": verdict[0].upper() + verdict[1:],
         "details": f"It scores {scored} {over}: {', and '.join(rivals)}.",
     }
+
+
+def _called(info: RepresentationInfo) -> str:
+    return "the profile" if info.kind == "profile" else f"“{info.name}”"
 
 
 def _ahead(scores: Scores, one: str, other: str) -> int:

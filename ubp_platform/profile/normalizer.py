@@ -20,6 +20,9 @@ REVISION = 2
 # Clients to fit on: quantiles and principal axes do not gain from more, memory would grow.
 FIT_CLIENTS = 200_000
 _QUANTILES = 1000
+# A handcrafted feature takes an interval of this length: with 2 a network learns more from them
+# than with 1, and 4 adds nothing (docs/evaluation.md).
+_SPREAD = 2
 
 
 @dataclass(frozen=True)
@@ -31,9 +34,9 @@ class Normalizer:
     kind : {"unit", "quantile"}
     arrays : dict of str to ndarray
         ``center`` (dim,), which is taken away, and ``axes`` (width, dim) of the PCA; or
-        ``quantiles`` (n, dim) and the ``center`` of these; and ``mean`` (width,) of the normalized
-        vectors, which stands in for clients without the block. Without a ``center`` (profiles of
-        earlier releases) nothing is taken away.
+        ``quantiles`` (n, dim), the ``center`` of these and their ``spread`` (1,); and ``mean``
+        (width,) of the normalized vectors, which stands in for clients without the block. Profiles
+        of earlier releases have no ``center`` where there are no ``axes``, and no ``spread``.
     """
 
     kind: Literal["unit", "quantile"]
@@ -70,6 +73,7 @@ class Normalizer:
             transformer = QuantileTransformer(n_quantiles=count, subsample=None).fit(population)
             arrays["quantiles"] = transformer.quantiles_
             arrays["center"] = transformer.transform(population).mean(axis=0).astype(np.float32)
+            arrays["spread"] = np.full(1, _SPREAD, np.float32)
         elif components is None:
             arrays["center"] = population.mean(axis=0).astype(np.float32)
         else:
@@ -103,7 +107,7 @@ class Normalizer:
         if "center" in self.arrays:
             result -= self.arrays["center"]
         if self.kind == "quantile":
-            return result
+            return result * self.arrays.get("spread", np.float32(1))
         if "axes" in self.arrays:
             result = result @ self.arrays["axes"].T
         length = np.linalg.norm(result, axis=1, keepdims=True)
