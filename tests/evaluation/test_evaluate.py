@@ -302,7 +302,7 @@ def test_foreign_embeddings_are_scored_beside_the_profile(
     found = json.loads((home.evaluation / "evaluation.json").read_text())
     assert [(made["name"], made["kind"]) for made in found["scores"]["representations"]] == [
         ("profile", "profile"),
-        ("theirs", "foreign"),
+        ("theirs/", "foreign"),
         ("recency, frequency", "baseline"),
         ("counts", "baseline"),
     ]
@@ -317,7 +317,8 @@ def test_foreign_embeddings_are_scored_beside_the_profile(
 
 
 def test_foreign_embeddings_need_no_profile(fresh_ubp: Ubp, home: Home, tmp_path: Path) -> None:
-    foreign = tmp_path / "theirs"
+    # Called like a baseline, they are told apart.
+    foreign = tmp_path / "counts"
     foreign.mkdir()
     np.save(foreign / "client_ids.npy", np.arange(1, CLIENTS + 1))
     np.save(foreign / "embeddings.npy", np.ones((CLIENTS, 2), np.float16))
@@ -325,9 +326,9 @@ def test_foreign_embeddings_need_no_profile(fresh_ubp: Ubp, home: Home, tmp_path
     assert outcome.code == 0, outcome.err
     found = json.loads((home.evaluation / "evaluation.json").read_text())
     names = [made["name"] for made in found["scores"]["representations"]]
-    assert names == ["theirs", "recency, frequency", "counts"]
+    assert names == ["counts/", "recency, frequency", "counts"]
     # Vectors that are all alike say nothing.
-    assert by_hand(found)["theirs"] == {"churn": [0.5]}
+    assert by_hand(found)["counts/"] == {"churn": [0.5]} != by_hand(found)["counts"]
     assert not home.blocks.exists()
 
 
