@@ -2,15 +2,13 @@
 
 import json as json_format
 import os
-import sys
-import traceback
-import warnings
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.console import Console
 
+from pipelines.run import run
 from ubp_platform.errors import UBPError
 from ubp_platform.events.layouts import MAX_QUARANTINE, Layout, parse_layout
 from ubp_platform.events.simulated_shop import MAX_DAYS
@@ -230,6 +228,8 @@ def evaluate(
     from pipelines import evaluate as pipeline
     from pipelines.score_tables import show_evaluation
 
+    if json and not json.resolve().parent.is_dir():
+        raise UBPError(f"--json: no such directory: {json.parent}")
     found = pipeline.evaluate(
         *(open_home(home), _listed(blocks), _listed(tasks), network, seeds, bars(console)),
         preset=preset,
@@ -390,40 +390,7 @@ def _listed(texts: list[str] | None) -> list[str]:
 
 def main() -> None:
     """Run ``ubp``; errors are one line on stderr, with exit code 2 where the user can help."""
-    warnings.showwarning = _show_warning
-    # Wherever it stands, also behind the command.
-    arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
-    try:
-        app(args=arguments)
-    except SystemExit as stop:
-        if stop.code == 130:  # Ctrl-C
-            _fail("interrupted", UBPError("what was finished is kept; run it again"), 130)
-        raise
-    except UBPError as error:
-        _fail("error", error, 2)
-    except OSError as error:
-        where = f": {error.filename}" if error.filename else ""
-        _fail("error", UBPError(f"{error.strerror or error}{where}"), 2)
-    except Exception as error:
-        if "Query interrupted" in str(error):  # how DuckDB hands on Ctrl-C
-            _fail("interrupted", UBPError("nothing was changed; run it again"), 130)
-        _fail(f"unexpected {type(error).__name__}", error, 1)
-
-
-def _fail(kind: str, error: Exception, code: int) -> None:
-    if "--debug" in sys.argv:
-        traceback.print_exc()
-    line = " ".join(str(error).split())
-    errors.print(f"[bold red]{kind}:[/bold red]", end=" ")
-    errors.print(line, markup=False, highlight=False, soft_wrap=True)
-    if code == 1 and "--debug" not in sys.argv:
-        errors.print("`ubp --debug …` shows where; this is a fault of ours", highlight=False)
-    sys.exit(code)
-
-
-def _show_warning(message: Warning | str, *details: Any, **more: Any) -> None:
-    errors.print("[bold yellow]warning:[/bold yellow]", end=" ")
-    errors.print(" ".join(str(message).split()), markup=False, highlight=False, soft_wrap=True)
+    run(app, errors)
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from rich.console import Console
 from scipy.stats import spearmanr
 
 from benchmarks.machine import report
-from pipelines.backtest import backtest
+from pipelines.backtest import backtest, plan
 from pipelines.demo import GROCERY
 from pipelines.evaluate import pose
 from pipelines.ingest import ingest
@@ -40,11 +40,12 @@ def main() -> None:
     progress = bars(Console(stderr=True))
     if not home.warehouse.exists():
         ingest(home, GROCERY.source, GROCERY.layout, progress=progress)
-    tested = backtest(home, arguments.blocks, progress=progress)
+    split, clients = plan(home)
+    tested = backtest(home, split, clients, arguments.blocks, progress=progress)
     with Warehouse(home.warehouse) as warehouse:
-        targets = Targets(warehouse, tested.split, tested.clients)
+        targets = Targets(warehouse, split, clients)
         tasks, _ = pose(targets, arguments.tasks, strict=False)
-        compared = baselines(warehouse.history(tested.split.cutoff), tested.clients)
+        compared = baselines(warehouse.history(split.cutoff), clients)
     widths = [(part.block, part.width) for part in tested.version.parts]
     compared += [r for r in of_profile(tested.matrix, widths) if r.kind in ("block", "profile")]
     seeds = range(SEED, SEED + arguments.seeds)
@@ -77,7 +78,7 @@ def main() -> None:
     ]
     report(
         "networks",
-        f"Sums of scores with the small and the paper's network, {len(tested.clients):,} clients",
+        f"Sums of scores with the small and the paper's network, {len(clients):,} clients",
         rows,
         ratio=round(seconds["paper"] / seconds["small"], 1),
         rank_correlation=round(float(agreement), 3),

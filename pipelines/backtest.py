@@ -47,10 +47,11 @@ class Backtest:
 
 def backtest(
     home: Home,
+    split: Split,
+    clients: np.ndarray,
     blocks: Sequence[str] = (),
     preset: str = "small",
     model: str | None = None,
-    clients_file: Path | None = None,
     progress: ProgressFactory = silent,
 ) -> Backtest:
     """Make the profile of a split's input; what is fitted and encoded already is used again.
@@ -58,16 +59,16 @@ def backtest(
     Parameters
     ----------
     home : Home
+    split : Split
+    clients : ndarray of int64, shape (n_clients,)
+        Whose profiles are wanted, see :func:`plan`.
     blocks : sequence of str
         The blocks of the profile, also patterns such as ``gru_*``; all by default.
     preset : {"small", "paper"}
     model : str, optional
         The language model of the blocks that use one.
-    clients_file : Path, optional
-        Lists the clients whose profiles are wanted; by default all with an event in the input.
     progress : ProgressFactory
     """
-    split, clients = plan(home, clients_file)
     wanted = matching(blocks) if blocks else REGISTRY
     skip = [name for name in REGISTRY if name not in wanted]
     fits = fit_blocks(
@@ -86,6 +87,7 @@ def plan(home: Home, clients_file: Path | None = None) -> tuple[Split, np.ndarra
     ----------
     home : Home
     clients_file : Path, optional
+        Lists them; by default all with an event in the input.
 
     Returns
     -------

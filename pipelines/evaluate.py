@@ -77,21 +77,20 @@ def evaluate(
     size = _network(network)
     if seeds < 1:
         raise UBPError(f"an evaluation takes one seed or more, not {seeds}")
-    tested: Backtest | None = None
-    if embeddings is None:
-        tested = backtest(home, blocks, preset, model, clients, progress)
-        split, listed = tested.split, tested.clients
-        widths = [(part.block, part.width) for part in tested.version.parts]
-        compared = [*of_profile(tested.matrix, widths)]
-    else:
-        split, listed = plan(home, clients)
-        compared = [_foreign(embeddings, listed)]
-        if ours := known_profile(home, split, listed):
-            compared.insert(0, ours)
+    # Before anything is fitted: what cannot be asked is said at once.
+    split, listed = plan(home, clients)
     with Warehouse(home.warehouse) as warehouse:
         posed, unavailable = pose(Targets(warehouse, split, listed, classes), names, bool(tasks))
-        compared += baselines(warehouse.history(split.cutoff), listed)
+        unlearned = baselines(warehouse.history(split.cutoff), listed)
         sources = {str(batch["source"]) for batch in landing.batches(warehouse.connection)}
+    tested: Backtest | None = None
+    if embeddings is None:
+        tested = backtest(home, split, listed, blocks, preset, model, progress)
+        widths = [(part.block, part.width) for part in tested.version.parts]
+        compared = [*of_profile(tested.matrix, widths), *unlearned]
+    else:
+        ours = known_profile(home, split, listed)
+        compared = [*([ours] if ours else []), _foreign(embeddings, listed), *unlearned]
     every = range(SEED, SEED + seeds)
     scores = run(compared, posed, size, every, home.evaluation / "scores", progress)
     found = Evaluation(

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow.parquet as pq
 from rich.console import Console
 
-from pipelines.backtest import Backtest, backtest
+from pipelines.backtest import Backtest, backtest, plan
 from pipelines.tables import plain_table
 from ubp_platform.errors import UBPError
 from ubp_platform.evaluation.export import appearing, write_embeddings, write_split
@@ -108,13 +108,14 @@ def export(
     if format not in FORMATS:
         raise UBPError(f"no format is called {format!r}; there is {', '.join(FORMATS)}")
     # Open throughout: nothing lands between the profile and the files beside it.
-    with Warehouse(home.warehouse), appearing(directory) as unfinished:
-        tested = backtest(home, blocks, preset, model, clients, progress)
-        write_embeddings(unfinished, tested.clients, tested.matrix)
-        with Warehouse(home.warehouse, memory_limit=_MEMORY) as warehouse:
-            targets = Targets(warehouse, tested.split, tested.clients, classes)
-            unavailable = write_split(unfinished, warehouse, tested.split, targets, progress)
-        files = list(_describe(unfinished))
+    with Warehouse(home.warehouse) as warehouse, appearing(directory) as new:
+        split, listed = plan(home, clients)
+        targets = Targets(warehouse, split, listed, classes)
+        tested = backtest(home, split, listed, blocks, preset, model, progress)
+        write_embeddings(new, listed, tested.matrix)
+        with Warehouse(home.warehouse, memory_limit=_MEMORY) as frugal:
+            unavailable = write_split(new, frugal, split, targets, progress)
+        files = list(_describe(new))
     return Exported(
         directory, tested, files, unavailable, _next(directory, bool(clients), bool(classes))
     )

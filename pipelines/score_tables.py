@@ -26,7 +26,9 @@ def show_evaluation(console: Console, found: Evaluation) -> None:
         f"{found.end:%Y-%m-%d %H:%M}; {found.clients:,} clients"
     ]
     if found.unknown:
-        lines.append(f"{found.unknown:,} of them have no event in the input: the mean profile")
+        lines.append(
+            f"{found.unknown:,} of them have no event that these blocks read: the mean profile"
+        )
     for fitted, verb in ((True, "Fitted now"), (False, "Fitted before")):
         names = [block.name for block in found.blocks if block.fitted is fitted]
         if names:

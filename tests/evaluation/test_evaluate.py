@@ -138,7 +138,7 @@ def test_what_it_prints(fresh_ubp: Ubp, tmp_path: Path) -> None:
     ) in " ".join(first.out.split())
     assert f"Fitted now: {', '.join(BLOCKS)}\n" in first.out
     assert "Fitted before" not in first.out
-    assert "Left out propensity_new_sku: there are 0 classes to tell apart" in first.out
+    assert "Left out propensity_new_sku: it has 0 of the two classes" in first.out
     assert re.search(r"churn +conv +cat +sku +price +sum +Borda", first.out)
     assert "Network small, 1 seed; --seeds 3 tells what is noise\n" in first.out
     shown = rows(first.out)
@@ -269,7 +269,7 @@ def test_clients_are_asked_about_in_the_order_of_the_file(
         return outcome.out, json.loads((home.evaluation / "evaluation.json").read_text())
 
     out, first = listed("listed.npy")
-    assert "1 of them have no event in the input: the mean profile" in out
+    assert "1 of them have no event that these blocks read: the mean profile" in out
     assert (first["clients"], first["unknown"]) == (250, 1)
     assert first["clients_from"] == str(tmp_path / "listed.npy")
     assert first["scores"]["reused"] == 0
@@ -353,7 +353,7 @@ def assert_one_line(outcome: Outcome, message: str) -> None:
         (["--classes", "nowhere"], "nowhere is not a directory of class lists"),
         (["--embeddings", "nowhere"], "no such directory: nowhere"),
         (["--model", "x"], "takes a language model: leave out --model"),
-        (["--tasks", "propensity_new_sku"], "propensity_new_sku: there are 0 classes to tell"),
+        (["--tasks", "propensity_new_sku"], "propensity_new_sku: it has 0 of the two classes"),
     ],
 )
 def test_mistakes_are_one_line(ubp: Ubp, options: list[str], message: str) -> None:

@@ -211,7 +211,7 @@ def test_a_task_without_classes_is_left_out_and_told(tmp_path: Path, tables: Tab
     home = open_shop(tmp_path, {**tables, "product_properties": one_category})
     done = export(home, tmp_path / "out", blocks=["handcrafted"])
     assert set(done.unavailable_tasks) == {"propensity_category"}
-    assert "1 classes" in done.unavailable_tasks["propensity_category"]
+    assert "it has 1 of the two classes" in done.unavailable_tasks["propensity_category"]
     assert not list((tmp_path / "out").rglob("*category.npy"))
     assert (tmp_path / "out/target/propensity_sku.npy").exists()
 
@@ -373,6 +373,6 @@ def test_exported_embeddings_score_as_the_profile_does(shop: Home, out: Path) ->
     tasks = ("churn", "propensity_price", "propensity_new_sku")
     of_home, of_files = fresh(*tasks, blocks=BLOCKS), fresh(*tasks, embeddings=out)
     for task in tasks:
-        assert of_files[out.name, task] == of_home["profile", task]
+        assert of_files[f"{out.name}/", task] == of_home["profile", task]
         # Of the same numbers twice in one evaluation, each with networks of its own.
-        assert of_files[out.name, task] == of_files["profile", task]
+        assert of_files[f"{out.name}/", task] == of_files["profile", task]

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipelines.backtest import backtest
+from pipelines.backtest import backtest, plan
 from pipelines.ingest import ingest
 from pipelines.train import fit_blocks
 from tests.pipelines.deliveries import deliver
@@ -127,7 +127,7 @@ def test_no_bit_of_a_profile_knows_the_windows(tmp_path: Path, tiny_blocks: None
     shop = plant_future(shop, last.normalize() - pd.Timedelta("27D"))
     whole_log, cut_log = Home(home=tmp_path / "whole"), Home(home=tmp_path / "cut")
     ingest(whole_log, str(deliver(tmp_path / "delivery", **shop)))
-    tested = backtest(whole_log)
+    tested = backtest(whole_log, *plan(whole_log))
     cutoff = tested.split.cutoff
     assert tested.split.end.replace(tzinfo=None) == last
     assert [part.block for part in tested.version.parts] == list(REGISTRY)

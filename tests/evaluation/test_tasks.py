@@ -186,9 +186,9 @@ def test_of_more_than_a_hundred_the_most_bought_are_asked_for(tmp_path: Path) ->
         ([1, 2], "churn", "of the 2 clients asked about, every one bought in the train window"),
         ([5], "churn", "of the 1 clients asked about, none bought in the train window"),
         ([1, 4], "conversion", "2 clients asked about, none bought in the validation window"),
-        ([4, 77], "propensity_sku", "no listed client bought any of its classes in both windows"),
+        ([4, 77], "propensity_sku", "no listed client bought any of its classes in a window"),
         # In the train window client 3 buys nothing but a product without properties.
-        ([3], "propensity_category", "no listed client bought any of its classes in both windows"),
+        ([3], "propensity_category", "no listed client bought any of its classes in a window"),
     ],
 )
 def test_what_cannot_be_asked_says_why(
@@ -203,7 +203,7 @@ def test_without_properties_there_are_no_categories(tmp_path: Path) -> None:
     with land(tmp_path / "warehouse.duckdb", tables) as warehouse:
         posed = Targets(warehouse, SPLIT, CLIENTS)
         for name in ("propensity_category", "propensity_price"):
-            with pytest.raises(TaskUnavailable, match="there are 0 classes to tell apart"):
+            with pytest.raises(TaskUnavailable, match="it has 0 of the two classes"):
                 posed.task(name)
         assert posed.task("propensity_sku").classes is not None
 
@@ -239,7 +239,7 @@ def test_given_classes_may_leave_nothing_to_tell_apart(
     warehouse: Warehouse, tmp_path: Path
 ) -> None:
     one = Targets(warehouse, SPLIT, CLIENTS, give(tmp_path / "one", "propensity_sku", [8], [1]))
-    with pytest.raises(TaskUnavailable, match="there are 1 classes to tell apart"):
+    with pytest.raises(TaskUnavailable, match="it has 1 of the two classes"):
         one.task("propensity_sku")
     none = give(tmp_path / "none", "propensity_sku", [555, 556], [1, 1])
     with pytest.raises(TaskUnavailable, match="no listed client bought any of its classes"):

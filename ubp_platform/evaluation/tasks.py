@@ -100,10 +100,11 @@ class Targets:
     def __init__(
         self, warehouse: Warehouse, split: Split, clients: np.ndarray, given: Path | None = None
     ) -> None:
-        self._warehouse, self._split, self._given = warehouse, split, given
+        self._warehouse, self._split = warehouse, split
         self.clients = clients
         if given is not None and not given.is_dir():
             raise UBPError(f"{given} is not a directory of class lists")
+        self._given = {name: _load(given, name) for name in PROPENSITIES} if given else {}
 
     @cached_property
     def windows(self) -> tuple[pa.Table, pa.Table]:
@@ -158,7 +159,7 @@ class Targets:
         column, rows = PROPENSITIES[name], np.arange(len(self.clients))
         labels = [self._bought(window, column, classes.values) for window in self.windows]
         if not all(answers.any() for answers in labels):
-            raise TaskUnavailable("no listed client bought any of its classes in both windows")
+            raise TaskUnavailable("no listed client bought any of its classes in a window")
         return Task(name, rows, train=labels[0], validation=labels[1], classes=classes)
 
     def _bought(self, window: pa.Table, column: str, classes: np.ndarray) -> np.ndarray:
@@ -183,13 +184,11 @@ class Targets:
         TaskUnavailable
             If there are fewer than two.
         """
-        classes = _load(self._given, name) if self._given else None
+        classes = self._given.get(name)
         if classes is None:
             classes = self._most_bought(name)
         if len(classes.values) < 2:
-            raise TaskUnavailable(
-                f"there are {len(classes.values)} classes to tell apart, and two are needed"
-            )
+            raise TaskUnavailable(f"it has {len(classes.values)} of the two classes that it takes")
         return classes
 
     def _most_bought(self, name: str) -> Classes:

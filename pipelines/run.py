@@ -1,0 +1,57 @@
+"""How ``ubp`` ends: what a user reads of an error, and the exit code."""
+
+import sys
+import traceback
+import warnings
+from functools import partial
+from typing import Any
+
+import typer
+from rich.console import Console
+
+from ubp_platform.errors import UBPError
+
+
+def run(app: typer.Typer, errors: Console) -> None:
+    """Run a command line; errors are one line, with exit code 2 where the user can help.
+
+    Parameters
+    ----------
+    app : typer.Typer
+    errors : rich.console.Console
+        Where warnings and errors go.
+    """
+    warnings.showwarning = partial(_show_warning, errors)
+    # Wherever it stands, also behind the command.
+    arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
+    try:
+        app(args=arguments)
+    except SystemExit as stop:
+        if stop.code == 130:  # Ctrl-C
+            _fail(errors, "interrupted", UBPError("what was finished is kept; run it again"), 130)
+        raise
+    except UBPError as error:
+        _fail(errors, "error", error, 2)
+    except OSError as error:
+        where = f": {error.filename}" if error.filename else ""
+        _fail(errors, "error", UBPError(f"{error.strerror or error}{where}"), 2)
+    except Exception as error:
+        if "Query interrupted" in str(error):  # how DuckDB hands on Ctrl-C
+            _fail(errors, "interrupted", UBPError("nothing was changed; run it again"), 130)
+        _fail(errors, f"unexpected {type(error).__name__}", error, 1)
+
+
+def _fail(errors: Console, kind: str, error: Exception, code: int) -> None:
+    if "--debug" in sys.argv:
+        traceback.print_exc()
+    line = " ".join(str(error).split())
+    errors.print(f"[bold red]{kind}:[/bold red]", end=" ")
+    errors.print(line, markup=False, highlight=False, soft_wrap=True)
+    if code == 1 and "--debug" not in sys.argv:
+        errors.print("`ubp --debug …` shows where; this is a fault of ours", highlight=False)
+    sys.exit(code)
+
+
+def _show_warning(errors: Console, message: Warning | str, *details: Any, **more: Any) -> None:
+    errors.print("[bold yellow]warning:[/bold yellow]", end=" ")
+    errors.print(" ".join(str(message).split()), markup=False, highlight=False, soft_wrap=True)
