@@ -228,8 +228,8 @@ def evaluate(
     from pipelines import evaluate as pipeline
     from pipelines.score_tables import show_evaluation
 
-    if json and not json.resolve().parent.is_dir():
-        raise UBPError(f"--json: no such directory: {json.parent}")
+    if json and (json.is_dir() or not json.resolve().parent.is_dir()):
+        raise UBPError(f"--json: {json} is no file in a directory that exists")
     found = pipeline.evaluate(
         *(open_home(home), _listed(blocks), _listed(tasks), network, seeds, bars(console)),
         preset=preset,
@@ -385,7 +385,10 @@ def demo(
 
 def _listed(texts: list[str] | None) -> list[str]:
     """Take options apart that name several things with commas."""
-    return [name.strip() for text in texts or [] for name in text.split(",") if name.strip()]
+    names = [name.strip() for text in texts or [] for name in text.split(",") if name.strip()]
+    if texts and not names:
+        raise UBPError(f"{texts[0]!r} names nothing")
+    return names
 
 
 def main() -> None:

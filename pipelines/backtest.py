@@ -1,5 +1,7 @@
 """The profile that is evaluated and exported: fitted and encoded where the split's input ends."""
 
+import json
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +12,7 @@ from pipelines.train import Fits, fit_blocks
 from ubp_platform.blocks.base import REGISTRY, matching
 from ubp_platform.blocks.catalog import Catalog, describe_snapshot
 from ubp_platform.evaluation.clients import read_clients
-from ubp_platform.evaluation.representations import Representation, of_profile, profile_matrix
+from ubp_platform.evaluation.representations import profile_matrix
 from ubp_platform.evaluation.split import Split, split_of
 from ubp_platform.home import Home
 from ubp_platform.profile.assembly import assemble
@@ -71,9 +73,16 @@ def backtest(
     """
     wanted = matching(blocks) if blocks else REGISTRY
     skip = [name for name in REGISTRY if name not in wanted]
-    fits = fit_blocks(
-        *(home, (), split.cutoff, preset, 0, progress), skip=skip, model=model, resume=True
-    )
+    with warnings.catch_warnings():
+        # Nobody has asked to resume anything.
+        warnings.filterwarnings("ignore", message=".* starts anew")
+        fits = fit_blocks(
+            *(home, (), split.cutoff, preset, 0, progress),
+            skip=skip,
+            model=model,
+            resume=True,
+            whole=True,
+        )
     version = create(home, fits.parts, split.cutoff, home.evaluation / "profiles")
     assemble(home, version, split.cutoff, progress)
     matrix, known = profile_matrix(version, split.cutoff, clients)
@@ -100,26 +109,23 @@ def plan(home: Home, clients_file: Path | None = None) -> tuple[Split, np.ndarra
         return split, targets.clients(warehouse, split.cutoff) if listed is None else listed
 
 
-def known_profile(home: Home, split: Split, clients: np.ndarray) -> Representation | None:
-    """Give the profile that was evaluated last at this split, if the input is still the same.
+def evaluated_profile(home: Home, split: Split) -> ProfileVersion | None:
+    """Give the profile that was evaluated last, if it is of this split and of the same input.
 
     Parameters
     ----------
     home : Home
     split : Split
-    clients : ndarray of int64, shape (n_clients,)
     """
-    catalog = Catalog(home)
+    record = home.evaluation / "evaluation.json"
+    name = json.loads(record.read_text())["profile"] if record.exists() else None
+    directory = home.evaluation / "profiles"
+    known = {version.name: version for version in versions(home, directory)}
+    if name not in known:
+        return None
+    version, catalog = known[name], Catalog(home)
     with Warehouse(home.warehouse) as warehouse:
         identity = warehouse.identity(split.cutoff)
-    for version in reversed(versions(home, home.evaluation / "profiles")):
-        paths = [catalog.snapshot_path(p.block, p.version, split.cutoff) for p in version.parts]
-        made = [version.snapshot_path(split.cutoff), *paths]
-        if all(path.exists() for path in made) and all(
-            describe_snapshot(path).identity == identity for path in paths
-        ):
-            matrix, _ = profile_matrix(version, split.cutoff, clients)
-            # In its parts, as it was scored.
-            widths = [(part.block, part.width) for part in version.parts]
-            return next(of_profile(matrix, widths))
-    return None
+    paths = [catalog.snapshot_path(p.block, p.version, split.cutoff) for p in version.parts]
+    same = all(path.exists() and describe_snapshot(path).identity == identity for path in paths)
+    return version if same and version.snapshot_path(split.cutoff).exists() else None

@@ -1,14 +1,17 @@
 """``ubp evaluate``: the challenge's protocol on whatever is in the warehouse."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
 
-from pipelines.backtest import Backtest, backtest, known_profile, plan
+from pipelines.backtest import Backtest, backtest, evaluated_profile, plan
 from pipelines.report import write_report
-from ubp_platform.blocks.base import block_class
+from pipelines.train import choose
+from ubp_platform.blocks.base import block_class, matching
+from ubp_platform.blocks.catalog import Catalog
 from ubp_platform.errors import TaskUnavailable, UBPError
 from ubp_platform.evaluation import tasks as task_list
 from ubp_platform.evaluation.baselines import baselines
@@ -16,9 +19,16 @@ from ubp_platform.evaluation.clients import read_embeddings
 from ubp_platform.evaluation.network import NETWORKS, SEED, NetworkName
 from ubp_platform.evaluation.protocol import run
 from ubp_platform.evaluation.record import BlockRecord, Evaluation, machine, package_versions
-from ubp_platform.evaluation.representations import Representation, of_profile, whole
+from ubp_platform.evaluation.representations import (
+    Representation,
+    of_profile,
+    profile_matrix,
+    whole,
+)
+from ubp_platform.evaluation.split import Split
 from ubp_platform.evaluation.tasks import Targets, Task
 from ubp_platform.home import Home, write_whole
+from ubp_platform.profile.version import ProfileVersion
 from ubp_platform.progress import ProgressFactory, silent
 from ubp_platform.warehouse import Warehouse, landing
 
@@ -77,22 +87,27 @@ def evaluate(
     size = _network(network)
     if seeds < 1:
         raise UBPError(f"an evaluation takes one seed or more, not {seeds}")
+    if embeddings is None:
+        choose(skip=[], preset=preset, model=model)
+        matching(blocks)
+    elif blocks or model or preset != "small":
+        raise UBPError("--embeddings fits nothing: leave out --blocks, --preset and --model")
     # Before anything is fitted: what cannot be asked is said at once.
     split, listed = plan(home, clients)
+    foreign = None if embeddings is None else _foreign(embeddings, listed)
     with Warehouse(home.warehouse) as warehouse:
         posed, unavailable = pose(Targets(warehouse, split, listed, classes), names, bool(tasks))
-        unlearned = baselines(warehouse.history(split.cutoff), listed)
+        unlearned = baselines(warehouse.history(split.cutoff, listed), listed)
         sources = {str(batch["source"]) for batch in landing.batches(warehouse.connection)}
-    tested: Backtest | None = None
-    if embeddings is None:
+    if foreign is None:
         tested = backtest(home, split, listed, blocks, preset, model, progress)
-        widths = [(part.block, part.width) for part in tested.version.parts]
-        compared = [*of_profile(tested.matrix, widths), *unlearned]
+        compared = _ours(tested)
     else:
-        ours = known_profile(home, split, listed)
-        compared = [*([ours] if ours else []), _foreign(embeddings, listed), *unlearned]
+        compared = _theirs(home, split, listed, foreign)
+    rows = [*compared.rows, *unlearned]
     every = range(SEED, SEED + seeds)
-    scores = run(compared, posed, size, every, home.evaluation / "scores", progress)
+    scores = run(rows, posed, size, every, home.evaluation / "scores", progress)
+    version = compared.version
     found = Evaluation(
         made_at=datetime.now(UTC).replace(microsecond=0),
         home=str(home.root),
@@ -102,19 +117,52 @@ def evaluate(
         end=split.end,
         clients=len(listed),
         clients_from=str(clients) if clients else None,
-        unknown=len(listed) - tested.known if tested else 0,
-        profile=tested.version.name if tested else None,
-        preset=preset if tested else None,
-        blocks=_blocks(tested) if tested else [],
-        unavailable_blocks=tested.fits.unavailable if tested else {},
+        unknown=compared.unknown,
+        profile=version.name if version else None,
+        preset=preset if foreign is None else None,
+        blocks=_blocks(home, version, compared.fitted) if version else [],
+        unavailable_blocks=compared.unavailable,
         unavailable_tasks=unavailable,
         scores=scores,
         machine=machine(),
         versions=package_versions(),
     )
     write_whole(home.evaluation / "evaluation.json", found.model_dump_json(indent=1))
-    write_report(home, found, compared, progress)
+    write_report(home, found, rows, progress)
     return found
+
+
+@dataclass(frozen=True)
+class _Compared:
+    """What is scored beside the baselines, and the profile among it, if there is one."""
+
+    rows: list[Representation]
+    version: ProfileVersion | None
+    unknown: int = 0
+    fitted: frozenset[str] = frozenset()
+    unavailable: dict[str, str] = field(default_factory=dict)
+
+
+def _ours(tested: Backtest) -> _Compared:
+    """The profile, each of its blocks, and the profile without each."""
+    return _Compared(
+        rows=[*of_profile(tested.matrix, tested.version.widths)],
+        version=tested.version,
+        unknown=len(tested.clients) - tested.known,
+        fitted=frozenset(fit.name for fit in tested.fits.fitted),
+        unavailable=tested.fits.unavailable,
+    )
+
+
+def _theirs(home: Home, split: Split, clients: np.ndarray, foreign: Representation) -> _Compared:
+    """Foreign embeddings, and the profile that was evaluated last, if it still holds."""
+    version = evaluated_profile(home, split)
+    if version is None:
+        return _Compared([foreign], None)
+    matrix, known = profile_matrix(version, split.cutoff, clients)
+    # In the parts in which it was scored.
+    profile = next(of_profile(matrix, version.widths))
+    return _Compared([profile, foreign], version, len(clients) - known)
 
 
 def _network(name: str) -> NetworkName:
@@ -159,16 +207,19 @@ def pose(targets: Targets, names: Sequence[str], strict: bool) -> tuple[list[Tas
     return posed, reasons
 
 
-def _blocks(tested: Backtest) -> list[BlockRecord]:
-    fitted = {fit.name for fit in tested.fits.fitted}
-    return [
-        BlockRecord(
-            name=fit.name,
-            version=fit.version,
-            width=part.width,
-            fitted=fit.name in fitted,
-            params=block_class(fit.name).describe(fit.directory).params.model_dump(mode="json"),
-            report=fit.report,
+def _blocks(home: Home, version: ProfileVersion, fitted: frozenset[str]) -> list[BlockRecord]:
+    records = []
+    for part in version.parts:
+        fit = Catalog(home).get(part.block, part.version)
+        described = block_class(part.block).describe(fit.directory)
+        records.append(
+            BlockRecord(
+                name=part.block,
+                version=part.version,
+                width=part.width,
+                fitted=part.block in fitted,
+                params=described.params.model_dump(mode="json"),
+                report=fit.report,
+            )
         )
-        for fit, part in zip(tested.fits.parts, tested.version.parts, strict=True)
-    ]
+    return records

@@ -1,6 +1,7 @@
 """What ``ubp evaluate`` found, as tables for people."""
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from pipelines.tables import plain_table
@@ -86,7 +87,7 @@ def _scores_table(scores: Scores) -> Table:
             for text, value, top in zip(shown, values, best, strict=True)
         ]
         noise = [_short(scores.score(name).deviation)] * several
-        table.add_row(name, *cells, *noise, str(points[name]))
+        table.add_row(escape(name), *cells, *noise, str(points[name]))
     return table
 
 

@@ -217,7 +217,7 @@ def status_tables(status: dict[str, Any]) -> RenderableType:
     if status["cut_off"]:
         parts.append(
             f"[bold]Cut off[/bold] {', '.join(status['cut_off'])}: the same `ubp train` goes on "
-            "with --resume"
+            "with --resume, `ubp evaluate` by itself"
         )
     if status["profiles"]:
         served = (status["served"] or {}).get("version")
@@ -243,7 +243,7 @@ def status_tables(status: dict[str, Any]) -> RenderableType:
         )
     if evaluation := status["evaluation"]:
         best = sorted(evaluation["sums"], key=evaluation["sums"].__getitem__, reverse=True)[:3]
-        told = ", ".join(f"{name} {evaluation['sums'][name]:.3f}" for name in best)
+        told = ", ".join(f"{escape(name)} {evaluation['sums'][name]:.3f}" for name in best)
         tasks = len(evaluation["tasks"])
         parts.append(
             f"[bold]Evaluation[/bold] of {tasks} task{'s' * (tasks > 1)} after "

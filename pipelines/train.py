@@ -15,7 +15,14 @@ from ubp_platform.blocks.checkpoint import Checkpoint
 from ubp_platform.errors import BlockUnavailable, UBPError
 from ubp_platform.home import Home
 from ubp_platform.profile.assembly import assemble
-from ubp_platform.profile.version import ProfileVersion, create, get_version, newest_version
+from ubp_platform.profile.version import (
+    Part,
+    ProfileVersion,
+    create,
+    get_version,
+    newest_version,
+    versions,
+)
 from ubp_platform.progress import ProgressFactory, silent
 from ubp_platform.warehouse import Warehouse
 from ubp_platform.warehouse.history import History
@@ -96,6 +103,7 @@ def fit_blocks(
     skip: Sequence[str] = (),
     model: str | None = None,
     resume: bool = False,
+    whole: bool = False,
 ) -> Fits:
     """Fit blocks on the history before a cutoff, and encode it; what is there is used again.
 
@@ -117,6 +125,8 @@ def fit_blocks(
     resume : bool
         Whether fits of these blocks, on this history, that were cut off go on from their last
         epoch; otherwise they start anew.
+    whole : bool
+        Whether Ctrl-C during a fit ends all; otherwise it ends that fit, whose best epoch is kept.
 
     Returns
     -------
@@ -129,7 +139,7 @@ def fit_blocks(
     UBPError
         If something else is missing that a block needs; then nothing is fitted.
     """
-    blocks, skipped = _choose(names, skip, preset, seed, model)
+    blocks, skipped = choose(names, skip, preset, seed, model)
     catalog = Catalog(home)
     fitted: list[Fitted] = []
     with Warehouse(home.warehouse) as warehouse:
@@ -149,22 +159,40 @@ def fit_blocks(
                     raise BlockUnavailable(f"{block.name}: {reason}") from None
                 unavailable[block.name] = str(reason)
                 continue
+            if whole and not block.report_.complete:
+                raise KeyboardInterrupt
             # Named again, for what came with the fit, such as a language model from a hub.
             fitted.append(catalog.add(block, _fit_identity(block, made_of)))
             if block.report_.complete:
                 checkpoint.clear()
-        others = [name for name in REGISTRY if name not in skipped] if names else []
-        parts = _parts(catalog, [*reused, *fitted], cutoff, others)
+        others = _profiled(home, cutoff) if names else {}
+        by_name = others | {fit.name: fit for fit in (*reused, *fitted)}
+        parts = [by_name[name] for name in REGISTRY if name in by_name and name not in skipped]
         if not parts:
             raise BlockUnavailable(f"no block can be fitted: {_reasons(unavailable)}")
         _encode_blocks(home, warehouse, parts, cutoff, progress)
     return Fits(cutoff, fitted, reused, unavailable, skipped, parts)
 
 
-def _choose(
-    names: Sequence[str], skip: Sequence[str], preset: str, seed: int, model: str | None
+def choose(
+    names: Sequence[str] = (),
+    skip: Sequence[str] = (),
+    preset: str = "small",
+    seed: int = 0,
+    model: str | None = None,
 ) -> tuple[list[Block], list[str]]:
-    """Make the unfitted blocks that are wanted, and name those that are not."""
+    """Make the unfitted blocks that are wanted, and name those that are not.
+
+    Parameters
+    ----------
+    names, skip, preset, seed, model
+        As in :func:`fit_blocks`.
+
+    Raises
+    ------
+    UBPError
+        If one of them is wrong.
+    """
     if preset not in PRESETS:
         raise UBPError(f"no preset is called {preset!r}; there are {', '.join(PRESETS)}")
     skipped = matching(skip)
@@ -224,22 +252,18 @@ def _plan(
     return reused, wanted
 
 
-def _parts(
-    catalog: Catalog, chosen: list[Fitted], cutoff: datetime, others: Sequence[str]
-) -> list[Fitted]:
-    """Put the blocks of a profile in order.
+def _profiled(home: Home, cutoff: datetime) -> dict[str, Fitted]:
+    """Find the newest fit of each block that a profile for serving has, up to a cutoff.
 
-    Others that were fitted before stay, unless they have seen what is the future at the cutoff.
+    Fits that no such profile has were made to be evaluated.
     """
-    by_name = {fit.name: fit for fit in chosen}
-    parts = []
-    for name in REGISTRY:
-        fit = by_name.get(name)
-        if fit is None and name in others:
-            fit = catalog.newest(name, not_after=cutoff)
-        if fit is not None:
-            parts.append(fit)
-    return parts
+    parts: dict[str, Part] = {}
+    for version in versions(home):
+        for part in version.parts:
+            known = parts.get(part.block)
+            if part.fit_cutoff <= cutoff and (not known or part.fit_cutoff >= known.fit_cutoff):
+                parts[part.block] = part
+    return {name: Catalog(home).get(name, part.version) for name, part in parts.items()}
 
 
 def encode(

@@ -297,7 +297,7 @@ def test_foreign_embeddings_are_scored_beside_the_profile(
     outcome = ubp("evaluate", "--embeddings", foreign, "--tasks", "churn,propensity_category")
     assert outcome.code == 0, outcome.err
     assert sorted(path.name for path in home.blocks.rglob("*")) == before
-    assert "Fitted" not in outcome.out
+    assert "Fitted now" not in outcome.out
     assert "What the profile loses" not in outcome.out
     found = json.loads((home.evaluation / "evaluation.json").read_text())
     assert [(made["name"], made["kind"]) for made in found["scores"]["representations"]] == [
@@ -351,13 +351,19 @@ def assert_one_line(outcome: Outcome, message: str) -> None:
         (["--clients", "nowhere.parquet"], "no such file: nowhere.parquet"),
         (["--clients", "clients.txt"], r"clients.txt: a list of clients is a .npy or a .parquet"),
         (["--classes", "nowhere"], "nowhere is not a directory of class lists"),
+        (["--classes", "."], ". holds no class list: none of propensity_category.npy, "),
         (["--embeddings", "nowhere"], "no such directory: nowhere"),
+        (["--embeddings", "x", "--blocks", "handcrafted"], "--embeddings fits nothing: leave out"),
+        (["--embeddings", "x", "--preset", "paper"], "--embeddings fits nothing: leave out"),
+        (["--blocks", ","], "',' names nothing"),
+        (["--json", "nowhere/x.json"], "--json: nowhere/x.json is no file in a directory that"),
         (["--model", "x"], "takes a language model: leave out --model"),
         (["--tasks", "propensity_new_sku"], "propensity_new_sku: it has 0 of the two classes"),
     ],
 )
 def test_mistakes_are_one_line(ubp: Ubp, options: list[str], message: str) -> None:
-    blocks = [] if "--blocks" in options else ["--blocks", "handcrafted"]
+    named = {"--blocks", "--embeddings"} & set(options)
+    blocks = [] if named else ["--blocks", "handcrafted"]
     assert_one_line(ubp("evaluate", *blocks, *options), message)
 
 

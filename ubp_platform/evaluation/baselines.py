@@ -6,7 +6,7 @@ Numbers are logarithms, log(1 + x): a network learns more from them than from ra
 import numpy as np
 
 from ubp_platform.evaluation.places import find
-from ubp_platform.evaluation.representations import Representation, as_float16, whole
+from ubp_platform.evaluation.representations import Representation, whole
 from ubp_platform.events.schema import EVENT_CODES, EVENT_TYPES, PRODUCT_EVENTS
 from ubp_platform.warehouse.history import History
 
@@ -17,6 +17,9 @@ _FIELDS = [
     *((name, field) for name in PRODUCT_EVENTS for field in ("sku", "category", "price")),
     ("page_visit", "url"),
 ]
+_COUNTS = len(_FIELDS) * _TOP * len(_WINDOWS)
+# The order in which the query numbers them.
+_NUMBERED = ("sku", "category", "price", "url")
 
 
 def baselines(history: History, clients: np.ndarray) -> list[Representation]:
@@ -39,33 +42,31 @@ def baselines(history: History, clients: np.ndarray) -> list[Representation]:
     activity = history.table("activity")
     kinds = activity["event_type"].to_numpy()
     rows, listed = find(clients, activity["client_id"].to_numpy())
-    events, days = np.zeros((2, len(clients), len(EVENT_TYPES)))
+    events, days = np.zeros((2, len(clients), len(EVENT_TYPES)), np.float32)
     # Never is longer ago than the last time of anybody.
     days += activity["days"].to_numpy().max(initial=0) + 1
     events[rows, kinds[listed]] = activity["events"].to_numpy()[listed]
     days[rows, kinds[listed]] = activity["days"].to_numpy()[listed]
     bought = EVENT_CODES["product_buy"]
     four = [days[:, bought], events[:, bought], days.min(axis=1), events.sum(axis=1)]
+    counts = np.zeros((len(clients), len(EVENT_TYPES) + _COUNTS), np.float16)
+    counts[:, : len(EVENT_TYPES)] = np.log1p(events)
+    _count(history, clients, counts[:, len(EVENT_TYPES) :])
     return [
-        _logarithms("recency, frequency", np.stack(four, axis=1)),
-        _logarithms("counts", np.hstack([events, _counts(history, clients)])),
+        whole("recency, frequency", "baseline", np.log1p(np.stack(four, 1)).astype(np.float16)),
+        whole("counts", "baseline", counts),
     ]
 
 
-def _counts(history: History, clients: np.ndarray) -> np.ndarray:
-    """Count the shop's most frequent values: shape (n_clients, fields * 10 * windows)."""
+def _count(history: History, clients: np.ndarray, counts: np.ndarray) -> None:
+    """Fill in the logarithms of how often each client met the shop's most frequent values."""
     found = history.table("activity_counts")
-    counts = np.zeros((len(clients), len(_FIELDS) * _TOP * len(_WINDOWS)))
-    kinds, fields = found["event_type"].to_numpy(), found["field"].to_numpy(zero_copy_only=False)
-    ranks = found["rank"].to_numpy()
+    kinds, fields = found["event_type"].to_numpy(), found["field"].to_numpy()
+    rows, listed = find(clients, found["client_id"].to_numpy())
     for place, (event, field) in enumerate(_FIELDS):
-        these = (kinds == EVENT_CODES[event]) & (fields == field)
-        rows, listed = find(clients, found["client_id"].to_numpy()[these])
+        these = (kinds == EVENT_CODES[event]) & (fields == _NUMBERED.index(field))
+        chosen = listed & these
+        columns = (place * _TOP + found["rank"].to_numpy()[chosen]) * len(_WINDOWS)
         for number, window in enumerate(_WINDOWS):
-            columns = (place * _TOP + ranks[these][listed]) * len(_WINDOWS) + number
-            counts[rows, columns] = found[window].to_numpy()[these][listed]
-    return counts
-
-
-def _logarithms(name: str, numbers: np.ndarray) -> Representation:
-    return whole(name, "baseline", as_float16(np.log1p(numbers), name))
+            numbers = np.log1p(found[window].to_numpy()[chosen])
+            counts[rows[these[listed]], columns + number] = numbers

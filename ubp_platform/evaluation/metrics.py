@@ -1,7 +1,6 @@
 """The challenge's metrics: AUROC, novelty, diversity, the score of a task, and the Borda count."""
 
 from collections.abc import Mapping
-from typing import Literal
 
 import numpy as np
 import torch
@@ -15,7 +14,6 @@ from ubp_platform.evaluation.tasks import Task
 #: Novelty looks at so many predictions of a client.
 TOP = 10
 _EPSILON = 1e-9
-_SIDES: tuple[Literal["left", "right"], ...] = ("left", "right")
 
 
 class Metrics(BaseModel):
@@ -30,7 +28,7 @@ class Metrics(BaseModel):
         Of multi-label tasks.
     """
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, allow_inf_nan=False)
 
     auroc: float
     novelty: float | None = None
@@ -75,8 +73,7 @@ def measure(task: Task, probabilities: Tensor) -> Metrics:
 def auroc(probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:
     """Give each class the chance that a yes is ranked before a no; equal ranks count half.
 
-    What torchmetrics gives (a test compares), without sorting: of each class the fewer answers,
-    mostly the few yes, are sorted, and the others are counted between them.
+    What torchmetrics gives (a test compares), counted rather than integrated.
 
     Parameters
     ----------
@@ -95,19 +92,12 @@ def auroc(probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:
     """
     areas = np.zeros(labels.shape[1])
     for column, (said, label) in enumerate(zip(probabilities.T.copy(), labels.T, strict=True)):
-        yes = label.astype(bool)
-        fewer, more = np.sort(said[yes]), said[~yes]
-        swapped = len(fewer) > len(more)
-        if swapped:
-            fewer, more = np.sort(more), fewer
-        if not len(fewer):
-            continue
-        # Of each of the more: how many of the fewer are smaller, and how many are not larger.
-        smaller, not_larger = (np.searchsorted(fewer, more, side).sum() for side in _SIDES)
-        larger = len(fewer) - (smaller + not_larger) / (2 * len(more))
-        areas[column] = larger / len(fewer)
-        if swapped:
-            areas[column] = 1 - areas[column]
+        yes = np.sort(said[label == 1])
+        no = np.sort(said[label == 0])
+        if len(yes) and len(no):
+            smaller = np.searchsorted(no, yes, "left").sum()
+            not_larger = np.searchsorted(no, yes, "right").sum()
+            areas[column] = (smaller + not_larger) / (2 * len(yes) * len(no))
     return areas
 
 

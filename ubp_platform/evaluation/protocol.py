@@ -7,9 +7,12 @@ from itertools import product
 from pathlib import Path
 
 import numpy as np
+import torch
+from pydantic import ValidationError
 from sklearn.calibration import calibration_curve
 from sklearn.metrics import roc_curve
 
+from ubp_platform.blocks.training import device
 from ubp_platform.evaluation import network
 from ubp_platform.evaluation.network import (
     BATCH,
@@ -61,13 +64,13 @@ def run(
     missing: dict[str, tuple[Representation, Task, int]] = {}
     for representation, task, seed in product(representations, tasks, seeds):
         made_of = [representation.identity, labels[task.name], NETWORKS[size], seed]
-        made_of += [BATCH, EPOCHS, LEARNING_RATE, REVISION]
+        made_of += [BATCH, EPOCHS, LEARNING_RATE, REVISION, torch.__version__, device().type]
         name = hashlib.sha256(json.dumps(made_of).encode()).hexdigest()
         names.append(name)
         if name in results or name in missing:
             continue
-        if kept and _path(kept, name).exists():
-            results[name] = Result.model_validate_json(_path(kept, name).read_text())
+        if kept and (known := _read(_path(kept, name))):
+            results[name] = known
         else:
             missing[name] = (representation, task, seed)
     reused = sum(name in results for name in names)
@@ -94,6 +97,14 @@ def run(
         ],
         reused=reused,
     )
+
+
+def _read(path: Path) -> Result | None:
+    """Read a result that was kept; one that was cut off by a power failure is made again."""
+    try:
+        return Result.model_validate_json(path.read_text())
+    except (FileNotFoundError, ValidationError):
+        return None
 
 
 def _path(kept: Path, name: str) -> Path:

@@ -95,13 +95,9 @@ class Representation:
         """
         whole = len(rows) == rows[-1] - rows[0] + 1
         picked: slice | np.ndarray = slice(rows[0], rows[-1] + 1) if whole else rows
-        vectors = np.empty((len(rows), self.width), np.float32)
-        start = 0
-        for part in self.parts:
-            stop = start + part.stop - part.start
-            vectors[:, start:stop] = part.matrix[picked, part.start : part.stop]
-            start = stop
-        return torch.from_numpy(vectors)
+        columns = [torch.from_numpy(part.columns[picked].copy()) for part in self.parts]
+        # torch is many times faster than numpy at making float32 of these.
+        return torch.cat(columns, dim=1).float()
 
 
 def whole(name: str, kind: Kind, matrix: np.ndarray) -> Representation:

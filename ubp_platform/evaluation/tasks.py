@@ -105,6 +105,11 @@ class Targets:
         if given is not None and not given.is_dir():
             raise UBPError(f"{given} is not a directory of class lists")
         self._given = {name: _load(given, name) for name in PROPENSITIES} if given else {}
+        if given and not any(self._given.values()):
+            raise UBPError(
+                f"{given} holds no class list: none of "
+                f"{', '.join(f'{name}.npy' for name in PROPENSITIES)}"
+            )
 
     @cached_property
     def windows(self) -> tuple[pa.Table, pa.Table]:

@@ -80,6 +80,11 @@ class ProfileVersion:
         return sum(part.width for part in self.parts)
 
     @property
+    def widths(self) -> list[tuple[str, int]]:
+        """The blocks with their widths, in the order of the vector."""
+        return [(part.block, part.width) for part in self.parts]
+
+    @property
     def model_cutoff(self) -> datetime:
         """The newest instant that any model or normalizer of the version has learned from.
 

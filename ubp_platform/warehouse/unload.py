@@ -89,6 +89,6 @@ def _copy(warehouse: Warehouse, query: str, path: Path, **times: datetime) -> in
         rows = warehouse.connection.execute(
             f"COPY ({query}) TO $path (FORMAT parquet)", {**parameters, "path": str(path)}
         ).fetchall()
-    except duckdb.IOException as error:
+    except (duckdb.IOException, duckdb.OutOfMemoryException) as error:
         raise UBPError(f"cannot write {path}: {first_line(error)}") from None
     return int(rows[0][0])

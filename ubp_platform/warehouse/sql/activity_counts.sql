@@ -31,7 +31,7 @@ recent AS (
 SELECT
     client_id,
     event_type,
-    field,
+    list_position(['sku', 'category', 'price', 'url'], field) - 1 AS field,
     rank,
     count(*) FILTER (day < 1) AS day,
     count(*) FILTER (day < 7) AS week,
