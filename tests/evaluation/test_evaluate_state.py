@@ -1,4 +1,4 @@
-"""What evaluations leave in a home: nothing that is served, nothing half done, nothing unreadable."""
+"""What evaluations leave in a home: nothing served, nothing half done, nothing unreadable."""
 
 import json
 from datetime import timedelta
