@@ -69,8 +69,10 @@ def test_all_blocks_make_the_profile(home: Home) -> None:
             lengths = np.linalg.norm(own, axis=1)
             assert np.isclose(lengths, 1, atol=1e-5).mean() > 0.9
         else:
-            assert own.min() >= 0
-            assert own.max() <= 1
+            # Quantiles over an interval of length 2 that has 0 in it.
+            assert own.min() >= -2
+            assert own.max() <= 2
+            assert (own.max(axis=0) - own.min(axis=0)).max() <= 2 + 1e-6
 
 
 def test_offline_and_online_agree_bit_for_bit_for_every_client(home: Home) -> None:
