@@ -213,7 +213,9 @@ def evaluate(
     ] = None,
     embeddings: Annotated[
         Path | None,
-        typer.Option(help="Score foreign embeddings: client_ids.npy and embeddings.npy in DIR."),
+        typer.Option(
+            help="Score client_ids.npy and embeddings.npy (float16) in DIR; fits nothing."
+        ),
     ] = None,
     preset: Annotated[str, typer.Option(help="Of blocks to fit: 'small' or 'paper'.")] = "small",
     model: Annotated[str | None, typer.Option(help="The language model of the lm_ blocks.")] = None,
@@ -229,7 +231,7 @@ def evaluate(
     from pipelines.score_tables import show_evaluation
 
     if json and (json.is_dir() or not json.resolve().parent.is_dir()):
-        raise UBPError(f"--json: {json} is no file in a directory that exists")
+        raise UBPError(f"--json: {json} must be a file, in a directory that exists")
     found = pipeline.evaluate(
         *(open_home(home), _listed(blocks), _listed(tasks), network, seeds, bars(console)),
         preset=preset,

@@ -30,6 +30,9 @@ def show_evaluation(console: Console, found: Evaluation) -> None:
         lines.append(
             f"{found.unknown:,} of them have no event that these blocks read: the mean profile"
         )
+    if found.preset is None and found.profile:
+        width = sum(block.width for block in found.blocks)
+        lines.append(f"Beside them the profile evaluated last, {found.profile}, {width} numbers")
     for fitted, verb in ((True, "Fitted now"), (False, "Fitted before")):
         names = [block.name for block in found.blocks if block.fitted is fitted]
         if names:
@@ -55,6 +58,9 @@ def _notes(scores: Scores) -> list[str]:
     notes = [f"Network {scores.network}, {seeds} seed{'s' * (seeds > 1)}; {noise}"]
     if scores.reused:
         notes[0] += f"; {scores.reused:,} of {len(scores.results):,} scores were there before"
+    for info in scores.tasks:
+        if info.name == "churn":
+            notes.append(f"churn is asked of the {info.clients:,} clients who had bought before")
     unanswerable = [
         f"{SHORT[info.name]} {info.unanswerable} of {info.classes}"
         for info in scores.tasks

@@ -356,7 +356,7 @@ def assert_one_line(outcome: Outcome, message: str) -> None:
         (["--embeddings", "x", "--blocks", "handcrafted"], "--embeddings fits nothing: leave out"),
         (["--embeddings", "x", "--preset", "paper"], "--embeddings fits nothing: leave out"),
         (["--blocks", ","], "',' names nothing"),
-        (["--json", "nowhere/x.json"], "--json: nowhere/x.json is no file in a directory that"),
+        (["--json", "nowhere/x.json"], "--json: nowhere/x.json must be a file, in a directory"),
         (["--model", "x"], "takes a language model: leave out --model"),
         (["--tasks", "propensity_new_sku"], "propensity_new_sku: it has 0 of the two classes"),
     ],

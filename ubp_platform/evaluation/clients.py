@@ -69,7 +69,9 @@ def read_embeddings(directory: Path, clients: np.ndarray | None = None) -> tuple
     path = directory / "embeddings.npy"
     vectors = load_array(path)
     if vectors.dtype != np.float16:
-        raise UBPError(f"{path} must be of float16, not {vectors.dtype}")
+        raise UBPError(
+            f"{path} must be of float16, not {vectors.dtype}: save it .astype(numpy.float16)"
+        )
     if vectors.ndim != 2 or not 1 <= vectors.shape[1] <= MAX_WIDTH:
         raise UBPError(
             f"{path} must have two dimensions and be 1 to {MAX_WIDTH} wide; its shape is "
@@ -92,7 +94,8 @@ def read_embeddings(directory: Path, clients: np.ndarray | None = None) -> tuple
     if len(ids) > len(clients):
         more = ids[~find(clients, ids)[1]]
         raise UBPError(
-            f"{directory} has {len(more):,} clients that are not to be evaluated, such as {more[0]}"
+            f"{directory} has {len(more):,} clients that are not to be evaluated, such as "
+            f"{more[0]}: leave them out"
         )
     return clients, vectors[places]
 
