@@ -8,6 +8,17 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from pipelines.options import (
+    DEFAULT_HOME,
+    BlocksOption,
+    ClassesOption,
+    ClientArgument,
+    HomeOption,
+    ModelOption,
+    PresetOption,
+    VersionOption,
+    listed,
+)
 from pipelines.run import run
 from ubp_platform.errors import UBPError
 from ubp_platform.events.layouts import MAX_QUARANTINE, Layout, parse_layout
@@ -28,18 +39,6 @@ app = typer.Typer(
 )
 console = Console()
 errors = Console(stderr=True)
-
-HomeOption = Annotated[
-    Path, typer.Option("--home", envvar="UBP_HOME", help="Where all state lives.")
-]
-DEFAULT_HOME = Path("ubp_home")
-VersionOption = Annotated[
-    str | None,
-    typer.Option("--profile-version", help="A profile version, such as v1; the newest by default."),
-]
-ClientArgument = Annotated[
-    int, typer.Argument(help="The client.", min=-(2**63), max=2**63 - 1, metavar="CLIENT_ID")
-]
 
 
 @app.callback()
@@ -188,10 +187,7 @@ def explain(
 
 @app.command()
 def evaluate(
-    blocks: Annotated[
-        list[str] | None,
-        typer.Option(help="Blocks of the profile, also patterns ('gru_*'), with commas."),
-    ] = None,
+    blocks: BlocksOption = None,
     tasks: Annotated[
         list[str] | None, typer.Option(help="Tasks, with commas; all by default.")
     ] = None,
@@ -208,17 +204,15 @@ def evaluate(
         Path | None,
         typer.Option(help="Whom to ask about: .npy or .parquet; by default all in the input."),
     ] = None,
-    classes: Annotated[
-        Path | None, typer.Option(help="A directory of class lists and popularities (.npy).")
-    ] = None,
+    classes: ClassesOption = None,
     embeddings: Annotated[
         Path | None,
         typer.Option(
             help="Score client_ids.npy and embeddings.npy (float16) in DIR; fits nothing."
         ),
     ] = None,
-    preset: Annotated[str, typer.Option(help="Of blocks to fit: 'small' or 'paper'.")] = "small",
-    model: Annotated[str | None, typer.Option(help="The language model of the lm_ blocks.")] = None,
+    preset: PresetOption = "small",
+    model: ModelOption = None,
     home: HomeOption = DEFAULT_HOME,
 ) -> None:
     """Score the profile by the protocol of RecSys Challenge 2025.
@@ -232,8 +226,9 @@ def evaluate(
 
     if json and (json.is_dir() or not json.resolve().parent.is_dir()):
         raise UBPError(f"--json: {json} must be a file, in a directory that exists")
+    place = open_home(home)
     found = pipeline.evaluate(
-        *(open_home(home), _listed(blocks), _listed(tasks), network, seeds, bars(console)),
+        *(place, listed(blocks), listed(tasks), network, seeds, bars(console)),
         preset=preset,
         model=model,
         clients=clients,
@@ -241,8 +236,7 @@ def evaluate(
         embeddings=embeddings,
     )
     show_evaluation(console, found)
-    text = f"Report: {open_home(home).report}"
-    console.print(text, highlight=False, soft_wrap=True, markup=False)
+    console.print(f"Report: {place.report}", highlight=False, soft_wrap=True, markup=False)
     if json:
         write_whole(json, found.model_dump_json(indent=1))
 
@@ -255,19 +249,14 @@ def export(
     format: Annotated[
         str, typer.Option(help="'challenge', as RecSys Challenge 2025 takes and gives files.")
     ] = "challenge",
-    blocks: Annotated[
-        list[str] | None,
-        typer.Option(help="Blocks of the profile, also patterns ('gru_*'), with commas."),
-    ] = None,
+    blocks: BlocksOption = None,
     clients: Annotated[
         Path | None,
         typer.Option(help="Whom to export: .npy or .parquet; by default all in the input."),
     ] = None,
-    classes: Annotated[
-        Path | None, typer.Option(help="A directory of class lists and popularities (.npy).")
-    ] = None,
-    preset: Annotated[str, typer.Option(help="Of blocks to fit: 'small' or 'paper'.")] = "small",
-    model: Annotated[str | None, typer.Option(help="The language model of the lm_ blocks.")] = None,
+    classes: ClassesOption = None,
+    preset: PresetOption = "small",
+    model: ModelOption = None,
     home: HomeOption = DEFAULT_HOME,
 ) -> None:
     """Write what 'ubp evaluate' scores, for the challenge's own programs.
@@ -280,7 +269,7 @@ def export(
     from pipelines import export as pipeline
 
     found = pipeline.export(
-        *(open_home(home), directory, format, _listed(blocks), bars(console)),
+        *(open_home(home), directory, format, listed(blocks), bars(console)),
         preset=preset,
         model=model,
         clients=clients,
@@ -383,14 +372,6 @@ def demo(
     place = open_home(home)
     plan = pipeline.simulated(place) if simulated else pipeline.GROCERY
     pipeline.demo(place, console, plan)
-
-
-def _listed(texts: list[str] | None) -> list[str]:
-    """Take options apart that name several things with commas."""
-    names = [name.strip() for text in texts or [] for name in text.split(",") if name.strip()]
-    if texts and not names:
-        raise UBPError(f"{texts[0]!r} names nothing")
-    return names
 
 
 def main() -> None:

@@ -35,8 +35,8 @@ class Backtest:
         Lies in the home's ``evaluation/profiles``, apart from those that are served.
     matrix : ndarray of float16, shape (n_clients, width)
         The profiles.
-    known : int
-        How many of the clients have a profile; the others get the mean one.
+    unknown : int
+        How many of the clients have no profile; they get the mean one.
     """
 
     split: Split
@@ -44,7 +44,7 @@ class Backtest:
     fits: Fits
     version: ProfileVersion
     matrix: np.ndarray
-    known: int
+    unknown: int
 
 
 def backtest(
@@ -86,7 +86,7 @@ def backtest(
     version = create(home, fits.parts, split.cutoff, home.evaluation / "profiles")
     assemble(home, version, split.cutoff, progress)
     matrix, known = profile_matrix(version, split.cutoff, clients)
-    return Backtest(split, clients, fits, version, matrix, known)
+    return Backtest(split, clients, fits, version, matrix, len(clients) - known)
 
 
 def plan(home: Home, clients_file: Path | None = None) -> tuple[Split, np.ndarray]:

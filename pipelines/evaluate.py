@@ -148,7 +148,7 @@ def _ours(tested: Backtest) -> _Compared:
     return _Compared(
         rows=[*of_profile(tested.matrix, tested.version.widths)],
         version=tested.version,
-        unknown=len(tested.clients) - tested.known,
+        unknown=tested.unknown,
         fitted=frozenset(fit.name for fit in tested.fits.fitted),
         unavailable=tested.fits.unavailable,
     )

@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 from rich.console import Console
 
 from pipelines.backtest import Backtest, backtest, plan
-from pipelines.tables import plain_table
+from pipelines.tables import made_of, plain_table
 from ubp_platform.errors import UBPError
 from ubp_platform.evaluation.export import appearing, write_embeddings, write_split
 from ubp_platform.evaluation.tasks import Targets
@@ -150,19 +150,15 @@ def show_exported(console: Console, found: Exported) -> None:
     for file in found.files:
         table.add_row(file.name, f"{file.rows:,}", f"{file.columns:,}")
     console.print(table)
-    for line in _notes(found):
+    tested, fits = found.tested, found.tested.fits
+    lines = [f"Input before {tested.split.cutoff:%Y-%m-%d}; {len(tested.clients):,} clients"]
+    lines += made_of(
+        tested.unknown,
+        [fit.name for fit in fits.fitted],
+        [fit.name for fit in fits.reused],
+        fits.unavailable | found.unavailable_tasks,
+    )
+    for line in lines:
         console.print(line, highlight=False, markup=False)
     console.print("[bold]Next[/bold]", end=" ")
     console.print(found.next, highlight=False, soft_wrap=True, markup=False)
-
-
-def _notes(found: Exported) -> Iterator[str]:
-    tested, fits = found.tested, found.tested.fits
-    yield f"Input before {tested.split.cutoff:%Y-%m-%d}; {len(tested.clients):,} clients"
-    if unknown := len(tested.clients) - tested.known:
-        yield f"{unknown:,} of them have no event that these blocks read: the mean profile"
-    for verb, blocks in (("Fitted now", fits.fitted), ("Fitted before", fits.reused)):
-        if blocks:
-            yield f"{verb}: {', '.join(block.name for block in blocks)}"
-    for name, reason in (fits.unavailable | found.unavailable_tasks).items():
-        yield f"Left out {name}: {reason}"

@@ -4,7 +4,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from pipelines.tables import plain_table
+from pipelines.tables import made_of, plain_table
 from ubp_platform.evaluation.record import Evaluation
 from ubp_platform.evaluation.scores import Scores
 
@@ -26,19 +26,15 @@ def show_evaluation(console: Console, found: Evaluation) -> None:
         f"{found.validation_start:%Y-%m-%d}, and judged on what happened from there to "
         f"{found.end:%Y-%m-%d %H:%M}; {found.clients:,} clients"
     ]
-    if found.unknown:
-        lines.append(
-            f"{found.unknown:,} of them have no event that these blocks read: the mean profile"
-        )
+    lines += made_of(
+        found.unknown,
+        [block.name for block in found.blocks if block.fitted],
+        [block.name for block in found.blocks if not block.fitted],
+        found.unavailable_blocks | found.unavailable_tasks,
+    )
     if found.preset is None and found.profile:
         width = sum(block.width for block in found.blocks)
         lines.append(f"Beside them the profile evaluated last, {found.profile}, {width} numbers")
-    for fitted, verb in ((True, "Fitted now"), (False, "Fitted before")):
-        names = [block.name for block in found.blocks if block.fitted is fitted]
-        if names:
-            lines.append(f"{verb}: {', '.join(names)}")
-    left_out = found.unavailable_blocks | found.unavailable_tasks
-    lines += [f"Left out {name}: {reason}" for name, reason in left_out.items()]
     _print(console, lines)
     scores = found.scores
     console.print(_scores_table(scores))
@@ -75,25 +71,18 @@ def _notes(scores: Scores) -> list[str]:
 
 
 def _scores_table(scores: Scores) -> Table:
-    tasks = [info.name for info in scores.tasks]
-    compared = scores.of_kind("profile", "foreign", "block", "baseline")
+    ranked, best = scores.ranked(), scores.best()
     several = len(scores.seeds) > 1
-    numbers = [*(SHORT[task] for task in tasks), "sum", *["±"] * several, "Borda"]
+    numbers = [*(SHORT[task] for task in best if task), "sum", *["±"] * several, "Borda"]
     table = plain_table("Scores", "", *numbers, numbers=numbers)
-    points = scores.borda([info.name for info in compared])
-    columns = [*tasks, None]
-    means = {
-        info.name: [scores.score(info.name, task).mean for task in columns] for info in compared
-    }
-    best = [max(values) for values in zip(*means.values(), strict=True)]
-    for name, values in sorted(means.items(), key=lambda row: -row[1][-1]):
-        shown = [_short(value) for value in values]
-        cells = [
-            f"[bold green]{text}" if value == top else text
-            for text, value, top in zip(shown, values, best, strict=True)
-        ]
-        noise = [_short(scores.score(name).deviation)] * several
-        table.add_row(escape(name), *cells, *noise, str(points[name]))
+    points = scores.borda([info.name for info in ranked])
+    for info in ranked:
+        cells = []
+        for task, top in best.items():
+            mean = scores.score(info.name, task).mean
+            cells.append(f"[bold green]{_short(mean)}" if mean == top else _short(mean))
+        noise = [_short(scores.score(info.name).deviation)] * several
+        table.add_row(escape(info.name), *cells, *noise, str(points[info.name]))
     return table
 
 

@@ -183,6 +183,29 @@ def explanation_tables(found: "Explanation", rows: int) -> RenderableType:
     return Group(title, events, recalls, legend)
 
 
+def made_of(
+    unknown: int, fitted: list[str], reused: list[str], left_out: dict[str, str]
+) -> list[str]:
+    """Say what the profile of a split is made of.
+
+    Parameters
+    ----------
+    unknown : int
+        Listed clients without a profile.
+    fitted, reused : list of str
+        Blocks that were fitted for it, and that had been fitted before.
+    left_out : dict of str to str
+        Blocks and tasks, with the reason.
+    """
+    lines = []
+    if unknown:
+        lines.append(f"{unknown:,} of them have no event that these blocks read: the mean profile")
+    for verb, names in (("Fitted now", fitted), ("Fitted before", reused)):
+        if names:
+            lines.append(f"{verb}: {', '.join(names)}")
+    return [*lines, *(f"Left out {name}: {reason}" for name, reason in left_out.items())]
+
+
 def show_served(console: Console, served: Served) -> None:
     """Say what is served."""
     console.print(

@@ -75,15 +75,11 @@ class Catalog:
         """List the fitted versions of a block, oldest first."""
         return [self._describe(path) for path in version_directories(self._home.blocks / name)]
 
-    def newest(self, name: str, not_after: datetime | None = None) -> Fitted | None:
-        """Give the version with the latest cutoff, up to a time; of several the last fitted."""
-        fits = [
-            fit
-            for fit in self.versions(name)
-            if not_after is None or fit.report.cutoff <= not_after
-        ]
+    def newest(self, name: str) -> Fitted | None:
+        """Give the version with the latest cutoff; of several the last fitted."""
         # `max` gives the first of equals.
-        return max(reversed(fits), key=lambda fit: fit.report.cutoff, default=None)
+        fits = reversed(self.versions(name))
+        return max(fits, key=lambda fit: fit.report.cutoff, default=None)
 
     def find(self, name: str, identity: str) -> Fitted | None:
         """Find the newest complete fit of an identity, if there is one."""

@@ -53,7 +53,7 @@ def render(found: Evaluation, shape: Shape, cloud: Cloud | None) -> str:
         HTML.
     """
     scores = found.scores
-    ranked = compared(scores)
+    ranked = scores.ranked()
     lines = draw.curve_lines(ranked)
     pictures: dict[str, Sequence[Picture]] = {
         "tasks": draw.task_pictures(scores, ranked),
@@ -75,7 +75,7 @@ def render(found: Evaluation, shape: Shape, cloud: Cloud | None) -> str:
         headline=headline(scores),
         subject=_subject(scores),
         ranked=ranked,
-        best=_best(scores, ranked),
+        best=scores.best(),
         borda=scores.borda([info.name for info in ranked]),
         lines=lines.values(),
         looks=LOOKS,
@@ -102,12 +102,6 @@ def _environment() -> Environment:
     return environment
 
 
-def compared(scores: Scores) -> list[RepresentationInfo]:
-    """Give what stands for itself (a profile without one block does not), best first."""
-    found = scores.of_kind("profile", "foreign", "block", "baseline")
-    return sorted(found, key=lambda info: -scores.score(info.name).mean)
-
-
 def _subject(scores: Scores) -> RepresentationInfo:
     """Tell whom the evaluation is about: embeddings from elsewhere, or the profile."""
     return (scores.of_kind("foreign") or scores.of_kind("profile"))[0]
@@ -122,7 +116,7 @@ def headline(scores: Scores) -> dict[str, str]:
         ``verdict`` against all others, and ``details``: the score, and how far it is from the best
         of each other kind. A difference that is smaller than its deviation over the seeds is none.
     """
-    subject, ranked = _subject(scores), compared(scores)
+    subject, ranked = _subject(scores), scores.ranked()
     others = [info for info in ranked if info.name != subject.name]
     place = _ahead(scores, subject.name, others[0].name)
     name, rival = _called(subject), _called(others[0])
@@ -169,12 +163,6 @@ def _against(scores: Scores, one: str, other: str, what: str) -> str:
 def _noise(scores: Scores, average: Average) -> str:
     """Write a deviation, if there is one, on the line of what it belongs to."""
     return f" ± {average.deviation:.3f}".replace(" ", "\xa0") if len(scores.seeds) > 1 else ""
-
-
-def _best(scores: Scores, ranked: Sequence[RepresentationInfo]) -> dict[str | None, float]:
-    """Give the best mean score by task; of the sum by None."""
-    tasks = (None, *(task.name for task in scores.tasks))
-    return {task: max(scores.score(info.name, task).mean for info in ranked) for task in tasks}
 
 
 def _left_out(found: Evaluation) -> dict[str, list[str]]:

@@ -164,6 +164,18 @@ class Scores(BaseModel):
             }
         )
 
+    def ranked(self) -> list[RepresentationInfo]:
+        """Give what stands for itself (a profile without one block does not), best first."""
+        found = self.of_kind("profile", "foreign", "block", "baseline")
+        return sorted(found, key=lambda info: -self.score(info.name).mean)
+
+    def best(self) -> dict[str | None, float]:
+        """Give the best mean score of :meth:`ranked` by task; of the sum by None."""
+        return {
+            task: max(self.score(info.name, task).mean for info in self.ranked())
+            for task in (*(info.name for info in self.tasks), None)
+        }
+
     def of_kind(self, *kinds: Kind) -> list[RepresentationInfo]:
         """Give the representations of some kinds, in their order."""
         return [info for info in self.representations if info.kind in kinds]

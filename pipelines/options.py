@@ -1,0 +1,37 @@
+"""Arguments and options that several commands of ``ubp`` take."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ubp_platform.errors import UBPError
+
+HomeOption = Annotated[
+    Path, typer.Option("--home", envvar="UBP_HOME", help="Where all state lives.")
+]
+DEFAULT_HOME = Path("ubp_home")
+VersionOption = Annotated[
+    str | None,
+    typer.Option("--profile-version", help="A profile version, such as v1; the newest by default."),
+]
+BlocksOption = Annotated[
+    list[str] | None,
+    typer.Option("--blocks", help="Blocks of the profile, also patterns ('gru_*'), with commas."),
+]
+ClassesOption = Annotated[
+    Path | None, typer.Option(help="A directory of class lists and popularities (.npy).")
+]
+PresetOption = Annotated[str, typer.Option(help="Of blocks to fit: 'small' or 'paper'.")]
+ModelOption = Annotated[str | None, typer.Option(help="The language model of the lm_ blocks.")]
+ClientArgument = Annotated[
+    int, typer.Argument(help="The client.", min=-(2**63), max=2**63 - 1, metavar="CLIENT_ID")
+]
+
+
+def listed(texts: list[str] | None) -> list[str]:
+    """Take options apart that name several things with commas."""
+    names = [name.strip() for text in texts or [] for name in text.split(",") if name.strip()]
+    if texts and not names:
+        raise UBPError(f"{texts[0]!r} names nothing")
+    return names
