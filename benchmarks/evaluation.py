@@ -30,7 +30,6 @@ from benchmarks.machine import report
 from tests.shops import land
 from ubp_platform.evaluation.network import (
     BATCH,
-    EPOCHS,
     LEARNING_RATE,
     NETWORKS,
     SEED,
@@ -151,13 +150,13 @@ def our_steps(representation: Representation, task: Task, network: NetworkName) 
     """Time the steps of a fit; the first of an epoch would have the judging before it."""
     ends: list[float] = []
     fit(representation, task, network, advance=lambda rows: ends.append(time.perf_counter()))
-    return np.diff(np.reshape(ends, (EPOCHS, -1)), axis=1).ravel().tolist()
+    return np.diff(np.reshape(ends, (NETWORKS[network].epochs, -1)), axis=1).ravel().tolist()
 
 
 def plain_steps(representation: Representation, task: Task, network: NetworkName) -> list[float]:
     """Time the steps of a plain loop with default AdamW; the first one, which allocates, aside."""
     torch.manual_seed(SEED)
-    net = Network(representation.width, task.train.shape[1], *NETWORKS[network])
+    net = Network(representation.width, task.train.shape[1], *NETWORKS[network][:2])
     optimizer = torch.optim.AdamW(net.parameters(), lr=LEARNING_RATE)
     batches = [
         (representation.batch(rows), torch.from_numpy(task.train[rows]).to(torch.float32))

@@ -18,7 +18,7 @@ from tests.pipelines.commands import Outcome, run_ubp
 from tests.pipelines.deliveries import deliver, purchases
 from tests.shops import END, START, random_shop
 from ubp_platform.blocks.catalog import Catalog
-from ubp_platform.evaluation.network import NETWORKS
+from ubp_platform.evaluation.network import NETWORKS, Size
 from ubp_platform.home import Home
 
 CLIENTS = 300
@@ -38,8 +38,8 @@ def thin() -> Iterator[None]:
     """Tiny networks, and no report: pictures take longer than all the rest."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("pipelines.evaluate.write_report", lambda *arguments: None)
-        for size, widths in {"small": (8, 16), "paper": (16, 32)}.items():
-            patch.setitem(NETWORKS, size, widths)
+        for name, size in {"small": Size(8, 16, 3), "paper": Size(16, 32, 3)}.items():
+            patch.setitem(NETWORKS, name, size)
         yield
 
 

@@ -15,7 +15,7 @@ from tests.pipelines.deliveries import deliver
 from tests.shops import random_shop
 from ubp_platform.blocks.catalog import Catalog
 from ubp_platform.blocks.ials import IALSCategories
-from ubp_platform.evaluation.network import NETWORKS
+from ubp_platform.evaluation.network import NETWORKS, Size
 from ubp_platform.home import Home
 
 BLOCKS = ["ials_categories", "handcrafted"]
@@ -26,7 +26,7 @@ CLIENTS = 120
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
     """A home with a small shop; networks are tiny, and no report is drawn."""
     monkeypatch.setattr("pipelines.evaluate.write_report", lambda *arguments: None)
-    monkeypatch.setitem(NETWORKS, "small", (8, 16))
+    monkeypatch.setitem(NETWORKS, "small", Size(8, 16, 3))
     home = Home(home=tmp_path / "home")
     ingest(home, str(deliver(tmp_path / "delivery", **random_shop(clients=CLIENTS))))
     return home

@@ -17,7 +17,7 @@ from tests.shops import END, land, plant_future, random_shop
 from ubp_platform.blocks.base import REGISTRY
 from ubp_platform.blocks.snapshot import Snapshot
 from ubp_platform.evaluation.baselines import baselines
-from ubp_platform.evaluation.network import NETWORKS
+from ubp_platform.evaluation.network import NETWORKS, Size
 from ubp_platform.evaluation.protocol import run
 from ubp_platform.evaluation.representations import Representation, profile_matrix, whole
 from ubp_platform.evaluation.split import split_of
@@ -37,7 +37,7 @@ CUTOFF, VALIDATION = LAST.normalize() - pd.Timedelta("27D"), LAST.normalize() - 
 @pytest.fixture(scope="module", autouse=True)
 def thin() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(NETWORKS, "small", (32, 64))
+        patch.setitem(NETWORKS, "small", Size(32, 64, 3))
         yield
 
 

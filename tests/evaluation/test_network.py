@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from tests.evaluation import binary, multilabel
 from ubp_platform.evaluation import network
 from ubp_platform.evaluation.metrics import measure
-from ubp_platform.evaluation.network import NETWORKS, Fitted, Network, fit
+from ubp_platform.evaluation.network import NETWORKS, Fitted, Network, Size, fit
 from ubp_platform.evaluation.representations import Part, Representation, whole
 from ubp_platform.evaluation.tasks import Task
 
@@ -76,7 +76,7 @@ def plain_fit(vectors: np.ndarray, task: Task) -> list[Tensor]:
 
 @pytest.fixture(autouse=True)
 def thin(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(NETWORKS, "small", (THIN, WIDE))
+    monkeypatch.setitem(NETWORKS, "small", Size(THIN, WIDE, 3))
 
 
 @pytest.fixture
@@ -101,8 +101,8 @@ def bought(vectors: np.ndarray) -> Task:
 TASKS = {"binary": churn, "multilabel": bought}
 
 
-def test_the_challenges_network_is_2048_and_4096_wide() -> None:
-    assert NETWORKS["paper"] == (2048, 4096)
+def test_the_challenges_network_is_2048_and_4096_wide_and_learns_for_3_epochs() -> None:
+    assert NETWORKS["paper"] == (2048, 4096, 3)
 
 
 def test_first_weights_are_those_of_the_challenges_code() -> None:
@@ -188,7 +188,7 @@ def test_of_equal_epochs_the_first_counts(monkeypatch: pytest.MonkeyPatch) -> No
     found = fit(nothing, task, "small")
     assert [metrics.auroc for metrics in found.epochs] == [0.5] * 3
     assert found.best_epoch == 0
-    monkeypatch.setattr(network, "EPOCHS", 1)
+    monkeypatch.setitem(NETWORKS, "small", Size(THIN, WIDE, 1))
     once = fit(nothing, task, "small")
     np.testing.assert_array_equal(found.probabilities, once.probabilities)
 

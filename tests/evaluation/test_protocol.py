@@ -12,7 +12,7 @@ from tests.evaluation import binary, multilabel
 from ubp_platform.errors import UBPError
 from ubp_platform.evaluation import network
 from ubp_platform.evaluation.metrics import Metrics
-from ubp_platform.evaluation.network import NETWORKS, SEED, Fitted, fit
+from ubp_platform.evaluation.network import NETWORKS, SEED, Fitted, Size, fit
 from ubp_platform.evaluation.protocol import run
 from ubp_platform.evaluation.representations import (
     Part,
@@ -31,8 +31,8 @@ Fit = tuple[str, str, int]
 @pytest.fixture(autouse=True)
 def fits(monkeypatch: pytest.MonkeyPatch) -> list[Fit]:
     """Networks are tiny; what is fitted is noted."""
-    for size, widths in {"small": (8, 12), "paper": (12, 16)}.items():
-        monkeypatch.setitem(NETWORKS, size, widths)
+    for name, size in {"small": Size(8, 12, 3), "paper": Size(12, 16, 3)}.items():
+        monkeypatch.setitem(NETWORKS, name, size)
     noted: list[Fit] = []
 
     def noting(representation: Representation, task: Task, size, seed: int, advance) -> Fitted:
@@ -181,10 +181,12 @@ def test_results_of_another_network_or_seed_are_not_taken(
     first = run([one], [task], "small", kept=kept)
     assert run([one], [task], "paper", kept=kept).reused == 0
     assert run([one], [task], "small", [SEED + 5], kept=kept).reused == 0
-    # A network is known by its sizes, not by its name.
-    monkeypatch.setitem(NETWORKS, "small", (8, 13))
+    # A network is known by its size and epochs, not by its name.
+    monkeypatch.setitem(NETWORKS, "small", Size(8, 13, 3))
     assert run([one], [task], "small", kept=kept).reused == 0
-    monkeypatch.setitem(NETWORKS, "paper", (8, 12))
+    monkeypatch.setitem(NETWORKS, "small", Size(8, 12, 4))
+    assert run([one], [task], "small", kept=kept).reused == 0
+    monkeypatch.setitem(NETWORKS, "paper", Size(8, 12, 3))
     same = run([one], [task], "paper", kept=kept)
     assert same.reused == 1
     assert same.results == first.results

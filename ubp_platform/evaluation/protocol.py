@@ -14,14 +14,7 @@ from sklearn.metrics import roc_curve
 
 from ubp_platform.blocks.training import device
 from ubp_platform.evaluation import network
-from ubp_platform.evaluation.network import (
-    BATCH,
-    EPOCHS,
-    LEARNING_RATE,
-    NETWORKS,
-    SEED,
-    NetworkName,
-)
+from ubp_platform.evaluation.network import BATCH, LEARNING_RATE, NETWORKS, SEED, NetworkName
 from ubp_platform.evaluation.representations import Representation
 from ubp_platform.evaluation.scores import Curves, RepresentationInfo, Result, Scores, TaskInfo
 from ubp_platform.evaluation.tasks import Task
@@ -64,7 +57,7 @@ def run(
     missing: dict[str, tuple[Representation, Task, int]] = {}
     for representation, task, seed in product(representations, tasks, seeds):
         made_of = [representation.identity, labels[task.name], NETWORKS[size], seed]
-        made_of += [BATCH, EPOCHS, LEARNING_RATE, REVISION, torch.__version__, device().type]
+        made_of += [BATCH, LEARNING_RATE, REVISION, torch.__version__, device().type]
         name = hashlib.sha256(json.dumps(made_of).encode()).hexdigest()
         names.append(name)
         if name in results or name in missing:
@@ -74,7 +67,7 @@ def run(
         else:
             missing[name] = (representation, task, seed)
     reused = sum(name in results for name in names)
-    rows = sum(len(task.rows) for _, task, _ in missing.values()) * EPOCHS
+    rows = sum(len(task.rows) for _, task, _ in missing.values()) * NETWORKS[size].epochs
     if missing:
         with progress(f"{len(missing)} networks", rows, "rows") as advance:
             for name, (representation, task, seed) in missing.items():
