@@ -104,6 +104,25 @@ def simulate(
 
 
 @app.command()
+def clients(
+    file: Annotated[
+        Path | None, typer.Argument(metavar="FILE", help="A list of clients: .npy or .parquet.")
+    ] = None,
+    everybody: Annotated[bool, typer.Option("--all", help="All clients again.")] = False,
+    home: HomeOption = DEFAULT_HOME,
+) -> None:
+    """Say whose profiles are wanted: blocks are fitted on them, and encode no others.
+
+    Vocabularies and popularity still count all clients. Without an argument it
+    tells who they are. What was made before stays until the next 'ubp train',
+    'ubp encode' and 'ubp publish'.
+    """
+    from pipelines import clients as pipeline
+
+    pipeline.show_relevant(console, pipeline.relevant_clients(open_home(home), file, everybody))
+
+
+@app.command()
 def train(
     blocks: Annotated[
         list[str] | None,
@@ -115,18 +134,13 @@ def train(
         str | None,
         typer.Option(help="Learn from events before this time (UTC); after the last by default."),
     ] = None,
-    preset: Annotated[
-        str, typer.Option(help="'small' for two cores, 'paper' for the paper's sizes.")
-    ] = "small",
+    preset: PresetOption = "small",
     seed: Annotated[int, typer.Option(help="Of all that is random.", min=0)] = 0,
     skip: Annotated[
         list[str] | None,
         typer.Option(help="A block to leave out, or a pattern such as 'lm_*'; may be repeated."),
     ] = None,
-    model: Annotated[
-        str | None,
-        typer.Option(help="The language model of the lm_ blocks: a folder or a hub's name."),
-    ] = None,
+    model: ModelOption = None,
     resume: Annotated[
         bool,
         typer.Option("--resume", help="Go on with fits that were cut off, from their last epoch."),

@@ -96,7 +96,7 @@ def plan(home: Home, clients_file: Path | None = None) -> tuple[Split, np.ndarra
     ----------
     home : Home
     clients_file : Path, optional
-        Lists them; by default all with an event in the input.
+        Lists them; by default the warehouse's relevant clients, or all with an event in the input.
 
     Returns
     -------
@@ -106,6 +106,8 @@ def plan(home: Home, clients_file: Path | None = None) -> tuple[Split, np.ndarra
     listed = None if clients_file is None else read_clients(clients_file)
     with Warehouse(home.warehouse) as warehouse:
         split = split_of(warehouse)
+        if listed is None:
+            listed = warehouse.relevant
         return split, targets.clients(warehouse, split.cutoff) if listed is None else listed
 
 

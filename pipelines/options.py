@@ -22,8 +22,14 @@ BlocksOption = Annotated[
 ClassesOption = Annotated[
     Path | None, typer.Option(help="A directory of class lists and popularities (.npy).")
 ]
-PresetOption = Annotated[str, typer.Option(help="Of blocks to fit: 'small' or 'paper'.")]
-ModelOption = Annotated[str | None, typer.Option(help="The language model of the lm_ blocks.")]
+PresetOption = Annotated[
+    str,
+    typer.Option(help="'small' for two cores, 'paper' for the paper's sizes."),
+]
+ModelOption = Annotated[
+    str | None,
+    typer.Option(help="The language model of the lm_ blocks: a folder or a hub's name."),
+]
 ClientArgument = Annotated[
     int, typer.Argument(help="The client.", min=-(2**63), max=2**63 - 1, metavar="CLIENT_ID")
 ]

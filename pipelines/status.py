@@ -61,6 +61,7 @@ def _warehouse(
                 "busy": None,
                 "tables": {name: _json(span) for name, span in tables.items()},
                 "clients": warehouse.clients(),
+                "relevant": None if warehouse.relevant is None else len(warehouse.relevant),
                 "changed": _changed(warehouse, served),
                 "last_event": _latest(span["last"] for span in tables.values()),
                 "unknown_skus": landing.unknown_skus(warehouse.connection),

@@ -282,8 +282,11 @@ def _warehouse_tables(warehouse: dict[str, Any] | None) -> list[RenderableType]:
         return ["[bold]Warehouse[/bold] none yet"]
     if warehouse["busy"]:
         return [f"[bold]Warehouse[/bold] {escape(warehouse['busy'])}"]
+    clients = f"{warehouse['clients']:,} clients"
+    if warehouse["relevant"] is not None:
+        clients += f" ({warehouse['relevant']:,} relevant)"
     table = plain_table(
-        f"Warehouse: {warehouse['clients']:,} clients, batches: {len(warehouse['batches'])}",
+        f"Warehouse: {clients}, batches: {len(warehouse['batches'])}",
         *("table", "rows", "clients", "first event", "last event"),
         numbers=("rows", "clients"),
     )

@@ -12,6 +12,7 @@ from typing import Any
 from ubp_platform.blocks.base import PRESETS, REGISTRY, Block, block_class, matching
 from ubp_platform.blocks.catalog import Catalog, Fitted, describe_snapshot
 from ubp_platform.blocks.checkpoint import Checkpoint
+from ubp_platform.blocks.encoding import encode as encode_into
 from ubp_platform.errors import BlockUnavailable, UBPError
 from ubp_platform.home import Home
 from ubp_platform.profile.assembly import assemble
@@ -343,7 +344,7 @@ def _encode_blocks(
     for fitted, path in stale:
         block = fitted.load()
         block.scratch = home.scratch
-        block.encode(history, progress).write(path, identity)
+        encode_into(block, history, path, identity, progress)
 
 
 def _fit_identity(block: Block, history: str) -> str:

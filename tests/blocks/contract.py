@@ -15,8 +15,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from tests.blocks.bars import Bars
 from tests.shops import START, land, plant_future, random_shop, shuffle
 from ubp_platform.blocks.base import Block, block_class
+from ubp_platform.blocks.encoding import encode
 from ubp_platform.blocks.snapshot import Snapshot
 from ubp_platform.errors import BlockUnavailable
 from ubp_platform.events.schema import EVENT_TYPES
@@ -204,6 +206,21 @@ class BlockContract:
         assert set(both) - set(FITTED_CLIENTS)
         assert not np.array_equal(snapshot.vectors[here], moved.vectors[there])
         assert (ONLY_AT_CUTOFF in moved.client_ids) == (days > 0)
+
+    def test_slices_give_the_same_snapshot(
+        self, block: Block, warehouse: Warehouse, snapshot: Snapshot, tmp_path: Path
+    ) -> None:
+        history = warehouse.history(CUTOFF)
+        bars = Bars()
+        encode(block, history, tmp_path / "slices.parquet", progress=bars, size=17)
+        sliced = Snapshot.read(tmp_path / "slices.parquet")
+        assert (sliced.cutoff, sliced.names) == (snapshot.cutoff, snapshot.names)
+        np.testing.assert_array_equal(sliced.client_ids, snapshot.client_ids)
+        np.testing.assert_allclose(sliced.vectors, snapshot.vectors, **SAME_VECTOR)
+        assert bars.totals == {f"{block.name}: encode": len(history.clients)}
+        assert bars.advanced == pytest.approx(len(history.clients))
+        # The history shows everybody again.
+        self.assert_same_snapshot(block.encode(history), snapshot)
 
     def test_snapshot_file_has_the_schema_of_the_contract(
         self, snapshot: Snapshot, tmp_path: Path

@@ -1,5 +1,4 @@
 from collections.abc import Iterator
-from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -8,13 +7,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from tests.blocks.bars import Bars
 from tests.blocks.contract import CUTOFF, BlockContract
 from tests.blocks.tiny_models import tiny_bert, tiny_llama
 from tests.shops import START, land, random_shop
-from ubp_platform.blocks import language_model, lm
+from ubp_platform.blocks import language_model
 from ubp_platform.blocks.base import Block, block_class
 from ubp_platform.errors import BlockUnavailable, UBPError
-from ubp_platform.progress import Advance
 from ubp_platform.warehouse import Warehouse
 
 NAMES = ("lm_all_interactions", "lm_search_queries")
@@ -43,28 +42,6 @@ class TestLMSearchQueriesContract(BlockContract):
     def model(cls, tmp_path_factory: pytest.TempPathFactory) -> None:
         model = str(tiny_llama(tmp_path_factory.mktemp("llama")))
         cls.params = {"model": model, "pooling": "last", "max_tokens": None}
-
-
-class Bars:
-    """Progress that remembers the bars, and can be made to fail after some batches."""
-
-    def __init__(self, batches: int | None = None) -> None:
-        self.totals: dict[str, float | None] = {}
-        self.advanced = 0.0
-        self._left = batches
-
-    @contextmanager
-    def __call__(self, description: str, total: float | None, unit: str) -> Iterator[Advance]:
-        assert unit == "tokens"
-        self.totals[description] = total
-        yield self._advance
-
-    def _advance(self, amount: float) -> None:
-        self.advanced += amount
-        if self._left is not None:
-            self._left -= 1
-            if not self._left:
-                raise KeyboardInterrupt
 
 
 def at(time: str) -> pd.Timestamp:
@@ -110,9 +87,7 @@ class TestTexts:
             yield warehouse
 
     def text(self, warehouse: Warehouse, name: str, **parameters: int) -> str:
-        table = warehouse.history(CUTOFF).table(
-            name, first_client=CLIENT, last_client=CLIENT, **parameters
-        )
+        table = warehouse.history(CUTOFF, np.array([CLIENT])).table(name, **parameters)
         assert table["client_id"].to_pylist() == [CLIENT]
         text: str = table["text"][0].as_py()
         return text
@@ -155,7 +130,7 @@ class TestTexts:
     def test_shop_without_clients_has_none(self, warehouse: Warehouse) -> None:
         for name in ("interactions", "queries"):
             history = warehouse.history(CUTOFF, np.array([1]))
-            table = history.table(f"{name}_text", last=1, codes=1, first_client=0, last_client=9)
+            table = history.table(f"{name}_text", last=1, codes=1)
             assert table.num_rows == 0
 
 
@@ -174,9 +149,7 @@ class TestVectors:
     def test_are_those_of_the_texts(self, shop: Warehouse, bert: str) -> None:
         snapshot = fitted(shop, None, model=bert).encode(shop.history(CUTOFF))
         model = language_model.load(bert)
-        texts = shop.history(CUTOFF).table(
-            "interactions_text", last=6, codes=0, first_client=0, last_client=99
-        )
+        texts = shop.history(CUTOFF).table("interactions_text", last=6, codes=0)
         np.testing.assert_array_equal(snapshot.client_ids, texts["client_id"].to_numpy())
         for text, vector in zip(texts["text"].to_pylist(), snapshot.vectors, strict=True):
             alone = model.embed(model.tokenize([text], 512)[0][None], "mean")
@@ -197,18 +170,6 @@ class TestVectors:
         most = fitted(shop, None, model=bert, last=64, codes=16)
         history = shop.history(CUTOFF)
         np.testing.assert_array_equal(asked.encode(history).vectors, most.encode(history).vectors)
-
-    def test_slices_of_clients_change_nothing(
-        self, shop: Warehouse, bert: str, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        block, history = fitted(shop, None, model=bert), shop.history(CUTOFF)
-        whole = block.encode(history)
-        monkeypatch.setattr(lm, "CLIENTS_A_SLICE", 25)
-        bars = Bars()
-        sliced = block.encode(history, bars)
-        assert list(bars.totals) == [f"lm_all_interactions: encode {part}/3" for part in (1, 2, 3)]
-        np.testing.assert_array_equal(sliced.client_ids, whole.client_ids)
-        np.testing.assert_allclose(sliced.vectors, whole.vectors, rtol=1e-5, atol=1e-6)
 
     def test_equal_texts_are_read_once(self, tmp_path: Path, bert: str) -> None:
         visits = pd.DataFrame({"client_id": [1, 2, 3], "timestamp": START, "url": [5, 6, 5]})
@@ -244,10 +205,8 @@ class TestCache:
             changed = block.encode(after.history(later), bars)
             client = int(new["client_id"].iloc[0])
             text = (
-                after.history(later)
-                .table(
-                    "interactions_text", last=6, codes=0, first_client=client, last_client=client
-                )["text"][0]
+                after.history(later, np.array([client]))
+                .table("interactions_text", last=6, codes=0)["text"][0]
                 .as_py()
             )
         assert bars.totals == {self.TITLE: len(text) + 2}

@@ -67,7 +67,7 @@ class Handcrafted(Block):
 
     def encode(self, history: History, progress: ProgressFactory = silent) -> Snapshot:
         """Compute the features of each relevant client with an event of the four types."""
-        with progress("handcrafted", None, "clients") as advance:
+        with progress("handcrafted: encode", None, "clients") as advance:
             table = history.table("handcrafted")
             advance(table.num_rows)
         vectors = np.empty((table.num_rows, len(NAMES)), dtype=np.float32)

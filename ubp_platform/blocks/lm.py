@@ -18,9 +18,6 @@ from ubp_platform.errors import BlockUnavailable, UBPError
 from ubp_platform.progress import ProgressFactory, silent
 from ubp_platform.warehouse.history import History
 
-#: Clients whose texts and tokens are in memory at once.
-CLIENTS_A_SLICE = 16384
-
 
 class LanguageModelParams(Params):
     """Parameters of a language-model block.
@@ -87,14 +84,14 @@ class LanguageModelBlock(Block):
         return "" if fingerprint is None else fingerprint.hex()
 
     def _fit(self, history: History, progress: ProgressFactory, checkpoint: Checkpoint) -> None:
-        clients = self._clients(history)
-        if not len(clients):
+        clients = history.table(f"{self.texts}_clients").num_rows
+        if not clients:
             raise BlockUnavailable(
                 f"no relevant client has a {' or '.join(self.needs)} event "
                 f"before {history.cutoff:%Y-%m-%d %H:%M:%S}"
             )
         self.fingerprint_ = language_model.load(self.params.model, progress).fingerprint
-        self.report_.clients = len(clients)
+        self.report_.clients = clients
         self.report_.note = Path(self.params.model).name
 
     def encode(self, history: History, progress: ProgressFactory = silent) -> Snapshot:
@@ -105,17 +102,10 @@ class LanguageModelBlock(Block):
                 f"the language model {self.params.model} is no longer the one that {self.name} "
                 "was fitted with; put that back, or run ubp train again"
             )
-        clients = self._clients(history)
-        vectors = np.empty((len(clients), model.width), np.float32)
-        slices = -(-len(clients) // CLIENTS_A_SLICE)
+        table = history.table(f"{self.texts}_text", last=self.params.last, codes=self.params.codes)
         with EmbeddingCache(self._cache_file(model)) as cache:
-            for part in range(slices):
-                rows = slice(part * CLIENTS_A_SLICE, (part + 1) * CLIENTS_A_SLICE)
-                count = f" {part + 1}/{slices}" if slices > 1 else ""
-                texts = self._texts(history, clients[rows])
-                title = f"{self.name}: encode{count}"
-                vectors[rows] = self._embed(model, texts, cache, title, progress)
-        return Snapshot(history.cutoff, clients, vectors)
+            vectors = self._embed(model, table["text"].to_pylist(), cache, progress)
+        return Snapshot(history.cutoff, table["client_id"].to_numpy(), vectors)
 
     def state(self) -> dict[str, np.ndarray]:
         """Give the model's fingerprint; the model itself stays where it is."""
@@ -125,29 +115,11 @@ class LanguageModelBlock(Block):
         """Take the model's fingerprint back."""
         self.fingerprint_ = arrays["fingerprint"].tobytes()
 
-    def _clients(self, history: History) -> np.ndarray:
-        """Give the clients who have a text, ascending: int64, shape (n_clients,)."""
-        clients: np.ndarray = history.table(f"{self.texts}_clients")["client_id"].to_numpy()
-        return clients
-
-    def _texts(self, history: History, clients: np.ndarray) -> list[str]:
-        """Give the texts of successive clients."""
-        table = history.table(
-            f"{self.texts}_text",
-            last=self.params.last,
-            codes=self.params.codes,
-            first_client=int(clients[0]),
-            last_client=int(clients[-1]),
-        )
-        texts: list[str] = table["text"].to_pylist()
-        return texts
-
     def _embed(
         self,
         model: LanguageModel,
         texts: list[str],
         cache: EmbeddingCache,
-        title: str,
         progress: ProgressFactory,
     ) -> np.ndarray:
         """Give the texts' vectors, from the cache or the model: (n_texts, width)."""
@@ -157,13 +129,15 @@ class LanguageModelBlock(Block):
         new_keys = np.array(list(new), dtype=object)
         tokens = model.tokenize(list(new.values()), self._max_tokens(model))
         lengths = np.array([len(ids) for ids in tokens], np.int64)
+        title = f"{self.name}: encode"
         with progress(title, int(lengths.sum()) or None, "tokens") as advance:
             for rows in language_model.batches(lengths, model.tokens_a_batch):
                 vectors = model.embed(np.stack([tokens[row] for row in rows]), self.params.pooling)
                 cache.write(new_keys[rows], vectors)
                 known.update(zip(new_keys[rows], vectors, strict=True))
                 advance(int(lengths[rows].sum()))
-        return np.stack([known[key] for key in keys])
+        found = [known[key] for key in keys]
+        return np.stack(found) if found else np.empty((0, model.width), np.float32)
 
     def _max_tokens(self, model: LanguageModel) -> int:
         return min(self.params.max_tokens or model.context, model.context)

@@ -75,7 +75,7 @@ class Batches:
         rare: bool = True,
     ) -> None:
         self.end = end
-        self.tokens = np.stack([*sequences.fields.values()]).astype(np.int64)  # (fields, events)
+        self.tokens = np.stack([*sequences.fields.values()])  # (fields, events)
         self.starts, self.lengths = sequences.offsets[:-1], sequences.lengths
         self.batch_size, self.device = batch_size, device
         self._sayable: np.ndarray = np.asarray(rare | (self.tokens >= Vocabulary.FIRST).any(axis=0))
@@ -132,4 +132,4 @@ class Batches:
         real = np.flatnonzero((step < lengths) & sayable | (step == lengths) & self.end)
         targets = targets.reshape(len(targets), -1)[:, real]
         arrays = (inputs, lengths, real, targets)
-        return Batch(*(torch.from_numpy(array).to(self.device) for array in arrays))
+        return Batch(*(torch.from_numpy(array).to(self.device).long() for array in arrays))

@@ -173,3 +173,25 @@ def iterate(path: Path, rows: int = ROWS_A_GROUP) -> Iterator[tuple[np.ndarray, 
             flat = batch[EMBEDDING].flatten().to_numpy(zero_copy_only=False)
             vectors = flat.reshape(len(client_ids), -1)
         yield client_ids, vectors
+
+
+def thinned(path: Path, clients: int) -> np.ndarray:
+    """Read the vectors of evenly chosen clients; of a large snapshot no more are in memory.
+
+    Parameters
+    ----------
+    path : Path
+    clients : int
+        How many at most.
+
+    Returns
+    -------
+    ndarray of float32, shape (n, width)
+    """
+    metadata = pq.read_metadata(path)
+    step = max(1, -(-metadata.num_rows // clients))
+    chosen, seen = [np.empty((0, int(metadata.metadata[b"width"])), np.float32)], 0
+    for ids, vectors in iterate(path):
+        chosen.append(vectors[-seen % step :: step].copy())
+        seen += len(ids)
+    return np.concatenate(chosen)

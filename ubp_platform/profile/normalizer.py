@@ -61,12 +61,12 @@ class Normalizer:
         Parameters
         ----------
         vectors : ndarray of float32, shape (n_clients, dim)
-            Evenly thinned to :data:`FIT_CLIENTS` clients.
+            Of :data:`FIT_CLIENTS` clients, evenly chosen, if there are more.
         kind : {"unit", "quantile"}
         components : int, optional
             Principal components to keep, as far as clients and dimensions allow; all by default.
         """
-        population = vectors[:: max(1, -(-len(vectors) // FIT_CLIENTS))].astype(np.float64)
+        population = vectors.astype(np.float64)
         arrays: dict[str, np.ndarray] = {}
         if kind == "quantile":
             count = min(_QUANTILES, len(population))

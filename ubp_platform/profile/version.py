@@ -20,10 +20,10 @@ from ubp_platform.blocks.catalog import (
     snapshot_files,
     version_directories,
 )
-from ubp_platform.blocks.snapshot import Snapshot
+from ubp_platform.blocks.snapshot import thinned
 from ubp_platform.errors import UBPError
 from ubp_platform.home import Home, time_stem
-from ubp_platform.profile.normalizer import REVISION, Normalizer
+from ubp_platform.profile.normalizer import FIT_CLIENTS, REVISION, Normalizer
 
 
 class Part(BaseModel):
@@ -153,11 +153,12 @@ def create(
             return known
     catalog, parts, arrays, start = Catalog(home), [], {}, 0
     for fitted in blocks:
-        snapshot = Snapshot.read(catalog.snapshot_path(fitted.name, fitted.version, cutoff))
-        if not len(snapshot.client_ids):
+        path = catalog.snapshot_path(fitted.name, fitted.version, cutoff)
+        population = thinned(path, FIT_CLIENTS)
+        if not len(population):
             raise UBPError(f"{fitted.name} has no client before {cutoff}: nothing to scale by")
         block = block_class(fitted.name)
-        normalizer = Normalizer.fit(snapshot.vectors, block.normalization, block.components)
+        normalizer = Normalizer.fit(population, block.normalization, block.components)
         arrays.update({f"{fitted.name}.{name}": array for name, array in normalizer.arrays.items()})
         parts.append(
             Part(

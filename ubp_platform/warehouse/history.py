@@ -5,11 +5,12 @@ every event table, under the table's own name, that ends at the cutoff; all quer
 and of ``sql/`` read through these views, so that a later row cannot be named, let alone read.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
 from importlib import resources
+from typing import Self
 
 import duckdb
 import numpy as np
@@ -20,6 +21,8 @@ from ubp_platform.errors import BlockUnavailable
 from ubp_platform.events.schema import EVENT_CODES, EVENT_TYPES, EVENTS, PRODUCT_EVENTS
 
 MICROSECONDS_A_DAY = 86_400_000_000
+#: So many clients' events, vectors and texts are in memory at once, when they are taken in slices.
+CLIENTS_A_SLICE = 32_768
 
 # Fields of a sequence, as expressions over the view `event`.
 FIELDS = {
@@ -31,6 +34,10 @@ FIELDS = {
     "day": "day",
     "week": "day // 7",
 }
+
+# What is counted over all clients for a query that is asked slice after slice: counted once, and
+# read by the name of its own file in ``sql/``.
+_KEPT = {"handcrafted": ("sku_popularity", "url_popularity")}
 
 
 @dataclass(frozen=True)
@@ -126,24 +133,19 @@ class History:
     ) -> None:
         self.cutoff = cutoff.astimezone(UTC)
         self._connection = connection.cursor()
-        relevant = None if clients is None else pa.table({"client_id": np.unique(clients)})
-        self._create_views(relevant)
+        self._relevant = None if clients is None else np.unique(clients)
+        self._create_views()
 
-    def _create_views(self, relevant: pa.Table | None) -> None:
+    def _create_views(self) -> None:
         run = self._connection.execute
         run("SET TimeZone = 'UTC'")
         end = f"TIMESTAMP '{self.cutoff:%Y-%m-%d %H:%M:%S.%f}'"
         database = self._connection.execute("SELECT current_database()").fetchall()[0][0]
-        if relevant is not None:
-            self._connection.register("relevant_client", relevant)
         for event in EVENTS:
             columns = ", ".join(event.columns)
             run(f"""CREATE OR REPLACE TEMP VIEW {event.name} AS
                     SELECT {columns} FROM "{database}".main.{event.name} WHERE timestamp < {end}""")
-            # The same rows of the relevant clients only.
-            where = "" if relevant is None else "SEMI JOIN relevant_client USING (client_id)"
-            run(f"""CREATE OR REPLACE TEMP VIEW relevant_{event.name} AS
-                    SELECT * FROM {event.name} {where}""")
+        self._show_relevant(self._relevant)
         run(f"CREATE OR REPLACE TEMP VIEW cutoff AS SELECT {end} AS cutoff")
         for prefix in ("", "relevant_"):
             parts = " UNION ALL ".join(_as_event(prefix, name) for name in EVENT_TYPES)
@@ -152,6 +154,56 @@ class History:
                            (epoch_us({end}) - 1 - epoch_us(timestamp)) // {MICROSECONDS_A_DAY}
                                AS day
                     FROM ({parts}) e LEFT JOIN product_properties p USING (sku)""")
+
+    def _show_relevant(self, clients: np.ndarray | None) -> None:
+        """Let the views ``relevant_…`` show these clients' events; all without any."""
+        where = ""
+        if clients is not None:
+            self._connection.register("shown_client", pa.table({"client_id": clients}))
+            where = "SEMI JOIN shown_client USING (client_id)"
+            if len(clients):
+                # Tables are sorted by client: what lies outside is not even read.
+                where += f" WHERE client_id BETWEEN {clients[0]} AND {clients[-1]}"
+        for event in EVENTS:
+            self._connection.execute(
+                f"""CREATE OR REPLACE TEMP VIEW relevant_{event.name} AS
+                    SELECT * FROM {event.name} {where}"""
+            )
+
+    @cached_property
+    def clients(self) -> np.ndarray:
+        """The relevant clients, int64, ascending; those with an event where none were given."""
+        if self._relevant is not None:
+            return self._relevant
+        found: np.ndarray = self.table("interactions_clients")["client_id"].to_numpy()
+        return found
+
+    def slices(self, size: int = CLIENTS_A_SLICE) -> Iterator[tuple[int, Self]]:
+        """Narrow this history to some of the relevant clients after the other.
+
+        What is counted over all clients stays as it is.
+
+        Parameters
+        ----------
+        size : int
+            Clients in a slice.
+
+        Yields
+        ------
+        clients : int
+            How many are in the slice.
+        history : History
+            This one, of the slice until the next is asked for.
+        """
+        everybody, before = self.clients, self._relevant
+        try:
+            for start in range(0, max(len(everybody), 1), size):
+                self._relevant = everybody[start : start + size]
+                self._show_relevant(self._relevant)
+                yield len(self._relevant), self
+        finally:
+            self._relevant = before
+            self._show_relevant(before)
 
     @cached_property
     def counts(self) -> dict[str, int]:
@@ -332,8 +384,9 @@ class History:
         -------
         pyarrow.Table
         """
-        query = resources.files(__package__).joinpath("sql", f"{name}.sql").read_text("utf-8")
-        return self._connection.sql(query, params=parameters).to_arrow_table()
+        for kept in _KEPT.get(name, ()):
+            self._connection.execute(f"CREATE TEMP TABLE IF NOT EXISTS {kept} AS {_query(kept)}")
+        return self._connection.sql(_query(name), params=parameters).to_arrow_table()
 
     def close(self) -> None:
         """Let go of the connection."""
@@ -347,6 +400,10 @@ def _as_event(prefix: str, name: str) -> str:
     return f"""SELECT client_id, timestamp, {EVENT_CODES[name]}::TINYINT AS event_type,
                       {sku} AS sku, {url} AS url, {query} AS query
                FROM {prefix}{name}"""
+
+
+def _query(name: str) -> str:
+    return resources.files(__package__).joinpath("sql", f"{name}.sql").read_text("utf-8")
 
 
 def _column(table: pa.Table, name: str) -> np.ndarray:

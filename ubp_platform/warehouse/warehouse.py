@@ -6,12 +6,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 import duckdb
 import numpy as np
+import pyarrow as pa
 
 from ubp_platform.errors import UBPError, WarehouseBusy, WarehouseMissing
 from ubp_platform.events.schema import DUCKDB_TYPES, EVENT_TYPES, TABLES
@@ -141,6 +143,32 @@ class Warehouse:
             raise
         self.connection.execute("COMMIT")
 
+    @cached_property
+    def relevant(self) -> np.ndarray | None:
+        """The clients whose profiles are wanted, int64, ascending; None where all are."""
+        query = "SELECT count(*) FROM duckdb_tables() WHERE table_name = 'relevant_client'"
+        if not self.connection.execute(query).fetchall()[0][0]:
+            return None
+        query = "SELECT client_id FROM relevant_client ORDER BY client_id"
+        found: np.ndarray = self.connection.execute(query).fetchnumpy()["client_id"]
+        return found
+
+    def set_relevant(self, clients: np.ndarray | None) -> None:
+        """Say whose profiles are wanted from now on.
+
+        Parameters
+        ----------
+        clients : ndarray of int64, optional
+            Each once; they need not have events. All clients by default.
+        """
+        vars(self).pop("relevant", None)
+        with self.transaction():
+            self.connection.execute("DROP TABLE IF EXISTS relevant_client")
+            if clients is not None:
+                self.connection.register("wanted", pa.table({"client_id": np.sort(clients)}))
+                self.connection.execute("CREATE TABLE relevant_client AS FROM wanted")
+                self.connection.unregister("wanted")
+
     def history(self, cutoff: datetime, clients: np.ndarray | None = None) -> History:
         """Give the events strictly before ``cutoff``.
 
@@ -149,9 +177,9 @@ class Warehouse:
         cutoff : datetime
             Aware; the first instant that is not seen.
         clients : ndarray of int64, optional
-            The relevant clients; all by default.
+            In place of the relevant clients.
         """
-        history = History(self.connection, cutoff, clients)
+        history = History(self.connection, cutoff, self.relevant if clients is None else clients)
         self._histories.append(history)
         return history
 
@@ -202,7 +230,7 @@ class Warehouse:
         Returns
         -------
         str
-            A SHA-256 over the contributing files' contents and the cutoff.
+            A SHA-256 over the contributing files' contents, the cutoff, and the relevant clients.
         """
         rows = self.connection.execute(
             """SELECT table_name, sha256 FROM batch_file
@@ -211,7 +239,10 @@ class Warehouse:
             [cutoff.astimezone(UTC).replace(tzinfo=None)],
         ).fetchall()
         parts = [cutoff.astimezone(UTC).isoformat(), *(f"{name}:{digest}" for name, digest in rows)]
-        return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+        digest = hashlib.sha256("\n".join(parts).encode())
+        if self.relevant is not None:
+            digest.update(np.ascontiguousarray(self.relevant).data)
+        return digest.hexdigest()
 
     def default_cutoff(self) -> datetime:
         """Give the midnight after the last event."""

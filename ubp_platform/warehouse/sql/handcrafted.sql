@@ -1,5 +1,6 @@
 -- The 42 handcrafted features of each relevant client (paper, section 3.2.5).
 -- docs/features.md defines every one of them, and what stands for an undefined value.
+-- sku_popularity and url_popularity have files of their own; they are counted once a history.
 WITH
 -- Day 0 is the 24 hours that end at the cutoff. Scanning twice is cheaper than keeping the rows.
 happened AS NOT MATERIALIZED (
@@ -79,25 +80,6 @@ active AS (
     SELECT client_id, count(*) AS active_weeks, sum(bit_count(days)) AS active_days
     FROM active_week
     GROUP BY client_id
-),
-
--- Popularity is counted over all clients. Decimals add up exactly, in whatever order.
-sku_popularity AS (
-    SELECT sku, ln(1 + count(*))::DECIMAL(18, 9) AS popularity
-    FROM (
-        SELECT sku FROM product_buy
-        UNION ALL
-        SELECT sku FROM add_to_cart
-        UNION ALL
-        SELECT sku FROM remove_from_cart
-    )
-    GROUP BY sku
-),
-
-url_popularity AS (
-    SELECT url, ln(1 + count(*))::DECIMAL(18, 9) AS popularity
-    FROM page_visit
-    GROUP BY url
 ),
 
 client_url AS (

@@ -11,7 +11,6 @@
 WITH recent AS (
     SELECT *
     FROM relevant_event
-    WHERE client_id BETWEEN $first_client AND $last_client
     -- Events of the same instant in the order of sequences; rows that agree in all are alike.
     QUALIFY row_number() OVER (
         PARTITION BY client_id

@@ -7,7 +7,6 @@
 WITH recent AS (
     SELECT *
     FROM relevant_search_query
-    WHERE client_id BETWEEN $first_client AND $last_client
     QUALIFY row_number() OVER (
         PARTITION BY client_id
         ORDER BY timestamp DESC, query DESC

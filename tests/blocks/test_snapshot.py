@@ -1,0 +1,24 @@
+"""Snapshots as files."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ubp_platform.blocks.snapshot import ROWS_A_GROUP, Snapshot, thinned
+
+CUTOFF = datetime(2022, 7, 1, tzinfo=UTC)
+
+
+@pytest.mark.parametrize("count", [0, 1, 7, ROWS_A_GROUP, 2 * ROWS_A_GROUP + 5])
+@pytest.mark.parametrize("wanted", [1, 5, 100, ROWS_A_GROUP - 1, 10**6])
+def test_thinned_takes_evenly_chosen_clients(tmp_path: Path, count: int, wanted: int) -> None:
+    vectors = np.arange(2 * count, dtype=np.float32).reshape(count, 2)
+    Snapshot(CUTOFF, np.arange(count), vectors).write(tmp_path / "snapshot.parquet")
+    found = thinned(tmp_path / "snapshot.parquet", wanted)
+    assert found.shape[1] == 2
+    assert found.dtype == np.float32
+    assert min(count, wanted) / 2 <= len(found) <= wanted
+    step = max(1, -(-count // wanted))
+    np.testing.assert_array_equal(found, vectors[::step])

@@ -1,0 +1,142 @@
+"""Whose profiles are wanted: ``ubp clients``, and what follows from it."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from pipelines.backtest import plan
+from pipelines.clients import relevant_clients
+from pipelines.ingest import ingest
+from pipelines.publish import publish
+from pipelines.status import status
+from pipelines.train import encode, train
+from tests.pipelines.commands import run_ubp
+from tests.pipelines.deliveries import deliver
+from tests.pipelines.job import FIT, LATER
+from tests.shops import random_shop
+from ubp_platform.blocks.catalog import Catalog
+from ubp_platform.blocks.snapshot import Snapshot
+from ubp_platform.home import Home
+from ubp_platform.warehouse import Warehouse
+
+WANTED = np.array([7, 3, 5, 11, 999], np.int64)  # the last one has no event
+BLOCKS = ["handcrafted", "ials_categories"]
+
+
+@pytest.fixture(scope="module")
+def tables() -> dict[str, pd.DataFrame]:
+    return random_shop(seed=6, clients=40, events=1500)
+
+
+@pytest.fixture
+def home(tables: dict[str, pd.DataFrame], tmp_path: Path) -> Home:
+    home = Home(home=tmp_path / "home")
+    ingest(home, str(deliver(tmp_path / "delivery", **tables)))
+    return home
+
+
+@pytest.fixture
+def wanted(tmp_path: Path) -> Path:
+    np.save(tmp_path / "wanted.npy", WANTED)
+    return tmp_path / "wanted.npy"
+
+
+def profiled(home: Home) -> set[int]:
+    return set(Snapshot.read(train(home, BLOCKS, FIT).profile.snapshot_path(FIT)).client_ids)
+
+
+def test_profiles_are_made_of_the_relevant_clients_only(home: Home, wanted: Path) -> None:
+    everybody = profiled(home)
+    assert relevant_clients(home) is None
+    relevant_clients(home, wanted)
+    np.testing.assert_array_equal(relevant_clients(home), np.sort(WANTED))
+    assert profiled(home) == set(WANTED) & everybody
+    relevant_clients(home, everybody=True)
+    assert relevant_clients(home) is None
+    assert profiled(home) == everybody
+
+
+def test_fits_are_of_the_relevant_clients_but_popularity_of_all(home: Home, wanted: Path) -> None:
+    first = train(home, BLOCKS, FIT)
+    relevant_clients(home, wanted)
+    second = train(home, BLOCKS, FIT)
+    assert not second.reused
+    before, after = ({f.name: f.report.clients for f in found.fitted} for found in (first, second))
+    assert all(after[name] <= 4 < before[name] for name in BLOCKS)
+    # A feature that counts all clients is the same for a client, whoever else is relevant.
+    ours, theirs = (
+        Snapshot.read(Catalog(home).snapshot_path("handcrafted", version, FIT))
+        for version in ("v1", "v2")
+    )
+    rows = np.isin(ours.client_ids, theirs.client_ids)
+    np.testing.assert_array_equal(ours.vectors[rows], theirs.vectors)
+
+
+def test_another_list_makes_snapshots_anew_and_the_same_does_not(home: Home, wanted: Path) -> None:
+    version = train(home, BLOCKS, FIT).profile
+    path = Catalog(home).snapshot_path("handcrafted", "v1", LATER)
+    encode(home, [LATER])
+    many = len(Snapshot.read(path).client_ids)
+    relevant_clients(home, wanted)
+    encode(home, [LATER])
+    few, written = set(Snapshot.read(path).client_ids), path.stat().st_mtime_ns
+    assert few == set(WANTED) - {999}
+    assert len(few) < many
+    assert set(Snapshot.read(version.snapshot_path(LATER)).client_ids) == few
+    relevant_clients(home, wanted)
+    encode(home, [LATER])
+    assert path.stat().st_mtime_ns == written
+
+
+def test_status_tells_that_what_is_served_is_of_other_clients(home: Home, wanted: Path) -> None:
+    train(home, BLOCKS)
+    publish(home)
+    found = status(home)
+    assert (found["warehouse"]["relevant"], found["warehouse"]["changed"]) == (None, False)
+    relevant_clients(home, wanted)
+    found = status(home)
+    assert (found["warehouse"]["relevant"], found["warehouse"]["changed"]) == (5, True)
+
+
+def test_an_evaluation_asks_about_the_relevant_clients(home: Home, wanted: Path) -> None:
+    relevant_clients(home, wanted)
+    np.testing.assert_array_equal(plan(home)[1], np.sort(WANTED))
+
+
+def test_a_later_delivery_leaves_the_list_alone(
+    home: Home, wanted: Path, tables: dict[str, pd.DataFrame], tmp_path: Path
+) -> None:
+    relevant_clients(home, wanted)
+    visits = tables["page_visit"].head(3).assign(timestamp=pd.Timestamp("2022-12-01"))
+    ingest(home, str(deliver(tmp_path / "next", page_visit=visits)))
+    np.testing.assert_array_equal(relevant_clients(home), np.sort(WANTED))
+    with Warehouse(home.warehouse) as warehouse:
+        assert set(warehouse.history(FIT).clients) == set(WANTED)
+
+
+def test_command_line(
+    home: Home, wanted: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def ubp(*arguments: str) -> tuple[int, str]:
+        found = run_ubp(capsys, *arguments, "--home", str(home.root))
+        return found.code, found.out + found.err
+
+    assert ubp("clients") == (0, "Profiles are made of all clients\n")
+    assert ubp("clients", str(wanted)) == (0, "Profiles are made of 5 clients\n")
+    assert "(5 relevant)" in ubp("status")[1]
+    assert ubp("clients", "--all") == (0, "Profiles are made of all clients\n")
+    for arguments, words in (
+        ([str(wanted), "--all"], "name a FILE or give --all, not both"),
+        ([str(tmp_path / "nowhere.npy")], "nowhere.npy"),
+        ([str(tmp_path)], "a list of clients is a .npy or a .parquet file"),
+    ):
+        code, said = ubp("clients", *arguments)
+        assert code == 2
+        assert words in said
+        assert said.count("\n") == 1
+    np.save(tmp_path / "twice.npy", np.array([1, 1]))
+    code, said = ubp("clients", str(tmp_path / "twice.npy"))
+    assert (code, "names client 1 more than once" in said) == (2, True)
+    assert relevant_clients(home) is None

@@ -1,0 +1,68 @@
+"""A block's snapshot written slice by slice: memory grows with the slice, not with the clients."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from ubp_platform.blocks.base import Block
+from ubp_platform.blocks.snapshot import SnapshotWriter
+from ubp_platform.progress import Advance, ProgressFactory, silent
+from ubp_platform.warehouse.history import CLIENTS_A_SLICE, History
+
+
+def encode(
+    block: Block,
+    history: History,
+    path: Path,
+    identity: str = "",
+    progress: ProgressFactory = silent,
+    size: int = CLIENTS_A_SLICE,
+) -> None:
+    """Encode the relevant clients of a history into a file, which appears whole or not at all.
+
+    Parameters
+    ----------
+    block : Block
+        Fitted.
+    history : History
+    path : Path
+    identity : str
+        What the snapshot is made from.
+    progress : ProgressFactory
+    size : int
+        Clients in a slice.
+    """
+    if len(history.clients) <= size:
+        # The block's own bar says more.
+        block.encode(history, progress).write(path, identity)
+        return
+    slices = history.slices(size)
+    title = f"{block.name}: encode"
+    with progress(title, len(history.clients), "clients") as advance:
+        clients, part = next(slices)
+        first = block.encode(part, _share(advance, clients))
+        width = first.vectors.shape[1]
+        with SnapshotWriter(path, first.cutoff, width, first.names, identity) as writer:
+            writer.write(first.client_ids, first.vectors)
+            for clients, part in slices:
+                found = block.encode(part, _share(advance, clients))
+                writer.write(found.client_ids, found.vectors)
+
+
+def _share(advance: Advance, clients: int) -> ProgressFactory:
+    """Let a bar of any unit move another by so many clients in all."""
+
+    @contextmanager
+    def moving(description: str, total: float | None, unit: str) -> Iterator[Advance]:
+        moved = 0.0
+
+        def move(amount: float) -> None:
+            nonlocal moved
+            if total:
+                moved += amount / total * clients
+                advance(amount / total * clients)
+
+        yield move
+        advance(clients - moved)
+
+    return moving
