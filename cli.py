@@ -81,25 +81,26 @@ def ingest(
 
 @app.command()
 def simulate(
-    directory: Annotated[
-        Path, typer.Argument(metavar="DIR", help="Gets the event files; made if it is not there.")
-    ],
-    clients: Annotated[int, typer.Option(help="How many clients the shop has.", min=1)] = 3000,
-    days: Annotated[
-        int, typer.Option(help="How many days the log spans.", min=1, max=MAX_DAYS)
-    ] = 100,
+    directory: Annotated[Path, typer.Argument(metavar="DIR", help="Gets the files; may be new.")],
+    clients: Annotated[int | None, typer.Option(help="3000 by default.", min=1)] = None,
+    days: Annotated[int | None, typer.Option(help="100 by default.", min=1, max=MAX_DAYS)] = None,
     seed: Annotated[int, typer.Option(help="Another one gives another shop.", min=0)] = 0,
+    like: Annotated[str | None, typer.Option(help="'challenge': as large as its log.")] = None,
+    scale: Annotated[float | None, typer.Option(help="A part of that, such as 0.01.")] = None,
 ) -> None:
     """Write the event log of a simulated shop, for 'ubp ingest DIR'.
 
     All five event types and the product properties, as Parquet files in the
-    layout 'challenge': in 100 days about 85 events a client, on average. The
-    log ends with 27 November 2022 (UTC). The same numbers give the same files.
+    layout 'challenge': in 100 days about 85 events a client, on average. With
+    '--like challenge' 176 million events of 18 million clients, and a list of
+    the relevant ones; --scale 0.1 a tenth of that. The log ends with 27 November
+    2022 (UTC). The same numbers give the same files.
     """
     from pipelines.tables import show_simulated
-    from ubp_platform.events import simulator
+    from ubp_platform.events import simulated_challenge, simulator
 
-    files = simulator.simulate(directory, clients, days, seed, progress=bars(console))
+    plan = simulated_challenge.plan(like, scale, clients, days)
+    files = simulator.simulate(directory, **vars(plan), seed=seed, progress=bars(console))
     show_simulated(console, directory, files)
 
 

@@ -9,20 +9,24 @@ import pyarrow.parquet as pq
 
 from benchmarks.machine import PeakMemory, report
 from ubp_platform.events.schema import EVENT_TYPES
+from ubp_platform.events.simulated_challenge import Plan, plan
 from ubp_platform.events.simulator import simulate
-
-DAYS = 100
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--clients", type=int, default=60_000)
-    clients = parser.parse_args().clients
+    either = parser.add_mutually_exclusive_group()
+    either.add_argument("--clients", type=int, default=60_000)
+    either.add_argument("--scale", type=float, help="of the challenge's log, above 0 to 1")
+    options = parser.parse_args()
+    asked = Plan(options.clients)
+    if options.scale is not None:
+        asked = plan("challenge", options.scale)
     with tempfile.TemporaryDirectory() as directory:
         target = Path(directory) / "delivery"
         start = time.perf_counter()
         with PeakMemory() as peak:
-            files = simulate(target, clients, DAYS)
+            files = simulate(target, **vars(asked))
         ours = time.perf_counter() - start
         events = sum(file.rows for file in files if file.path.stem in EVENT_TYPES)
         size = sum(file.path.stat().st_size for file in files)
@@ -33,7 +37,7 @@ def main() -> None:
         plain = time.perf_counter() - start
     report(
         "simulate",
-        f"Simulating {clients:,} clients for {DAYS} days: {events:,} events",
+        f"Simulating {asked.clients:,} clients for {asked.days} days: {events:,} events",
         [
             ("pyarrow, writing the same columns", f"{plain:.1f} s, {rate(events, plain)}"),
             ("ubp simulate (at least 5M/min)", f"{ours:.1f} s, {rate(events, ours)}"),

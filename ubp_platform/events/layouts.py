@@ -9,6 +9,8 @@ from ubp_platform.errors import UBPError
 from ubp_platform.events.schema import TABLES
 
 SUFFIXES = (".parquet", ".csv")
+#: Clients whose profiles are wanted; lies beside the tables in the challenge and is none of them.
+RELEVANT_CLIENTS = "relevant_clients.npy"
 # The share of bad rows that a delivered file may have.
 MAX_QUARANTINE = 0.05
 
@@ -89,8 +91,9 @@ def challenge_files(directory: Path) -> list[DeliveredFile]:
 
 
 def unknown_files(directory: Path) -> list[str]:
-    """Name the files of a delivery that no table is read from."""
-    return [path.name for path in _files(directory) if _table_of(path) is None]
+    """Name the files of a delivery that no table is read from, but for the relevant clients."""
+    names = [path.name for path in _files(directory) if _table_of(path) is None]
+    return [name for name in names if name != RELEVANT_CLIENTS]
 
 
 def _files(directory: Path) -> list[Path]:

@@ -13,6 +13,8 @@ DEPARTMENT, CATEGORY, TIER = slice(0, 1), slice(1, 4), slice(4, 8)
 SECONDS_A_DAY = 86_400
 HOME_PAGE, CART_PAGE, FIRST_OTHER_PAGE = 0, 1, 2
 _TIERS = 4
+# What departments are liked is learned from so many clients who are drawn for that alone.
+_POLLED = 10_000
 # Of so many products that popularity proposes a client takes one by its price.
 _CANDIDATES = 4
 
@@ -49,7 +51,39 @@ class Weighted:
         low, high = self.first[groups], self.first[groups + 1]
         weight = self.reach[low]
         weight = weight + rng.random(groups.shape) * (self.reach[high] - weight)
-        return np.clip(np.searchsorted(self.reach, weight, side="right") - 1, low, high - 1)
+        # Looked up in their order: in a large catalogue several times as fast, for the cache.
+        order = np.argsort(weight, axis=None)
+        thing = np.empty(weight.size, np.int64)
+        thing[order] = np.searchsorted(self.reach, weight.ravel()[order], side="right") - 1
+        return np.clip(thing.reshape(weight.shape), low, high - 1)
+
+
+@dataclass(frozen=True)
+class FilteredPages:
+    """Listing pages with filters, a sort order or a page number: too many to be kept in memory.
+
+    Parameters
+    ----------
+    first : ndarray of int64, shape (n_categories + 1,)
+        Where the pages of each category begin, the most visited first.
+    tail : float
+        Zipf exponent within a category.
+    begin, step, modulus : int
+        The URL of page ``k`` is ``begin + k * step % modulus``.
+    """
+
+    first: np.ndarray
+    tail: float
+    begin: int
+    step: int
+    modulus: int
+
+    def draw(self, rng: np.random.Generator, category: np.ndarray) -> np.ndarray:
+        """Draw the URL of a page of each of the categories, shape (n,)."""
+        low, high = self.first[category], self.first[category + 1]
+        # The inverse of the distribution of ranks, taken as continuous.
+        rank = (high - low) * rng.random(len(category)) ** (1 / (1 - self.tail))
+        return self.begin + (low + rank.astype(np.int64)) * self.step % self.modulus
 
 
 @dataclass(frozen=True)
@@ -94,6 +128,7 @@ class Catalogue:
     category_url : ndarray of int64, shape (n_categories, n_pages)
     other_url : ndarray of int64, shape (n_other,)
         The home page, the cart, then the others, the most visited first.
+    filtered : FilteredPages
     """
 
     shop: Shop
@@ -116,6 +151,7 @@ class Catalogue:
     product_url: np.ndarray
     category_url: np.ndarray
     other_url: np.ndarray
+    filtered: FilteredPages
 
     @property
     def seconds(self) -> int:
@@ -152,10 +188,11 @@ def draw_catalogue(shop: Shop, clients: int, days: int, rng: np.random.Generator
     name, phrases = _codes(rng, shop, department, category, level)
     pages, other = n_categories * shop.category_pages, FIRST_OTHER_PAGE + shop.other_pages
     urls = _ids(rng, n_products + pages + other)
+    places = rng.standard_normal((n_departments, 3))
     return Catalogue(
         shop=shop,
         days=days,
-        places=rng.standard_normal((n_departments, 3)),
+        places=places,
         appeal=appeal,
         department=department,
         categories=categories,
@@ -173,7 +210,37 @@ def draw_catalogue(shop: Shop, clients: int, days: int, rng: np.random.Generator
         product_url=urls[:n_products],
         category_url=urls[n_products : n_products + pages].reshape(n_categories, -1),
         other_url=urls[-other:],
+        filtered=_filtered(
+            rng,
+            shop,
+            max(n_categories, round(shop.filtered_pages * clients)),
+            _visited(rng, shop, appeal, places, categories),
+            4 * len(urls),
+        ),
     )
+
+
+def draw_liking(
+    rng: np.random.Generator, shop: Shop, appeal: np.ndarray, places: np.ndarray, n: int
+) -> np.ndarray:
+    """Draw how well clients like the departments.
+
+    Parameters
+    ----------
+    rng : Generator
+    shop : Shop
+    appeal : ndarray of float64, shape (n_departments,)
+    places : ndarray of float64, shape (n_departments, 3)
+    n : int
+        How many clients.
+
+    Returns
+    -------
+    ndarray of float64, shape (n, n_departments)
+        Weights; 1 of the department that a client likes best.
+    """
+    liking = appeal + shop.affinity * rng.standard_normal((n, 3)) @ places.T
+    return np.exp(liking - liking.max(axis=1, keepdims=True))
 
 
 def choose_products(
@@ -219,6 +286,38 @@ def _split(rng: np.random.Generator, total: int, weights: np.ndarray) -> np.ndar
 def _ids(rng: np.random.Generator, count: int) -> np.ndarray:
     """Draw distinct numbers that say nothing."""
     return rng.permutation(4 * count)[:count]
+
+
+def _visited(
+    rng: np.random.Generator,
+    shop: Shop,
+    appeal: np.ndarray,
+    places: np.ndarray,
+    categories: Weighted,
+) -> np.ndarray:
+    """Tell what share of the sessions each category gets, roughly."""
+    liking = draw_liking(rng, shop, appeal, places, _POLLED)
+    tastes = (liking / liking.sum(axis=1, keepdims=True)).mean(axis=0)
+    anything = np.exp(appeal) / np.exp(appeal).sum()
+    departments = (1 - shop.exploring) * tastes + shop.exploring * anything
+    inside = np.diff(categories.reach)
+    sizes = np.diff(categories.first)
+    whole = categories.reach[categories.first[1:]] - categories.reach[categories.first[:-1]]
+    return np.repeat(departments / whole, sizes) * inside
+
+
+def _filtered(
+    rng: np.random.Generator, shop: Shop, total: int, visited: np.ndarray, begin: int
+) -> FilteredPages:
+    """Give every category pages by its visits, with URLs from a number on."""
+    modulus = 4 << total.bit_length()
+    return FilteredPages(
+        first=np.concatenate([[0], np.cumsum(_split(rng, total, visited))]),
+        tail=shop.filtered_tail,
+        begin=begin,
+        step=2 * int(rng.integers(modulus // 2)) + 1,  # odd: no two pages have the same URL
+        modulus=modulus,
+    )
 
 
 def _launches(

@@ -4,7 +4,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ubp_platform.events.simulated_catalogue import SECONDS_A_DAY, Catalogue, choose_products
+from ubp_platform.events.simulated_catalogue import (
+    SECONDS_A_DAY,
+    Catalogue,
+    choose_products,
+    draw_liking,
+)
 
 WEEKDAYS = 7
 
@@ -77,7 +82,7 @@ def draw_clients(rng: np.random.Generator, catalogue: Catalogue, ids: np.ndarray
     rate = shop.sessions_a_day * np.exp(spread * rng.standard_normal(n) - spread**2 / 2)
     own = np.array(shop.weekdays) * np.exp(shop.rhythm * rng.standard_normal((n, WEEKDAYS)))
     evening = rng.random(n) < shop.evening
-    searcher = rng.random(n) < shop.searchers
+    searcher = rng.random(n) < shop.searchers * (rate / shop.sessions_a_day) ** shop.regulars
     adding = rng.gamma(shop.adding_shape, shop.adding / shop.adding_shape, n)
     level = rng.standard_normal(n)
     interest = _interests(rng, catalogue, n)
@@ -114,8 +119,8 @@ def draw_clients(rng: np.random.Generator, catalogue: Catalogue, ids: np.ndarray
 def _interests(rng: np.random.Generator, catalogue: Catalogue, n: int) -> np.ndarray:
     """Draw the category of each client's interests in each epoch."""
     shop = catalogue.shop
-    liking = catalogue.appeal + shop.affinity * rng.standard_normal((n, 3)) @ catalogue.places.T
-    likes = _summed(np.exp(liking - liking.max(axis=1, keepdims=True)))[:, None]  # (n, 1, n_dep)
+    liking = draw_liking(rng, shop, catalogue.appeal, catalogue.places, n)
+    likes = _summed(liking)[:, None]  # (n, 1, n_departments)
     shape = (n, shop.interests)
     epochs = int(catalogue.days / shop.interest_days) + 2
     interest = np.empty((*shape, epochs), np.int64)

@@ -255,14 +255,15 @@ def _visits(
     listed = np.flatnonzero(looks.by_listing)
     pages = Weighted.zipf(np.array([shop.category_pages]), shop.page_tail)
     page = pages.draw(rng, np.zeros(len(listed), np.int64))
+    category = catalogue.category[looks.product[listed]]
+    listing = catalogue.category_url[category, page]
+    if shop.filtered:
+        narrow = np.flatnonzero(rng.random(len(listed)) < shop.filtered)
+        listing[narrow] = catalogue.filtered.draw(rng, category[narrow])
     parts = (
         (by_home, sessions.start[by_home], catalogue.other_url[[HOME_PAGE]].repeat(len(by_home))),
         (by_other, sessions.start[by_other], catalogue.other_url[other_page]),
-        (
-            looks.session[listed],
-            looks.arrived[listed],
-            catalogue.category_url[catalogue.category[looks.product[listed]], page],
-        ),
+        (looks.session[listed], looks.arrived[listed], listing),
         (looks.session, looks.seen, catalogue.product_url[looks.product]),
         (with_cart, cart, catalogue.other_url[[CART_PAGE]].repeat(len(with_cart))),
     )

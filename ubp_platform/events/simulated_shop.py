@@ -8,6 +8,8 @@ MAX_DAYS = 3650
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Inner = Annotated[float, Field(gt=0, lt=1)]
+Power = Annotated[float, Field(gt=0, le=1)]
+Tail = Annotated[float, Field(ge=0, lt=1)]
 Spread = Annotated[float, Field(ge=0)]
 Positive = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(ge=1)]
@@ -30,6 +32,9 @@ class Shop(BaseModel):
         departments, and of the pages and the query phrases of a category.
     category_pages, category_phrases, other_pages : int
         Listing pages and ways to ask for it of a category; pages that are of no category.
+    filtered, filtered_pages, filtered_tail : float
+        Share of the visits to listings that go to one with filters, a sort order or a page number;
+        how many such pages there are, per client; their Zipf exponent within a category.
     noise : (float, float)
         Share of codes that are arbitrary, at the first and at the last position.
     sessions_a_day, sessions_spread : float
@@ -71,6 +76,9 @@ class Shop(BaseModel):
         Mean number of products looked at in a session (geometric).
     searchers : float
         Share of the clients that search.
+    regulars : float
+        How much more of the frequent clients do: the share grows with this power of their rate of
+        sessions.
     searching : (float, float)
         Share of the products that a searcher, and another client, came to by a query.
     naming : float
@@ -91,9 +99,9 @@ class Shop(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     products_scale: Positive = 20
-    products_power: Inner = 0.65
+    products_power: Power = 0.65
     categories_scale: Positive = 2
-    categories_power: Inner = 0.5
+    categories_power: Power = 0.5
     launched: Share = 0.25
     product_tail: Spread = 1.0
     category_tail: Spread = 0.8
@@ -102,6 +110,9 @@ class Shop(BaseModel):
     category_pages: Count = 20
     category_phrases: Count = 12
     other_pages: Count = 200
+    filtered: Share = 0
+    filtered_pages: Spread = 0
+    filtered_tail: Tail = 0.5
     noise: tuple[Share, Share] = (0.02, 0.4)
     sessions_a_day: Positive = 0.18
     sessions_spread: Spread = 0.9
@@ -124,6 +135,7 @@ class Shop(BaseModel):
     evening: Share = 0.6
     views: Annotated[float, Field(ge=1)] = 4
     searchers: Share = 0.35
+    regulars: Spread = 0
     searching: tuple[Share, Share] = (0.2, 0.004)
     naming: Share = 0.25
     browsing: Share = 0.4

@@ -7,7 +7,7 @@ the clients. What is simulated is told in ``docs/simulator.md``.
 
 import tempfile
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ubp_platform.errors import UBPError
-from ubp_platform.events.layouts import SUFFIXES
+from ubp_platform.events.layouts import RELEVANT_CLIENTS, SUFFIXES
 from ubp_platform.events.schema import CODES, EVENT_TYPES, EVENTS, PRODUCTS, TABLES, Kind, Table
 from ubp_platform.events.simulated_catalogue import (
     SECONDS_A_DAY,
@@ -32,8 +32,6 @@ from ubp_platform.progress import ProgressFactory, silent
 END = datetime(2022, 11, 28, tzinfo=UTC)
 # What a chunk holds, roughly: the arrays of so many events take some hundred megabytes.
 _CHUNK_EVENTS = 500_000
-# Events of a client and session, roughly; only the size of chunks depends on it.
-_SESSION_EVENTS = 6.5
 
 _ARROW: dict[Kind, pa.DataType] = {
     "whole": pa.int64(),
@@ -66,6 +64,7 @@ def simulate(
     seed: int = 0,
     shop: Shop | None = None,
     progress: ProgressFactory = silent,
+    relevant: int = 0,
 ) -> list[SimulatedFile]:
     """Write the event log of a simulated shop.
 
@@ -84,49 +83,90 @@ def simulate(
     shop : Shop, optional
         What shapes the log.
     progress : ProgressFactory
+    relevant : int
+        So many clients with events, at most, are listed in ``relevant_clients.npy`` (int64,
+        ascending), see :func:`draw_relevant`; without any there is no such file.
 
     Returns
     -------
     list of SimulatedFile
-        The events in the order of their types, then the product properties.
+        The events in the order of their types, the product properties, the relevant clients.
 
     Raises
     ------
     UBPError
-        If the directory holds event files already, or a number is out of its range.
+        If the directory holds such files already, or a number is out of its range.
     """
     _check_numbers(clients, days, seed)
-    _check_directory(directory)
-    shop = shop or Shop()
-    catalogue = draw_catalogue(shop, clients, days, np.random.default_rng([seed, 0]))
-    size = chunk_clients(shop, days)
+    names = [f"{table}{suffix}" for table in TABLES for suffix in SUFFIXES]
+    names += [RELEVANT_CLIENTS] * bool(relevant)
+    _check_directory(directory, names)
+    catalogue = draw_catalogue(shop or Shop(), clients, days, np.random.default_rng([seed, 0]))
     directory.mkdir(parents=True, exist_ok=True)
-    rows, active = dict.fromkeys(EVENT_TYPES, 0), dict.fromkeys(EVENT_TYPES, 0)
     with tempfile.TemporaryDirectory(prefix=".simulate-", dir=directory) as temporary:
-        with ExitStack() as stack, progress("simulate", clients, "clients") as advance:
-            writers = {
-                table.name: stack.enter_context(
-                    pq.ParquetWriter(_file(Path(temporary), table), _schema(table))
-                )
-                for table in EVENTS
-            }
-            for chunk, first in enumerate(range(0, clients, size)):
-                ids = np.arange(first, min(first + size, clients)) + 1
-                for name, columns in simulate_chunk(catalogue, ids, seed, chunk).items():
-                    writers[name].write_table(as_arrow(TABLES[name], columns, days))
-                    rows[name] += len(columns["client_id"])
-                    active[name] += int((np.diff(columns["client_id"], prepend=0) > 0).sum())
-                advance(len(ids))
+        place = Path(temporary)
+        files, counts = _write_events(place, catalogue, clients, seed, progress)
         products = _properties(catalogue)
-        pq.write_table(products, _file(Path(temporary), PRODUCTS))
-        _check_directory(directory)
-        for table in TABLES.values():
-            _file(Path(temporary), table).rename(_file(directory, table))
-    files = [
-        SimulatedFile(_file(directory, table), rows[table.name], active[table.name])
-        for table in EVENTS
-    ]
-    return [*files, SimulatedFile(_file(directory, PRODUCTS), len(products), None)]
+        path = place / _file_name(PRODUCTS)
+        pq.write_table(products, path)
+        files.append(SimulatedFile(path, len(products), None))
+        if relevant:
+            # Neither the catalogue nor a chunk is drawn with this.
+            ids = draw_relevant(np.random.default_rng([seed, 0, 1]), counts, relevant)
+            np.save(place / RELEVANT_CLIENTS, ids)
+            files.append(SimulatedFile(place / RELEVANT_CLIENTS, len(ids), len(ids)))
+        _check_directory(directory, names)
+        return [replace(file, path=file.path.rename(directory / file.path.name)) for file in files]
+
+
+def _write_events(
+    place: Path, catalogue: Catalogue, clients: int, seed: int, progress: ProgressFactory
+) -> tuple[list[SimulatedFile], np.ndarray]:
+    """Write the event files and count the events of each client."""
+    size = chunk_clients(catalogue.shop, catalogue.days)
+    rows, active = dict.fromkeys(EVENT_TYPES, 0), dict.fromkeys(EVENT_TYPES, 0)
+    counts = np.zeros(clients, np.int32)
+    paths = {table.name: place / _file_name(table) for table in EVENTS}
+    with ExitStack() as stack, progress("simulate", clients, "clients") as advance:
+        writers = {
+            table.name: stack.enter_context(pq.ParquetWriter(paths[table.name], _schema(table)))
+            for table in EVENTS
+        }
+        for chunk, first in enumerate(range(0, clients, size)):
+            ids = np.arange(first, min(first + size, clients)) + 1
+            for name, columns in simulate_chunk(catalogue, ids, seed, chunk).items():
+                writers[name].write_table(as_arrow(TABLES[name], columns, catalogue.days))
+                each = np.bincount(columns["client_id"] - ids[0], minlength=len(ids))
+                rows[name] += int(each.sum())
+                active[name] += int(np.count_nonzero(each))
+                counts[first : first + len(ids)] += each
+            advance(len(ids))
+    files = [SimulatedFile(paths[name], rows[name], active[name]) for name in EVENT_TYPES]
+    return files, counts
+
+
+def draw_relevant(rng: np.random.Generator, events: np.ndarray, count: int) -> np.ndarray:
+    """Draw clients with events, with chances in proportion to the square root of their number.
+
+    Parameters
+    ----------
+    rng : Generator
+    events : ndarray of int32, shape (n_clients,)
+        How many events each client has; the first one's id is 1.
+    count : int
+        How many to draw; all with events where there are fewer.
+
+    Returns
+    -------
+    ndarray of int64, shape (count,)
+        Ids, ascending.
+    """
+    active = np.flatnonzero(events)
+    # Waiting for everybody, at such rates, and taking who comes first (Efraimidis, Spirakis 2006).
+    wait = rng.standard_exponential(len(active)) / np.sqrt(events[active])
+    if count < len(active):
+        active = np.sort(active[np.argpartition(wait, count)[:count]])
+    return active + 1
 
 
 def chunk_clients(shop: Shop, days: int) -> int:
@@ -137,7 +177,8 @@ def chunk_clients(shop: Shop, days: int) -> int:
     >>> chunk_clients(Shop(), 100) > chunk_clients(Shop(), 200)
     True
     """
-    return max(1, round(_CHUNK_EVENTS / (1 + shop.sessions_a_day * days * _SESSION_EVENTS)))
+    session_events = 0.5 + 1.5 * shop.views  # roughly; nothing but the size of chunks depends on it
+    return max(1, round(_CHUNK_EVENTS / (1 + shop.sessions_a_day * days * session_events)))
 
 
 def simulate_chunk(
@@ -205,8 +246,8 @@ def _properties(catalogue: Catalogue) -> pa.Table:
     return as_arrow(PRODUCTS, columns, catalogue.days)
 
 
-def _file(directory: Path, table: Table) -> Path:
-    return directory / f"{table.name}.parquet"
+def _file_name(table: Table) -> str:
+    return f"{table.name}.parquet"
 
 
 def _check_numbers(clients: int, days: int, seed: int) -> None:
@@ -218,11 +259,10 @@ def _check_numbers(clients: int, days: int, seed: int) -> None:
         raise UBPError(f"a seed is zero or more, not {seed}")
 
 
-def _check_directory(directory: Path) -> None:
+def _check_directory(directory: Path, names: list[str]) -> None:
     if directory.exists() and not directory.is_dir():
         raise UBPError(f"{directory} is a file; name a directory for the event files")
-    paths = [directory / f"{table}{suffix}" for table in TABLES for suffix in SUFFIXES]
-    if found := [path.name for path in paths if path.exists()]:
+    if found := [name for name in names if (directory / name).exists()]:
         raise UBPError(
             f"{directory} already holds {', '.join(found)}: name another directory, or remove "
             "them first; nothing was written"
