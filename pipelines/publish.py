@@ -34,7 +34,7 @@ def publish(home: Home, version: str | None = None, progress: ProgressFactory = 
     Raises
     ------
     UBPError
-        If there is no profile.
+        If there is no profile, or the online store does not answer.
     """
     profile = get_version(home, version) if version else newest_version(home)
     snapshots = profile.snapshots
@@ -54,9 +54,12 @@ def publish(home: Home, version: str | None = None, progress: ProgressFactory = 
     write_profiles(store, profile_view_name(profile.name), newest, progress)
     cutoff = newest.cutoff.isoformat()
     history = Catalog(home).snapshot_path(part.block, part.version, newest.cutoff)
+    kind = store.config.online_store.type
+    others = before.online if before and before.online_store == kind else {}
     served = Served(
         version=profile.name,
-        online={**(before.online if before else {}), profile.name: cutoff},
+        online_store=kind,
+        online={**others, profile.name: cutoff},
         cutoff=cutoff,
         identity=describe_snapshot(history).identity if history.exists() else "",
         clients=newest.clients,

@@ -11,6 +11,7 @@ from ubp_platform.errors import WarehouseBusy, WarehouseMissing
 from ubp_platform.events.schema import TABLES
 from ubp_platform.home import Home
 from ubp_platform.profile.version import ProfileVersion, versions
+from ubp_platform.store.configuration import online_store
 from ubp_platform.store.served import Served
 from ubp_platform.warehouse import Warehouse, landing
 
@@ -28,7 +29,8 @@ def status(home: Home) -> Status:
     -------
     dict
         JSON-ready: ``home``, ``warehouse``, ``quarantine``, ``blocks``, ``cut_off`` (blocks whose
-        fit can be resumed), ``profiles``, ``served``, ``evaluation`` (the last one) and ``next``.
+        fit can be resumed), ``profiles``, ``online_store`` (of this run), ``served``,
+        ``evaluation`` (the last one) and ``next``.
     """
     pointer = Served.read(home)
     warehouse, quarantine = _warehouse(home, pointer)
@@ -42,6 +44,7 @@ def status(home: Home) -> Status:
         "blocks": _blocks(home),
         "cut_off": cut_off,
         "profiles": profiles,
+        "online_store": online_store(),
         "served": served,
         "evaluation": _evaluation(home),
         "next": _next(warehouse, cut_off, profiles, served),
@@ -181,6 +184,8 @@ def _next(
         return "ubp train --resume" if cut_off else "ubp train"
     newest = profiles[-1]
     if not served or served["version"] != newest["version"]:
+        return "ubp publish"
+    if served["online_store"] != online_store():
         return "ubp publish"
     if newest["cutoffs"] and newest["cutoffs"][-1] > served["cutoff"]:
         return "ubp publish"

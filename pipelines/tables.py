@@ -209,7 +209,8 @@ def made_of(
 def show_served(console: Console, served: Served) -> None:
     """Say what is served."""
     console.print(
-        f"Serving profile {served.version} of {served.clients:,} clients, as of {served.cutoff}",
+        f"Serving profile {served.version} of {served.clients:,} clients, as of {served.cutoff}"
+        f"{_where(served.online_store)}",
         highlight=False,
     )
 
@@ -262,7 +263,8 @@ def status_tables(status: dict[str, Any]) -> RenderableType:
             fresh = ", but events from before that have come since"
         parts.append(
             f"[bold]Served[/bold] profile {served['version']} of {served['clients']:,} clients, "
-            f"as of {_when(served['cutoff'])}{fresh if behind is not None else ''}"
+            f"as of {_when(served['cutoff'])}{_where(served['online_store'])}"
+            f"{fresh if behind is not None else ''}"
         )
     if evaluation := status["evaluation"]:
         best = sorted(evaluation["sums"], key=evaluation["sums"].__getitem__, reverse=True)[:3]
@@ -302,6 +304,11 @@ def _warehouse_tables(warehouse: dict[str, Any] | None) -> list[RenderableType]:
     if warehouse["data_docs"]:
         lines.append(f"[bold]Data Docs[/bold] {escape(warehouse['data_docs'])}")
     return lines
+
+
+def _where(online_store: str) -> str:
+    """Name the online store where it is not the usual one."""
+    return "" if online_store == "sqlite" else f", in {online_store}"
 
 
 def _cutoffs(cutoffs: list[str]) -> str:

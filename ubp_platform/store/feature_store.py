@@ -2,7 +2,6 @@
 
 import atexit
 import gc
-import os
 import warnings
 from pathlib import Path
 from typing import Any
@@ -10,12 +9,14 @@ from typing import Any
 import ibis
 import yaml
 from feast import FeatureStore
+from feast.errors import FeastError
 from feast.repo_config import RepoConfig
+from pydantic import ValidationError
 
-from ubp_platform.errors import UBPError
-from ubp_platform.home import PROJECT_ROOT, Home, write_whole
+from ubp_platform.errors import UBPError, first_line
+from ubp_platform.home import Home, write_whole
+from ubp_platform.store.configuration import REPO, TEMPLATE, configuration
 
-REPO = PROJECT_ROOT / "feature_repo"
 # ibis, below Feast's DuckDB store, calls what DuckDB 2 has renamed.
 warnings.filterwarnings("ignore", message=".*fetch_arrow_table.*", category=DeprecationWarning)
 
@@ -42,13 +43,35 @@ def open_feature_store(home: Home) -> FeatureStore:
     -------
     FeatureStore
         Use one a process.
+
+    Raises
+    ------
+    UBPError
+        If Feast does not take the configuration, or the description of a connection is none. No
+        server is spoken to.
     """
     home.feast.mkdir(parents=True, exist_ok=True)
-    return FeatureStore(config=RepoConfig(repo_path=REPO, **_configuration(home)))
+    try:
+        store = FeatureStore(config=RepoConfig(repo_path=REPO, **configuration(home)))
+    except ValidationError as error:
+        # Feast's own text repeats the values, and with them passwords.
+        wrong = error.errors(include_input=False)[0]
+        name = ".".join(map(str, wrong["loc"]))
+        raise UBPError(f"{TEMPLATE}: not a Feast configuration: {name}: {wrong['msg']}") from None
+    except FeastError as error:
+        raise UBPError(f"{TEMPLATE}, or UBP_ONLINE_STORE: {first_line(error)}") from None
+    if store.config.online_store.type == "redis":
+        from ubp_platform.store.redis import prepare
+
+        provider: Any = store._get_provider()
+        prepare(provider.online_store, store.config.online_store)
+    return store
 
 
 def write_configuration(home: Home) -> Path:
     """Write the configuration with the home's paths, for Feast's own command line.
+
+    Environment variables stay in it by name, so that it holds no password.
 
     Returns
     -------
@@ -57,17 +80,5 @@ def write_configuration(home: Home) -> Path:
     """
     home.feast.mkdir(parents=True, exist_ok=True)
     path = home.feast / "feature_store.yaml"
-    write_whole(path, yaml.safe_dump(_configuration(home), sort_keys=False))
+    write_whole(path, yaml.safe_dump(configuration(home, expand=False), sort_keys=False))
     return path
-
-
-def _configuration(home: Home) -> dict[str, Any]:
-    path = REPO / "feature_store.yaml"
-    try:
-        configuration: dict[str, Any] = yaml.safe_load(os.path.expandvars(path.read_text("utf-8")))
-        configuration["registry"] = str(home.feast / "registry.db")
-        if configuration["online_store"]["type"] == "sqlite":
-            configuration["online_store"]["path"] = str(home.feast / "online.db")
-    except (OSError, yaml.YAMLError, KeyError, TypeError) as error:
-        raise UBPError(f"{path}: not a Feast configuration: {error}") from None
-    return configuration

@@ -8,6 +8,7 @@ keys and its reads are Feast's.
 import itertools
 import sqlite3
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
 
@@ -19,6 +20,7 @@ from feast.protos.feast.types.Value_pb2 import FloatList, Value
 
 from ubp_platform.blocks.catalog import SnapshotFile
 from ubp_platform.blocks.snapshot import EMBEDDING, iterate
+from ubp_platform.errors import UBPError, first_line
 from ubp_platform.progress import ProgressFactory, silent
 
 _SLICE = 2048
@@ -31,7 +33,7 @@ def write_profiles(
     """Write the profiles of a snapshot, replacing older ones of the same clients.
 
     On SQLite it is one transaction, and readers go on seeing the profiles before it. Other stores
-    take a slice at a time.
+    take a slice at a time. Clients who are not in the snapshot keep the profile that they have.
 
     Parameters
     ----------
@@ -40,6 +42,11 @@ def write_profiles(
     view_name : str
     snapshot : SnapshotFile
     progress : ProgressFactory
+
+    Raises
+    ------
+    UBPError
+        If the online store does not answer, or does not take them.
     """
     view = store.get_feature_view(view_name)
     # The door that materialize uses, too.
@@ -48,7 +55,9 @@ def write_profiles(
         _rows(client_ids, vectors, snapshot.cutoff)
         for client_ids, vectors in iterate(snapshot.path, _SLICE)
     )
-    with progress(f"publish {view.name}", snapshot.clients, "clients") as advance:
+    kind = store.config.online_store.type
+    title = f"publish {view.name}" + f" to {kind}" * (kind != "sqlite")
+    with progress(title, snapshot.clients, "clients") as advance, one_line_errors(store):
         if isinstance(provider.online_store, SqliteOnlineStore):
             with sqlite3.connect(store.config.online_store.path) as connection:
                 connection.execute("PRAGMA journal_mode=WAL")
@@ -58,6 +67,30 @@ def write_profiles(
         else:
             for part in slices:
                 provider.online_write_batch(store.config, view, list(part), progress=advance)
+
+
+@contextmanager
+def one_line_errors(store: FeatureStore) -> Iterator[None]:
+    """Say in one line what the client of the online store raises.
+
+    Raises
+    ------
+    UBPError
+        Names the server or file, without a password, and what can be done.
+    """
+    online = store.config.online_store
+    if online.type == "redis":
+        from ubp_platform.store.redis import one_line_errors_of_redis
+
+        with one_line_errors_of_redis(online):
+            yield
+        return
+    try:
+        yield
+    except sqlite3.OperationalError as error:
+        raise UBPError(
+            f"{online.path}: {first_line(error)}; `ubp publish` writes the online store again"
+        ) from None
 
 
 def _rows(client_ids: np.ndarray, vectors: np.ndarray, cutoff: datetime) -> Iterator[Row]:

@@ -5,11 +5,13 @@ import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from ubp_platform.blocks.snapshot import EMBEDDING
 from ubp_platform.errors import UBPError
@@ -18,6 +20,7 @@ from ubp_platform.profile.version import ProfileVersion, get_version, newest_ver
 from ubp_platform.progress import ProgressFactory, silent
 from ubp_platform.store.feature_store import open_feature_store
 from ubp_platform.store.objects import feast_objects, profile_view_name, snapshot_pattern
+from ubp_platform.store.online import one_line_errors
 from ubp_platform.store.served import Served
 
 # A slice of a training set: its profiles are in memory more than once. Each costs a plan and a look
@@ -110,7 +113,7 @@ class ProfileStore:
             # Trained since the last publish, or the home has moved: offline it can be used already.
             self._store.apply(feast_objects(self._home))
         self._feature = f"{view}:{EMBEDDING}"
-        self._online = self.version.name in (served.online if served else {})
+        self._served = served
 
     def _is_registered(self, view: str) -> bool:
         path = snapshot_pattern(self.version.directory)
@@ -135,6 +138,11 @@ class ProfileStore:
         -------
         Profile
             The mean profile with ``known=False`` for a client nobody has seen.
+
+        Raises
+        ------
+        UBPError
+            If the version is not online, or the online store does not answer or has lost it.
         """
         return self.lookup_many([client_id])[0]
 
@@ -149,27 +157,46 @@ class ProfileStore:
         -------
         list of Profile
             In the order given.
+
+        Raises
+        ------
+        UBPError
+            If the version is not online, or the online store does not answer or has lost it.
         """
         try:
             wanted = [operator.index(client_id) for client_id in client_ids]
         except TypeError:
             raise UBPError("a client id is a whole number") from None
+        if any(not -(2**63) <= client_id < 2**63 for client_id in wanted):
+            raise UBPError("a client id is a whole number of 64 bits")
+        self._cutoff_online()
         result: list[Profile] = []
         for start in range(0, len(wanted), _KEYS):
             result += self._read_online(wanted[start : start + _KEYS])
+        if result and not any(profile.known for profile in result):
+            self._refuse_an_emptied_store()
         return result
 
-    def _read_online(self, client_ids: list[int]) -> list[Profile]:
-        if not self._online:
-            name = self.version.name
+    def _cutoff_online(self) -> datetime:
+        """Give the cutoff that was published last, if the version is online at all."""
+        name, kind = self.version.name, self._store.config.online_store.type
+        served = self._served
+        if served is None or name not in served.online:
             raise UBPError(
                 f"profile {name} is not online: run `ubp publish --profile-version {name}` first"
             )
-        if any(not -(2**63) <= client_id < 2**63 for client_id in client_ids):
-            raise UBPError("a client id is a whole number of 64 bits")
-        response = self._store.get_online_features(
-            features=[self._feature], entity_rows={"client_id": client_ids}
-        ).proto
+        if served.online_store != kind:
+            raise UBPError(
+                f"profile {name} is online in {served.online_store}, not in {kind}: set "
+                f"UBP_ONLINE_STORE={served.online_store}, or run `ubp publish`"
+            )
+        return datetime.fromisoformat(served.online[name])
+
+    def _read_online(self, client_ids: list[int]) -> list[Profile]:
+        with one_line_errors(self._store):
+            response = self._store.get_online_features(
+                features=[self._feature], entity_rows={"client_id": client_ids}
+            ).proto
         names = list(response.metadata.feature_names.val)
         found = response.results[names.index(EMBEDDING)]
         name = self.version.name
@@ -185,6 +212,24 @@ class ProfileStore:
             else:
                 profiles.append(Profile(client_id, self.version.mean.copy(), False, None, name))
         return profiles
+
+    def _refuse_an_emptied_store(self) -> None:
+        """Tell strangers from a store that has lost everybody, as a Redis may that is restarted."""
+        known = self._somebody
+        if known is not None and not self._read_online([known])[0].known:
+            raise UBPError(
+                f"the online store has none of the profiles {self.version.name} that were "
+                "published: is it the same one? `ubp publish` writes them again"
+            )
+
+    @cached_property
+    def _somebody(self) -> int | None:
+        """A client who was published; None where the snapshot is no longer there."""
+        path = self.version.snapshot_path(self._cutoff_online())
+        if not path.exists():
+            return None
+        first = next(pq.ParquetFile(path).iter_batches(1, columns=["client_id"]), None)
+        return first["client_id"][0].as_py() if first else None
 
     def training_set(
         self, entities: pd.DataFrame | pa.Table, progress: ProgressFactory = silent

@@ -15,6 +15,8 @@ class Served(BaseModel):
     """
 
     version: str
+    #: The type of the online store that the profiles are in.
+    online_store: str = "sqlite"
     #: The cutoff of every version that has profiles online, the served one included.
     online: dict[str, str]
     cutoff: str

@@ -1,0 +1,62 @@
+"""A Redis server of one's own, while it is needed."""
+
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+PROGRAM = shutil.which("redis-server")
+
+
+def free_port() -> int:
+    """Find a port where nobody listens."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+    return port
+
+
+@contextmanager
+def redis_server(directory: Path, *options: str, port: int = 0) -> Iterator[str]:
+    """Run a server that writes nothing to disk until the ``with`` statement ends.
+
+    Parameters
+    ----------
+    directory : Path
+        Where it works.
+    *options : str
+        More of its command line.
+    port : int
+        A free one by default.
+
+    Yields
+    ------
+    str
+        Its ``host:port``.
+    """
+    assert PROGRAM, "redis-server is not installed"
+    port = port or free_port()
+    command = [PROGRAM, "--port", str(port), "--bind", "127.0.0.1", "--dir", str(directory)]
+    command += ["--save", "", "--appendonly", "no", *options]
+    server = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    try:
+        _wait_for(server, port)
+        yield f"127.0.0.1:{port}"
+    finally:
+        server.terminate()
+        server.wait(timeout=30)
+
+
+def _wait_for(server: subprocess.Popen, port: int) -> None:
+    for _ in range(400):
+        if server.poll() is not None:
+            raise RuntimeError(f"redis-server ended with code {server.returncode}")
+        try:
+            socket.create_connection(("127.0.0.1", port)).close()
+            return
+        except ConnectionRefusedError:
+            time.sleep(0.05)
+    raise RuntimeError(f"redis-server does not answer on port {port}")

@@ -1,0 +1,219 @@
+"""What holds on every online store: on SQLite, and on Redis where its server is installed."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pipelines.publish import publish
+from pipelines.status import status
+from pipelines.train import encode, train
+from tests.pipelines.commands import run_ubp
+from tests.pipelines.job import FIT, LATER
+from ubp_platform.blocks.snapshot import Snapshot
+from ubp_platform.errors import UBPError
+from ubp_platform.home import Home
+from ubp_platform.profile.version import get_version
+from ubp_platform.store.retrieval import ProfileStore
+from ubp_platform.store.served import Served
+
+pytestmark = pytest.mark.usefixtures("online_store")
+STRANGER = 10**12
+
+
+def snapshot(home: Home, cutoff=FIT, version: str = "v1") -> Snapshot:
+    return Snapshot.read(get_version(home, version).snapshot_path(cutoff))
+
+
+def write_snapshot(home: Home, changed: Snapshot, version: str = "v1") -> None:
+    changed.write(get_version(home, version).snapshot_path(changed.cutoff))
+
+
+def test_a_lookup_gives_the_very_bits_of_the_snapshot(home: Home, online_store: str) -> None:
+    publish(home)
+    store, expected = ProfileStore(home), snapshot(home)
+    found = store.lookup_many(expected.client_ids)
+    assert np.stack([profile.vector for profile in found]).tobytes() == expected.vectors.tobytes()
+    assert {(profile.known, profile.cutoff, profile.version) for profile in found} == {
+        (True, FIT, "v1")
+    }
+    pointer = Served.read(home)
+    assert pointer is not None
+    assert pointer.online_store == status(home)["served"]["online_store"] == online_store
+
+
+def test_many_clients_come_in_the_order_asked_strangers_and_doubles_too(home: Home) -> None:
+    publish(home)
+    expected, store = snapshot(home), ProfileStore(home)
+    some, other = expected.client_ids[[7, 2]].tolist()
+    asked = [some, STRANGER, other, -5, some, 0]
+    found = store.lookup_many(asked)
+    assert [profile.client_id for profile in found] == asked
+    assert [profile.known for profile in found] == [True, False, True, False, True, False]
+    assert found[4].vector.tobytes() == expected.vectors[7].tobytes()
+    for stranger in (found[1], store.lookup(STRANGER)):
+        assert stranger.cutoff is None
+        assert stranger.vector.tobytes() == store.version.mean.tobytes()
+    assert store.lookup_many([]) == []
+
+
+def test_a_newer_cutoff_replaces_the_older_in_an_open_store_too(home: Home) -> None:
+    publish(home)
+    store = ProfileStore(home)
+    encode(home, [LATER])
+    publish(home)
+    expected = snapshot(home, LATER)
+    found = store.lookup_many(expected.client_ids)
+    assert np.stack([profile.vector for profile in found]).tobytes() == expected.vectors.tobytes()
+    assert {profile.cutoff for profile in found} == {LATER}
+
+
+def test_who_is_not_in_the_newer_snapshot_keeps_the_profile_of_the_older(home: Home) -> None:
+    publish(home)
+    older = snapshot(home)
+    newer = replace(
+        older, cutoff=LATER, client_ids=older.client_ids[1:], vectors=older.vectors[1:] + 1
+    )
+    write_snapshot(home, newer)
+    publish(home)
+    left, *others = ProfileStore(home).lookup_many(older.client_ids)
+    assert (left.known, left.cutoff) == (True, FIT)
+    assert left.vector.tobytes() == older.vectors[0].tobytes()
+    assert {profile.cutoff for profile in others} == {LATER}
+
+
+def test_what_late_events_changed_replaces_profiles_of_the_same_cutoff(home: Home) -> None:
+    publish(home)
+    older = snapshot(home)
+    write_snapshot(home, replace(older, vectors=older.vectors + 1))
+    publish(home)
+    found = ProfileStore(home).lookup(int(older.client_ids[3]))
+    assert found.vector.tobytes() == (older.vectors[3] + 1).tobytes()
+
+
+def test_versions_side_by_side(home: Home) -> None:
+    publish(home)
+    train(home, ["handcrafted"], LATER)
+    client = int(snapshot(home).client_ids[0])
+    with pytest.raises(UBPError, match="v2 is not online: run `ubp publish --profile-version v2`"):
+        ProfileStore(home, "v2").lookup(client)
+    publish(home)
+    assert ProfileStore(home, "v1").lookup(client).cutoff == FIT
+    assert ProfileStore(home).lookup(client).cutoff == LATER
+
+
+def test_a_home_goes_on_when_it_was_moved(home: Home, tmp_path: Path) -> None:
+    publish(home)
+    moved = Home(home=home.root.rename(tmp_path / "sp ace [home] *'ü"))
+    expected = snapshot(moved)
+    found = ProfileStore(moved).lookup(int(expected.client_ids[0]))
+    assert found.vector.tobytes() == expected.vectors[0].tobytes()
+
+
+def test_homes_do_not_mix(trained_home: Home, tmp_path: Path) -> None:
+    homes = [Home(home=shutil.copytree(trained_home.root, tmp_path / name)) for name in "ab"]
+    older = snapshot(trained_home)
+    write_snapshot(homes[1], replace(older, vectors=older.vectors + 1))
+    for home in homes:
+        publish(home)
+    client = int(older.client_ids[0])
+    for number, home in enumerate(homes):
+        found = ProfileStore(home).lookup(client).vector
+        assert found.tobytes() == (older.vectors[0] + np.float32(number)).tobytes()
+
+
+_KILLED = """
+import os, signal, sys
+from pipelines.publish import publish
+from ubp_platform.home import Home
+from ubp_platform.store import online
+
+make_rows, slices = online._rows, []
+online._SLICE = 16
+
+def die_at_the_third_slice(*slice):
+    slices.append(slice)
+    if len(slices) == 3:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return make_rows(*slice)
+
+online._rows = die_at_the_third_slice
+publish(Home(home=sys.argv[1]))
+"""
+
+
+def publish_and_die(home: Home) -> None:
+    """Publish in another process that is killed when two slices are written."""
+    killed = subprocess.run(
+        [sys.executable, "-c", _KILLED, str(home.root)],
+        capture_output=True,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+    )
+    assert killed.returncode == -signal.SIGKILL, killed.stderr.decode()
+
+
+def test_kill_9_in_publish_leaves_the_version_before_served_whole(home: Home) -> None:
+    publish(home)
+    expected = snapshot(home)
+    train(home, ["handcrafted"], LATER)
+    publish_and_die(home)
+    store = ProfileStore(home)
+    assert store.version.name == "v1"
+    found = store.lookup_many(expected.client_ids)
+    assert np.stack([profile.vector for profile in found]).tobytes() == expected.vectors.tobytes()
+    publish(home)
+    expected = snapshot(home, LATER, "v2")
+    found = ProfileStore(home).lookup_many(expected.client_ids)
+    assert np.stack([profile.vector for profile in found]).tobytes() == expected.vectors.tobytes()
+
+
+def test_kill_9_in_a_republish_leaves_profiles_that_say_their_cutoff(
+    home: Home, online_store: str
+) -> None:
+    publish(home)
+    encode(home, [LATER])
+    publish_and_die(home)
+    shots = {cutoff: snapshot(home, cutoff) for cutoff in (FIT, LATER)}
+    found = ProfileStore(home).lookup_many(shots[FIT].client_ids)
+    for profile in found:
+        assert profile.cutoff is not None
+        shot = shots[profile.cutoff]
+        row = np.searchsorted(shot.client_ids, profile.client_id)
+        assert profile.vector.tobytes() == shot.vectors[row].tobytes()
+    # One transaction on SQLite; slice by slice elsewhere.
+    cutoffs = {profile.cutoff for profile in found}
+    assert cutoffs == ({FIT} if online_store == "sqlite" else {FIT, LATER})
+    publish(home)
+    found = ProfileStore(home).lookup_many(shots[LATER].client_ids)
+    assert {profile.cutoff for profile in found} == {LATER}
+
+
+def test_a_store_that_lost_its_profiles_makes_nobody_a_stranger(
+    home: Home, online_store: str, request: pytest.FixtureRequest
+) -> None:
+    publish(home)
+    client = int(snapshot(home).client_ids[0])
+    if online_store == "redis":
+        request.getfixturevalue("redis").flushall()
+    else:
+        for file in home.feast.glob("online.db*"):
+            file.unlink()
+    with pytest.raises(UBPError, match="`ubp publish` writes"):
+        ProfileStore(home).lookup(client)
+    publish(home)
+    assert ProfileStore(home).lookup(client).known
+
+
+def test_the_commands(home: Home, online_store: str, capsys: pytest.CaptureFixture[str]) -> None:
+    client = int(snapshot(home).client_ids[0])
+    for command in (("publish",), ("profile", client), ("status",)):
+        outcome = run_ubp(capsys, *command, "--home", home.root)
+        assert (outcome.code, outcome.err) == (0, "")
+    assert status(home)["online_store"] == online_store
+    assert status(home)["next"] != "ubp publish"
