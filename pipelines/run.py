@@ -9,7 +9,12 @@ from typing import Any
 import typer
 from rich.console import Console
 
-from ubp_platform.errors import UBPError
+from ubp_platform.errors import UBPError, disk_is_full
+
+_FULL = (
+    "the disk is full; what was there is as it was: free some space (or give the temporary files "
+    "of TMPDIR another place) and run the same command again"
+)
 
 
 def run(app: typer.Typer, errors: Console) -> None:
@@ -30,15 +35,21 @@ def run(app: typer.Typer, errors: Console) -> None:
         if stop.code == 130:  # Ctrl-C
             _fail(errors, "interrupted", UBPError("what was finished is kept; run it again"), 130)
         raise
-    except UBPError as error:
+    except Exception as error:
+        if disk_is_full(error):
+            _fail(errors, "error", UBPError(_FULL), 2)
+        _explain(errors, error)
+
+
+def _explain(errors: Console, error: Exception) -> None:
+    if isinstance(error, UBPError):
         _fail(errors, "error", error, 2)
-    except OSError as error:
+    if isinstance(error, OSError):
         where = f": {error.filename}" if error.filename else ""
         _fail(errors, "error", UBPError(f"{error.strerror or error}{where}"), 2)
-    except Exception as error:
-        if "Query interrupted" in str(error):  # how DuckDB hands on Ctrl-C
-            _fail(errors, "interrupted", UBPError("nothing was changed; run it again"), 130)
-        _fail(errors, f"unexpected {type(error).__name__}", error, 1)
+    if "Query interrupted" in str(error):  # how DuckDB hands on Ctrl-C
+        _fail(errors, "interrupted", UBPError("nothing was changed; run it again"), 130)
+    _fail(errors, f"unexpected {type(error).__name__}", error, 1)
 
 
 def _fail(errors: Console, kind: str, error: Exception, code: int) -> None:

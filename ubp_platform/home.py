@@ -145,8 +145,11 @@ def time_stem(time: datetime) -> str:
 def write_whole(path: Path, text: str) -> None:
     """Replace a file's text at once: a reader sees the old or the new, never a part."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
-    with temporary.open("w") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
+    try:
+        with temporary.open("w") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)

@@ -55,8 +55,11 @@ class Checkpoint:
         contiguous = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
         seconds = self.seconds + time.perf_counter() - self._start
         metadata = {_SAID: json.dumps(said), _SECONDS: str(seconds)}
-        save_file(contiguous, temporary, metadata=metadata)
-        temporary.replace(self._path)
+        try:
+            save_file(contiguous, temporary, metadata=metadata)
+            temporary.replace(self._path)
+        finally:
+            temporary.unlink(missing_ok=True)
 
     def load(self) -> tuple[dict[str, np.ndarray], dict[str, Any]] | None:
         """Give what :meth:`save` was given last, or None where there is nothing.

@@ -141,10 +141,11 @@ class SnapshotWriter:
         )
 
     def __exit__(self, kind: type[BaseException] | None, *details: object) -> None:
-        self._writer.close()
-        if kind is None:
-            self._temporary.replace(self._path)
-        else:
+        try:
+            self._writer.close()
+            if kind is None:
+                self._temporary.replace(self._path)
+        finally:
             self._temporary.unlink(missing_ok=True)
 
 

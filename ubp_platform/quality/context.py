@@ -1,9 +1,14 @@
 """How Great Expectations is set up."""
 
+import logging
 from pathlib import Path
 from typing import Any
 
 from great_expectations.data_context.types.base import DataContextConfig, ProgressBarsConfig
+
+# It prints the traceback of a page that it could not write, and goes on; what follows says it in a
+# line.
+logging.getLogger("great_expectations").setLevel(logging.CRITICAL)
 
 
 def gx_config(docs: Path | None = None) -> DataContextConfig:

@@ -2,8 +2,9 @@
 
 import hashlib
 import re
+import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
@@ -84,7 +85,7 @@ class Warehouse:
     def __init__(self, path: Path, write: bool = False, memory_limit: str | None = None) -> None:
         self.path = path
         if write:
-            path.parent.mkdir(parents=True, exist_ok=True)
+            _create(path)
         elif not path.exists():
             raise WarehouseMissing(f"no warehouse at {path} yet: run `ubp ingest SOURCE` first")
         self.connection = _connect(path, write)
@@ -94,12 +95,6 @@ class Warehouse:
         self.connection.execute("SET enable_progress_bar = false")
         if memory_limit:
             self.connection.execute("SET memory_limit = ?", [memory_limit])
-        if write:
-            self._create_tables()
-        elif not self._has_tables():
-            # An ingest was killed before it had begun to write.
-            self.connection.close()
-            raise WarehouseMissing(f"{path} is empty: run `ubp ingest SOURCE` first")
 
     def __enter__(self) -> Self:
         return self
@@ -114,23 +109,6 @@ class Warehouse:
         for history in self._histories:
             history.close()
         self.connection.close()
-
-    def _has_tables(self) -> bool:
-        query = "SELECT count(*) FROM duckdb_tables() WHERE table_name = 'batch'"
-        return bool(self.connection.execute(query).fetchall()[0][0])
-
-    def _create_tables(self) -> None:
-        if self._has_tables():
-            return
-        with self.transaction():
-            self.connection.execute(_BOOKKEEPING)
-            for table in TABLES.values():
-                columns = ", ".join(
-                    f"{name} {DUCKDB_TYPES[kind]} NOT NULL" for name, kind in table.columns.items()
-                )
-                self.connection.execute(
-                    f"CREATE TABLE {table.name} ({columns}, batch_id INTEGER NOT NULL)"
-                )
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
@@ -252,6 +230,29 @@ class Warehouse:
 
 def _aware(time: datetime | None) -> datetime | None:
     return None if time is None else time.replace(tzinfo=UTC)
+
+
+def _create(path: Path) -> None:
+    """Make the file with its tables, where there is none; it appears whole or not at all."""
+    if path.exists():
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".warehouse-", dir=path.parent) as directory:
+        unfinished = Path(directory) / path.name
+        with duckdb.connect(unfinished) as connection:
+            connection.execute(_BOOKKEEPING)
+            for table in TABLES.values():
+                columns = ", ".join(
+                    f"{name} {DUCKDB_TYPES[kind]} NOT NULL" for name, kind in table.columns.items()
+                )
+                connection.execute(
+                    f"CREATE TABLE {table.name} ({columns}, batch_id INTEGER NOT NULL)"
+                )
+            # Closing would write it, too, but be silent where the disk is full.
+            connection.execute("CHECKPOINT")
+        # Another process may have been quicker; a link does not replace its file.
+        with suppress(FileExistsError):
+            path.hardlink_to(unfinished)
 
 
 def _connect(path: Path, write: bool) -> duckdb.DuckDBPyConnection:
