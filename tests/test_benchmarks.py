@@ -19,6 +19,7 @@ SMALL = {
     "training_set": ["--rows", "300", "--clients", "100", "--width", "16"],
     "evaluation": ["--small"],
     "simulate": ["--clients", "300"],
+    "assembly": ["--clients", "300"],
 }
 
 

@@ -1,0 +1,231 @@
+"""The steps of ``benchmarks.full_log``, each with what it is compared with.
+
+A step gets the directory of a run (``shop/`` with the deliveries, ``home/``) and gives how many
+things it worked through and, where not all of its time is the step's, the seconds.
+"""
+
+import shutil
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import duckdb
+import numpy as np
+import torch
+from implicit.cpu.als import AlternatingLeastSquares
+from threadpoolctl import threadpool_limits
+
+from pipelines.clients import relevant_clients
+from pipelines.ingest import ingest as ingest_delivery
+from ubp_platform.blocks.encoding import encode
+from ubp_platform.blocks.gru_ae_all import GRUAEAll
+from ubp_platform.blocks.gru_ae_week_all import GRUAEWeekAll
+from ubp_platform.blocks.handcrafted import Handcrafted
+from ubp_platform.blocks.ials import IALS, IALSCategories
+from ubp_platform.blocks.ials_page_visits import IALSPageVisits
+from ubp_platform.blocks.training import device
+from ubp_platform.events.schema import EVENT_TYPES, EVENTS
+from ubp_platform.events.simulated_challenge import plan
+from ubp_platform.events.simulator import END, simulate
+from ubp_platform.home import Home
+from ubp_platform.warehouse import Warehouse
+from ubp_platform.warehouse.landing import next_batch
+
+CUTOFF, MEMORY = END, "4GB"
+LAST, HIDDEN, LAYERS = 128, 128, 2
+
+
+@dataclass
+class Done:
+    """What a step gives: how much of what, and the seconds if not all of them are the step's."""
+
+    items: int
+    unit: str
+    seconds: float | None = None
+
+
+def _home(place: Path) -> Home:
+    return Home(home=place / "home")
+
+
+def _warehouse(place: Path) -> Warehouse:
+    return Warehouse(_home(place).warehouse, memory_limit=MEMORY)
+
+
+def simulate_log(place: Path, scale: float) -> Done:
+    """Write the log and the list of the relevant clients."""
+    files = simulate(place / "shop", **vars(plan("challenge", scale)))
+    return Done(sum(file.rows for file in files if file.path.stem in EVENT_TYPES), "events")
+
+
+def ingest(place: Path, scale: float) -> Done:
+    """Land the log with all checks."""
+    shutil.rmtree(_home(place).root, ignore_errors=True)
+    result = ingest_delivery(_home(place), str(place / "shop"))
+    relevant_clients(_home(place), place / "shop" / "relevant_clients.npy")
+    return Done(sum(file.read for file in result.files if file.table in EVENT_TYPES), "events")
+
+
+def ingest_bare(place: Path, scale: float) -> Done:
+    """Load the same files into sorted tables and nothing else."""
+    path = place / "bare.duckdb"
+    path.unlink(missing_ok=True)
+    rows = 0
+    with duckdb.connect(path) as bare:
+        bare.execute(f"SET memory_limit = '{MEMORY}'")
+        for event in EVENTS:
+            bare.read_parquet(str(place / "shop" / f"{event.name}.parquet")).create_view("v", True)
+            bare.execute(
+                f"CREATE TABLE {event.name} AS SELECT * FROM v ORDER BY client_id, timestamp"
+            )
+            rows += bare.execute(f"SELECT count(*) FROM {event.name}").fetchall()[0][0]
+    path.unlink()
+    return Done(rows, "events")
+
+
+def handcrafted(place: Path, scale: float) -> Done:
+    """Compute and write the features of the relevant clients."""
+    with _warehouse(place) as warehouse:
+        history = warehouse.history(CUTOFF)
+        encode(Handcrafted().fit(history), history, place / "handcrafted.parquet")
+        return Done(len(history.clients), "clients")
+
+
+def sequences(place: Path, scale: float) -> Done:
+    """Give the relevant clients' last events as tokens of vocabularies."""
+    block = GRUAEAll(last=LAST)
+    with _warehouse(place) as warehouse:
+        history = warehouse.history(CUTOFF)
+        block.vocabularies_ = block.vocabularies(history)
+        return Done(sum(len(block.sequences(h).client_ids) for _, h in history.slices()), "clients")
+
+
+def sequences_bare(place: Path, scale: float) -> Done:
+    """List each relevant client's events in time order, raw values, all of them."""
+    parts = " UNION ALL ".join(
+        f"SELECT client_id, timestamp, {number} AS type, "
+        f"{'sku' if 'sku' in event.columns else 'url' if 'url' in event.columns else '0'} AS item "
+        f"FROM main.{event.name}"
+        for number, event in enumerate(EVENTS)
+    )
+    with _warehouse(place) as warehouse:
+        warehouse.connection.execute("SET preserve_insertion_order = false")
+        table = warehouse.connection.sql(
+            f"""SELECT client_id, list(type ORDER BY timestamp) AS types,
+                       list(item ORDER BY timestamp) AS items
+                FROM ({parts}) SEMI JOIN relevant_client USING (client_id) GROUP BY client_id"""
+        ).to_arrow_table()
+    return Done(table.num_rows, "clients")
+
+
+def _fit(block: IALS, place: Path) -> Done:
+    with _warehouse(place) as warehouse:
+        block.fit(warehouse.history(CUTOFF))
+    return Done(block.report_.clients, "clients")
+
+
+def ials_categories(place: Path, scale: float) -> Done:
+    """Fit the block, from the warehouse."""
+    return _fit(IALSCategories.from_preset("small"), place)
+
+
+def ials_page_visits(place: Path, scale: float) -> Done:
+    """Fit the block, from the warehouse."""
+    return _fit(IALSPageVisits.from_preset("small"), place)
+
+
+def _implicit(block: IALS, place: Path) -> Done:
+    start = time.perf_counter()
+    with _warehouse(place) as warehouse:
+        history = warehouse.history(CUTOFF)
+        known = None
+        if block.params.items is not None:
+            names = tuple(block.weights)
+            known = np.sort(history.vocabulary(block.item, block.params.items, names).values)
+        found = history.interactions(block.item, block.weights, known).matrix
+    found.data = 1 + block.params.alpha * found.data
+    model = AlternatingLeastSquares(
+        factors=block.params.factors,
+        iterations=block.params.iterations,
+        regularization=block.params.regularization,
+        random_state=block.params.seed,
+    )
+    with threadpool_limits(1, "blas"):
+        model.fit(found, show_progress=False)
+    return Done(found.shape[0], "clients", time.perf_counter() - start)
+
+
+def ials_categories_bare(place: Path, scale: float) -> Done:
+    """Call implicit on the same matrix."""
+    return _implicit(IALSCategories.from_preset("small"), place)
+
+
+def ials_page_visits_bare(place: Path, scale: float) -> Done:
+    """Call implicit on the same matrix."""
+    return _implicit(IALSPageVisits.from_preset("small"), place)
+
+
+def gru_encode(place: Path, scale: float) -> Done:
+    """Turn the relevant clients' sequences into vectors; the fit before is of few clients."""
+    params = {"hidden": HIDDEN, "layers": LAYERS, "max_epochs": 1, "threads": None, "last": LAST}
+    with _warehouse(place) as warehouse:
+        everybody = warehouse.history(CUTOFF)
+        few = warehouse.history(CUTOFF, everybody.clients[:2000])
+        block = GRUAEWeekAll.from_preset("small", **params).fit(few)
+        tokens, seconds = 0, 0.0
+        for _, history in everybody.slices():
+            found = block.sequences(history)
+            tokens += int(found.offsets[-1])
+            start = time.perf_counter()
+            block.encode_sequences(found)
+            seconds += time.perf_counter() - start
+    return Done(tokens, "tokens", seconds)
+
+
+def gru_encode_bare(place: Path, scale: float) -> Done:
+    """Multiply what a GRU multiplies for the same tokens, a step of a thousand clients at once."""
+    clients, tokens, done = 1024, 2_000_000, 0
+    state = torch.randn(clients, HIDDEN, device=device())
+    weights = torch.randn(HIDDEN, 3 * HIDDEN, device=device())
+    start = time.perf_counter()
+    with torch.inference_mode():
+        while done < tokens:
+            for _ in range(2 * LAYERS):  # the input's and the state's product of each layer
+                state @ weights
+            done += clients
+    return Done(done, "tokens", time.perf_counter() - start)
+
+
+def next_day(place: Path, scale: float) -> Done:
+    """Land a day's delivery on top of the log; each time the day after the last."""
+    with _warehouse(place) as warehouse:
+        days = next_batch(warehouse.connection) - 1
+    delivery = place / "next_day"
+    delivery.mkdir(exist_ok=True)
+    with duckdb.connect() as connection:
+        for event in EVENTS:
+            columns = ", ".join(
+                f"timestamp + INTERVAL {days} DAY AS timestamp" if name == "timestamp" else name
+                for name in event.columns
+            )
+            day = connection.read_parquet(str(place / "shop" / f"{event.name}.parquet"))
+            day = day.filter(f"timestamp >= TIMESTAMP '{END:%Y-%m-%d}' - INTERVAL 1 DAY")
+            day.project(columns).write_parquet(str(delivery / f"{event.name}.parquet"))
+    start = time.perf_counter()
+    result = ingest_delivery(_home(place), str(delivery))
+    return Done(sum(file.landed for file in result.files), "events", time.perf_counter() - start)
+
+
+Step = Callable[[Path, float], Done]
+#: Each step with its baseline, if it has one.
+STEPS: dict[str, tuple[Step, Step | None]] = {
+    "simulate": (simulate_log, None),
+    "ingest": (ingest, ingest_bare),
+    "handcrafted": (handcrafted, None),
+    "sequences": (sequences, sequences_bare),
+    "ials_categories": (ials_categories, ials_categories_bare),
+    "ials_page_visits": (ials_page_visits, ials_page_visits_bare),
+    "gru_encode": (gru_encode, gru_encode_bare),
+    "next_day": (next_day, None),
+}
