@@ -31,7 +31,7 @@ WIDTHS |= {
     "gru_ae_day_event_type": 128,
     "handcrafted": len(NAMES),
 }
-WIDTHS |= {name: 512 for name in ("gru_ae_all", "gru_ae_week_all", "gru_ae_sku_text")}
+WIDTHS |= dict.fromkeys(("gru_ae_all", "gru_ae_week_all", "gru_ae_sku_text"), 512)
 WIDTHS |= {name: 576 for name in REGISTRY if name.startswith("lm_")}
 
 

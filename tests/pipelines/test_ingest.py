@@ -154,11 +154,29 @@ def test_checking_stops_when_too_much_is_bad(
         ingest(home, str(delivery))
 
 
-def test_an_ingest_killed_before_it_began_leaves_nothing_to_read(home: Home) -> None:
+def test_a_database_that_is_no_warehouse_is_said_to_be_none(home: Home, tmp_path: Path) -> None:
     home.root.mkdir(parents=True)
     duckdb.connect(home.warehouse).close()
+    for use in (
+        lambda: Warehouse(home.warehouse),
+        lambda: ingest(home, str(deliver(tmp_path / "delivery", product_buy=purchases()))),
+    ):
+        with pytest.raises(WarehouseMissing, match="no warehouse: remove it, then run `ubp ingest"):
+            use()
+
+
+def test_a_warehouse_that_could_not_be_made_leaves_nothing(
+    home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    delivery = str(deliver(tmp_path / "delivery", product_buy=purchases()))
+    with monkeypatch.context() as patch:
+        patch.setattr("ubp_platform.warehouse.warehouse._BOOKKEEPING", "CREATE TABLE batch (")
+        with pytest.raises(duckdb.Error):
+            ingest(home, delivery)
+    assert not list(home.root.iterdir())
     with pytest.raises(WarehouseMissing, match="run `ubp ingest SOURCE` first"):
         Warehouse(home.warehouse)
+    assert ingest(home, delivery).batch == 1
 
 
 def test_the_same_files_are_recognised_by_content(home: Home, tmp_path: Path) -> None:

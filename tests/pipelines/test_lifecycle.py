@@ -1,12 +1,7 @@
 """A home over time: new versions, new cutoffs, late events, crashes, another place."""
 
-import os
-import signal
-import subprocess
-import sys
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import pytest
 
@@ -17,12 +12,9 @@ from pipelines.train import encode, train
 from tests.pipelines.deliveries import deliver
 from tests.pipelines.job import FIT, LAST, LATER, day
 from tests.shops import random_shop
-from ubp_platform.blocks.snapshot import Snapshot
 from ubp_platform.errors import BlockUnavailable, UBPError
 from ubp_platform.home import Home
-from ubp_platform.profile.version import newest_version
 from ubp_platform.store.retrieval import ProfileStore
-from ubp_platform.store.served import Served
 
 
 @pytest.fixture(scope="module")
@@ -38,64 +30,6 @@ def served_home(tables: dict[str, pd.DataFrame], tmp_path: Path) -> Home:
     train(home, ["handcrafted"], FIT)
     publish(home)
     return home
-
-
-_KILLED = """
-import os, signal, sys
-from pipelines.publish import publish
-from ubp_platform.home import Home
-from ubp_platform.store import online
-
-make_rows = online._rows
-
-def die(client_ids, vectors, cutoff):
-    for number, row in enumerate(make_rows(client_ids, vectors, cutoff)):
-        if number == 40:
-            os.kill(os.getpid(), signal.SIGKILL)
-        yield row
-
-online._rows = die
-publish(Home(home=sys.argv[1]))
-"""
-
-
-def served_bits(home: Home) -> tuple[np.ndarray, list[bytes]]:
-    """Give the clients that have a profile as of FIT, and what is served of them."""
-    clients = Snapshot.read(newest_version(home).snapshot_path(FIT)).client_ids
-    return clients, [
-        profile.vector.tobytes() for profile in ProfileStore(home).lookup_many(clients)
-    ]
-
-
-def publish_and_die(home: Home) -> None:
-    """Publish in another process that is killed while it writes the profiles."""
-    killed = subprocess.run(
-        [sys.executable, "-c", _KILLED, str(home.root)],
-        capture_output=True,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
-    )
-    assert killed.returncode == -signal.SIGKILL, killed.stderr.decode()
-
-
-def test_kill_9_in_publish_leaves_the_version_before_served_whole(
-    served_home: Home,
-) -> None:
-    home = served_home
-    clients, before = served_bits(home)
-    train(home, ["handcrafted", "ials_categories"], cutoff=LATER)
-    publish_and_die(home)
-    store = ProfileStore(home)
-    assert store.version.name == "v1"
-    assert [profile.vector.tobytes() for profile in store.lookup_many(clients)] == before
-    publish(home)
-    store = ProfileStore(home)
-    assert store.version.name == "v2"
-    newest = Snapshot.read(store.version.snapshot_path(LATER))
-    served = np.stack([profile.vector for profile in store.lookup_many(newest.client_ids)])
-    assert served.tobytes() == newest.vectors.tobytes()
-    pointer = Served.read(home)
-    assert pointer is not None
-    assert pointer.clients == len(newest.client_ids)
 
 
 def test_a_home_can_be_moved_and_named_strangely(served_home: Home, tmp_path: Path) -> None:
@@ -162,17 +96,3 @@ def test_late_events_are_noticed(tables: dict[str, pd.DataFrame], tmp_path: Path
     publish(home)
     assert ProfileStore(home).lookup(777).known
     assert not status(home)["served"]["late_events"]
-
-
-def test_kill_9_in_a_republish_leaves_the_cutoff_before_served_whole(
-    served_home: Home,
-) -> None:
-    home = served_home
-    clients, before = served_bits(home)
-    encode(home, [LATER])
-    publish_and_die(home)
-    served = ProfileStore(home).lookup_many(clients)
-    assert {profile.cutoff for profile in served} == {FIT}
-    assert [profile.vector.tobytes() for profile in served] == before
-    publish(home)
-    assert {profile.cutoff for profile in ProfileStore(home).lookup_many(clients)} == {LATER}

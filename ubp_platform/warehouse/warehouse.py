@@ -95,6 +95,11 @@ class Warehouse:
         self.connection.execute("SET enable_progress_bar = false")
         if memory_limit:
             self.connection.execute("SET memory_limit = ?", [memory_limit])
+        if not self._has_tables():
+            self.connection.close()
+            raise WarehouseMissing(
+                f"{path} is a database, but no warehouse: remove it, then run `ubp ingest SOURCE`"
+            )
 
     def __enter__(self) -> Self:
         return self
@@ -109,6 +114,10 @@ class Warehouse:
         for history in self._histories:
             history.close()
         self.connection.close()
+
+    def _has_tables(self) -> bool:
+        query = "SELECT count(*) FROM duckdb_tables() WHERE table_name = 'batch'"
+        return bool(self.connection.execute(query).fetchall()[0][0])
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
