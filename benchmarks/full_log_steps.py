@@ -50,7 +50,7 @@ def _home(place: Path) -> Home:
 
 
 def _warehouse(place: Path) -> Warehouse:
-    return Warehouse(_home(place).warehouse, memory_limit=MEMORY)
+    return Warehouse(_home(place).warehouse)
 
 
 def simulate_log(place: Path, scale: float) -> Done:

@@ -71,8 +71,8 @@ class Warehouse:
         The DuckDB file.
     write : bool
         Open for writing, creating the file and its tables where they are missing.
-    memory_limit : str, optional
-        DuckDB's ceiling, such as ``"2GB"``; what does not fit spills next to the file.
+    memory_limit : str
+        DuckDB's ceiling; what does not fit spills next to the file.
 
     Raises
     ------
@@ -82,7 +82,7 @@ class Warehouse:
         If it is opened for reading before anything was ingested.
     """
 
-    def __init__(self, path: Path, write: bool = False, memory_limit: str | None = None) -> None:
+    def __init__(self, path: Path, write: bool = False, memory_limit: str = "4GB") -> None:
         self.path = path
         if write:
             _create(path)
@@ -93,8 +93,7 @@ class Warehouse:
         self.connection.execute("SET TimeZone = 'UTC'")
         # A bar on stderr that DuckDB draws by itself would break ours.
         self.connection.execute("SET enable_progress_bar = false")
-        if memory_limit:
-            self.connection.execute("SET memory_limit = ?", [memory_limit])
+        self.connection.execute("SET memory_limit = ?", [memory_limit])
         if not self._has_tables():
             self.connection.close()
             raise WarehouseMissing(
