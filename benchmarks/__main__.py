@@ -14,6 +14,7 @@ SCRIPTS = (
     "gru_encode",
     "next_url",
     "lightfm_codes",
+    "assembly",
     "lookup",
     "training_set",
     "evaluation",
