@@ -11,12 +11,21 @@ from pathlib import Path
 PROGRAM = shutil.which("redis-server")
 
 
+BUS = 10_000
+"""A server of a cluster listens on its port and on the one this far above: both must exist."""
+
+
 def free_port() -> int:
-    """Find a port where nobody listens."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-    return port
+    """Find a port where nobody listens, nor on that of a cluster's bus above it."""
+    while True:
+        with socket.socket() as probe, socket.socket() as bus:
+            probe.bind(("127.0.0.1", 0))
+            port: int = probe.getsockname()[1]
+            try:
+                bus.bind(("127.0.0.1", port + BUS))
+            except (OverflowError, OSError):
+                continue
+            return port
 
 
 @contextmanager
