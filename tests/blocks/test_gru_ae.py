@@ -7,6 +7,8 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from torch import nn
 
 from tests.blocks.contract import BlockContract
@@ -100,6 +102,27 @@ def test_the_user_vector_is_that_of_a_loop_over_one_unpadded_sequence() -> None:
             x = state[layer] = cell(x, state[layer])
     together = vectors(network, Batches(sequences, 3, CPU), [0, 1, 2])
     np.testing.assert_allclose(together[0], state[-1].detach().numpy(), rtol=1e-5, atol=1e-7)
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    lengths=st.lists(st.integers(1, 20), min_size=1, max_size=40),
+    layers=st.integers(1, 3),
+    fields=st.integers(1, 3),
+)
+def test_reading_without_padding_gives_the_same_vectors(
+    lengths: list[int], layers: int, fields: int
+) -> None:
+    torch.manual_seed(len(lengths))
+    names = ("category", "price", "week")[:fields]
+    network = Network(dict.fromkeys(names, 11), hidden=12, layers=layers, dropout=0.3).eval()
+    with torch.no_grad():  # states near 1 in size, where a wrong tanh shows
+        for weight in network.parameters():
+            weight.mul_(3)
+    batches = Batches(ragged(lengths, names), 3, CPU)
+    for rows, batch in batches.sorted(np.arange(len(lengths)), 64):
+        plain = vectors(network, batches, list(rows))
+        np.testing.assert_allclose(network.read(batch).numpy(), plain, rtol=1e-5, atol=2e-6)
 
 
 def test_the_loss_of_one_step_worked_by_hand() -> None:

@@ -6,12 +6,14 @@ must hold for that is what is worth knowing about the client.
 """
 
 from collections.abc import Mapping
+from functools import reduce
 from typing import ClassVar
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from ubp_platform.blocks.gru_inference import last_states
 from ubp_platform.blocks.heads import Heads
 from ubp_platform.blocks.ragged import Batch
 from ubp_platform.blocks.sequence_block import SequenceBlock
@@ -43,8 +45,11 @@ class Network(nn.Module):
 
     def embed(self, batch: Batch) -> Tensor:
         """Sum the embeddings of an event's fields: (steps, clients, hidden)."""
-        fields = zip(self.embeddings.values(), batch.inputs, strict=True)
-        return self.dropout(sum(embedding(tokens) for embedding, tokens in fields))
+        return self.dropout(self._sum(batch.inputs))
+
+    def _sum(self, tokens: Tensor) -> Tensor:
+        fields = zip(self.embeddings.values(), tokens, strict=True)
+        return reduce(torch.add, (embedding(values) for embedding, values in fields))
 
     def encode(self, events: Tensor, last: Tensor) -> Tensor:
         """Read the events; the top layer's state at the newest is the vector: (clients, hidden)."""
@@ -52,6 +57,22 @@ class Network(nn.Module):
         for layer, gru in enumerate(self.encoder):
             events, _ = gru(events if layer == 0 else self.dropout(events))
         return events[last, client]
+
+    def read(self, batch: Batch) -> Tensor:
+        """Give what :meth:`encode` gives when nothing is learned, in the quickest way.
+
+        Parameters
+        ----------
+        batch : Batch
+            Its clients in the order of their lengths.
+
+        Returns
+        -------
+        Tensor of float32, shape (clients, hidden)
+        """
+        if batch.inputs.device.type != "cpu":
+            return self.encode(self.embed(batch), batch.last)
+        return last_states([*self.encoder], self._sum, batch.inputs, batch.last)
 
     def decode(self, events: Tensor, vectors: Tensor) -> Tensor:
         """Say the events again, being told the ones before: (steps, clients, hidden).
@@ -117,13 +138,14 @@ class GRUAutoencoder(SequenceBlock):
 
     section = "3.1"
     needs: ClassVar[tuple[str, ...]] = EVENT_TYPES
+    positions_a_batch = 65_536
     network_: Network
 
     def network(self, sizes: Mapping[str, int]) -> Network:  # noqa: D102
         return Network(sizes, self.params.hidden, self.params.layers, self.params.dropout)
 
     def vectors(self, batch: Batch) -> Tensor:  # noqa: D102
-        return self.network_.encode(self.network_.embed(batch), batch.last)
+        return self.network_.read(batch)
 
     def remember(self, vector: np.ndarray, steps: int) -> dict[str, np.ndarray]:
         """Decode a vector back into events.

@@ -100,19 +100,21 @@ class Batches:
         for part in rng.permutation(len(parts)):
             yield self.gather(parts[part])
 
-    def sorted(self, clients: np.ndarray) -> Iterator[tuple[np.ndarray, Batch]]:
+    def sorted(
+        self, clients: np.ndarray, positions: int = POSITIONS_A_BATCH
+    ) -> Iterator[tuple[np.ndarray, Batch]]:
         """Give each client once, shortest first, with the rows that a batch holds.
 
-        A batch holds as many clients as fill ``POSITIONS_A_BATCH``, whatever the batch size.
+        A batch holds as many clients as fill so many positions, whatever the batch size.
         """
         near = clients[np.argsort(self.lengths[clients], kind="stable")]
         steps = self.lengths[near] + 1
         start = 0
         while start < len(near):
             # Sorted, so that a part's last client is its longest.
-            window = steps[start : start + POSITIONS_A_BATCH // steps[start] + 1]
+            window = steps[start : start + positions // steps[start] + 1]
             padded = window * np.arange(1, len(window) + 1)
-            count = max(1, int(np.searchsorted(padded, POSITIONS_A_BATCH, side="right")))
+            count = max(1, int(np.searchsorted(padded, positions, side="right")))
             part = near[start : start + count]
             yield part, self.gather(part)
             start += count

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ubp_platform.blocks.base import Block
 from ubp_platform.blocks.checkpoint import Checkpoint
-from ubp_platform.blocks.ragged import Batch, Batches
+from ubp_platform.blocks.ragged import POSITIONS_A_BATCH, Batch, Batches
 from ubp_platform.blocks.snapshot import Snapshot
 from ubp_platform.blocks.training import Fit, TrainingParams, device, seeded, threads
 from ubp_platform.errors import BlockUnavailable
@@ -63,6 +63,8 @@ class SequenceBlock(Block):
     end: ClassVar[bool] = True
     #: Whether events have to be said of which no field has a known value.
     rare: ClassVar[bool] = True
+    #: Positions, padding among them, that are encoded at once.
+    positions_a_batch: ClassVar[int] = POSITIONS_A_BATCH
 
     vocabularies_: dict[str, Vocabulary]
     network_: Any
@@ -133,7 +135,7 @@ class SequenceBlock(Block):
         self.network_.eval()
         bar = progress(f"{self.name}: encode", batches.positions(clients), "tokens")
         with threads(self.params.threads), torch.inference_mode(), bar as advance:
-            for rows, batch in batches.sorted(clients):
+            for rows, batch in batches.sorted(clients, self.positions_a_batch):
                 vectors[rows] = self.vectors(batch).cpu().numpy()
                 advance(batches.positions(rows))
         return vectors
