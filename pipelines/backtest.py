@@ -1,7 +1,6 @@
 """The profile that is evaluated and exported: fitted and encoded where the split's input ends."""
 
 import json
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -73,16 +72,13 @@ def backtest(
     """
     wanted = matching(blocks) if blocks else REGISTRY
     skip = [name for name in REGISTRY if name not in wanted]
-    with warnings.catch_warnings():
-        # Nobody has asked to resume anything.
-        warnings.filterwarnings("ignore", message=".* starts anew")
-        fits = fit_blocks(
-            *(home, (), split.cutoff, preset, 0, progress),
-            skip=skip,
-            model=model,
-            resume=True,
-            whole=True,
-        )
+    fits = fit_blocks(
+        *(home, (), split.cutoff, preset, 0, progress),
+        skip=skip,
+        model=model,
+        resume=True,
+        whole=True,
+    )
     version = create(home, fits.parts, split.cutoff, home.evaluation / "profiles")
     assemble(home, version, split.cutoff, progress)
     matrix, known = profile_matrix(version, split.cutoff, clients)

@@ -10,7 +10,7 @@ from rich.table import Table
 
 from pipelines.tables import plain_table
 from ubp_platform.errors import UBPError
-from ubp_platform.home import Home
+from ubp_platform.home import Home, appearing_file
 from ubp_platform.profile.version import Part
 from ubp_platform.progress import ProgressFactory, silent
 from ubp_platform.store.retrieval import Profile, ProfileStore
@@ -93,10 +93,9 @@ def training_set(
     offsets = np.arange(rows + 1, dtype=np.int64) * width
     profiles = pa.LargeListArray.from_arrays(offsets, result.X.ravel())
     table = table.append_column("known", pa.array(result.known)).append_column("profile", profiles)
-    temporary = out.with_name(f".{out.name}.part")
     try:
-        pq.write_table(table, temporary, row_group_size=8192)
-        temporary.replace(out)
+        with appearing_file(out) as temporary:
+            pq.write_table(table, temporary, row_group_size=8192)
     except OSError as error:
         raise UBPError(f"cannot write {out}: {error.strerror}") from None
     return rows, int(result.known.sum())

@@ -148,7 +148,8 @@ def fit_blocks(
         history, made_of = warehouse.history(cutoff), warehouse.identity(cutoff)
         unavailable = _unavailable(blocks, history, strict=bool(names))
         available = [block for block in blocks if block.name not in unavailable]
-        reused, wanted = _plan(home, available, made_of, resume)
+        # For whole fits nobody has asked to resume anything: nothing to warn of.
+        reused, wanted = _plan(home, available, made_of, resume and not whole)
         for block, path in wanted:
             checkpoint = Checkpoint(path)
             if not resume:

@@ -1,6 +1,8 @@
 """Where all state lives: one directory, named by ``--home`` or ``UBP_HOME``."""
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -142,14 +144,26 @@ def time_stem(time: datetime) -> str:
     return f"{time.astimezone(UTC):%Y%m%dT%H%M%S}{fraction}Z"
 
 
-def write_whole(path: Path, text: str) -> None:
-    """Replace a file's text at once: a reader sees the old or the new, never a part."""
+@contextmanager
+def appearing_file(path: Path) -> Iterator[Path]:
+    """Give the path to write to; the file takes its place at the end, and is removed on failure.
+
+    Yields
+    ------
+    Path
+        Beside ``path``, where a reader sees the old file or the new one, never a part.
+    """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        with temporary.open("w") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
+        yield temporary
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Replace a file's text at once: a reader sees the old or the new, never a part."""
+    with appearing_file(path) as temporary, temporary.open("w") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())

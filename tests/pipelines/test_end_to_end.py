@@ -1,5 +1,6 @@
 """The main job on a small shop with all event types: ingest, train, encode, publish, use."""
 
+import errno
 import json
 import os
 import subprocess
@@ -275,6 +276,26 @@ def test_status_and_commands(
     assert written["y"].to_pylist() == [1, 0]
     assert written["known"].to_pylist() == [True, False]
     assert np.array_equal(np.array(written["profile"][0].as_py(), np.float32), found["vector"])
+
+
+def test_a_training_set_that_cannot_be_written_leaves_nothing(
+    home: Home, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entities, out, folder = (tmp_path / name for name in ("in.parquet", "out.parquet", "folder"))
+    pd.DataFrame({"client_id": [5], "event_timestamp": [LAST]}).to_parquet(entities)
+    folder.mkdir()
+    refused = run_ubp(capsys, "training-set", entities, folder, "--home", home.root)
+    assert (refused.code, f"cannot write {folder}" in refused.err) == (2, True), refused.err
+    assert sorted(tmp_path.iterdir()) == [folder, entities]
+
+    def break_off(table: object, path: Path, **options: object) -> None:
+        path.write_bytes(b"PAR1")
+        raise OSError(errno.EIO, "the disk is broken")
+
+    monkeypatch.setattr(pq, "write_table", break_off)
+    broken = run_ubp(capsys, "training-set", entities, out, "--home", home.root)
+    assert (broken.code, f"cannot write {out}: the disk is broken" in broken.err) == (2, True)
+    assert sorted(tmp_path.iterdir()) == [folder, entities]
 
 
 @pytest.mark.parametrize("client", [7.5, "7", None])

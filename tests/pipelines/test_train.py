@@ -15,7 +15,7 @@ import pytest
 from pipelines.explain import explain
 from pipelines.ingest import ingest
 from pipelines.status import status
-from pipelines.train import encode, train
+from pipelines.train import encode, fit_blocks, train
 from tests.blocks.contract import BlockContract
 from tests.pipelines.commands import run_ubp
 from tests.pipelines.deliveries import deliver
@@ -137,6 +137,13 @@ def test_another_history_is_not_resumed(landed_home: Home) -> None:
     with pytest.warns(UserWarning, match="starts anew"):
         later = train(landed_home, CHEAP, LATER, resume=True)
     assert {fit.name: fit.report.note for fit in later.fitted}[RHYTHM] == ""
+
+
+@pytest.mark.filterwarnings("error:.*starts anew")
+def test_whole_fits_start_anew_without_a_word(landed_home: Home) -> None:
+    train_and_die(landed_home)
+    fits = fit_blocks(landed_home, CHEAP, LATER, resume=True, whole=True)
+    assert {fit.name: fit.report.note for fit in fits.fitted}[RHYTHM] == ""
 
 
 def test_a_broken_checkpoint_is_one_line_with_the_way_out(landed_home: Home) -> None:

@@ -1,7 +1,6 @@
 """Where a fit stands: what it needs to go on from its last epoch after it was cut off."""
 
 import json
-import os
 import time
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from ubp_platform.errors import UBPError
+from ubp_platform.home import appearing_file
 
 _SAID, _SECONDS = "said", "seconds"
 
@@ -51,15 +51,11 @@ class Checkpoint:
         if self._path is None:
             return
         self._path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = self._path.with_name(f".{self._path.name}.{os.getpid()}.part")
         contiguous = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
         seconds = self.seconds + time.perf_counter() - self._start
         metadata = {_SAID: json.dumps(said), _SECONDS: str(seconds)}
-        try:
+        with appearing_file(self._path) as temporary:
             save_file(contiguous, temporary, metadata=metadata)
-            temporary.replace(self._path)
-        finally:
-            temporary.unlink(missing_ok=True)
 
     def load(self) -> tuple[dict[str, np.ndarray], dict[str, Any]] | None:
         """Give what :meth:`save` was given last, or None where there is nothing.

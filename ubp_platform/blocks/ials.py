@@ -22,8 +22,6 @@ from ubp_platform.errors import BlockUnavailable
 from ubp_platform.progress import ProgressFactory, silent
 from ubp_platform.warehouse.history import History, Interactions
 
-CLIENTS_A_SLICE = 16384
-
 
 class IALSParams(Params):
     """Parameters of iALS.
@@ -136,7 +134,6 @@ class IALS(Block):
         found = history.interactions(self.item, self.weights, self.items_)
         confidence = self._confidence(found)
         count = len(found.client_ids)
-        vectors = np.empty((count, self.params.factors), dtype=np.float32)
         with (
             threadpool_limits(1, "blas"),
             progress(f"{self.name}: encode", count, "clients") as advance,
@@ -144,10 +141,8 @@ class IALS(Block):
             # In float32 the equations of a client with a huge count cannot be solved.
             model = self._model(np.float64)
             model.item_factors = self.item_factors_.astype(np.float64)
-            for start in range(0, count, CLIENTS_A_SLICE):
-                rows = np.arange(start, min(start + CLIENTS_A_SLICE, count))
-                vectors[rows] = model.recalculate_user(rows, confidence[rows[0] : rows[-1] + 1])
-                advance(len(rows))
+            vectors = model.recalculate_user(np.arange(count), confidence).astype(np.float32)
+            advance(count)
         return Snapshot(history.cutoff, found.client_ids, vectors)
 
     def state(self) -> dict[str, np.ndarray]:

@@ -1,14 +1,17 @@
 """One block's vectors for all clients at one cutoff, as arrays and as a Parquet file."""
 
-import os
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+
+from ubp_platform.home import appearing_file
 
 # Small row groups let point-in-time joins read only the clients of a slice.
 ROWS_A_GROUP = 8192
@@ -89,7 +92,6 @@ class SnapshotWriter:
         identity: str = "",
     ) -> None:
         self._path, self._cutoff, self._names, self._width = path, cutoff, names, width
-        self._temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
         values = (
             [pa.field(name, pa.float32()) for name in names]
             if names
@@ -109,14 +111,18 @@ class SnapshotWriter:
 
     def __enter__(self) -> "SnapshotWriter":
         self._path.parent.mkdir(parents=True, exist_ok=True)
-        self._writer = pq.ParquetWriter(
-            self._temporary,
-            self._schema,
-            # Unit vectors neither compress nor repeat.
-            compression="NONE",
-            use_dictionary=False,
-            write_statistics=["client_id"],
-        )
+        with ExitStack() as stack:
+            temporary = stack.enter_context(appearing_file(self._path))
+            writer = pq.ParquetWriter(
+                temporary,
+                self._schema,
+                # Unit vectors neither compress nor repeat.
+                compression="NONE",
+                use_dictionary=False,
+                write_statistics=["client_id"],
+            )
+            self._writer = stack.enter_context(writer)
+            self._stack = stack.pop_all()
         return self
 
     def write(self, client_ids: np.ndarray, vectors: np.ndarray) -> None:
@@ -140,13 +146,8 @@ class SnapshotWriter:
             pa.Table.from_arrays(columns, schema=self._schema), row_group_size=ROWS_A_GROUP
         )
 
-    def __exit__(self, kind: type[BaseException] | None, *details: object) -> None:
-        try:
-            self._writer.close()
-            if kind is None:
-                self._temporary.replace(self._path)
-        finally:
-            self._temporary.unlink(missing_ok=True)
+    def __exit__(self, *error: Any) -> None:
+        self._stack.__exit__(*error)
 
 
 def feature_names(schema: pa.Schema) -> tuple[str, ...] | None:

@@ -26,7 +26,7 @@ def online_store() -> str:
     str
         ``UBP_ONLINE_STORE``, or what ``feature_repo/feature_store.yaml`` says.
     """
-    return os.environ.get("UBP_ONLINE_STORE") or _type(_template(expand=True))
+    return os.environ.get("UBP_ONLINE_STORE") or _type(_parse(os.path.expandvars(_read())))
 
 
 def configuration(home: Home, expand: bool = True) -> dict[str, Any]:
@@ -49,9 +49,11 @@ def configuration(home: Home, expand: bool = True) -> dict[str, Any]:
     UBPError
         If the file is no configuration.
     """
-    kind = online_store()
-    found = _template(expand)
-    options = _options(found, kind)
+    text = _read()
+    template = _parse(os.path.expandvars(text))
+    found = template if expand else _parse(text)
+    kind = os.environ.get("UBP_ONLINE_STORE") or _type(template)
+    options = _options(found) if kind == _type(template) else {}
     found["registry"] = str(home.feast / "registry.db")
     if kind == "sqlite":
         options["path"] = str(home.feast / "online.db")
@@ -66,11 +68,17 @@ def configuration(home: Home, expand: bool = True) -> dict[str, Any]:
     return found
 
 
-def _template(expand: bool) -> dict[str, Any]:
+def _read() -> str:
     try:
-        text = TEMPLATE.read_text("utf-8")
-        found = yaml.safe_load(os.path.expandvars(text) if expand else text)
-    except (OSError, yaml.YAMLError) as error:
+        return TEMPLATE.read_text("utf-8")
+    except OSError as error:
+        raise UBPError(f"{TEMPLATE}: not a Feast configuration: {first_line(error)}") from None
+
+
+def _parse(text: str) -> dict[str, Any]:
+    try:
+        found = yaml.safe_load(text)
+    except yaml.YAMLError as error:
         raise UBPError(f"{TEMPLATE}: not a Feast configuration: {first_line(error)}") from None
     if not isinstance(found, dict) or not _type(found):
         raise UBPError(f"{TEMPLATE}: not a Feast configuration: `online_store` is missing")
@@ -83,10 +91,10 @@ def _type(template: dict[str, Any]) -> str:
     return str((online.get("type") if isinstance(online, dict) else online) or "")
 
 
-def _options(template: dict[str, Any], kind: str) -> dict[str, Any]:
-    """Take the longer form's options, if they are of the store that is used."""
+def _options(template: dict[str, Any]) -> dict[str, Any]:
+    """Take the longer form's options."""
     online = template["online_store"]
-    if not isinstance(online, dict) or kind != _type(_template(expand=True)):
+    if not isinstance(online, dict):
         return {}
     return {name: value for name, value in online.items() if name != "type"}
 

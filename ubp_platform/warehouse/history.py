@@ -1,8 +1,6 @@
 """What blocks may see: the events strictly before a cutoff, as arrays.
 
-The cutoff is applied in one place. On its own connection a history puts a temporary view over
-every event table, under the table's own name, that ends at the cutoff; all queries of this module
-and of ``sql/`` read through these views, so that a later row cannot be named, let alone read.
+All is read through the views of :mod:`~ubp_platform.warehouse.views`, which end at the cutoff.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,9 +16,9 @@ import pyarrow as pa
 from scipy import sparse
 
 from ubp_platform.errors import BlockUnavailable
-from ubp_platform.events.schema import EVENT_CODES, EVENT_TYPES, EVENTS, PRODUCT_EVENTS
+from ubp_platform.events.schema import EVENT_CODES, EVENT_TYPES
+from ubp_platform.warehouse.views import create_views, show_relevant
 
-MICROSECONDS_A_DAY = 86_400_000_000
 #: So many clients' events, vectors and texts are in memory at once, when they are taken in slices.
 CLIENTS_A_SLICE = 32_768
 
@@ -134,41 +132,7 @@ class History:
         self.cutoff = cutoff.astimezone(UTC)
         self._connection = connection.cursor()
         self._relevant = None if clients is None else np.unique(clients)
-        self._create_views()
-
-    def _create_views(self) -> None:
-        run = self._connection.execute
-        run("SET TimeZone = 'UTC'")
-        end = f"TIMESTAMP '{self.cutoff:%Y-%m-%d %H:%M:%S.%f}'"
-        database = self._connection.execute("SELECT current_database()").fetchall()[0][0]
-        for event in EVENTS:
-            columns = ", ".join(event.columns)
-            run(f"""CREATE OR REPLACE TEMP VIEW {event.name} AS
-                    SELECT {columns} FROM "{database}".main.{event.name} WHERE timestamp < {end}""")
-        self._show_relevant(self._relevant)
-        run(f"CREATE OR REPLACE TEMP VIEW cutoff AS SELECT {end} AS cutoff")
-        for prefix in ("", "relevant_"):
-            parts = " UNION ALL ".join(_as_event(prefix, name) for name in EVENT_TYPES)
-            run(f"""CREATE OR REPLACE TEMP VIEW {prefix}event AS
-                    SELECT e.*, p.category, p.price,
-                           (epoch_us({end}) - 1 - epoch_us(timestamp)) // {MICROSECONDS_A_DAY}
-                               AS day
-                    FROM ({parts}) e LEFT JOIN product_properties p USING (sku)""")
-
-    def _show_relevant(self, clients: np.ndarray | None) -> None:
-        """Let the views ``relevant_…`` show these clients' events; all without any."""
-        where = ""
-        if clients is not None:
-            self._connection.register("shown_client", pa.table({"client_id": clients}))
-            where = "SEMI JOIN shown_client USING (client_id)"
-            if len(clients):
-                # Tables are sorted by client: what lies outside is not even read.
-                where += f" WHERE client_id BETWEEN {clients[0]} AND {clients[-1]}"
-        for event in EVENTS:
-            self._connection.execute(
-                f"""CREATE OR REPLACE TEMP VIEW relevant_{event.name} AS
-                    SELECT * FROM {event.name} {where}"""
-            )
+        create_views(self._connection, self.cutoff, self._relevant)
 
     @cached_property
     def clients(self) -> np.ndarray:
@@ -195,15 +159,14 @@ class History:
         history : History
             This one, of the slice until the next is asked for.
         """
-        everybody, before = self.clients, self._relevant
+        everybody = self.clients
         try:
             for start in range(0, max(len(everybody), 1), size):
-                self._relevant = everybody[start : start + size]
-                self._show_relevant(self._relevant)
-                yield len(self._relevant), self
+                part = everybody[start : start + size]
+                show_relevant(self._connection, part)
+                yield len(part), self
         finally:
-            self._relevant = before
-            self._show_relevant(before)
+            show_relevant(self._connection, self._relevant)
 
     @cached_property
     def counts(self) -> dict[str, int]:
@@ -391,15 +354,6 @@ class History:
     def close(self) -> None:
         """Let go of the connection."""
         self._connection.close()
-
-
-def _as_event(prefix: str, name: str) -> str:
-    sku = "sku" if name in PRODUCT_EVENTS else "NULL::BIGINT"
-    url = "url" if name == "page_visit" else "NULL::BIGINT"
-    query = "query" if name == "search_query" else "NULL::UTINYINT[]"
-    return f"""SELECT client_id, timestamp, {EVENT_CODES[name]}::TINYINT AS event_type,
-                      {sku} AS sku, {url} AS url, {query} AS query
-               FROM {prefix}{name}"""
 
 
 def _query(name: str) -> str:

@@ -1,0 +1,80 @@
+"""What a connection can see: every event table up to a cutoff, and the same of some clients.
+
+The cutoff is applied in one place. A temporary view over every event table, under the table's own
+name, ends at the cutoff; all queries of a history and of ``sql/`` read through these views, so that
+a later row cannot be named, let alone read.
+"""
+
+from datetime import datetime
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+
+from ubp_platform.events.schema import EVENT_CODES, EVENT_TYPES, EVENTS, PRODUCT_EVENTS
+
+MICROSECONDS_A_DAY = 86_400_000_000
+
+
+def create_views(
+    connection: duckdb.DuckDBPyConnection, cutoff: datetime, clients: np.ndarray | None
+) -> None:
+    """Let a connection see the events before a cutoff, and no others.
+
+    Parameters
+    ----------
+    connection : DuckDBPyConnection
+        Of a history alone.
+    cutoff : datetime
+        In UTC; the first instant that is not seen.
+    clients : ndarray of int64, optional
+        As in :func:`show_relevant`.
+    """
+    run = connection.execute
+    run("SET TimeZone = 'UTC'")
+    end = f"TIMESTAMP '{cutoff:%Y-%m-%d %H:%M:%S.%f}'"
+    database = run("SELECT current_database()").fetchall()[0][0]
+    for event in EVENTS:
+        columns = ", ".join(event.columns)
+        run(f"""CREATE OR REPLACE TEMP VIEW {event.name} AS
+                SELECT {columns} FROM "{database}".main.{event.name} WHERE timestamp < {end}""")
+    show_relevant(connection, clients)
+    run(f"CREATE OR REPLACE TEMP VIEW cutoff AS SELECT {end} AS cutoff")
+    for prefix in ("", "relevant_"):
+        parts = " UNION ALL ".join(_as_event(prefix, name) for name in EVENT_TYPES)
+        run(f"""CREATE OR REPLACE TEMP VIEW {prefix}event AS
+                SELECT e.*, p.category, p.price,
+                       (epoch_us({end}) - 1 - epoch_us(timestamp)) // {MICROSECONDS_A_DAY} AS day
+                FROM ({parts}) e LEFT JOIN product_properties p USING (sku)""")
+
+
+def show_relevant(connection: duckdb.DuckDBPyConnection, clients: np.ndarray | None) -> None:
+    """Let the views ``relevant_…`` show some clients' events.
+
+    Parameters
+    ----------
+    connection : DuckDBPyConnection
+    clients : ndarray of int64, optional
+        Ascending; all by default.
+    """
+    where = ""
+    if clients is not None:
+        connection.register("shown_client", pa.table({"client_id": clients}))
+        where = "SEMI JOIN shown_client USING (client_id)"
+        if len(clients):
+            # Tables are sorted by client: what lies outside is not even read.
+            where += f" WHERE client_id BETWEEN {clients[0]} AND {clients[-1]}"
+    for event in EVENTS:
+        connection.execute(
+            f"""CREATE OR REPLACE TEMP VIEW relevant_{event.name} AS
+                SELECT * FROM {event.name} {where}"""
+        )
+
+
+def _as_event(prefix: str, name: str) -> str:
+    sku = "sku" if name in PRODUCT_EVENTS else "NULL::BIGINT"
+    url = "url" if name == "page_visit" else "NULL::BIGINT"
+    query = "query" if name == "search_query" else "NULL::UTINYINT[]"
+    return f"""SELECT client_id, timestamp, {EVENT_CODES[name]}::TINYINT AS event_type,
+                      {sku} AS sku, {url} AS url, {query} AS query
+               FROM {prefix}{name}"""
