@@ -3,7 +3,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 
-.PHONY: demo test test-all lint format bench clean
+.PHONY: demo test test-all lint format bench bench-full bench-parts clean
 
 demo: $(INSTALLED)  ## the whole job on real data, ending with a model and pictures
 	$(BIN)/ubp demo
@@ -26,7 +26,13 @@ format: $(INSTALLED)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: $(INSTALLED)  ## every figure of docs/performance.md again
+bench: $(INSTALLED)  ## 0.2% and 1% of a log of the challenge's size through every step, minutes
+	$(BIN)/python -m benchmarks.full_log --append docs/performance.md
+
+bench-full: $(INSTALLED)  ## the same of 1%, 10% and the whole log: an hour, 40 GB of disk
+	$(BIN)/python -m benchmarks.full_log --scales 0.01 0.1 1 --append docs/performance.md
+
+bench-parts: $(INSTALLED)  ## single parts against straightforward ways of doing the same
 	$(BIN)/python -m benchmarks
 
 # torch first: asked for by another package, its newest CUDA build would come instead.
@@ -39,4 +45,4 @@ $(INSTALLED): requirements.lock pyproject.toml
 	touch $(INSTALLED)
 
 clean:
-	rm -rf .venv ubp_home ubp_simulated .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv build ubp_home ubp_simulated .pytest_cache .mypy_cache .ruff_cache .hypothesis

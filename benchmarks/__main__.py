@@ -1,4 +1,4 @@
-"""Run every benchmark and end with one table: ``make bench``."""
+"""Run every benchmark of a single part and end with one table: ``make bench-parts``."""
 
 import json
 import subprocess
@@ -14,9 +14,6 @@ SCRIPTS = (
     "gru_encode",
     "next_url",
     "lightfm_codes",
-    "assembly",
-    "lookup",
-    "training_set",
     "evaluation",
     "simulate",
 )

@@ -3,9 +3,12 @@
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
+from benchmarks.full_log.processes import STEPS
+from tests.store.redis_server import PROGRAM
 from ubp_platform.home import PROJECT_ROOT
 
 SMALL = {
@@ -15,18 +18,17 @@ SMALL = {
     "gru_encode": ["--small"],
     "next_url": ["--small"],
     "lightfm_codes": ["--small"],
-    "lookup": ["--clients", "200", "--width", "16", "--lookups", "200"],
-    "training_set": ["--rows", "300", "--clients", "100", "--width", "16"],
     "evaluation": ["--small"],
     "simulate": ["--clients", "300"],
-    "assembly": ["--clients", "300"],
+    "full_log": ["--scales", "0.0003", "--directory", "{}/run", "--append", "{}/runs.md"],
 }
 
 
 @pytest.mark.parametrize(("script", "size"), SMALL.items(), ids=SMALL)
-def test_benchmark_ends_with_its_ratio(script: str, size: list[str]) -> None:
+def test_benchmark_ends_with_its_ratio(script: str, size: list[str], tmp_path: Path) -> None:
+    options = [option.format(tmp_path) for option in size]
     run = subprocess.run(
-        [sys.executable, "-m", f"benchmarks.{script}", *size],
+        [sys.executable, "-m", f"benchmarks.{script}", *options],
         cwd=PROJECT_ROOT,
         capture_output=True,
         text=True,
@@ -35,3 +37,8 @@ def test_benchmark_ends_with_its_ratio(script: str, size: list[str]) -> None:
     result = json.loads(run.stdout.strip().splitlines()[-1])
     assert result["benchmark"] == script
     assert result["ratio"] > 0
+    if script == "full_log":
+        assert (tmp_path / "pictures" / "full_log_0.0003.png").exists()
+        table = (tmp_path / "runs.md").read_text().splitlines()
+        steps = len([line for line in table if line.startswith("| ")]) - 1
+        assert steps == len(STEPS) - (PROGRAM is None)

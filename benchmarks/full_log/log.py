@@ -1,13 +1,7 @@
-"""The steps of ``benchmarks.full_log``, each with what it is compared with.
-
-A step gets the directory of a run (``shop/`` with the deliveries, ``home/``) and gives how many
-things it worked through and, where not all of its time is the step's, the seconds.
-"""
+"""The steps from the log to vectors: the directory of a run holds ``shop/`` and ``home/``."""
 
 import shutil
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import duckdb
@@ -16,6 +10,7 @@ import torch
 from implicit.cpu.als import AlternatingLeastSquares
 from threadpoolctl import threadpool_limits
 
+from benchmarks.full_log.step import Done, Step
 from pipelines.clients import relevant_clients
 from pipelines.ingest import ingest as ingest_delivery
 from ubp_platform.blocks.encoding import encode
@@ -36,15 +31,6 @@ CUTOFF, MEMORY = END, "4GB"
 LAST, HIDDEN, LAYERS = 128, 128, 2
 
 
-@dataclass
-class Done:
-    """What a step gives: how much of what, and the seconds if not all of them are the step's."""
-
-    items: int
-    unit: str
-    seconds: float | None = None
-
-
 def _home(place: Path) -> Home:
     return Home(home=place / "home")
 
@@ -55,6 +41,7 @@ def _warehouse(place: Path) -> Warehouse:
 
 def simulate_log(place: Path, scale: float) -> Done:
     """Write the log and the list of the relevant clients."""
+    shutil.rmtree(place / "shop", ignore_errors=True)
     files = simulate(place / "shop", **vars(plan("challenge", scale)))
     return Done(sum(file.rows for file in files if file.path.stem in EVENT_TYPES), "events")
 
@@ -185,7 +172,7 @@ def gru_encode(place: Path, scale: float) -> Done:
 
 def gru_encode_bare(place: Path, scale: float) -> Done:
     """Multiply what a GRU multiplies for the same tokens, a step of a thousand clients at once."""
-    clients, tokens, done = 1024, 2_000_000, 0
+    clients, tokens, done = 1024, 500_000, 0
     state = torch.randn(clients, HIDDEN, device=device())
     weights = torch.randn(HIDDEN, 3 * HIDDEN, device=device())
     start = time.perf_counter()
@@ -217,15 +204,48 @@ def next_day(place: Path, scale: float) -> Done:
     return Done(sum(file.landed for file in result.files), "events", time.perf_counter() - start)
 
 
-Step = Callable[[Path, float], Done]
-#: Each step with its baseline, if it has one.
-STEPS: dict[str, tuple[Step, Step | None]] = {
-    "simulate": (simulate_log, None),
-    "ingest": (ingest, ingest_bare),
-    "handcrafted": (handcrafted, None),
-    "sequences": (sequences, sequences_bare),
-    "ials_categories": (ials_categories, ials_categories_bare),
-    "ials_page_visits": (ials_page_visits, ials_page_visits_bare),
-    "gru_encode": (gru_encode, gru_encode_bare),
-    "next_day": (next_day, None),
+_BARE_LOAD = "DuckDB's sorted `CREATE TABLE AS` of the same files"
+STEPS: dict[str, Step] = {
+    "simulate": Step("`ubp simulate --like challenge`", simulate_log),
+    "ingest": Step(
+        "ingest with all checks",
+        ingest,
+        _BARE_LOAD,
+        ingest_bare,
+        {"seconds": 900, "peak_gb": 8},
+    ),
+    "handcrafted": Step(
+        "handcrafted features of the relevant clients",
+        handcrafted,
+        bounds={"seconds": 180, "peak_gb": 8},
+    ),
+    "sequences": Step(
+        f"sequences of the last {LAST} events, with vocabularies",
+        sequences,
+        "DuckDB `list()` of raw values a client",
+        sequences_bare,
+        {"seconds": 120, "peak_gb": 8},
+    ),
+    "ials_categories": Step(
+        "`ials_categories`, fit",
+        ials_categories,
+        "`implicit` on the same matrix",
+        ials_categories_bare,
+        {"peak_gb": 8, "ratio": 1.2},
+    ),
+    "ials_page_visits": Step(
+        "`ials_page_visits`, fit",
+        ials_page_visits,
+        "`implicit` on the same matrix",
+        ials_page_visits_bare,
+        {"peak_gb": 8, "ratio": 1.2},
+    ),
+    "gru_encode": Step(
+        f"GRU encode, {LAYERS} × {HIDDEN}",
+        gru_encode,
+        "the same matrix products alone",
+        gru_encode_bare,
+        {"ratio": 2},
+    ),
+    "next_day": Step("the next day's delivery on top", next_day, bounds={"seconds": 60}),
 }

@@ -1,0 +1,52 @@
+"""Running steps, each in a process of its own."""
+
+import os
+import sys
+import time
+import warnings
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict
+from multiprocessing import get_context
+from pathlib import Path
+from resource import RUSAGE_SELF, getrusage
+
+from benchmarks.full_log import log, profiles
+from benchmarks.full_log.outcome import Results
+
+STEPS = log.STEPS | profiles.STEPS
+
+
+def measure(name: str, directory: Path, scale: float) -> Results:
+    """Run a step, and what it is compared with."""
+    found = {"ours": measured(name, "ours", directory, scale)}
+    if STEPS[name].baseline:
+        found["baseline"] = measured(name, "baseline", directory, scale)
+        if len({part["also"].get("checksum") for part in found.values()}) > 1:
+            sys.exit(f"{name} and its baseline disagree")
+    elif seconds := found["ours"]["baseline_seconds"]:
+        found["baseline"] = {**found["ours"], "seconds": seconds, "also": {}}
+    place = directory / f"{scale:g}"
+    files = sum(file.stat().st_size for file in place.rglob("*") if file.is_file())
+    found["ours"]["also"].setdefault("disk_gb", files / 1e9)
+    return found
+
+
+def measured(name: str, which: str, directory: Path, scale: float) -> dict:
+    """Run one step in a process of its own, which has imported everything."""
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    processes = get_context("forkserver")
+    processes.set_forkserver_preload([__name__])
+    with ProcessPoolExecutor(1, processes) as pool:
+        return pool.submit(run_step, name, which, directory / f"{scale:g}", scale).result()
+
+
+def run_step(name: str, which: str, place: Path, scale: float) -> dict:
+    """Be the process of one step."""
+    step = STEPS[name]
+    run = step.baseline if which == "baseline" else step.ours
+    assert run is not None
+    start = time.perf_counter()
+    with warnings.catch_warnings(action="ignore"):
+        done = run(place, scale)
+    done.seconds = done.seconds or time.perf_counter() - start
+    return {**asdict(done), "peak_gb": getrusage(RUSAGE_SELF).ru_maxrss * 1024 / 1e9}
