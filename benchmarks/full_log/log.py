@@ -60,7 +60,7 @@ def ingest_bare(place: Path, scale: float) -> Done:
     path.unlink(missing_ok=True)
     rows = 0
     with duckdb.connect(path) as bare:
-        bare.execute(f"SET memory_limit = '{MEMORY}'")
+        bare.execute(f"SET memory_limit = '{MEMORY}'; SET enable_progress_bar = false")
         for event in EVENTS:
             bare.read_parquet(str(place / "shop" / f"{event.name}.parquet")).create_view("v", True)
             bare.execute(
@@ -191,6 +191,7 @@ def next_day(place: Path, scale: float) -> Done:
     delivery = place / "next_day"
     delivery.mkdir(exist_ok=True)
     with duckdb.connect() as connection:
+        connection.execute("SET enable_progress_bar = false")
         for event in EVENTS:
             columns = ", ".join(
                 f"timestamp + INTERVAL {days} DAY AS timestamp" if name == "timestamp" else name

@@ -301,7 +301,7 @@ def training_set_bare(place: Path, scale: float) -> Done:
     entities, version = _entities(scale), newest_version(_home(place))
     entities["row"] = np.arange(len(entities))
     bare = duckdb.connect()
-    bare.execute("SET TimeZone = 'UTC'")
+    bare.execute("SET TimeZone = 'UTC'; SET enable_progress_bar = false")
     bare.read_parquet(f"{version.directory}/*.parquet").create_view("snapshots")
     bare.register("entities", entities)
     start = time.perf_counter()
