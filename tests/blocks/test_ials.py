@@ -4,11 +4,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import sparse
 
 from tests.blocks.contract import CUTOFF, BlockContract
 from tests.shops import land
 from ubp_platform.blocks.base import Block
-from ubp_platform.blocks.ials import IALSCategories
+from ubp_platform.blocks.ials import IALSCategories, Loss
 from ubp_platform.blocks.snapshot import Snapshot
 from ubp_platform.errors import BlockUnavailable
 from ubp_platform.warehouse import Warehouse
@@ -119,3 +120,19 @@ def test_no_warning_about_threads_reaches_anybody(
     monkeypatch.setattr("implicit.utils._checked_blas_config", False)
     history = shop.history(LATER)
     IALSCategories(iterations=1).fit(history).encode(history)
+
+
+@pytest.mark.parametrize("clients", [1, 5, 300])
+def test_the_loss_is_that_of_its_definition_and_the_same_each_time(clients: int) -> None:
+    rng = np.random.default_rng(clients)
+    confidence = sparse.random(clients, 20, 0.3, "csr", np.float32, random_state=rng)
+    confidence.data += 1
+    users, items = (rng.standard_normal((n, 4), np.float32) for n in (clients, 20))
+    loss = Loss(confidence, 0.5)
+    wanted = confidence.toarray() > 0
+    weights = np.where(wanted, confidence.toarray(), 1)
+    squares = (weights * (wanted - users @ items.T) ** 2).sum()
+    norms = (users**2).sum() + (items**2).sum()
+    expected = (squares + 0.5 * norms) / weights.sum()
+    assert loss(users, items) == pytest.approx(expected, rel=1e-5)
+    assert len({loss(users, items) for _ in range(20)}) == 1
