@@ -6,14 +6,13 @@ items the client does not like, with the confidence 1. Clients and items get fac
 say so, with the least squared error weighted by confidence.
 """
 
-import os
+import warnings
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
-from itertools import pairwise
 from typing import ClassVar
 
 import numpy as np
-from implicit.cpu.als import AlternatingLeastSquares, calculate_loss
+import torch
+from implicit.cpu.als import AlternatingLeastSquares
 from pydantic import Field
 from scipy import sparse
 from threadpoolctl import threadpool_limits
@@ -58,9 +57,8 @@ class IALSParams(Params):
 class Loss:
     """The mean squared error that the factors shall make small, weighted by confidence.
 
-    implicit counts it on several threads and adds up in the order in which they end, which changes
-    the last digits from run to run. Here each thread has clients of its own and their sums are
-    added in order.
+    What implicit's ``calculate_loss`` gives, in a third of its time, and the same in its last
+    digit each time: that one adds up in the order in which its threads end.
 
     Parameters
     ----------
@@ -68,34 +66,30 @@ class Loss:
     regularization : float
     """
 
-    _PARTS = 8
-
     def __init__(self, confidence: sparse.csr_matrix, regularization: float) -> None:
-        cuts = np.unique(np.linspace(0, confidence.shape[0], self._PARTS + 1).astype(int)).tolist()
-        self._parts = [(slice(*cut), confidence[slice(*cut)]) for cut in pairwise(cuts)]
+        clients, items = confidence.shape
+        with warnings.catch_warnings(action="ignore"):  # PyTorch: "sparse CSR is in beta state"
+            self._known = torch.sparse_csr_tensor(
+                torch.from_numpy(confidence.indptr),
+                torch.from_numpy(confidence.indices),
+                torch.zeros(confidence.nnz),
+                size=(clients, items),
+            )
+        self._confidence = confidence.data.astype(np.float64)
         self._regularization = regularization
+        self._weight = self._confidence.sum() + clients * items - confidence.nnz
 
     def __call__(self, clients: np.ndarray, items: np.ndarray) -> float:
         """Give the loss of factors: float32, shapes (n_clients, factors), (n_items, factors)."""
-
-        def total(part: tuple[slice, sparse.csr_matrix]) -> float:
-            rows, confidence = part
-            mean = calculate_loss(
-                confidence, clients[rows], items, self._regularization, num_threads=1
-            )
-            return float(mean) * self._weight(confidence)
-
-        with ThreadPoolExecutor(os.cpu_count()) as threads:
-            found = sum(threads.map(total, self._parts))
-        # Each part has counted the items' factors.
-        again = self._regularization * float(np.vdot(items, items)) * (len(self._parts) - 1)
-        return (found - again) / sum(self._weight(confidence) for _, confidence in self._parts)
-
-    @staticmethod
-    def _weight(confidence: sparse.csr_matrix) -> float:
-        """Add up the confidences; it is 1 where nothing happened."""
-        clients, items = confidence.shape
-        return float(confidence.data.sum(dtype=np.float64)) + clients * items - confidence.nnz
+        factors = torch.from_numpy(clients), torch.from_numpy(items).T
+        found = torch.sparse.sampled_addmm(self._known, *factors, beta=0).values().numpy()
+        liked = found.astype(np.float64)
+        # First all pairs as if nothing had happened, then those where something has.
+        of_clients, of_items = clients.T @ clients, items.T @ items
+        error = np.vdot(of_clients, of_items)
+        error += (self._confidence * (1 - liked) ** 2 - liked**2).sum()
+        norms = np.trace(of_clients) + np.trace(of_items)
+        return float((error + self._regularization * norms) / self._weight)
 
 
 class IALS(Block):
