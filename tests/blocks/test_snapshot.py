@@ -4,9 +4,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
-from ubp_platform.blocks.snapshot import ROWS_A_GROUP, Snapshot, thinned
+from ubp_platform.blocks.snapshot import ROWS_A_GROUP, Snapshot, iterate, thinned
 
 CUTOFF = datetime(2022, 7, 1, tzinfo=UTC)
 
@@ -22,3 +23,16 @@ def test_thinned_takes_evenly_chosen_clients(tmp_path: Path, count: int, wanted:
     assert min(count, wanted) / 2 <= len(found) <= wanted
     step = max(1, -(-count // wanted))
     np.testing.assert_array_equal(found, vectors[::step])
+
+
+@pytest.mark.parametrize("rows", [ROWS_A_GROUP, 1000])
+def test_a_snapshot_is_read_with_the_memory_of_a_slice(tmp_path: Path, rows: int) -> None:
+    groups, width = 12, 32
+    count = groups * ROWS_A_GROUP
+    vectors = np.arange(count * width, dtype=np.float32).reshape(count, width)
+    Snapshot(CUTOFF, np.arange(count), vectors).write(tmp_path / "snapshot.parquet")
+    before, most = pa.total_allocated_bytes(), 0
+    for ids, found in iterate(tmp_path / "snapshot.parquet", rows):
+        np.testing.assert_array_equal(found, vectors[ids])
+        most = max(most, pa.total_allocated_bytes() - before)
+    assert most < 4 * vectors.nbytes / groups

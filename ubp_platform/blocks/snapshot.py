@@ -164,7 +164,8 @@ def iterate(path: Path, rows: int = ROWS_A_GROUP) -> Iterator[tuple[np.ndarray, 
     client_ids : ndarray of int64, shape (n,)
     vectors : ndarray of float32, shape (n, width)
     """
-    file = pq.ParquetFile(path)
+    # Buffered ahead, what was read would stay in memory until the last slice.
+    file = pq.ParquetFile(path, pre_buffer=False)
     names = feature_names(file.schema_arrow)
     for batch in file.iter_batches(batch_size=rows):
         client_ids = batch["client_id"].to_numpy(zero_copy_only=False)
