@@ -10,6 +10,7 @@ fraction of it.
 from collections.abc import Callable
 from typing import Any, Literal
 
+import ibis
 from feast.data_source import DataSource
 from feast.feature_view import FeatureView
 from feast.infra.offline_stores import duckdb as stock
@@ -18,6 +19,9 @@ from feast.infra.offline_stores.offline_store import RetrievalJob
 from feast.on_demand_feature_view import OnDemandFeatureView
 from feast.repo_config import RepoConfig
 from ibis.expr.types import Table
+
+# Of the DuckDB below Feast: no bar on stderr that would break ours, and memory as the warehouse's.
+_SETTINGS = ("SET enable_progress_bar = false", "SET memory_limit = '4GB'")
 
 
 class KeysFirstDuckDBOfflineStoreConfig(stock.DuckDBOfflineStoreConfig):
@@ -46,6 +50,8 @@ class KeysFirstDuckDBOfflineStore(stock.DuckDBOfflineStore):
         filter_by_created_timestamp: bool = False,
     ) -> RetrievalJob:
         """Join each entity row with the newest row of each view that is not after it."""
+        for setting in _SETTINGS:
+            ibis.get_backend().raw_sql(setting)
         arguments: dict[str, Any] = {
             "config": config,
             "feature_views": feature_views,
