@@ -1,9 +1,7 @@
-"""``ubp evaluate`` as a user meets it: what it prints, keeps, refuses, and leaves alone."""
+"""``ubp evaluate`` as a user meets it: what it prints, keeps, and leaves alone."""
 
 import json
 import re
-import shutil
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
@@ -12,17 +10,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipelines.evaluate import evaluate
-from pipelines.ingest import ingest
-from tests.pipelines.commands import Outcome, run_ubp
+from tests.evaluation.evaluated import BLOCKS, Ubp, assert_one_line, by_hand
 from tests.pipelines.deliveries import deliver, purchases
-from tests.shops import END, START, random_shop
 from ubp_platform.blocks.catalog import Catalog
-from ubp_platform.evaluation.network import NETWORKS, Size
 from ubp_platform.home import Home
 
-CLIENTS = 300
-BLOCKS = ["ials_categories", "handcrafted"]
 # Of a log that ends with 30 July.
 CUTOFF, VALIDATION = "2022-07-03", "2022-07-17"
 POSED = ["churn", "conversion", "propensity_category", "propensity_sku", "propensity_price"]
@@ -30,68 +22,7 @@ COMPARED = [
     *("profile", *BLOCKS, *(f"without {name}" for name in BLOCKS)),
     *("recency, frequency", "counts"),
 ]
-Ubp = Callable[..., Outcome]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def thin() -> Iterator[None]:
-    """Tiny networks, and no report: pictures take longer than all the rest."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("pipelines.evaluate.write_report", lambda *arguments: None)
-        for name, size in {"small": Size(8, 16, 3), "paper": Size(16, 32, 3)}.items():
-            patch.setitem(NETWORKS, name, size)
-        yield
-
-
-@pytest.fixture(scope="module")
-def ingested(tmp_path_factory: pytest.TempPathFactory) -> Home:
-    """A home with a log in which about every third client buys in a window."""
-    directory = tmp_path_factory.mktemp("shop")
-    home = Home(home=directory / "home")
-    shop = random_shop(seed=5, clients=CLIENTS, events=600)
-    last = shop["product_buy"].head(1).assign(timestamp=END - pd.Timedelta("90min"))
-    shop["product_buy"] = pd.concat([shop["product_buy"], last])
-    everybody = pd.DataFrame({"client_id": np.arange(1, CLIENTS + 1), "timestamp": START, "url": 0})
-    shop["page_visit"] = pd.concat([shop["page_visit"], everybody])
-    ingest(home, str(deliver(directory / "delivery", **shop)))
-    return home
-
-
-@pytest.fixture(scope="module")
-def evaluated(ingested: Home) -> Home:
-    """The same after an evaluation."""
-    home = Home(home=ingested.root.with_name("evaluated"))
-    shutil.copytree(ingested.root, home.root)
-    evaluate(home, BLOCKS)
-    return home
-
-
-@pytest.fixture
-def run_in(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> Callable[[Home], Ubp]:
-    def copied(home: Home) -> Ubp:
-        """Run commands in a copy of a home."""
-        shutil.copytree(home.root, tmp_path / "home")
-        monkeypatch.setenv("UBP_HOME", str(tmp_path / "home"))
-        return lambda *arguments: run_ubp(capsys, *arguments)
-
-    return copied
-
-
-@pytest.fixture
-def home(tmp_path: Path) -> Home:
-    return Home(home=tmp_path / "home")
-
-
-@pytest.fixture
-def ubp(run_in: Callable[[Home], Ubp], evaluated: Home) -> Ubp:
-    return run_in(evaluated)
-
-
-@pytest.fixture
-def fresh_ubp(run_in: Callable[[Home], Ubp], ingested: Home) -> Ubp:
-    return run_in(ingested)
+pytestmark = pytest.mark.usefixtures("thin")
 
 
 def rows(out: str) -> dict[str, list[str]]:
@@ -109,22 +40,6 @@ def rows(out: str) -> dict[str, list[str]]:
 def short(number: float, sign: str = "") -> str:
     text = f"{number:{sign}.3f}"
     return text.replace("0.", ".", 1) if abs(number) < 1 else text
-
-
-def score(result: dict[str, Any]) -> float:
-    best = result["epochs"][result["best_epoch"]]
-    if best["novelty"] is None:
-        return best["auroc"]
-    return 0.8 * best["auroc"] + 0.1 * best["novelty"] + 0.1 * best["diversity"]
-
-
-def by_hand(found: dict[str, Any]) -> dict[str, dict[str, list[float]]]:
-    """Take scores by representation, task and seed from a record."""
-    scores: dict[str, dict[str, list[float]]] = {}
-    for result in found["scores"]["results"]:
-        of_tasks = scores.setdefault(result["representation"], {})
-        of_tasks.setdefault(result["task"], []).append(score(result))
-    return scores
 
 
 def test_what_it_prints(fresh_ubp: Ubp, tmp_path: Path) -> None:
@@ -282,121 +197,6 @@ def test_clients_are_asked_about_in_the_order_of_the_file(
     _, again = listed("listed.parquet")
     assert again["scores"]["reused"] == len(again["scores"]["results"])
     assert by_hand(again) == by_hand(first)
-
-
-def test_foreign_embeddings_are_scored_beside_the_profile(
-    ubp: Ubp, home: Home, tmp_path: Path
-) -> None:
-    foreign = tmp_path / "theirs"
-    foreign.mkdir()
-    rng = np.random.default_rng(0)
-    # In another order than ours.
-    np.save(foreign / "client_ids.npy", rng.permutation(np.arange(1, CLIENTS + 1)))
-    np.save(foreign / "embeddings.npy", rng.normal(size=(CLIENTS, 5)).astype(np.float16))
-    before = sorted(path.name for path in home.blocks.rglob("*"))
-    outcome = ubp("evaluate", "--embeddings", foreign, "--tasks", "churn,propensity_category")
-    assert outcome.code == 0, outcome.err
-    assert sorted(path.name for path in home.blocks.rglob("*")) == before
-    assert "Fitted now" not in outcome.out
-    assert "What the profile loses" not in outcome.out
-    found = json.loads((home.evaluation / "evaluation.json").read_text())
-    assert [(made["name"], made["kind"]) for made in found["scores"]["representations"]] == [
-        ("profile", "profile"),
-        ("theirs/", "foreign"),
-        ("recency, frequency", "baseline"),
-        ("counts", "baseline"),
-    ]
-    # All but theirs was scored before.
-    assert found["scores"]["reused"] == 6
-    # Lacking one client, it is not scored at all.
-    np.save(foreign / "client_ids.npy", np.arange(2, CLIENTS + 2))
-    lacking = ubp("evaluate", "--embeddings", foreign)
-    assert_one_line(
-        lacking, r"theirs lacks 1 of the 300 clients to evaluate, such as 1; --clients "
-    )
-
-
-def test_foreign_embeddings_need_no_profile(fresh_ubp: Ubp, home: Home, tmp_path: Path) -> None:
-    # Called like a baseline, they are told apart.
-    foreign = tmp_path / "counts"
-    foreign.mkdir()
-    np.save(foreign / "client_ids.npy", np.arange(1, CLIENTS + 1))
-    np.save(foreign / "embeddings.npy", np.ones((CLIENTS, 2), np.float16))
-    outcome = fresh_ubp("evaluate", "--embeddings", foreign, "--tasks", "churn")
-    assert outcome.code == 0, outcome.err
-    found = json.loads((home.evaluation / "evaluation.json").read_text())
-    names = [made["name"] for made in found["scores"]["representations"]]
-    assert names == ["counts/", "recency, frequency", "counts"]
-    # Vectors that are all alike say nothing.
-    assert by_hand(found)["counts/"] == {"churn": [0.5]} != by_hand(found)["counts"]
-    assert not home.blocks.exists()
-
-
-def assert_one_line(outcome: Outcome, message: str) -> None:
-    assert outcome.code == 2, outcome
-    lines = outcome.err.strip().splitlines()
-    assert len(lines) == 1, outcome.err
-    assert re.match(f"error: .*{message}", lines[0]), lines[0]
-
-
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        (["--tasks", "chrun"], "no task is called 'chrun'; there are churn, conversion, "),
-        (["--blocks", "gru"], "no block is called 'gru'; there are ials_categories, "),
-        (["--blocks", "handcrafted,gru_x*"], r"no block is called 'gru_x\*'; there are "),
-        (["--network", "huge"], "no network is called 'huge'; there are paper, small"),
-        (["--preset", "huge"], "no preset is called 'huge'; there are small, paper"),
-        (["--clients", "nowhere.npy"], "no such file: nowhere.npy"),
-        (["--clients", "nowhere.parquet"], "no such file: nowhere.parquet"),
-        (["--clients", "clients.txt"], r"clients.txt: a list of clients is a .npy or a .parquet"),
-        (["--classes", "nowhere"], "nowhere is not a directory of class lists"),
-        (["--classes", "."], ". holds no class list: none of propensity_category.npy, "),
-        (["--embeddings", "nowhere"], "no such directory: nowhere"),
-        (["--embeddings", "x", "--blocks", "handcrafted"], "--embeddings fits nothing: leave out"),
-        (["--embeddings", "x", "--preset", "paper"], "--embeddings fits nothing: leave out"),
-        (["--blocks", ","], "',' names nothing"),
-        (["--json", "nowhere/x.json"], "--json: nowhere/x.json must be a file, in a directory"),
-        (["--model", "x"], "takes a language model: leave out --model"),
-        (["--tasks", "propensity_new_sku"], "propensity_new_sku: it has 0 of the two classes"),
-    ],
-)
-def test_mistakes_are_one_line(ubp: Ubp, options: list[str], message: str) -> None:
-    named = {"--blocks", "--embeddings"} & set(options)
-    blocks = [] if named else ["--blocks", "handcrafted"]
-    assert_one_line(ubp("evaluate", *blocks, *options), message)
-
-
-def test_a_home_without_events(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("UBP_HOME", str(tmp_path / "home"))
-    assert_one_line(
-        run_ubp(capsys, "evaluate"), "no warehouse at .*: run `ubp ingest SOURCE` first"
-    )
-
-
-def test_a_log_that_is_too_short_or_without_purchases(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    # 26 days and some hours.
-    short_log = purchases(640)
-    assert short_log["timestamp"].min() == START
-    ingest(Home(home=tmp_path / "short"), str(deliver(tmp_path / "a", product_buy=short_log)))
-    monkeypatch.setenv("UBP_HOME", str(tmp_path / "short"))
-    assert_one_line(
-        run_ubp(capsys, "evaluate", "--blocks", "handcrafted"),
-        "the log is too short to evaluate: it begins 2022-06-01, .* begin 2022-05-31, 27 days",
-    )
-    visits = purchases().rename(columns={"sku": "url"})
-    ingest(Home(home=tmp_path / "visits"), str(deliver(tmp_path / "b", page_visit=visits)))
-    monkeypatch.setenv("UBP_HOME", str(tmp_path / "visits"))
-    assert_one_line(
-        run_ubp(capsys, "evaluate", "--blocks", "handcrafted"),
-        "the warehouse holds no purchase: an evaluation predicts purchases",
-    )
-    assert not (tmp_path / "short" / "blocks").exists()
-    assert not (tmp_path / "visits" / "blocks").exists()
 
 
 def test_an_evaluated_profile_is_not_one_to_serve(ubp: Ubp) -> None:

@@ -1,6 +1,7 @@
 """What evaluations leave in a home: nothing served, nothing half done, nothing unreadable."""
 
 import json
+import shutil
 from datetime import timedelta
 from pathlib import Path
 
@@ -15,21 +16,26 @@ from tests.pipelines.deliveries import deliver
 from tests.shops import random_shop
 from ubp_platform.blocks.catalog import Catalog
 from ubp_platform.blocks.ials import IALSCategories
-from ubp_platform.evaluation.network import NETWORKS, Size
 from ubp_platform.home import Home
 
 BLOCKS = ["ials_categories", "handcrafted"]
 CLIENTS = 120
+pytestmark = pytest.mark.usefixtures("thin")
+
+
+@pytest.fixture(scope="module")
+def landed(tmp_path_factory: pytest.TempPathFactory) -> Home:
+    """A home with a small shop; take `home` to change it."""
+    directory = tmp_path_factory.mktemp("state")
+    home = Home(home=directory / "home")
+    ingest(home, str(deliver(directory / "delivery", **random_shop(clients=CLIENTS))))
+    return home
 
 
 @pytest.fixture
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
-    """A home with a small shop; networks are tiny, and no report is drawn."""
-    monkeypatch.setattr("pipelines.evaluate.write_report", lambda *arguments: None)
-    monkeypatch.setitem(NETWORKS, "small", Size(8, 16, 3))
-    home = Home(home=tmp_path / "home")
-    ingest(home, str(deliver(tmp_path / "delivery", **random_shop(clients=CLIENTS))))
-    return home
+def home(landed: Home, tmp_path: Path) -> Home:
+    """A copy for one test."""
+    return Home(home=shutil.copytree(landed.root, tmp_path / "home"))
 
 
 def put_embeddings(directory: Path, clients: int) -> Path:

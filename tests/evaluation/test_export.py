@@ -362,7 +362,7 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(before)
 
 
-@pytest.mark.usefixtures("one_thread")
+@pytest.mark.usefixtures("one_thread", "thin")
 def test_exported_embeddings_score_as_the_profile_does(shop: Home, out: Path) -> None:
     def fresh(*tasks: str, **options: object) -> dict[tuple[str, str], object]:
         shutil.rmtree(shop.evaluation / "scores", ignore_errors=True)

@@ -19,6 +19,7 @@ from pipelines import evaluate as pipeline
 from pipelines.ingest import ingest
 from pipelines.report import write_report
 from tests.evaluation.browser import measure
+from tests.evaluation.evaluated import thin_networks
 from tests.pipelines.commands import run_ubp
 from tests.pipelines.deliveries import deliver_shop
 from ubp_platform.evaluation.metrics import Metrics
@@ -68,15 +69,16 @@ def evaluated(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Re
         calls.append(arguments)
         return write_report(*arguments)
 
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(pipeline, "write_report", recorded)
-        pipeline.evaluate(home, BLOCKS, seeds=2, clients=listed)
-        tasks = ["churn", "propensity_price"]
-        pipeline.evaluate(other, tasks=tasks, embeddings=foreign, clients=listed)
-    yield {
-        name: Reported(call[0], call, call[0].report.read_text())
-        for name, call in zip(("profile", "foreign"), calls, strict=True)
-    }
+    with thin_networks():
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(pipeline, "write_report", recorded)
+            pipeline.evaluate(home, BLOCKS, seeds=2, clients=listed)
+            tasks = ["churn", "propensity_price"]
+            pipeline.evaluate(other, tasks=tasks, embeddings=foreign, clients=listed)
+        yield {
+            name: Reported(call[0], call, call[0].report.read_text())
+            for name, call in zip(("profile", "foreign"), calls, strict=True)
+        }
 
 
 def headings(page: str) -> list[str]:

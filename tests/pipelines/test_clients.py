@@ -1,5 +1,6 @@
 """Whose profiles are wanted: ``ubp clients``, and what follows from it."""
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -30,11 +31,19 @@ def tables() -> dict[str, pd.DataFrame]:
     return random_shop(seed=6, clients=40, events=1500)
 
 
-@pytest.fixture
-def home(tables: dict[str, pd.DataFrame], tmp_path: Path) -> Home:
-    home = Home(home=tmp_path / "home")
-    ingest(home, str(deliver(tmp_path / "delivery", **tables)))
+@pytest.fixture(scope="module")
+def landed_shop(tables: dict[str, pd.DataFrame], tmp_path_factory: pytest.TempPathFactory) -> Home:
+    """A home with the shop; take `home` to change it."""
+    directory = tmp_path_factory.mktemp("clients")
+    home = Home(home=directory / "home")
+    ingest(home, str(deliver(directory / "delivery", **tables)))
     return home
+
+
+@pytest.fixture
+def home(landed_shop: Home, tmp_path: Path) -> Home:
+    """A copy for one test."""
+    return Home(home=shutil.copytree(landed_shop.root, tmp_path / "home"))
 
 
 @pytest.fixture

@@ -3,11 +3,12 @@
 import errno
 import json
 import os
+import shutil
 import subprocess
 import sys
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 from feast import FeatureStore
+from feast.cli.cli import cli as feast_cli
 from feast.repo_config import RepoConfig
 
 from pipelines.ingest import ingest
@@ -25,6 +27,7 @@ from tests.pipelines.commands import run_ubp
 from tests.pipelines.deliveries import deliver
 from tests.pipelines.job import FIT, LAST, LATER, day
 from tests.pipelines.tiny import tiny_presets
+from tests.processes import exit_code
 from tests.shops import random_shop
 from ubp_platform.blocks.base import REGISTRY
 from ubp_platform.blocks.snapshot import Snapshot
@@ -42,16 +45,10 @@ def tiny_blocks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 
 @pytest.fixture(scope="module")
-def tables() -> dict[str, pd.DataFrame]:
-    return random_shop(seed=5, clients=80, events=1500)
-
-
-@pytest.fixture(scope="module")
-def home(tmp_path_factory: pytest.TempPathFactory, tables: dict[str, pd.DataFrame]) -> Home:
+def home(landed_shop: Home, tmp_path_factory: pytest.TempPathFactory) -> Home:
     """A home that has done its whole job once, fitted at FIT and encoded up to LAST."""
-    directory = tmp_path_factory.mktemp("job")
-    home = Home(home=directory / "home")
-    ingest(home, str(deliver(directory / "delivery", **tables)))
+    place = tmp_path_factory.mktemp("job") / "home"
+    home = Home(home=shutil.copytree(landed_shop.root, place))
     train(home, cutoff=FIT)
     encode(home, [LATER, LAST])
     publish(home)
@@ -188,10 +185,8 @@ def test_training_again_fits_nothing_again(home: Home) -> None:
 
 
 def test_an_interrupted_fit_is_kept_but_not_taken_for_a_whole_one(
-    home: Home, tables: dict[str, pd.DataFrame], tmp_path: Path
+    landed_home: Home,
 ) -> None:
-    other = Home(home=tmp_path / "home")
-    ingest(other, str(deliver(tmp_path / "delivery", **tables)))
     opened: list[str] = []
 
     @contextmanager
@@ -202,12 +197,12 @@ def test_an_interrupted_fit_is_kept_but_not_taken_for_a_whole_one(
         yield lambda amount: None
 
     name = "gru_ae_day_event_type"
-    (first,) = train(other, [name], FIT, progress=interrupt_in_second_epoch).fitted
+    (first,) = train(landed_home, [name], FIT, progress=interrupt_in_second_epoch).fitted
     assert "interrupted after epoch 1 of 2; the best epoch (1) is kept" in first.report.note
-    (second,) = train(other, [name], FIT).fitted
+    (second,) = train(landed_home, [name], FIT).fitted
     assert (first.version, second.version) == ("v1", "v2")
     assert not second.report.note
-    assert train(other, [name], FIT).reused[0].version == "v2"
+    assert train(landed_home, [name], FIT).reused[0].version == "v2"
 
 
 def test_publishing_again_changes_nothing(home: Home) -> None:
@@ -229,20 +224,24 @@ def test_blocks_without_events_are_left_out_and_said(tmp_path: Path) -> None:
         train(home, ["ials_categories"])
 
 
-def test_feast_sees_the_repo(home: Home) -> None:
+def feast(said: Path, *arguments: str) -> None:
+    """Run Feast's command line; what it says goes to a file."""
+    with said.open("w") as file, redirect_stdout(file):
+        feast_cli(arguments)
+
+
+def test_feast_sees_the_repo(home: Home, tmp_path: Path) -> None:
     """Feast's own command line works in feature_repo/."""
-    feast = Path(sys.executable).with_name("feast")
     configuration = home.feast / "feature_store.yaml"
-    listed = subprocess.run(
-        [feast, "-c", PROJECT_ROOT / "feature_repo", "-f", configuration, "feature-views", "list"],
-        capture_output=True,
-        text=True,
-    )
-    assert listed.returncode == 0, listed.stderr
+    place = ("-c", str(PROJECT_ROOT / "feature_repo"), "-f", str(configuration))
+    said = tmp_path / "said.txt"
+    assert exit_code(feast, said, *place, "feature-views", "list") == 0
     for name in (*REGISTRY, "profile_v1"):
-        assert name in listed.stdout
+        assert name in said.read_text()
+    # As a program of its own, where nothing of ours is imported but by Feast.
+    program = Path(sys.executable).with_name("feast")
     applied = subprocess.run(
-        [feast, "-c", PROJECT_ROOT / "feature_repo", "-f", configuration, "apply"],
+        [program, *place, "apply"],
         capture_output=True,
         text=True,
         env={**os.environ, "UBP_HOME": str(home.root)},

@@ -1,5 +1,4 @@
 import json
-import os
 import re
 import signal
 import subprocess
@@ -17,11 +16,12 @@ from hypothesis import strategies as st
 from pipelines.ingest import ingest
 from tests.pipelines.deliveries import as_text, deliver, deliver_shop, purchases
 from tests.pipelines.landed import events, landed, rows
+from tests.processes import die, exit_code
 from tests.shops import random_shop
 from ubp_platform.errors import BatchRejected, WarehouseBusy, WarehouseMissing
 from ubp_platform.events.schema import EVENT_TYPES, TABLES
 from ubp_platform.home import Home
-from ubp_platform.warehouse import Warehouse
+from ubp_platform.warehouse import Warehouse, landing
 
 
 @pytest.mark.parametrize("suffix", [".parquet", ".csv"])
@@ -297,18 +297,10 @@ def test_a_second_writer_is_told_who_is_writing(home: Home, tmp_path: Path) -> N
         holder.wait()
 
 
-_KILLED = """
-import os, signal, sys
-from pipelines.ingest import ingest
-from ubp_platform.home import Home
-from ubp_platform.warehouse import landing
-
-def die(*arguments):
-    os.kill(os.getpid(), signal.SIGKILL)
-
-setattr(landing, sys.argv[3], die)
-ingest(Home(home=sys.argv[1]), sys.argv[2])
-"""
+def ingest_and_die(home: Home, delivery: Path, moment: str) -> None:
+    """Ingest until a function of the landing is called."""
+    setattr(landing, moment, die)
+    ingest(home, str(delivery))
 
 
 @pytest.mark.parametrize("moment", ["land_file", "_quarantine", "record_batch"])
@@ -320,12 +312,7 @@ def test_kill_9_leaves_the_warehouse_as_before_and_a_rerun_lands_the_batch(
     before = events(home)
     frame.loc[7, "sku"] = -1
     delivery = deliver(tmp_path / "second", product_buy=frame)
-    killed = subprocess.run(
-        [sys.executable, "-c", _KILLED, str(home.root), str(delivery), moment],
-        capture_output=True,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
-    )
-    assert killed.returncode == -signal.SIGKILL, killed.stderr.decode()
+    assert exit_code(ingest_and_die, home, delivery, moment) == -signal.SIGKILL
     assert events(home) == before
     assert not rows(home, "SELECT * FROM quarantine")
     assert rows(home, "SELECT count(*) FROM batch") == [(1,)]

@@ -11,25 +11,17 @@ from pipelines.status import status
 from pipelines.train import encode, train
 from tests.pipelines.deliveries import deliver
 from tests.pipelines.job import FIT, LAST, LATER, day
-from tests.shops import random_shop
 from ubp_platform.errors import BlockUnavailable, UBPError
 from ubp_platform.home import Home
 from ubp_platform.store.retrieval import ProfileStore
 
 
-@pytest.fixture(scope="module")
-def tables() -> dict[str, pd.DataFrame]:
-    return random_shop(seed=5, clients=80, events=1500)
-
-
 @pytest.fixture
-def served_home(tables: dict[str, pd.DataFrame], tmp_path: Path) -> Home:
+def served_home(landed_home: Home) -> Home:
     """A home that serves handcrafted features as of FIT."""
-    home = Home(home=tmp_path / "home")
-    ingest(home, str(deliver(tmp_path / "delivery", **tables)))
-    train(home, ["handcrafted"], FIT)
-    publish(home)
-    return home
+    train(landed_home, ["handcrafted"], FIT)
+    publish(landed_home)
+    return landed_home
 
 
 def test_a_home_can_be_moved_and_named_strangely(served_home: Home, tmp_path: Path) -> None:
@@ -43,10 +35,9 @@ def test_a_home_can_be_moved_and_named_strangely(served_home: Home, tmp_path: Pa
     assert str(moved.root) in status(moved)["warehouse"]["data_docs"]
 
 
-def test_versions_side_by_side(tables: dict[str, pd.DataFrame], tmp_path: Path) -> None:
+def test_versions_side_by_side(landed_home: Home) -> None:
     """Published ones stay online; one that is only trained can be used offline."""
-    home = Home(home=tmp_path / "home")
-    ingest(home, str(deliver(tmp_path / "delivery", **tables)))
+    home = landed_home
     for cutoff in (FIT, LATER):
         train(home, ["handcrafted"], cutoff)
         publish(home)
@@ -81,9 +72,10 @@ def test_an_earlier_cutoff_takes_no_model_from_its_future(
     assert [part.block for part in result.profile.parts] == ["handcrafted"]
 
 
-def test_late_events_are_noticed(tables: dict[str, pd.DataFrame], tmp_path: Path) -> None:
-    home = Home(home=tmp_path / "home")
-    ingest(home, str(deliver(tmp_path / "first", **tables)))
+def test_late_events_are_noticed(
+    landed_home: Home, tables: dict[str, pd.DataFrame], tmp_path: Path
+) -> None:
+    home = landed_home
     train(home, ["handcrafted"])
     publish(home)
     assert not status(home)["served"]["late_events"]

@@ -1,26 +1,23 @@
 """Choosing what is fitted, going on after a cut, listing blocks, and decoding a vector."""
 
 import json
-import os
+import shutil
 import signal
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from pipelines.explain import explain
-from pipelines.ingest import ingest
 from pipelines.status import status
 from pipelines.train import encode, fit_blocks, train
 from tests.blocks.contract import BlockContract
 from tests.pipelines.commands import run_ubp
-from tests.pipelines.deliveries import deliver
 from tests.pipelines.job import FIT, LATER
-from tests.shops import random_shop
+from tests.processes import die, exit_code
 from ubp_platform.blocks.base import REGISTRY
 from ubp_platform.blocks.catalog import Catalog
 from ubp_platform.blocks.checkpoint import Checkpoint
@@ -43,67 +40,48 @@ def tiny_network() -> Iterator[None]:
         yield
 
 
+def train_and_die(home: Home, presets: dict[str, Any]) -> None:
+    """Train until the third epoch."""
+
+    @contextmanager
+    def die_in_third_epoch(description: str, total: float | None, unit: str) -> Iterator:
+        yield die if "epoch 3/" in description else lambda amount: None
+
+    GRUAEDayEventType.presets = presets
+    train(home, CHEAP, FIT, progress=die_in_third_epoch)
+
+
 @pytest.fixture(scope="module")
-def delivery(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    tables = random_shop(seed=5, clients=80, events=1500)
-    return deliver(tmp_path_factory.mktemp("shop") / "delivery", **tables)
-
-
-@pytest.fixture
-def landed_home(home: Home, delivery: Path) -> Home:
-    ingest(home, str(delivery))
+def cut_off_shop(landed_shop: Home, tmp_path_factory: pytest.TempPathFactory) -> Home:
+    """A home whose training was killed in the third epoch; take `cut_off_home` to change it."""
+    place = tmp_path_factory.mktemp("cut_off") / "home"
+    home = Home(home=shutil.copytree(landed_shop.root, place))
+    code = exit_code(train_and_die, home, GRUAEDayEventType.presets)
+    assert code == -signal.SIGKILL
     return home
 
 
-_KILLED = """
-import json, os, signal, sys
-from contextlib import contextmanager
-from pipelines.train import encode, train
-from ubp_platform.blocks.gru_ae_day_event_type import GRUAEDayEventType
-from ubp_platform.home import Home, parse_time
-
-GRUAEDayEventType.presets = {"small": json.loads(sys.argv[2])}
-
-@contextmanager
-def die_in_third_epoch(description, total, unit):
-    def advance(amount):
-        if "epoch 3/" in description:
-            os.kill(os.getpid(), signal.SIGKILL)
-    yield advance
-
-train(Home(home=sys.argv[1]), json.loads(sys.argv[3]), parse_time(sys.argv[4]), "small", 0,
-      die_in_third_epoch)
-"""
-
-
-def train_and_die(home: Home) -> None:
-    """Train in another process that is killed in the third epoch."""
-    small = json.dumps(GRUAEDayEventType.presets["small"])
-    killed = subprocess.run(
-        [sys.executable, "-c", _KILLED, str(home.root), small, json.dumps(CHEAP), FIT.isoformat()],
-        capture_output=True,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
-    )
-    assert killed.returncode == -signal.SIGKILL, killed.stderr.decode()
+@pytest.fixture
+def cut_off_home(cut_off_shop: Home, tmp_path: Path) -> Home:
+    """A copy for one test."""
+    return Home(home=shutil.copytree(cut_off_shop.root, tmp_path / "home"))
 
 
 def test_kill_9_in_train_then_resume_gives_the_profile_of_an_uncut_fit(
-    landed_home: Home, delivery: Path, tmp_path: Path
+    cut_off_home: Home, landed_shop: Home, tmp_path: Path
 ) -> None:
-    train_and_die(landed_home)
-    assert [fit.name for name in REGISTRY for fit in Catalog(landed_home).versions(name)] == [
+    assert [fit.name for name in REGISTRY for fit in Catalog(cut_off_home).versions(name)] == [
         "handcrafted"
     ]
-    found = status(landed_home)
+    found = status(cut_off_home)
     assert (found["cut_off"], found["next"]) == ([RHYTHM], "ubp train --resume")
-    resumed = train(landed_home, CHEAP, FIT, resume=True)
-    assert status(landed_home)["cut_off"] == []
+    resumed = train(cut_off_home, CHEAP, FIT, resume=True)
+    assert status(cut_off_home)["cut_off"] == []
     assert [fit.name for fit in resumed.reused] == ["handcrafted"]
     assert resumed.fitted[0].report.note == "resumed after epoch 2"
-    assert not list(landed_home.checkpoints.rglob("*.*"))
+    assert not list(cut_off_home.checkpoints.rglob("*.*"))
 
-    uncut = Home(home=tmp_path / "uncut")
-    ingest(uncut, str(delivery))
+    uncut = Home(home=shutil.copytree(landed_shop.root, tmp_path / "uncut"))
     whole = train(uncut, CHEAP, FIT)
     fits = {fit.name: fit.load() for fit in whole.fitted}
     BlockContract.assert_same_fit(resumed.fitted[0].load(), fits[RHYTHM])
@@ -113,46 +91,41 @@ def test_kill_9_in_train_then_resume_gives_the_profile_of_an_uncut_fit(
     np.testing.assert_array_equal(ours, theirs)
 
 
-def test_without_resume_a_fit_that_was_cut_off_starts_anew(landed_home: Home) -> None:
-    train_and_die(landed_home)
-    again = train(landed_home, CHEAP, FIT)
+def test_without_resume_a_fit_that_was_cut_off_starts_anew(cut_off_home: Home) -> None:
+    again = train(cut_off_home, CHEAP, FIT)
     assert again.fitted[0].report.note == ""
-    assert not list(landed_home.checkpoints.rglob("*.*"))
+    assert not list(cut_off_home.checkpoints.rglob("*.*"))
 
 
 def test_other_parameters_are_not_resumed_and_leave_the_checkpoint_alone(
-    landed_home: Home,
+    cut_off_home: Home,
 ) -> None:
-    train_and_die(landed_home)
     with pytest.warns(UserWarning, match="starts anew: its checkpoint is of another history or"):
-        other = train(landed_home, CHEAP, FIT, seed=1, resume=True)
+        other = train(cut_off_home, CHEAP, FIT, seed=1, resume=True)
     assert {fit.name: fit.report.note for fit in other.fitted}[RHYTHM] == ""
-    train(landed_home, [RHYTHM], FIT, seed=2)
-    first = train(landed_home, CHEAP, FIT, resume=True)
+    train(cut_off_home, [RHYTHM], FIT, seed=2)
+    first = train(cut_off_home, CHEAP, FIT, resume=True)
     assert [fit.report.note for fit in first.fitted] == ["resumed after epoch 2"]
 
 
-def test_another_history_is_not_resumed(landed_home: Home) -> None:
-    train_and_die(landed_home)
+def test_another_history_is_not_resumed(cut_off_home: Home) -> None:
     with pytest.warns(UserWarning, match="starts anew"):
-        later = train(landed_home, CHEAP, LATER, resume=True)
+        later = train(cut_off_home, CHEAP, LATER, resume=True)
     assert {fit.name: fit.report.note for fit in later.fitted}[RHYTHM] == ""
 
 
 @pytest.mark.filterwarnings("error:.*starts anew")
-def test_whole_fits_start_anew_without_a_word(landed_home: Home) -> None:
-    train_and_die(landed_home)
-    fits = fit_blocks(landed_home, CHEAP, LATER, resume=True, whole=True)
+def test_whole_fits_start_anew_without_a_word(cut_off_home: Home) -> None:
+    fits = fit_blocks(cut_off_home, CHEAP, LATER, resume=True, whole=True)
     assert {fit.name: fit.report.note for fit in fits.fitted}[RHYTHM] == ""
 
 
-def test_a_broken_checkpoint_is_one_line_with_the_way_out(landed_home: Home) -> None:
-    train_and_die(landed_home)
-    (checkpoint,) = landed_home.checkpoints.rglob("*.safetensors")
+def test_a_broken_checkpoint_is_one_line_with_the_way_out(cut_off_home: Home) -> None:
+    (checkpoint,) = cut_off_home.checkpoints.rglob("*.safetensors")
     checkpoint.write_bytes(checkpoint.read_bytes()[:40])
     with pytest.raises(UBPError, match=r"cannot be read .*: train without --resume"):
-        train(landed_home, CHEAP, FIT, resume=True)
-    assert not train(landed_home, CHEAP, FIT).fitted[0].report.note
+        train(cut_off_home, CHEAP, FIT, resume=True)
+    assert not train(cut_off_home, CHEAP, FIT).fitted[0].report.note
 
 
 def test_a_fit_of_another_release_is_neither_reused_nor_read(
@@ -166,12 +139,11 @@ def test_a_fit_of_another_release_is_neither_reused_nor_read(
     assert [fit.name for fit in again.fitted] == [RHYTHM]
 
 
-def test_a_resumed_fit_counts_all_its_time(landed_home: Home) -> None:
-    train_and_die(landed_home)
-    (path,) = landed_home.checkpoints.rglob("*.safetensors")
+def test_a_resumed_fit_counts_all_its_time(cut_off_home: Home) -> None:
+    (path,) = cut_off_home.checkpoints.rglob("*.safetensors")
     checkpoint = Checkpoint(path)
     assert checkpoint.load() is not None
-    resumed = train(landed_home, CHEAP, FIT, resume=True)
+    resumed = train(cut_off_home, CHEAP, FIT, resume=True)
     assert resumed.fitted[0].report.seconds > checkpoint.seconds > 0
 
 

@@ -13,7 +13,7 @@ from ubp_platform.blocks.lightfm import LightFMBlock
 from ubp_platform.blocks.lm import LanguageModelBlock
 from ubp_platform.blocks.sequence_block import SequenceBlock
 
-NETWORK = {"hidden": 16, "layers": 1, "last": 16, "batch_size": 16, "max_epochs": 2}
+NETWORK = {"hidden": 16, "layers": 1, "last": 16, "batch_size": 32, "max_epochs": 2}
 
 
 def tiny(block: type[Block], model: Path) -> dict[str, Any]:

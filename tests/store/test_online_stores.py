@@ -1,10 +1,7 @@
 """What holds on every online store: on SQLite, and on Redis where its server is installed."""
 
-import os
 import shutil
 import signal
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,10 +13,12 @@ from pipelines.status import status
 from pipelines.train import encode, train
 from tests.pipelines.commands import run_ubp
 from tests.pipelines.job import FIT, LATER
+from tests.processes import die, exit_code
 from ubp_platform.blocks.snapshot import Snapshot
 from ubp_platform.errors import UBPError
 from ubp_platform.home import Home
 from ubp_platform.profile.version import get_version
+from ubp_platform.store import online
 from ubp_platform.store.retrieval import ProfileStore
 from ubp_platform.store.served import Served
 
@@ -128,41 +127,26 @@ def test_homes_do_not_mix(trained_home: Home, tmp_path: Path) -> None:
         assert found.tobytes() == (older.vectors[0] + np.float32(number)).tobytes()
 
 
-_KILLED = """
-import os, signal, sys
-from pipelines.publish import publish
-from ubp_platform.home import Home
-from ubp_platform.store import online
-
-make_rows, slices = online._rows, []
-online._SLICE = 16
-
-def die_at_the_third_slice(*slice):
-    slices.append(slice)
-    if len(slices) == 3:
-        os.kill(os.getpid(), signal.SIGKILL)
-    return make_rows(*slice)
-
-online._rows = die_at_the_third_slice
-publish(Home(home=sys.argv[1]))
-"""
-
-
 def publish_and_die(home: Home) -> None:
-    """Publish in another process that is killed when two slices are written."""
-    killed = subprocess.run(
-        [sys.executable, "-c", _KILLED, str(home.root)],
-        capture_output=True,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
-    )
-    assert killed.returncode == -signal.SIGKILL, killed.stderr.decode()
+    """Publish until two slices are written."""
+    make_rows, slices = online._rows, []
+
+    def die_at_the_third_slice(*of: object) -> object:
+        slices.append(of)
+        if len(slices) == 3:
+            die()
+        return make_rows(*of)
+
+    online._SLICE = 16
+    online._rows = die_at_the_third_slice
+    publish(home)
 
 
 def test_kill_9_in_publish_leaves_the_version_before_served_whole(home: Home) -> None:
     publish(home)
     expected = snapshot(home)
     train(home, ["handcrafted"], LATER)
-    publish_and_die(home)
+    assert exit_code(publish_and_die, home) == -signal.SIGKILL
     store = ProfileStore(home)
     assert store.version.name == "v1"
     found = store.lookup_many(expected.client_ids)
@@ -178,7 +162,7 @@ def test_kill_9_in_a_republish_leaves_profiles_that_say_their_cutoff(
 ) -> None:
     publish(home)
     encode(home, [LATER])
-    publish_and_die(home)
+    assert exit_code(publish_and_die, home) == -signal.SIGKILL
     shots = {cutoff: snapshot(home, cutoff) for cutoff in (FIT, LATER)}
     found = ProfileStore(home).lookup_many(shots[FIT].client_ids)
     for profile in found:

@@ -11,7 +11,6 @@ import pytest
 import yaml
 from redis import Redis
 
-from benchmarks import lookup
 from pipelines.publish import publish
 from pipelines.status import status
 from tests.pipelines.commands import run_ubp
@@ -247,15 +246,3 @@ def test_a_cluster_by_the_longer_form(home: Home, template: Path, tmp_path: Path
         ]
     with pytest.raises(UBPError, match=f"Redis at {address}: "):
         store.lookup(clients(home)[0])
-
-
-def test_the_benchmark(
-    redis: Redis, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    size = ["--clients", "200", "--width", "16", "--lookups", "200"]
-    monkeypatch.setattr(sys, "argv", ["lookup", "--online-store", "redis", *size])
-    lookup.main()
-    result = json.loads(capsys.readouterr().out.strip().splitlines()[-1])
-    assert result["benchmark"] == "lookup"
-    assert result["ratio"] > 0
-    assert redis.dbsize() == 0, "it has a server of its own"
