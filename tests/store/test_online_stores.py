@@ -42,6 +42,8 @@ def test_a_lookup_gives_the_very_bits_of_the_snapshot(home: Home, online_store: 
     assert {(profile.known, profile.cutoff, profile.version) for profile in found} == {
         (True, FIT, "v1")
     }
+    # SQLite's log is as large as what was written, and nobody needs it any longer.
+    assert not any(file.stat().st_size for file in home.feast.glob("online.db-wal"))
     pointer = Served.read(home)
     assert pointer is not None
     assert pointer.online_store == status(home)["served"]["online_store"] == online_store

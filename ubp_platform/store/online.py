@@ -8,7 +8,7 @@ keys and its reads are Feast's.
 import itertools
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import datetime
 from typing import Any
 
@@ -59,11 +59,13 @@ def write_profiles(
     title = f"publish {view.name}" + f" to {kind}" * (kind != "sqlite")
     with progress(title, snapshot.clients, "clients") as advance, one_line_errors(store):
         if isinstance(provider.online_store, SqliteOnlineStore):
-            with sqlite3.connect(store.config.online_store.path) as connection:
+            with closing(sqlite3.connect(store.config.online_store.path)) as connection:
                 connection.execute("PRAGMA journal_mode=WAL")
-            connection.close()
             rows = itertools.chain.from_iterable(slices)
             provider.online_write_batch(store.config, view, rows, progress=advance)
+            with closing(sqlite3.connect(store.config.online_store.path)) as connection:
+                # The log of the transaction is as large as the profiles, and would stay so.
+                connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         else:
             for part in slices:
                 provider.online_write_batch(store.config, view, list(part), progress=advance)
