@@ -1,8 +1,6 @@
 import atexit
 import os
-import sys
 from collections.abc import Iterator
-from multiprocessing.forkserver import ensure_running
 from pathlib import Path
 
 import pytest
@@ -12,12 +10,6 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 from tests.shops import land, random_shop
 from ubp_platform.warehouse import Warehouse
-
-
-def pytest_collection_finish(session: pytest.Session) -> None:
-    """Import what other processes begin with while the first tests run."""
-    if "tests.processes" in sys.modules and not session.config.option.collectonly:
-        ensure_running()
 
 
 @pytest.fixture(scope="session")
