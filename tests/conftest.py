@@ -9,6 +9,7 @@ import pytest
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 from tests.shops import land, random_shop
+from tests.small_disk import SmallDisk, small_disk
 from ubp_platform.warehouse import Warehouse
 
 
@@ -18,6 +19,13 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Warehouse]:
     path: Path = tmp_path_factory.mktemp("shop") / "warehouse.duckdb"
     with land(path, random_shop()) as warehouse:
         yield warehouse
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[SmallDisk]:
+    """A disk of 48 MB."""
+    with small_disk(tmp_path / "disk") as found:
+        yield found
 
 
 @atexit.register

@@ -1,44 +1,19 @@
 """A disk that is full in any step: one line, nothing is lost, and the same command works later."""
 
-import os
-import shutil
-import subprocess
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from pipelines.status import status
-from tests.pipelines.commands import Outcome, run_ubp
+from tests.pipelines.commands import run_ubp
 from tests.pipelines.deliveries import deliver
 from tests.shops import random_shop
+from tests.small_disk import SmallDisk
 from ubp_platform.home import Home
 from ubp_platform.store.retrieval import ProfileStore
 
 #: Bytes that are left: for nothing, for a small file, for a part of what is to be written.
 ROOM = (0, 40_000, 300_000)
-Ubp = Callable[..., Outcome]
-
-
-@pytest.fixture
-def disk(tmp_path: Path) -> Iterator[Path]:
-    """A disk of 48 MB."""
-    place = tmp_path / "disk"
-    place.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", "size=48m", "none", str(place)]
-    if not shutil.which("mount") or subprocess.run(command, capture_output=True).returncode:
-        pytest.skip("a small disk cannot be mounted here (root may)")
-    yield place
-    # Lazily: Feast keeps its registry open.
-    subprocess.run(["umount", "--lazy", str(place)], check=True)
-
-
-def fill(disk: Path, room: int) -> Path:
-    """Leave so many bytes; gives the file that takes the others."""
-    found = os.statvfs(disk)
-    ballast = disk / "ballast"
-    ballast.write_bytes(bytes(max(0, found.f_bavail * found.f_frsize - room)))
-    return ballast
 
 
 def state(home: Home) -> object:
@@ -55,10 +30,10 @@ def state(home: Home) -> object:
 
 
 def test_a_full_disk_loses_nothing_in_any_step(
-    disk: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    disk: SmallDisk, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     source = deliver(tmp_path / "delivery", **random_shop(seed=5, clients=3000, events=60_000))
-    home = Home(home=disk / "home")
+    home = Home(home=disk.path / "home")
     assert (
         run_ubp(
             capsys, "ingest", deliver(tmp_path / "few", **random_shop(1)), "--home", home.root
@@ -76,9 +51,8 @@ def test_a_full_disk_loses_nothing_in_any_step(
     for step in steps:
         before, failed = state(home), 0
         for room in ROOM:
-            ballast = fill(disk, room)
-            found = run_ubp(capsys, *step, "--home", home.root)
-            ballast.unlink()
+            with disk.full(room):
+                found = run_ubp(capsys, *step, "--home", home.root)
             if not found.code:
                 continue
             failed += 1
@@ -92,11 +66,11 @@ def test_a_full_disk_loses_nothing_in_any_step(
 
 
 def test_a_simulation_that_finds_no_room_leaves_nothing(
-    disk: Path, capsys: pytest.CaptureFixture[str]
+    disk: SmallDisk, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    ballast = fill(disk, 100_000)
-    found = run_ubp(capsys, "simulate", disk / "shop", "--clients", 500)
+    shop = disk.path / "shop"
+    with disk.full(100_000):
+        found = run_ubp(capsys, "simulate", shop, "--clients", 500)
     assert (found.code, "the disk is full" in found.err) == (2, True), found.err
-    assert not list((disk / "shop").rglob("*"))
-    ballast.unlink()
-    assert run_ubp(capsys, "simulate", disk / "shop", "--clients", 500).code == 0
+    assert not list(shop.rglob("*"))
+    assert run_ubp(capsys, "simulate", shop, "--clients", 500).code == 0

@@ -1,0 +1,60 @@
+"""A full disk when something is fitted, scored or handed out: one line, nothing half done."""
+
+import shutil
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from tests.evaluation.evaluated import thin_networks
+from tests.pipelines.commands import run_ubp
+from tests.pipelines.tiny import tiny_presets
+from tests.small_disk import SmallDisk
+from ubp_platform.home import Home
+
+CUTOFF = "2022-07-01"
+
+
+def finished(home: Home, out: Path) -> dict[str, bytes]:
+    """What whole commands leave: not what saves work when they are run again."""
+    places = [home.profiles, home.blocks, home.report, out, home.evaluation / "evaluation.json"]
+    files = [file for place in places for file in (place, *place.rglob("*")) if file.is_file()]
+    return {str(file): file.read_bytes() for file in files}
+
+
+def test_a_full_disk_leaves_nothing_half_done(
+    ingested: Home, disk: SmallDisk, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    home, out = Home(home=disk.path / "home"), disk.path / "out"
+    shutil.copytree(ingested.root, home.root)
+    out.mkdir()
+    rows = {"client_id": range(1, 300), "event_timestamp": pd.Timestamp("2022-07-20", tz="UTC")}
+    pd.DataFrame(rows).to_parquet(tmp_path / "entities.parquet")
+    pd.DataFrame({"client_id": range(1, 300)}).to_parquet(tmp_path / "wanted.parquet")
+    network = "gru_ae_day_event_type"
+    steps = [
+        ("clients", tmp_path / "wanted.parquet"),
+        ("train", network, "handcrafted", "--cutoff", CUTOFF),
+        ("publish",),
+        ("training-set", tmp_path / "entities.parquet", out / "set"),
+        ("evaluate", "--blocks", "handcrafted", "--tasks", "churn"),
+        ("export", out / "challenge"),
+    ]
+    with tiny_presets(tmp_path), thin_networks():
+        for step in steps:
+            before, failed = finished(home, out), 0
+            for room in (0, 20_000, 100_000):
+                with disk.full(room):
+                    found = run_ubp(capsys, *step, "--home", home.root)
+                if not found.code:
+                    continue
+                failed += 1
+                assert found.code == 2, (step, room, found.err)
+                assert "error: the disk is full; what was there" in found.err, (step, found.err)
+                after = finished(home, out)
+                # Of several blocks those that were finished are kept.
+                assert {path: after[path] for path in before} == before, (step, room)
+                assert not set(after) - set(before) or step[0] in ("train", "evaluate")
+            assert failed, step
+            assert run_ubp(capsys, *step, "--home", home.root).code == 0, step
+    assert not [path for path in disk.path.rglob(".*") if "part" in path.name], "left behind"
