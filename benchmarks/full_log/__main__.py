@@ -18,7 +18,14 @@ def main() -> None:
     )
     parser.add_argument("--scales", type=float, nargs="+", default=[0.002, 0.01])
     parser.add_argument("--directory", type=Path, default=Path("build/full_log"))
-    parser.add_argument("--steps", nargs="*", choices=STEPS, default=[*STEPS], metavar="STEP")
+    parser.add_argument(
+        "--steps",
+        nargs="*",
+        choices=STEPS,
+        default=[*STEPS],
+        metavar="STEP",
+        help=f"of {', '.join(STEPS)}; each needs what those before it have left",
+    )
     parser.add_argument("--append", type=Path, help="a Markdown file that gets table and picture")
     arguments = parser.parse_args()
     directory, scales = arguments.directory, sorted(arguments.scales)
