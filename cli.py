@@ -85,16 +85,17 @@ def simulate(
     clients: Annotated[int | None, typer.Option(help="3000 by default.", min=1)] = None,
     days: Annotated[int | None, typer.Option(help="100 by default.", min=1, max=MAX_DAYS)] = None,
     seed: Annotated[int, typer.Option(help="Another one gives another shop.", min=0)] = 0,
-    like: Annotated[str | None, typer.Option(help="'challenge': as large as its log.")] = None,
+    like: Annotated[str | None, typer.Option(help="'challenge': as its log is.")] = None,
     scale: Annotated[float | None, typer.Option(help="A part of that, such as 0.01.")] = None,
 ) -> None:
     """Write the event log of a simulated shop, for 'ubp ingest DIR'.
 
     All five event types and the product properties, as Parquet files in the
     layout 'challenge': in 100 days about 85 events a client, on average. With
-    '--like challenge' 176 million events of 18 million clients, and a list of
-    the relevant ones; --scale 0.1 a tenth of that. The log ends with 27 November
-    2022 (UTC). The same numbers give the same files.
+    '--like challenge' 176 million events of 18 million clients (2.7 GB, five
+    minutes on two cores), and a list of the relevant ones; --scale 0.1 a tenth of
+    that. The log ends with 27 November 2022 (UTC). The same numbers give the same
+    files.
     """
     from pipelines.tables import show_simulated
     from ubp_platform.events import simulated_challenge, simulator
@@ -115,8 +116,8 @@ def clients(
     """Say whose profiles are wanted: blocks are fitted on them, and encode no others.
 
     Vocabularies and popularity still count all clients. Without an argument it
-    tells who they are. What was made before stays until the next 'ubp train',
-    'ubp encode' and 'ubp publish'.
+    tells how many they are. What was made before stays until the next 'ubp train',
+    'ubp encode' and 'ubp publish'; who leaves the list keeps the last profile.
     """
     from pipelines import clients as pipeline
 

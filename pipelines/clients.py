@@ -1,5 +1,6 @@
 """``ubp clients``: whose profiles are wanted."""
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -11,12 +12,27 @@ from ubp_platform.home import Home
 from ubp_platform.warehouse import Warehouse
 
 
-def relevant_clients(
-    home: Home, file: Path | None = None, everybody: bool = False
-) -> np.ndarray | None:
+@dataclass(frozen=True)
+class Wanted:
+    """Whose profiles are wanted.
+
+    Parameters
+    ----------
+    clients : ndarray of int64, shape (n_clients,), optional
+        Ascending; None where all are.
+    with_events : int, optional
+        How many of these have an event.
+    """
+
+    clients: np.ndarray | None = None
+    with_events: int | None = None
+
+
+def relevant_clients(home: Home, file: Path | None = None, everybody: bool = False) -> Wanted:
     """Tell whose profiles are wanted, or say it: blocks are fitted on them, and encode no others.
 
     Fits, snapshots and profiles that are there stay; `ubp train` or `ubp encode` makes new ones.
+    Who leaves the list keeps the last profile.
 
     Parameters
     ----------
@@ -28,29 +44,34 @@ def relevant_clients(
 
     Returns
     -------
-    ndarray of int64, shape (n_clients,), optional
-        Ascending; None where all are.
+    Wanted
 
     Raises
     ------
     UBPError
-        If the file is no list of clients; says why.
+        If the file is no list of clients, or none of them has an event; says why.
     WarehouseMissing
         If nothing was ingested yet.
     """
     if file and everybody:
         raise UBPError("name a FILE or give --all, not both")
-    wanted = None if file is None else read_clients(file)
+    listed = None if file is None else read_clients(file)
     with Warehouse(home.warehouse) as warehouse:
-        relevant = warehouse.relevant
-    if not file and not everybody:
-        return relevant
-    with Warehouse(home.warehouse, write=True) as warehouse:
-        warehouse.set_relevant(wanted)
-        return warehouse.relevant
+        clients = listed if file or everybody else warehouse.relevant
+        with_events = None if clients is None else warehouse.with_events(clients)
+    if listed is not None and not with_events:
+        raise UBPError(
+            f"{file}: none of its clients, such as {listed[0]}, has an event in the warehouse"
+        )
+    if file or everybody:
+        with Warehouse(home.warehouse, write=True) as warehouse:
+            warehouse.set_relevant(clients)
+    return Wanted(None if clients is None else np.sort(clients), with_events)
 
 
-def show_relevant(console: Console, clients: np.ndarray | None) -> None:
+def show_relevant(console: Console, wanted: Wanted) -> None:
     """Say whose profiles are wanted."""
-    who = "all clients" if clients is None else f"{len(clients):,} clients"
+    who = "all clients"
+    if wanted.clients is not None:
+        who = f"{len(wanted.clients):,} clients, {wanted.with_events:,} of whom have events"
     console.print(f"Profiles are made of {who}", highlight=False)

@@ -11,6 +11,7 @@ from rich.console import Console, Group, RenderableType
 from rich.markup import escape
 from rich.table import Table
 
+from ubp_platform.events.layouts import RELEVANT_CLIENTS
 from ubp_platform.store.served import Served
 
 if TYPE_CHECKING:
@@ -77,6 +78,8 @@ def show_simulated(console: Console, directory: Path, files: "list[SimulatedFile
         table.add_row(file.path.name, f"{file.rows:,}", clients)
     console.print(table)
     command = f"ubp ingest {shlex.quote(str(directory))}"
+    for listed in (file.path for file in files if file.path.name == RELEVANT_CLIENTS):
+        command += f" && ubp clients {shlex.quote(str(listed))}"
     console.print("[bold]Next[/bold]", end=" ")
     console.print(command, highlight=False, soft_wrap=True, markup=False)
 
@@ -209,7 +212,7 @@ def made_of(
 def show_served(console: Console, served: Served) -> None:
     """Say what is served."""
     console.print(
-        f"Serving profile {served.version} of {served.clients:,} clients, as of {served.cutoff}"
+        f"Serving profile {served.version} of {_clients(served.clients)}, as of {served.cutoff}"
         f"{_where(served.online_store)}",
         highlight=False,
     )
@@ -260,9 +263,9 @@ def status_tables(status: dict[str, Any]) -> RenderableType:
         behind = served["days_behind"]
         fresh = f", {behind:g} days behind the newest event" if behind else ", up to date"
         if served["late_events"]:
-            fresh = ", but events from before that have come since"
+            fresh = ", but late events or another list of clients have come since"
         parts.append(
-            f"[bold]Served[/bold] profile {served['version']} of {served['clients']:,} clients, "
+            f"[bold]Served[/bold] profile {served['version']} of {_clients(served['clients'])}, "
             f"as of {_when(served['cutoff'])}{_where(served['online_store'])}"
             f"{fresh if behind is not None else ''}"
         )
@@ -284,7 +287,7 @@ def _warehouse_tables(warehouse: dict[str, Any] | None) -> list[RenderableType]:
         return ["[bold]Warehouse[/bold] none yet"]
     if warehouse["busy"]:
         return [f"[bold]Warehouse[/bold] {escape(warehouse['busy'])}"]
-    clients = f"{warehouse['clients']:,} clients"
+    clients = _clients(warehouse["clients"])
     if warehouse["relevant"] is not None:
         clients += f" ({warehouse['relevant']:,} relevant)"
     table = plain_table(
@@ -304,6 +307,10 @@ def _warehouse_tables(warehouse: dict[str, Any] | None) -> list[RenderableType]:
     if warehouse["data_docs"]:
         lines.append(f"[bold]Data Docs[/bold] {escape(warehouse['data_docs'])}")
     return lines
+
+
+def _clients(count: int) -> str:
+    return f"{count:,} client{'s' * (count != 1)}"
 
 
 def _where(online_store: str) -> str:

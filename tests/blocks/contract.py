@@ -105,6 +105,13 @@ class BlockContract:
         assert set(CLIENTS[::2]) & set(snapshot.client_ids)
         assert set(FITTED_CLIENTS) & set(snapshot.client_ids)
 
+    def test_relevant_clients_without_usable_events_make_it_unavailable(
+        self, warehouse: Warehouse
+    ) -> None:
+        strangers = np.array([ONLY_OTHER_EVENTS, ONLY_AT_CUTOFF])
+        with pytest.raises(BlockUnavailable, match="no relevant client has"):
+            self.new_block().fit(warehouse.history(CUTOFF, strangers))
+
     @pytest.mark.parametrize("others", [0, 1, 6, 25])
     def test_same_vector_whoever_else_is_encoded(
         self, block: Block, warehouse: Warehouse, snapshot: Snapshot, others: int

@@ -20,6 +20,7 @@ from tests.shops import random_shop
 from ubp_platform.blocks.catalog import Catalog
 from ubp_platform.blocks.snapshot import Snapshot
 from ubp_platform.home import Home
+from ubp_platform.store.retrieval import ProfileStore
 from ubp_platform.warehouse import Warehouse
 
 WANTED = np.array([7, 3, 5, 11, 999], np.int64)  # the last one has no event
@@ -58,12 +59,12 @@ def profiled(home: Home) -> set[int]:
 
 def test_profiles_are_made_of_the_relevant_clients_only(home: Home, wanted: Path) -> None:
     everybody = profiled(home)
-    assert relevant_clients(home) is None
+    assert relevant_clients(home).clients is None
     relevant_clients(home, wanted)
-    np.testing.assert_array_equal(relevant_clients(home), np.sort(WANTED))
+    np.testing.assert_array_equal(relevant_clients(home).clients, np.sort(WANTED))
     assert profiled(home) == set(WANTED) & everybody
     relevant_clients(home, everybody=True)
-    assert relevant_clients(home) is None
+    assert relevant_clients(home).clients is None
     assert profiled(home) == everybody
 
 
@@ -93,7 +94,8 @@ def test_another_list_makes_snapshots_anew_and_the_same_does_not(home: Home, wan
     few, written = set(Snapshot.read(path).client_ids), path.stat().st_mtime_ns
     assert few == set(WANTED) - {999}
     assert len(few) < many
-    assert set(Snapshot.read(version.snapshot_path(LATER)).client_ids) == few
+    # Whoever was in the profile before has the same there as online, where nobody is removed.
+    assert len(Snapshot.read(version.snapshot_path(LATER)).client_ids) == many
     relevant_clients(home, wanted)
     encode(home, [LATER])
     assert path.stat().st_mtime_ns == written
@@ -109,6 +111,26 @@ def test_status_tells_that_what_is_served_is_of_other_clients(home: Home, wanted
     assert (found["warehouse"]["relevant"], found["warehouse"]["changed"]) == (5, True)
 
 
+def test_who_leaves_the_list_has_the_same_profile_offline_and_online(
+    home: Home, wanted: Path
+) -> None:
+    train(home, BLOCKS)
+    publish(home)
+    relevant_clients(home, wanted)
+    _, (path,) = encode(home)
+    publish(home)
+    everybody = Snapshot.read(path).client_ids
+    assert len(everybody) > len(WANTED)
+    store = ProfileStore(home.root)
+    entities = pd.DataFrame({"client_id": [*everybody, 999]})
+    entities["event_timestamp"] = pd.Timestamp("2030-01-01", tz="UTC")
+    offline = store.training_set(entities)
+    online = store.lookup_many(entities["client_id"])
+    np.testing.assert_array_equal(offline.X, np.stack([profile.vector for profile in online]))
+    assert offline.known.tolist() == [profile.known for profile in online]
+    assert offline.known.tolist() == [True] * len(everybody) + [False]
+
+
 def test_an_evaluation_asks_about_the_relevant_clients(home: Home, wanted: Path) -> None:
     relevant_clients(home, wanted)
     np.testing.assert_array_equal(plan(home)[1], np.sort(WANTED))
@@ -120,7 +142,7 @@ def test_a_later_delivery_leaves_the_list_alone(
     relevant_clients(home, wanted)
     visits = tables["page_visit"].head(3).assign(timestamp=pd.Timestamp("2022-12-01"))
     ingest(home, str(deliver(tmp_path / "next", page_visit=visits)))
-    np.testing.assert_array_equal(relevant_clients(home), np.sort(WANTED))
+    np.testing.assert_array_equal(relevant_clients(home).clients, np.sort(WANTED))
     with Warehouse(home.warehouse) as warehouse:
         assert set(warehouse.history(FIT).clients) == set(WANTED)
 
@@ -133,7 +155,8 @@ def test_command_line(
         return found.code, found.out + found.err
 
     assert ubp("clients") == (0, "Profiles are made of all clients\n")
-    assert ubp("clients", str(wanted)) == (0, "Profiles are made of 5 clients\n")
+    said = "Profiles are made of 5 clients, 4 of whom have events\n"
+    assert ubp("clients", str(wanted)) == ubp("clients") == (0, said)
     assert "(5 relevant)" in ubp("status")[1]
     assert ubp("clients", "--all") == (0, "Profiles are made of all clients\n")
     for arguments, words in (
@@ -145,7 +168,11 @@ def test_command_line(
         assert code == 2
         assert words in said
         assert said.count("\n") == 1
+    np.save(tmp_path / "strangers.npy", np.array([998, 999]))
+    code, said = ubp("clients", str(tmp_path / "strangers.npy"))
+    assert code == 2
+    assert "none of its clients, such as 998, has an event in the warehouse" in said
     np.save(tmp_path / "twice.npy", np.array([1, 1]))
     code, said = ubp("clients", str(tmp_path / "twice.npy"))
     assert (code, "names client 1 more than once" in said) == (2, True)
-    assert relevant_clients(home) is None
+    assert relevant_clients(home).clients is None

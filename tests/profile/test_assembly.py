@@ -79,6 +79,22 @@ def test_profiles_are_made_again_only_when_a_block_has_changed(home: Home) -> No
     assert len(Snapshot.read(assemble(home, version, CUTOFF)).client_ids) == 3
 
 
+def test_who_is_encoded_no_more_keeps_the_profile(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    vectors = np.array([[3, 4], [0, 2], [5, 1], [1, 1]])
+    version = create(home, [put(home, "ials_categories", [1, 5, 7, 9], vectors)], CUTOFF)
+    before = Snapshot.read(assemble(home, version, CUTOFF))
+    put(home, "ials_categories", [2, 5], np.array([[3, 4], [9, 1]]), "another list")
+    monkeypatch.setattr("ubp_platform.profile.assembly.ROWS_A_GROUP", 3)
+    after = Snapshot.read(assemble(home, version, CUTOFF))
+    assert after.client_ids.tolist() == [1, 2, 5, 7, 9]
+    np.testing.assert_array_equal(after.vectors[[0, 3, 4]], before.vectors[[0, 2, 3]])
+    # Who is encoded again gets the new profile, and client 2 what client 1 has for the same.
+    assert not np.array_equal(after.vectors[2], before.vectors[1])
+    np.testing.assert_array_equal(after.vectors[1], before.vectors[0])
+
+
 def test_no_client_at_all_is_an_empty_profile(home: Home) -> None:
     ials = put(home, "ials_categories", [1, 5], np.array([[3, 4], [0, 2]]))
     version = create(home, [ials], CUTOFF)

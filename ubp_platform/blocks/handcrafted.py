@@ -7,6 +7,7 @@ import numpy as np
 from ubp_platform.blocks.base import Block
 from ubp_platform.blocks.checkpoint import Checkpoint
 from ubp_platform.blocks.snapshot import Snapshot
+from ubp_platform.errors import BlockUnavailable
 from ubp_platform.progress import ProgressFactory, silent
 from ubp_platform.warehouse.history import History
 
@@ -64,6 +65,11 @@ class Handcrafted(Block):
 
     def _fit(self, history: History, progress: ProgressFactory, checkpoint: Checkpoint) -> None:
         self.report_.clients = history.table("handcrafted_clients")["clients"][0].as_py()
+        if not self.report_.clients:
+            raise BlockUnavailable(
+                f"no relevant client has a {' or '.join(self.needs)} event before "
+                f"{history.cutoff:%Y-%m-%d %H:%M:%S}"
+            )
 
     def encode(self, history: History, progress: ProgressFactory = silent) -> Snapshot:
         """Compute the features of each relevant client with an event of the four types."""

@@ -20,6 +20,9 @@ def assemble(
 ) -> Path:
     """Write the profiles of all clients at a cutoff.
 
+    Clients who have left the list of those who are wanted keep the profiles that they have, as
+    they do in the online store: both go on giving the same.
+
     Parameters
     ----------
     home : Home
@@ -40,8 +43,12 @@ def assemble(
     target = version.snapshot_path(cutoff)
     if target.exists() and describe_snapshot(target).identity == identity:
         return target
-    clients = np.unique(np.concatenate([_client_ids(path) for path in paths]))
+    encoded = np.unique(np.concatenate([_client_ids(path) for path in paths]))
+    before = _client_ids(target) if target.exists() else np.empty(0, np.int64)
+    left = np.setdiff1d(before, encoded, assume_unique=True)
+    clients = np.union1d(encoded, left)
     readers = [_Reader(path) for path in paths]
+    earlier = _Reader(target) if len(left) else None
     with (
         SnapshotWriter(target, cutoff, version.width, identity=identity) as writer,
         progress(f"profile {version.name} {cutoff:%Y-%m-%d}", len(clients), "clients") as advance,
@@ -57,6 +64,10 @@ def assemble(
                     columns = slice(part.start, part.start + part.width)
                     rows = np.searchsorted(wanted, found)
                     profiles[rows, columns] = normalizer.transform(vectors)
+            if earlier:
+                found, vectors = earlier.up_to(wanted[-1])
+                kept = np.isin(found, left, assume_unique=True)
+                profiles[np.searchsorted(wanted, found[kept])] = vectors[kept]
             writer.write(wanted, profiles)
             advance(len(wanted))
     return target

@@ -190,6 +190,23 @@ class Warehouse:
         parts = " UNION ".join(f"SELECT client_id FROM {name}" for name in EVENT_TYPES)
         return int(self.connection.execute(f"SELECT count(*) FROM ({parts})").fetchall()[0][0])
 
+    def with_events(self, clients: np.ndarray) -> int:
+        """Count those of some clients who have any event.
+
+        Parameters
+        ----------
+        clients : ndarray of int64
+            Each once.
+        """
+        self.connection.register("listed", pa.table({"client_id": clients}))
+        parts = " UNION ".join(
+            f"SELECT client_id FROM {name} SEMI JOIN listed USING (client_id)"
+            for name in EVENT_TYPES
+        )
+        found = self.connection.execute(f"SELECT count(*) FROM ({parts})").fetchall()[0][0]
+        self.connection.unregister("listed")
+        return int(found)
+
     def event_times(self) -> tuple[datetime, datetime]:
         """Find the times of the first and the last event.
 
