@@ -154,8 +154,8 @@ class Scan:
             reader = self._connection.sql(
                 f"SELECT row_number, {', '.join(parts)} FROM staged"
             ).to_arrow_reader(SLICE_ROWS)
-            for batch in reader:
-                frame = pa.Table.from_batches([batch]).to_pandas()
+            for table in _slices(reader):
+                frame = table.to_pandas()
                 yield frame.pop("row_number").to_numpy(), frame
         except (duckdb.Error, pa.ArrowException) as error:
             raise BatchRejected(f"{self.path.name}: cannot be read: {first_line(error)}") from None
@@ -243,6 +243,19 @@ class Scan:
                ORDER BY row_number LIMIT 1"""
         ).fetchall()
         return str(rows[0][0]) if rows else None
+
+
+def _slices(reader: pa.RecordBatchReader) -> Iterator[pa.Table]:
+    """Put batches together: DuckDB ends one with each row group of a file, however small."""
+    waiting, rows = [], 0
+    for batch in reader:
+        waiting.append(batch)
+        rows += len(batch)
+        if rows >= SLICE_ROWS:
+            yield pa.Table.from_batches(waiting)
+            waiting, rows = [], 0
+    if waiting:
+        yield pa.Table.from_batches(waiting)
 
 
 def _cast(value: str, kind: Kind, type_: str) -> str | None:
