@@ -1,5 +1,6 @@
 """Run every benchmark of a single part and end with one table: ``make bench-parts``."""
 
+import argparse
 import json
 import subprocess
 import sys
@@ -20,6 +21,13 @@ SCRIPTS = (
 
 
 def main() -> None:
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks",
+        description=__doc__,
+        epilog="\n".join(["It runs:", *(f"  python -m benchmarks.{name}" for name in SCRIPTS)]),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.parse_args()
     table = Table(title="Benchmarks", title_justify="left")
     table.add_column("command")
     table.add_column("result")

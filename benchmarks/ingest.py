@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from benchmarks.arguments import count
 from benchmarks.machine import PeakMemory, report
 from pipelines.ingest import ingest
 from ubp_platform.home import Home
@@ -41,7 +42,7 @@ SCHEMA = pa.schema(
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rows", type=int, default=10_000_000)
+    parser.add_argument("--rows", type=count, default=10_000_000)
     rows = parser.parse_args().rows
     with tempfile.TemporaryDirectory() as directory:
         source = Path(directory) / "delivery"

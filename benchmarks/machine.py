@@ -15,6 +15,10 @@ from rich.table import Table
 PACKAGES = ("duckdb", "feast", "great-expectations", "pandas", "torch")
 
 
+def today() -> str:
+    return f"{datetime.now(UTC):%Y-%m-%d}"
+
+
 def describe() -> str:
     """The machine and the versions, in a line."""
     cpu = next(
@@ -27,8 +31,7 @@ def describe() -> str:
     )
     packages = ", ".join(f"{name} {version(name)}" for name in PACKAGES)
     return (
-        f"{datetime.now(UTC):%Y-%m-%d}, {os.cpu_count()} cores, {cpu}, "
-        f"Python {platform.python_version()}, {packages}"
+        f"{today()}, {os.cpu_count()} cores, {cpu}, Python {platform.python_version()}, {packages}"
     )
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
+from benchmarks.arguments import count, part
 from benchmarks.machine import PeakMemory, report
 from ubp_platform.events.schema import EVENT_TYPES
 from ubp_platform.events.simulated_challenge import Plan, plan
@@ -16,8 +17,8 @@ from ubp_platform.events.simulator import simulate
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     either = parser.add_mutually_exclusive_group()
-    either.add_argument("--clients", type=int, default=60_000)
-    either.add_argument("--scale", type=float, help="of the challenge's log, above 0 to 1")
+    either.add_argument("--clients", type=count, default=60_000)
+    either.add_argument("--scale", type=part, help="a part of the challenge's log")
     options = parser.parse_args()
     asked = Plan(options.clients)
     if options.scale is not None:

@@ -2,57 +2,105 @@
 
 import argparse
 import json
+import sys
 from pathlib import Path
 
 import benchmarks.full_log
-from benchmarks.full_log.outcome import append, draw, kept, ratios, summary
+from benchmarks.arguments import part
+from benchmarks.full_log.checks import check_directory, check_document, check_steps
+from benchmarks.full_log.outcome import append, draw, earlier, kept, ratios, summary
 from benchmarks.full_log.processes import STEPS, measure
 from benchmarks.machine import report
 from tests.store.redis_server import PROGRAM
+from ubp_platform.errors import UBPError
 
 
 def main() -> None:
+    options = _options()
+    try:
+        _run(options.scales, options.directory, options.steps, options.append)
+    except UBPError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+
+
+def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.full_log",
         description=benchmarks.full_log.__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--scales", type=float, nargs="+", default=[0.002, 0.01])
-    parser.add_argument("--directory", type=Path, default=Path("build/full_log"))
+    parser.add_argument(
+        "--scales",
+        type=part,
+        nargs="+",
+        default=[0.002, 0.01],
+        metavar="SCALE",
+        help="parts of the log, above 0 and at most 1, which is all of it (default: 0.002 0.01)",
+    )
+    parser.add_argument(
+        "--directory",
+        type=Path,
+        default=Path("build/full_log"),
+        help="where everything stays, in a directory a scale (default: %(default)s)",
+    )
     parser.add_argument(
         "--steps",
-        nargs="*",
+        nargs="+",
         choices=STEPS,
         default=[*STEPS],
         metavar="STEP",
-        help=f"of {', '.join(STEPS)}; each needs what those before it have left",
+        help=f"of {', '.join(STEPS)}; each needs what those before it have left (default: all)",
     )
     parser.add_argument("--append", type=Path, help="a Markdown file that gets table and picture")
-    arguments = parser.parse_args()
-    directory, scales = arguments.directory, sorted(arguments.scales)
-    if PROGRAM is None and "lookup_redis" in arguments.steps:
-        print("lookup_redis is left out: redis-server is not installed")
-        arguments.steps.remove("lookup_redis")
+    options = parser.parse_args()
+    options.scales = sorted(set(options.scales))
+    options.steps = [name for name in STEPS if name in options.steps]
+    return options
+
+
+def _run(scales: list[float], directory: Path, steps: list[str], document: Path | None) -> None:
+    steps = _installed(steps)
+    check_directory(directory)
+    if document:
+        check_document(document)
     for scale in scales:
-        place = directory / f"{scale:g}"
-        place.mkdir(parents=True, exist_ok=True)
-        results = kept(place)
-        for name in arguments.steps:
-            results[name] = measure(name, directory, scale)
-            (place / "results.json").write_text(json.dumps(results, indent=1))
-            print(f"{scale:g} {name}: {summary(results[name])}", flush=True)
+        check_steps(steps, directory / f"{scale:g}")
+    for scale in scales:
+        _measure_all(steps, directory, scale)
     runs = {scale: kept(directory / f"{scale:g}") for scale in scales}
     picture = draw(STEPS, runs, directory / "full_log.png")
-    if arguments.append:
-        append(STEPS, runs, picture, arguments.append)
+    if document:
+        append(STEPS, runs, picture, document)
     largest = runs[scales[-1]]
+    print(earlier(runs))
     report(
         "full_log",
         f"{scales[-1]:g} of a log of the challenge's size",
         [(name, summary(result)) for name, result in largest.items()],
         scale=scales[-1],
         picture=str(picture),
-        ratio=max(ratios(largest).values(), default=0),
+        ratios={name: round(ratio, 2) for name, ratio in ratios(largest).items()},
     )
+
+
+def _installed(steps: list[str]) -> list[str]:
+    if PROGRAM is not None or "lookup_redis" not in steps:
+        return steps
+    if steps == ["lookup_redis"]:
+        raise UBPError("lookup_redis needs redis-server, which is not installed")
+    print("lookup_redis is left out: redis-server is not installed")
+    return [name for name in steps if name != "lookup_redis"]
+
+
+def _measure_all(steps: list[str], directory: Path, scale: float) -> None:
+    place = directory / f"{scale:g}"
+    place.mkdir(parents=True, exist_ok=True)
+    results = kept(place)
+    for name in steps:
+        results[name] = measure(name, directory, scale)
+        (place / "results.json").write_text(json.dumps(results, indent=1))
+        print(f"{scale:g} {name}: {summary(results[name])}", flush=True)
 
 
 if __name__ == "__main__":

@@ -207,18 +207,21 @@ def next_day(place: Path, scale: float) -> Done:
 
 _BARE_LOAD = "DuckDB's sorted `CREATE TABLE AS` of the same files"
 STEPS: dict[str, Step] = {
-    "simulate": Step("`ubp simulate --like challenge`", simulate_log),
+    "simulate": Step("`ubp simulate --like challenge`", simulate_log, leaves="shop"),
     "ingest": Step(
         "ingest with all checks",
         ingest,
         _BARE_LOAD,
         ingest_bare,
         {"seconds": 900, "peak_gb": 8},
+        needs=("simulate",),
+        leaves="home",
     ),
     "handcrafted": Step(
         "handcrafted features of the relevant clients",
         handcrafted,
         bounds={"seconds": 180, "peak_gb": 8},
+        needs=("ingest",),
     ),
     "sequences": Step(
         f"sequences of the last {LAST} events, with vocabularies",
@@ -226,20 +229,23 @@ STEPS: dict[str, Step] = {
         "DuckDB `list()` of raw values a client",
         sequences_bare,
         {"seconds": 120, "peak_gb": 8},
+        needs=("ingest",),
     ),
     "ials_categories": Step(
-        "`ials_categories`, fit",
+        "fit of the block",
         ials_categories,
         "`implicit` on the same matrix",
         ials_categories_bare,
         {"peak_gb": 8, "ratio": 1.2},
+        needs=("ingest",),
     ),
     "ials_page_visits": Step(
-        "`ials_page_visits`, fit",
+        "fit of the block",
         ials_page_visits,
         "`implicit` on the same matrix",
         ials_page_visits_bare,
         {"peak_gb": 8, "ratio": 1.2},
+        needs=("ingest",),
     ),
     "gru_encode": Step(
         f"GRU encode, {LAYERS} × {HIDDEN}",
@@ -247,6 +253,12 @@ STEPS: dict[str, Step] = {
         "the same matrix products alone",
         gru_encode_bare,
         {"ratio": 2},
+        needs=("ingest",),
     ),
-    "next_day": Step("the next day's delivery on top", next_day, bounds={"seconds": 60}),
+    "next_day": Step(
+        "the next day's delivery on top",
+        next_day,
+        bounds={"seconds": 60},
+        needs=("simulate", "ingest"),
+    ),
 }

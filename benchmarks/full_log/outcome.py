@@ -5,14 +5,16 @@ import math
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import matplotlib.pyplot as plt
 
 from benchmarks.full_log.step import Step
-from benchmarks.machine import describe
+from benchmarks.machine import describe, today
 
-#: What was measured of a step (``ours``), and of what it is compared with (``baseline``).
-Results = dict[str, dict]
+#: What was measured of a step (``ours``), of what it is compared with (``baseline``), and when
+#: (``date``).
+Results = dict[str, Any]
 Runs = Mapping[float, Mapping[str, Results]]
 _FORMS = {
     "seconds": "{:.1f} s",
@@ -79,13 +81,16 @@ def _bounds(step: Step, result: Results | None) -> str:
 
 
 def table(steps: Mapping[str, Step], runs: Runs) -> str:
-    """Write the table of a document, a row a step; bounds are judged at full size only."""
+    """Write the table of a document, a row a step; bounds are judged at full size only.
+
+    Rows begin with what ``--steps`` takes.
+    """
     shown = [
         "step",
         *(f"{100 * scale:g}%" for scale in runs),
         "slope",
-        "against",
-        "at most, at 100%",
+        "×: time of one item against",
+        "bound" if 1.0 in runs else "bound at 100%",
     ]
     lines = [f"| {' | '.join(shown)} |", "|" + "---|" * len(shown)]
     for name, step in steps.items():
@@ -95,8 +100,20 @@ def table(steps: Mapping[str, Step], runs: Runs) -> str:
         grown = slope(runs, name)
         judged = _bounds(step, runs[1.0].get(name) if 1.0 in runs else None)
         rest = ["" if grown is None else f"{grown:.2f}", step.against, judged]
-        lines.append(f"| {' | '.join([step.title, *cells, *rest])} |")
+        lines.append(f"| {' | '.join([f'`{name}`: {step.title}', *cells, *rest])} |")
     return "\n".join(lines)
+
+
+def earlier(runs: Runs) -> str:
+    """Say which steps were not measured today: what is told of the machine is of today."""
+    found: dict[str, list[str]] = {}
+    for scale, run in runs.items():
+        for name, result in run.items():
+            date = result.get("date", "on an unknown day")
+            if date != today():
+                found.setdefault(f"{100 * scale:g}% {date}", []).append(f"`{name}`")
+    told = "; ".join(f"{when}: {', '.join(names)}" for when, names in found.items())
+    return told and f"Measured earlier, with the versions of that day: {told}."
 
 
 def append(steps: Mapping[str, Step], runs: Runs, picture: Path, document: Path) -> None:
@@ -107,11 +124,11 @@ def append(steps: Mapping[str, Step], runs: Runs, picture: Path, document: Path)
     shutil.copy(picture, pictures / name)
     disk = max(figures(result)["disk_gb"] for run in runs.values() for result in run.values())
     sizes = ", ".join(f"{100 * scale:g}%" for scale in runs)
-    machine = describe()
+    machine = f"{describe()}. Files took {disk:.1f} GB at most. {earlier(runs)}".rstrip()
     text = f"""
-### {machine[:10]}: {sizes} of the log
+### {today()}: {sizes} of the log
 
-{machine}. Files took {disk:.1f} GB at most.
+{machine}
 
 {table(steps, runs)}
 
@@ -126,14 +143,16 @@ def draw(steps: Mapping[str, Step], runs: Runs, path: Path) -> Path:
     figure, (left, right) = plt.subplots(1, 2, figsize=(13, 6), layout="constrained", sharex=True)
     colors = plt.get_cmap("tab20").colors
     for number, name in enumerate(steps):
-        sizes = [scale for scale, run in runs.items() if name in run]
+        if not (sizes := [scale for scale, run in runs.items() if name in run]):
+            continue
         parts = [figures(runs[scale][name]) for scale in sizes]
         style = {"marker": "os^D"[number % 4], "color": colors[number % len(colors)]}
         left.loglog(sizes, [part["seconds"] for part in parts], label=name, **style)
         right.semilogx(sizes, [part["peak_gb"] for part in parts], **style)
     scales = [*runs]
     low, high = min(scales), max(scales)
-    left.loglog([low, high], [1, high / low], "--", color="grey", label="slope 1")
+    if low < high:
+        left.loglog([low, high], [1, high / low], "--", color="grey", label="slope 1")
     ticks = {"xticks": scales, "xticklabels": [f"{100 * scale:g}%" for scale in scales]}
     left.set(ylabel="seconds (lookups: of one)", title="Time", **ticks)
     right.set(ylabel="GB", title="Peak of memory, Python and libraries included", ylim=(0, None))

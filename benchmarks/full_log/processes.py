@@ -12,13 +12,14 @@ from resource import RUSAGE_SELF, getrusage
 
 from benchmarks.full_log import log, profiles
 from benchmarks.full_log.outcome import Results
+from benchmarks.machine import today
 
 STEPS = log.STEPS | profiles.STEPS
 
 
 def measure(name: str, directory: Path, scale: float) -> Results:
     """Run a step, and what it is compared with."""
-    found = {"ours": measured(name, "ours", directory, scale)}
+    found: Results = {"ours": measured(name, "ours", directory, scale)}
     if STEPS[name].baseline:
         found["baseline"] = measured(name, "baseline", directory, scale)
         if len({part["also"].get("checksum") for part in found.values()}) > 1:
@@ -28,7 +29,7 @@ def measure(name: str, directory: Path, scale: float) -> Results:
     place = directory / f"{scale:g}"
     files = sum(file.stat().st_size for file in place.rglob("*") if file.is_file())
     found["ours"]["also"].setdefault("disk_gb", files / 1e9)
-    return found
+    return {**found, "date": today()}
 
 
 def measured(name: str, which: str, directory: Path, scale: float) -> dict:

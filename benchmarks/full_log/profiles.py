@@ -328,6 +328,7 @@ STEPS: dict[str, Step] = {
         "copying the profiles",
         assembly_bare,
         {"seconds": 300, "peak_gb": 6},
+        leaves="profiles",
     ),
     "publish": Step(
         "publish to SQLite",
@@ -335,18 +336,22 @@ STEPS: dict[str, Step] = {
         f"Feast's `materialize` of {SLICE:,} clients at most",
         materialize,
         {"cpu_s_per_100k": 20, "peak_gb": 4},
+        needs=("assembly",),
+        leaves="profiles/feast",
     ),
     "lookup_sqlite": Step(
         f"lookup of one client (median of {LOOKUPS // 2:,})",
         lookup_sqlite,
         "a bare `sqlite3` read of the same bytes",
         bounds={"seconds": 0.0005, "p99_to_p50": 4, f"{MANY}_at_once_ms": 8},
+        needs=("publish",),
     ),
     "lookup_redis": Step(
         "the same from Redis, published there before",
         lookup_redis,
         "a bare `HGET` of the same bytes",
         bounds={"seconds": 0.0008, "p99_to_p50": 4, f"{MANY}_at_once_ms": 8},
+        needs=("publish",),
     ),
     "training_set": Step(
         f"training set from {CUTOFFS} cutoffs",
@@ -354,5 +359,6 @@ STEPS: dict[str, Step] = {
         "keys-first ASOF join in bare DuckDB",
         training_set_bare,
         {"seconds": 90, "peak_gb": 10, "ratio": 3},
+        needs=("assembly",),
     ),
 }

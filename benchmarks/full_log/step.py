@@ -49,6 +49,10 @@ class Step:
     bounds : mapping of str to float
         The largest allowed ``seconds``, ``peak_gb``, ``ratio`` (of the times of one item) or other
         figure at full size.
+    needs : tuple of str
+        The steps whose leavings it reads.
+    leaves : str
+        Where in the directory of a run it puts what others need.
     """
 
     title: str
@@ -56,3 +60,5 @@ class Step:
     against: str = ""
     baseline: Run | None = None
     bounds: Mapping[str, float] = field(default_factory=dict)
+    needs: tuple[str, ...] = ()
+    leaves: str = ""

@@ -1,0 +1,22 @@
+"""Arguments that several benchmarks take."""
+
+import math
+from argparse import ArgumentTypeError
+
+
+def part(text: str) -> float:
+    """Give a part of the challenge's log, in the six digits that also name its directory."""
+    try:
+        value = float(f"{float(text):g}")
+    except ValueError:
+        value = math.nan
+    if not 0 < value <= 1:
+        raise ArgumentTypeError(f"a part of the log, above 0 and at most 1, not {text!r}")
+    return value
+
+
+def count(text: str) -> int:
+    """Give a number of things."""
+    if not text.isdecimal() or int(text) < 1:
+        raise ArgumentTypeError(f"a whole number above 0, not {text!r}")
+    return int(text)
