@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any
 
 import typer
+from pydantic import ValidationError
 from rich.console import Console
 
 from ubp_platform.errors import UBPError, disk_is_full
@@ -30,15 +31,29 @@ def run(app: typer.Typer, errors: Console) -> None:
     # Wherever it stands, also behind the command.
     arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
     try:
-        app(args=arguments)
+        sys.exit(app(args=arguments, prog_name="ubp", standalone_mode=False))
     except SystemExit as stop:
         if stop.code == 130:  # Ctrl-C
             _fail(errors, "interrupted", UBPError("what was finished is kept; run it again"), 130)
         raise
+    except typer.TyperException as error:
+        _explain_usage(errors, error, arguments)
     except Exception as error:
         if disk_is_full(error):
             _fail(errors, "error", UBPError(_FULL), 2)
         _explain(errors, error)
+
+
+def _explain_usage(errors: Console, error: typer.TyperException, arguments: list[str]) -> None:
+    said = error.format_message().rstrip(".?")
+    if not said:  # `ubp` alone, whose help is printed by now
+        sys.exit(error.exit_code)
+    if isinstance(error.__cause__, ValidationError):
+        # Its second half says how pydantic came to think so.
+        said = f"{said.split(', ')[0]}, not {error.__cause__.errors()[0]['input']!r}"
+    context = getattr(error, "ctx", None)
+    command = context.command_path if context else " ".join(["ubp", *arguments[:1]])
+    _fail(errors, "error", UBPError(f"{command}: {said}; see {command} --help"), 2)
 
 
 def _explain(errors: Console, error: Exception) -> None:

@@ -55,7 +55,8 @@ def bars(console: Console) -> ProgressFactory:
     Parameters
     ----------
     console : rich.console.Console
-        Where to draw. When it is no terminal, each bar leaves one finished line.
+        Where to draw. When it is no terminal, each bar leaves one line. A bar whose work ended
+        with an error is marked with a cross.
 
     Returns
     -------
@@ -74,8 +75,12 @@ def bars(console: Console) -> ProgressFactory:
         )
         with Progress(*columns, console=console, refresh_per_second=4) as progress:
             task = progress.add_task(description.ljust(34), total=total, unit=unit)
-            yield lambda amount: progress.advance(task, amount)
-            if total is None:
+            try:
+                yield lambda amount: progress.advance(task, amount)
+            except BaseException:
+                progress.columns = (TextColumn("[red]✗"), *columns[1:])
+                raise
+            if not total:
                 done = progress.tasks[0].completed
                 progress.update(task, total=done or 1, completed=done or 1)
 

@@ -189,8 +189,10 @@ def test_the_command_says_how_many_clients_are_relevant(
     directory = tmp_path / "shop"
     outcome = run_ubp(capsys, "simulate", directory, "--like", "challenge", "--scale", SMALL)
     assert outcome.code == 0, outcome.err
-    (line,) = [line for line in outcome.out.splitlines() if RELEVANT_CLIENTS in line]
+    line, following = (line for line in outcome.out.splitlines() if RELEVANT_CLIENTS in line)
     assert line.split() == [RELEVANT_CLIENTS, "100", "100"]
+    listed = directory / RELEVANT_CLIENTS
+    assert following == f"Next ubp ingest {directory} && ubp clients {listed}"
     names = {f"{name}.parquet" for name in TABLES} | {RELEVANT_CLIENTS}
     assert {path.name for path in directory.iterdir()} == names
 

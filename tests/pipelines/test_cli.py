@@ -125,19 +125,37 @@ def test_commands_out_of_order_and_mistyped(ubp: Ubp, arguments: list[str], mess
 
 
 @pytest.mark.parametrize(
-    "arguments",
+    ("arguments", "message"),
     [
-        ["ingest", ".", "--layout", "kaggle"],
-        ["profile", "anna"],
-        ["ingest"],
-        ["sing"],
-        ["train", "--x"],
+        (
+            ["profile", "anna"],
+            "ubp profile: .*'CLIENT_ID'.*valid integer, not 'anna'; see ubp prof",
+        ),
+        (
+            ["profile", str(2**63)],
+            "ubp profile: .*less than or equal to .*, not '9223372036854775808'",
+        ),
+        (["simulate", "shop", "--scale", "abc"], "ubp simulate: .*'--scale'.*number, not 'abc'"),
+        (["simulate", "shop", "--days", "0"], "'--days'.*greater than or equal to 1, not '0'"),
+        (["ingest"], "ubp ingest: Missing argument '.*'; see ubp ingest --help$"),
+        (["status", "here"], r"ubp status: .*extra argument.*\(here\); see ubp status --help$"),
+        (["train", "--x"], "ubp train: No such option: --x; see ubp train --help$"),
+        (["train", "--seed"], "ubp train: .*'--seed' requires an argument; see ubp train --help$"),
+        (["--x"], "ubp: No such option: --x; see ubp --help$"),
+        (["xyz"], "ubp: No such command 'xyz'; see ubp --help$"),
+        (["profil", "1"], "ubp: No such command 'profil'. Did you mean 'profile'; see ubp --help$"),
     ],
 )
-def test_usage_errors(ubp: Ubp, arguments: list[str]) -> None:
+def test_usage_errors(ubp: Ubp, arguments: list[str], message: str) -> None:
     outcome = ubp(*arguments)
-    assert outcome.code == 2
-    assert "Traceback" not in outcome.err
+    assert_one_line(outcome, message)
+    assert not outcome.out
+
+
+def test_ubp_alone_shows_the_help(ubp: Ubp) -> None:
+    outcome = ubp()
+    assert outcome.err == ""
+    assert outcome.out.strip() == ubp("--help").out.strip()
 
 
 def test_every_command_has_help(ubp: Ubp) -> None:

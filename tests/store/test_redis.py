@@ -112,8 +112,34 @@ def test_passwords_stay_in_the_environment(
     outcome = run_ubp(capsys, "profile", clients(home)[0], "--home", home.root)
     assert outcome.code == 2
     assert f"Redis at {locked}, db 3: invalid username-password pair" in outcome.err
+    assert "it is running, but refuses this login" in outcome.err
     assert wrong not in outcome.err
     assert len(outcome.err.splitlines()) == 1
+
+
+def test_a_password_that_is_missing(
+    home: Home, locked: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("UBP_REDIS", locked)
+    with pytest.raises(UBPError, match="Authentication required; it is running, but refuses"):
+        publish(home)
+
+
+def test_tls_to_a_server_without(
+    home: Home, redis: Redis, redis_address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    soon = "socket_connect_timeout=0.2,socket_timeout=0.2"
+    monkeypatch.setenv("UBP_REDIS", f"{redis_address},ssl=true,{soon}")
+    with pytest.raises(UBPError, match=r"UBP_REDIS asks for TLS \(ssl\): .* on this port"):
+        publish(home)
+
+
+def test_a_database_that_the_server_has_not(
+    home: Home, redis: Redis, redis_address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("UBP_REDIS", f"{redis_address},db=99")
+    with pytest.raises(UBPError, match=f"Redis at {redis_address}, db 99: DB index is out of rang"):
+        publish(home)
 
 
 def test_feast_reads_what_was_published(home: Home, locked: str) -> None:
@@ -177,30 +203,61 @@ def test_a_full_server_says_so(home: Home, redis: Redis) -> None:
 
 
 @pytest.mark.parametrize(
-    "connection",
+    ("connection", "message"),
     [
-        f"redis://:{SECRET}@localhost:6379/0",
-        "localhost",
-        "localhost:637900",
-        f"password={SECRET}",
-        f"localhost:6379,password=a,{SECRET}",
-        f"localhost:6379,pasword={SECRET}",
+        (f"redis://:{SECRET}@localhost:6379/0", "is not of the form host:port,password"),
+        ("localhost", "has a port from 1 to 65535, such as localhost:6379"),
+        ("localhost:99999", "has a port from 1 to 65535"),
+        ("localhost:0", "has a port from 1 to 65535"),
+        ("localhost:abc", "has a port from 1 to 65535"),
+        (f"password={SECRET}", "is not of the form host:port,password"),
+        (f"localhost:6379,password=a,{SECRET}", "and a password has no comma"),
+        (f"localhost:6379,pasword={SECRET}", "an option that there is not: 'pasword'; usual ones"),
+        ("localhost:6379,foo=1", "an option that there is not: 'foo'; usual ones"),
+        ("localhost:6379,db=two", "db is a number, not 'two'"),
+        ("localhost:6379,socket_timeout=5s", "socket_timeout is a number, not '5s'"),
     ],
 )
 def test_a_connection_that_is_none(
-    home: Home, connection: str, monkeypatch: pytest.MonkeyPatch
+    home: Home, connection: str, message: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("UBP_ONLINE_STORE", "redis")
     monkeypatch.setenv("UBP_REDIS", connection)
-    with pytest.raises(UBPError, match=r"UBP_REDIS\) (is not of the form|has an option)") as error:
+    with pytest.raises(UBPError, match=rf"UBP_REDIS\).*{message}") as error:
         publish(home)
     assert SECRET not in str(error.value)
 
 
-def test_a_store_that_is_none(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("UBP_ONLINE_STORE", "reddis")
-    with pytest.raises(UBPError, match=r"UBP_ONLINE_STORE: .*reddis"):
-        publish(home)
+@pytest.mark.parametrize("name", ["mysql", "Redis"])
+def test_a_store_that_is_none(
+    home: Home, name: str, template: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = f"{name!r} is no online store of this platform: sqlite or redis$"
+    monkeypatch.setenv("UBP_ONLINE_STORE", name)
+    for command in (publish, status):
+        with pytest.raises(UBPError, match=f"^UBP_ONLINE_STORE: {words}"):
+            command(home)
+    monkeypatch.delenv("UBP_ONLINE_STORE")
+    template.write_text(
+        template.read_text().replace("online_store: sqlite", f"online_store: {name}")
+    )
+    for command in (publish, status):
+        with pytest.raises(UBPError, match=f"^{template}: online_store: {words}"):
+            command(home)
+
+
+def test_the_longer_form_takes_other_stores(
+    home: Home, template: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kind = "feast.infra.online_stores.sqlite.SqliteOnlineStore"
+    longer = f"online_store: {{type: {kind}, path: '{home.root / 'theirs.db'}'}}"
+    template.write_text(template.read_text().replace("online_store: sqlite", longer))
+    publish(home)
+    assert (home.root / "theirs.db").exists()
+    assert ProfileStore(home).lookup(clients(home)[0]).known
+    assert status(home)["online_store"] == kind
+    monkeypatch.setenv("UBP_ONLINE_STORE", kind)
+    assert status(home)["online_store"] == kind
 
 
 @pytest.mark.parametrize(

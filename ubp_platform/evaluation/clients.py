@@ -18,7 +18,8 @@ def read_clients(path: Path) -> np.ndarray:
     Parameters
     ----------
     path : Path
-        ``.npy`` (one dimension, whole numbers) or ``.parquet`` (a column ``client_id``).
+        ``.npy`` (one dimension, whole numbers) or ``.parquet`` (a column ``client_id``), in any
+        case.
 
     Returns
     -------
@@ -30,9 +31,10 @@ def read_clients(path: Path) -> np.ndarray:
     UBPError
         If the file is no such list, is empty, or names a client twice.
     """
-    if path.suffix == ".parquet":
+    kind = path.suffix.lower()
+    if kind == ".parquet":
         return _distinct(_parquet_column(path), path)
-    if path.suffix == ".npy":
+    if kind == ".npy":
         return _distinct(load_array(path), path)
     raise UBPError(f"{path}: a list of clients is a .npy or a .parquet file")
 

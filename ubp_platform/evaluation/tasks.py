@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ubp_platform.errors import TaskUnavailable, UBPError, first_line
+from ubp_platform.errors import TaskUnavailable, UBPError
 from ubp_platform.evaluation.places import find
 from ubp_platform.evaluation.split import Split
 from ubp_platform.warehouse import Warehouse, targets
@@ -246,9 +246,12 @@ def load_array(path: Path) -> np.ndarray:
             array: np.ndarray = np.lib.format.read_array(file, allow_pickle=False)
     except FileNotFoundError:
         raise UBPError(f"no such file: {path}") from None
-    except Exception as error:  # numpy hands on whatever Python's parser says of a broken header
+    except OSError as error:
+        raise UBPError(f"{path}: {error.strerror}") from None
+    except Exception:  # numpy hands on whatever Python's parser says of a broken header
         raise UBPError(
-            f"{path} is no array of numbers in numpy's format: {first_line(error)}"
+            f"{path} is no array of numbers in numpy's format: numpy.save({path.name!r}, array) "
+            "writes one"
         ) from None
     return array
 

@@ -12,6 +12,7 @@ from ubp_platform.home import PROJECT_ROOT, Home
 
 REPO = PROJECT_ROOT / "feature_repo"
 TEMPLATE = REPO / "feature_store.yaml"
+_KINDS = ("sqlite", "redis")
 _REDIS = "localhost:6379"
 # The user's options come behind these and win. Without them, minutes pass at a host that drops
 # what it is sent.
@@ -25,8 +26,13 @@ def online_store() -> str:
     -------
     str
         ``UBP_ONLINE_STORE``, or what ``feature_repo/feature_store.yaml`` says.
+
+    Raises
+    ------
+    UBPError
+        If there is no such store, or the file is no configuration.
     """
-    return os.environ.get("UBP_ONLINE_STORE") or _type(_parse(os.path.expandvars(_read())))
+    return _kind(_parse(os.path.expandvars(_read())))
 
 
 def configuration(home: Home, expand: bool = True) -> dict[str, Any]:
@@ -47,12 +53,12 @@ def configuration(home: Home, expand: bool = True) -> dict[str, Any]:
     Raises
     ------
     UBPError
-        If the file is no configuration.
+        If the file is no configuration, or names no store that there is.
     """
     text = _read()
     template = _parse(os.path.expandvars(text))
     found = template if expand else _parse(text)
-    kind = os.environ.get("UBP_ONLINE_STORE") or _type(template)
+    kind = _kind(template)
     options = _options(found) if kind == _type(template) else {}
     found["registry"] = str(home.feast / "registry.db")
     if kind == "sqlite":
@@ -83,6 +89,17 @@ def _parse(text: str) -> dict[str, Any]:
     if not isinstance(found, dict) or not _type(found):
         raise UBPError(f"{TEMPLATE}: not a Feast configuration: `online_store` is missing")
     return found
+
+
+def _kind(template: dict[str, Any]) -> str:
+    """Choose the online store: one of ours, or whatever Feast's longer form names."""
+    written, given = _type(template), os.environ.get("UBP_ONLINE_STORE")
+    kind = given or written
+    longer = isinstance(template["online_store"], dict)
+    if kind in _KINDS or (longer and kind == written):
+        return kind
+    place = "UBP_ONLINE_STORE" if given else f"{TEMPLATE}: online_store"
+    raise UBPError(f"{place}: {kind!r} is no online store of this platform: {' or '.join(_KINDS)}")
 
 
 def _type(template: dict[str, Any]) -> str:

@@ -5,17 +5,23 @@ import gc
 import warnings
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import ibis
+import typeguard
 import yaml
-from feast import FeatureStore
-from feast.errors import FeastError
-from feast.repo_config import RepoConfig
 from pydantic import ValidationError
 
 from ubp_platform.errors import UBPError, first_line
 from ubp_platform.home import Home, write_whole
 from ubp_platform.store.configuration import REPO, TEMPLATE, configuration
+
+# Feast has typeguard rewrite its classes each time it is loaded, so that they check the types that
+# they are given: two of five seconds of `ubp profile`. `python -O` goes without, too.
+with patch.object(typeguard, "typechecked", lambda target: target):
+    from feast import FeatureStore
+    from feast.errors import FeastError
+    from feast.repo_config import RepoConfig
 
 # ibis, below Feast's DuckDB store, calls what DuckDB 2 has renamed.
 warnings.filterwarnings("ignore", message=".*fetch_arrow_table.*", category=DeprecationWarning)
@@ -59,7 +65,7 @@ def open_feature_store(home: Home) -> FeatureStore:
         name = ".".join(map(str, wrong["loc"]))
         raise UBPError(f"{TEMPLATE}: not a Feast configuration: {name}: {wrong['msg']}") from None
     except FeastError as error:
-        raise UBPError(f"{TEMPLATE}, or UBP_ONLINE_STORE: {first_line(error)}") from None
+        raise UBPError(f"{TEMPLATE}: {first_line(error)}") from None
     if store.config.online_store.type == "redis":
         from ubp_platform.store.redis import prepare
 
