@@ -92,8 +92,8 @@ def simulate(
 
     All five event types and the product properties, as Parquet files in the
     layout 'challenge': in 100 days about 85 events a client, on average. With
-    '--like challenge' 176 million events of 18 million clients (2.7 GB, five
-    minutes on two cores), and a list of the relevant ones; --scale 0.1 a tenth of
+    '--like challenge' 176 million events of 18 million clients (2.7 GB, written
+    in 3 to 6 minutes), and a list of the relevant ones; --scale 0.1 a tenth of
     that. The log ends with 27 November 2022 (UTC). The same numbers give the same
     files.
     """

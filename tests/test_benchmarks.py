@@ -86,7 +86,7 @@ def test_help_of_the_full_log_says_its_defaults(stop: Stop) -> None:
     code, said = stop(full_log.main, "--help")
     assert code == 0
     assert "usage: python -m benchmarks.full_log [-h]" in said
-    assert "(default: 0.002 0.01)" in " ".join(said.split())
+    assert "(default: 0.01 0.05)" in " ".join(said.split())
     assert "(default: build/full_log)" in " ".join(said.split())
 
 

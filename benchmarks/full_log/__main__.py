@@ -34,9 +34,9 @@ def _options() -> argparse.Namespace:
         "--scales",
         type=part,
         nargs="+",
-        default=[0.002, 0.01],
+        default=[0.01, 0.05],
         metavar="SCALE",
-        help="parts of the log, above 0 and at most 1, which is all of it (default: 0.002 0.01)",
+        help="parts of the log, above 0 and at most 1, which is all of it (default: 0.01 0.05)",
     )
     parser.add_argument(
         "--directory",

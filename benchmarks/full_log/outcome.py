@@ -99,7 +99,7 @@ def table(steps: Mapping[str, Step], runs: Runs) -> str:
         cells = [summary(run[name]) if name in run else "" for run in runs.values()]
         grown = slope(runs, name)
         judged = _bounds(step, runs[1.0].get(name) if 1.0 in runs else None)
-        rest = ["" if grown is None else f"{grown:.2f}", step.against, judged]
+        rest = ["" if grown is None else f"{grown:z.2f}", step.against, judged]
         lines.append(f"| {' | '.join([f'`{name}`: {step.title}', *cells, *rest])} |")
     return "\n".join(lines)
 
