@@ -29,7 +29,7 @@ format: $(INSTALLED)
 bench: $(INSTALLED)  ## 1% and 5% of a log of the challenge's size through every step, minutes
 	$(BIN)/python -m benchmarks.full_log --append docs/performance.md
 
-bench-full: $(INSTALLED)  ## the same of 1%, 10% and the whole log: up to an hour, 27 GB of disk
+bench-full: $(INSTALLED)  ## the same of 1%, 10% and the whole log: 15 minutes to an hour, 27 GB of disk
 	$(BIN)/python -m benchmarks.full_log --scales 0.01 0.1 1 --append docs/performance.md
 
 bench-parts: $(INSTALLED)  ## single parts against straightforward ways of doing the same

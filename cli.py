@@ -16,6 +16,7 @@ from pipelines.options import (
     HomeOption,
     ModelOption,
     PresetOption,
+    ServedOption,
     VersionOption,
     listed,
 )
@@ -347,7 +348,7 @@ def training_set(
         Path, typer.Argument(help="Parquet with client_id, event_timestamp and any labels.")
     ],
     out: Annotated[Path, typer.Argument(help="The Parquet file to write.")],
-    version: VersionOption = None,
+    version: ServedOption = None,
     home: HomeOption = DEFAULT_HOME,
 ) -> None:
     """Join clients at past times with their profiles as they were known then."""

@@ -15,6 +15,12 @@ VersionOption = Annotated[
     str | None,
     typer.Option("--profile-version", help="A profile version, such as v1; the newest by default."),
 ]
+ServedOption = Annotated[
+    str | None,
+    typer.Option(
+        "--profile-version", help="A profile version, such as v1; the served one by default."
+    ),
+]
 BlocksOption = Annotated[
     list[str] | None,
     typer.Option("--blocks", help="Blocks of the profile, also patterns ('gru_*'), with commas."),

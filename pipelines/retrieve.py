@@ -84,6 +84,8 @@ def training_set(
         raise UBPError(f"{entities}: not a readable Parquet file: {error}") from None
     if not out.parent.is_dir():
         raise UBPError(f"no such directory: {out.parent}")
+    if out.is_dir():
+        raise UBPError(f"{out} is a directory: name the file to write")
     if out.exists() and out.samefile(entities):
         raise UBPError(f"{out} is the input: name another file for the output")
     if taken := {"known", "profile"} & set(table.column_names):

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from ubp_platform.blocks.base import REGISTRY
-from ubp_platform.blocks.catalog import Catalog
+from ubp_platform.blocks.catalog import Catalog, describe_snapshot
 from ubp_platform.errors import WarehouseBusy, WarehouseMissing
 from ubp_platform.events.schema import TABLES
 from ubp_platform.home import Home
@@ -35,7 +35,7 @@ def status(home: Home) -> Status:
     pointer = Served.read(home)
     warehouse, quarantine = _warehouse(home, pointer)
     profiles = [_profile(version) for version in versions(home)]
-    served = _served(pointer, warehouse)
+    served = _served(home, pointer, warehouse)
     cut_off = _cut_off(home)
     return {
         "home": str(home.root),
@@ -131,13 +131,16 @@ def _profile(version: ProfileVersion) -> dict[str, Any]:
         "version": version.name,
         "width": version.width,
         "blocks": {part.block: part.version for part in version.parts},
+        "created_at": version.description.created_at.isoformat(),
         "model_cutoff": version.model_cutoff.isoformat(),
         "cutoffs": [snapshot.cutoff.isoformat() for snapshot in snapshots],
         "clients": snapshots[-1].clients if snapshots else 0,
     }
 
 
-def _served(served: Served | None, warehouse: dict[str, Any] | None) -> dict[str, Any] | None:
+def _served(
+    home: Home, served: Served | None, warehouse: dict[str, Any] | None
+) -> dict[str, Any] | None:
     if served is None:
         return None
     last = (warehouse or {}).get("last_event")
@@ -149,7 +152,20 @@ def _served(served: Served | None, warehouse: dict[str, Any] | None) -> dict[str
         **served.model_dump(),
         "days_behind": behind,
         "late_events": bool((warehouse or {}).get("changed")),
+        # Whether its cutoff has been encoded anew since.
+        "outdated": _encoded_from(home, served) != served.identity,
     }
+
+
+def _encoded_from(home: Home, served: Served) -> str:
+    """Name what the served cutoff was encoded from, the last time."""
+    cutoff = datetime.fromisoformat(served.cutoff)
+    for version in versions(home):
+        part = version.parts[0]
+        path = Catalog(home).snapshot_path(part.block, part.version, cutoff)
+        if version.name == served.version and path.exists():
+            return describe_snapshot(path).identity
+    return served.identity
 
 
 def _evaluation(home: Home) -> dict[str, Any] | None:
@@ -183,14 +199,18 @@ def _next(
     if not profiles:
         return "ubp train --resume" if cut_off else "ubp train"
     newest = profiles[-1]
-    if not served or served["version"] != newest["version"]:
+    if not served:
         return "ubp publish"
-    if served["online_store"] != online_store():
+    if served["version"] != newest["version"] and newest["created_at"] >= served["published_at"]:
         return "ubp publish"
-    if newest["cutoffs"] and newest["cutoffs"][-1] > served["cutoff"]:
-        return "ubp publish"
+    mine = next((found for found in profiles if found["version"] == served["version"]), newest)
+    # An older version is served on purpose: it was published after the newest was made.
+    option = "" if mine is newest else f" --profile-version {mine['version']}"
+    later = mine["cutoffs"] and mine["cutoffs"][-1] > served["cutoff"]
+    if later or served["outdated"] or served["online_store"] != online_store():
+        return f"ubp publish{option}"
     if served["days_behind"] or served["late_events"]:
-        return "ubp encode && ubp publish"
+        return f"ubp encode{option} && ubp publish{option}"
     return "ubp profile CLIENT_ID"
 
 

@@ -261,7 +261,8 @@ def status_tables(status: dict[str, Any]) -> RenderableType:
         parts.append(table)
     if served := status["served"]:
         behind = served["days_behind"]
-        fresh = f", {behind:g} days behind the newest event" if behind else ", up to date"
+        days = f"{behind:g} day{'s' * (behind != 1)}" if behind else ""
+        fresh = f", {days} behind the newest event" if behind else ", up to date"
         if served["late_events"]:
             fresh = ", but late events or another list of clients have come since"
         parts.append(

@@ -5,7 +5,7 @@ import json
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -167,7 +167,13 @@ def fit_blocks(
             fitted.append(catalog.add(block, _fit_identity(block, made_of)))
             if block.report_.complete:
                 checkpoint.clear()
-        others = _profiled(home, cutoff) if names else {}
+        others, later = _profiled(home, cutoff) if names else ({}, [])
+        named = {block.name for block in blocks}
+        unavailable |= {
+            name: "fitted on events after this cutoff only"
+            for name in later
+            if name not in named and name not in skipped
+        }
         by_name = others | {fit.name: fit for fit in (*reused, *fitted)}
         parts = [by_name[name] for name in REGISTRY if name in by_name and name not in skipped]
         if not parts:
@@ -254,18 +260,27 @@ def _plan(
     return reused, wanted
 
 
-def _profiled(home: Home, cutoff: datetime) -> dict[str, Fitted]:
-    """Find the newest fit of each block that a profile for serving has, up to a cutoff.
+def _profiled(home: Home, cutoff: datetime) -> tuple[dict[str, Fitted], list[str]]:
+    """Find the newest fit up to a cutoff of each block of the newest profile.
 
-    Fits that no such profile has were made to be evaluated.
+    Of those that profiles for serving have: others were made to be evaluated.
+
+    Returns
+    -------
+    fits : dict of str to Fitted
+    later : list of str
+        The blocks of the newest profile that were not fitted up to the cutoff.
     """
     parts: dict[str, Part] = {}
-    for version in versions(home):
+    there = versions(home)
+    wanted = [part.block for version in there[-1:] for part in version.parts]
+    for version in there:
         for part in version.parts:
             known = parts.get(part.block)
             if part.fit_cutoff <= cutoff and (not known or part.fit_cutoff >= known.fit_cutoff):
                 parts[part.block] = part
-    return {name: Catalog(home).get(name, part.version) for name, part in parts.items()}
+    fits = {name: Catalog(home).get(name, parts[name].version) for name in wanted if name in parts}
+    return fits, [name for name in wanted if name not in parts]
 
 
 def encode(
@@ -305,16 +320,16 @@ def encode(
 def _known_time(warehouse: Warehouse, cutoff: datetime | None) -> datetime:
     """Take a cutoff, or the default, and refuse one of which nothing can be known.
 
-    A snapshot of the future would be the newest one for ever.
+    A snapshot of a later time would stay the newest while deliveries catch up with it.
     """
     first, last = warehouse.event_times()
     default = warehouse.default_cutoff()
     if cutoff is None:
         return default
-    if cutoff > max(default, datetime.now(UTC)):
+    if cutoff > default:
         raise UBPError(
-            f"the cutoff {cutoff:%Y-%m-%d %H:%M} is in the future; the last event is from "
-            f"{last:%Y-%m-%d %H:%M}"
+            f"the cutoff {cutoff:%Y-%m-%d %H:%M} is too late: the last event is from "
+            f"{last:%Y-%m-%d %H:%M}, and nothing is known of what came after its day"
         )
     if cutoff <= first:
         raise UBPError(

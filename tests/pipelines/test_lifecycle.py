@@ -1,5 +1,6 @@
 """A home over time: new versions, new cutoffs, late events, crashes, another place."""
 
+import time
 from pathlib import Path
 
 import pandas as pd
@@ -9,6 +10,7 @@ from pipelines.ingest import ingest
 from pipelines.publish import publish
 from pipelines.status import status
 from pipelines.train import encode, train
+from tests.pipelines.commands import run_ubp
 from tests.pipelines.deliveries import deliver
 from tests.pipelines.job import FIT, LAST, LATER, day
 from ubp_platform.errors import BlockUnavailable, UBPError
@@ -70,6 +72,68 @@ def test_an_earlier_cutoff_takes_no_model_from_its_future(
     train(home, names, late)
     result = train(home, ["handcrafted"], early)
     assert [part.block for part in result.profile.parts] == ["handcrafted"]
+    left_out = {"ials_categories": "fitted on events after this cutoff only"}
+    assert result.unavailable == left_out
+
+
+def test_what_was_trained_last_is_what_is_published(landed_home: Home) -> None:
+    home, both = landed_home, ["handcrafted", "ials_categories"]
+    train(home, both, FIT)
+    less = train(home, both, FIT, skip=["ials_*"]).profile
+    assert [part.block for part in less.parts] == ["handcrafted"]
+    # A block that was skipped is not brought back by fitting another one.
+    assert train(home, ["handcrafted"], FIT).profile.name == less.name == publish(home).version
+    again = train(home, both, FIT)
+    assert (again.fitted, again.profile.name) == ([], "v3")
+    assert publish(home).version == "v3"
+
+
+def test_an_older_version_that_is_served_on_purpose_stays(
+    landed_home: Home, tables: dict[str, pd.DataFrame], tmp_path: Path
+) -> None:
+    home = landed_home
+    train(home, ["handcrafted"])
+    train(home, ["handcrafted", "ials_categories"])
+    assert status(home)["next"] == "ubp publish"
+    time.sleep(1)  # versions and publishing know the second
+    publish(home, "v1")
+    assert status(home)["next"] == "ubp profile CLIENT_ID"
+    visits = tables["page_visit"].head(3).assign(timestamp=pd.Timestamp("2022-12-01"))
+    ingest(home, str(deliver(tmp_path / "next", page_visit=visits)))
+    both = "ubp encode --profile-version v1 && ubp publish --profile-version v1"
+    assert status(home)["next"] == both
+    encode(home, version="v1")
+    assert status(home)["next"] == "ubp publish --profile-version v1"
+    assert publish(home, "v1").cutoff == "2022-12-02T00:00:00+00:00"
+    assert status(home)["next"] == "ubp profile CLIENT_ID"
+
+
+@pytest.mark.parametrize(
+    ("damaged", "command", "words"),
+    [
+        ("feast/served.json", "status", "remove it, then `ubp publish` writes it again"),
+        ("feast/registry.db", "publish", "remove it, `ubp publish` writes it again"),
+        ("feast/online.db", "profile 5", "file is not a database; remove it, then `ubp publish`"),
+        ("profiles/v1/profile.json", "status", "then `ubp train` makes the profile again"),
+    ],
+)
+def test_a_damaged_file_is_named_with_its_cure(
+    damaged: str, command: str, words: str, served_home: Home, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = served_home.root / damaged
+    path.write_bytes(b"{ damaged by a crash of the disk" * 100)
+    found = run_ubp(capsys, *command.split(), "--home", served_home.root)
+    assert (found.code, found.err.count("\n")) == (2, 1), found.err
+    assert f"{path}" in found.err
+    assert words in found.err
+
+
+def test_others_may_read_what_the_umask_lets_them(served_home: Home) -> None:
+    weights, described = (
+        {path.stat().st_mode for path in served_home.root.rglob(f"v1/*.{ending}")}
+        for ending in ("safetensors", "json")
+    )
+    assert weights == described
 
 
 def test_late_events_are_noticed(
@@ -85,6 +149,8 @@ def test_late_events_are_noticed(
     assert status(home)["served"]["late_events"]
     assert status(home)["next"] == "ubp encode && ubp publish"
     encode(home, [])
+    assert status(home)["next"] == "ubp publish"
     publish(home)
+    assert status(home)["next"] == "ubp profile CLIENT_ID"
     assert ProfileStore(home).lookup(777).known
     assert not status(home)["served"]["late_events"]

@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import load_file, save
 
 from ubp_platform.blocks.checkpoint import Checkpoint
 from ubp_platform.blocks.snapshot import Snapshot
@@ -225,7 +225,8 @@ class Block(ABC):
         }
         (directory / "block.json").write_text(json.dumps(description, indent=2) + "\n")
         arrays = {name: np.ascontiguousarray(array) for name, array in self.state().items()}
-        save_file(arrays, directory / "weights.safetensors")
+        # Not `save_file`, whose files nobody else may read, whatever the umask says.
+        (directory / "weights.safetensors").write_bytes(save(arrays))
 
     @classmethod
     def describe(cls, directory: Path) -> Self:

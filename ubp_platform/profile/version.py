@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Literal, Self
 
 import numpy as np
-from pydantic import BaseModel
-from safetensors.numpy import load_file, save_file
+from pydantic import BaseModel, ValidationError
+from safetensors.numpy import load_file, save
 
 from ubp_platform.blocks.base import block_class
 from ubp_platform.blocks.catalog import (
@@ -66,8 +66,14 @@ class ProfileVersion:
     @classmethod
     def load(cls, directory: Path) -> Self:
         """Read a version."""
-        text = (directory / "profile.json").read_text()
-        return cls(directory.name, directory, Description.model_validate_json(text))
+        path = directory / "profile.json"
+        try:
+            description = Description.model_validate_json(path.read_bytes())
+        except ValidationError:
+            raise UBPError(
+                f"{path} is damaged: remove {directory}, then `ubp train` makes the profile again"
+            ) from None
+        return cls(directory.name, directory, description)
 
     @property
     def parts(self) -> list[Part]:
@@ -140,10 +146,12 @@ def create(
     Returns
     -------
     ProfileVersion
-        The same version again where these blocks were paired at this cutoff before.
+        The same version again where these blocks were paired at this cutoff before; of those for
+        serving the newest only, since the newest is what is encoded and published.
     """
     chosen = [(fitted.name, fitted.version) for fitted in blocks]
-    for known in reversed(versions(home, directory)):
+    there = versions(home, directory)
+    for known in reversed(there if directory else there[-1:]):
         described = known.description
         if (
             described.normalizer_cutoff == cutoff
@@ -182,7 +190,7 @@ def create(
         text = json.dumps(description.model_dump(mode="json"), indent=2)
         (directory / "profile.json").write_text(text + "\n")
         contiguous = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
-        save_file(contiguous, directory / "normalizers.safetensors")
+        (directory / "normalizers.safetensors").write_bytes(save(contiguous))
 
     return ProfileVersion.load(new_version(directory or home.profiles, write))
 

@@ -10,6 +10,7 @@ from unittest.mock import patch
 import ibis
 import typeguard
 import yaml
+from google.protobuf.message import DecodeError
 from pydantic import ValidationError
 
 from ubp_platform.errors import UBPError, first_line
@@ -59,6 +60,7 @@ def open_feature_store(home: Home) -> FeatureStore:
     home.feast.mkdir(parents=True, exist_ok=True)
     try:
         store = FeatureStore(config=RepoConfig(repo_path=REPO, **configuration(home)))
+        store.registry  # noqa: B018 - reads the registry, which Feast puts off
     except ValidationError as error:
         # Feast's own text repeats the values, and with them passwords.
         wrong = error.errors(include_input=False)[0]
@@ -66,6 +68,10 @@ def open_feature_store(home: Home) -> FeatureStore:
         raise UBPError(f"{TEMPLATE}: not a Feast configuration: {name}: {wrong['msg']}") from None
     except FeastError as error:
         raise UBPError(f"{TEMPLATE}: {first_line(error)}") from None
+    except DecodeError:
+        raise UBPError(
+            f"{home.feast / 'registry.db'} is damaged: remove it, `ubp publish` writes it again"
+        ) from None
     if store.config.online_store.type == "redis":
         from ubp_platform.store.redis import prepare
 

@@ -6,6 +6,7 @@ keys and its reads are Feast's.
 """
 
 import itertools
+import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -89,10 +90,13 @@ def one_line_errors(store: FeatureStore) -> Iterator[None]:
         return
     try:
         yield
-    except sqlite3.OperationalError as error:
-        raise UBPError(
-            f"{online.path}: {first_line(error)}; `ubp publish` writes the online store again"
-        ) from None
+    except sqlite3.DatabaseError as error:
+        advice = "`ubp publish` writes the online store again"
+        if not os.access(online.path, os.W_OK):
+            advice = "readers of SQLite must be allowed to write the file and its directory, too"
+        elif not isinstance(error, sqlite3.OperationalError):
+            advice = f"remove it, then {advice}"
+        raise UBPError(f"{online.path}: {first_line(error)}; {advice}") from None
 
 
 def _rows(client_ids: np.ndarray, vectors: np.ndarray, cutoff: datetime) -> Iterator[Row]:

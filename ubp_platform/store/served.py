@@ -2,8 +2,9 @@
 
 import json
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 
+from ubp_platform.errors import UBPError
 from ubp_platform.home import Home, write_whole
 
 
@@ -29,7 +30,14 @@ class Served(BaseModel):
     def read(cls, home: Home) -> "Served | None":
         """Read the pointer; None before the first publish."""
         path = home.feast / "served.json"
-        return cls.model_validate_json(path.read_text()) if path.exists() else None
+        if not path.exists():
+            return None
+        try:
+            return cls.model_validate_json(path.read_bytes())
+        except ValidationError:
+            raise UBPError(
+                f"{path} is damaged: remove it, then `ubp publish` writes it again"
+            ) from None
 
     def write(self, home: Home) -> None:
         """Replace the pointer at once."""
