@@ -45,6 +45,12 @@ BROKEN: dict[str, tuple[Callable[[Path], object], str]] = {
         write("product_buy.csv", "client_id;timestamp;sku\n1;2022-06-01 10:00:00;3\n"),
         "missing column client_id, timestamp, sku; .*separated by commas",
     ),
+    "open quote in a short file": (
+        write(
+            "search_query.csv", 'client_id,timestamp,query\n1,2022-06-01,"[1\n2,2022-06-01,[1]\n'
+        ),
+        "search_query.csv: not a readable csv file: .* or a quote is not closed",
+    ),
     "empty file": (write("product_buy.csv", ""), "product_buy.csv: the file is empty"),
     "missing column": (
         lambda d: deliver(d, product_buy=purchases().drop(columns="sku")),

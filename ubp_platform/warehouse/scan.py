@@ -92,9 +92,10 @@ class Scan:
                 raw = relation.project(f"*, row_number() OVER () AS {_ROW}")
             raw.create_view("delivered", replace=True)
         except duckdb.Error as error:
-            raise BatchRejected(
-                f"{self.path.name}: not a readable {self._suffix[1:]} file: {first_line(error)}"
-            ) from None
+            kind, said = self._suffix[1:], first_line(error)
+            if "sniffing" in said:  # DuckDB does not say why
+                said = "lines do not fit the header, or a quote is not closed"
+            raise BatchRejected(f"{self.path.name}: not a readable {kind} file: {said}") from None
         return columns
 
     def stage(self) -> None:
