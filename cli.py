@@ -86,7 +86,7 @@ def simulate(
     clients: Annotated[int | None, typer.Option(help="3000 by default.", min=1)] = None,
     days: Annotated[int | None, typer.Option(help="100 by default.", min=1, max=MAX_DAYS)] = None,
     seed: Annotated[int, typer.Option(help="Another one gives another shop.", min=0)] = 0,
-    like: Annotated[str | None, typer.Option(help="'challenge': as its log is.")] = None,
+    like: Annotated[str | None, typer.Option(help="'challenge': as large as its log.")] = None,
     scale: Annotated[float | None, typer.Option(help="A part of that, such as 0.01.")] = None,
 ) -> None:
     """Write the event log of a simulated shop, for 'ubp ingest DIR'.

@@ -58,7 +58,7 @@ def relevant_clients(home: Home, file: Path | None = None, everybody: bool = Fal
     listed = None if file is None else read_clients(file)
     with Warehouse(home.warehouse) as warehouse:
         clients = listed if file or everybody else warehouse.relevant
-        with_events = None if clients is None else warehouse.with_events(clients)
+        with_events = None if clients is None else warehouse.clients(clients)
     if listed is not None and not with_events:
         raise UBPError(
             f"{file}: none of its clients, such as {listed[0]}, has an event in the warehouse"

@@ -3,10 +3,9 @@
 import warnings
 from datetime import UTC, datetime
 
-from ubp_platform.blocks.catalog import Catalog, describe_snapshot
 from ubp_platform.errors import UBPError
 from ubp_platform.home import Home
-from ubp_platform.profile.version import get_version, newest_version
+from ubp_platform.profile.version import encoded_from, get_version, newest_version
 from ubp_platform.progress import ProgressFactory, silent
 from ubp_platform.store.feature_store import open_feature_store, write_configuration
 from ubp_platform.store.objects import feast_objects, profile_view_name
@@ -40,7 +39,7 @@ def publish(home: Home, version: str | None = None, progress: ProgressFactory = 
     snapshots = profile.snapshots
     if not snapshots:
         raise UBPError(f"profile {profile.name} has no snapshot: run `ubp encode --cutoff TIME`")
-    newest, part = snapshots[-1], profile.parts[0]
+    newest = snapshots[-1]
     before = Served.read(home)
     if before and newest.cutoff < datetime.fromisoformat(before.cutoff):
         warnings.warn(
@@ -53,7 +52,6 @@ def publish(home: Home, version: str | None = None, progress: ProgressFactory = 
     store.apply(feast_objects(home))
     write_profiles(store, profile_view_name(profile.name), newest, progress)
     cutoff = newest.cutoff.isoformat()
-    history = Catalog(home).snapshot_path(part.block, part.version, newest.cutoff)
     kind = store.config.online_store.type
     others = before.online if before and before.online_store == kind else {}
     served = Served(
@@ -61,7 +59,7 @@ def publish(home: Home, version: str | None = None, progress: ProgressFactory = 
         online_store=kind,
         online={**others, profile.name: cutoff},
         cutoff=cutoff,
-        identity=describe_snapshot(history).identity if history.exists() else "",
+        identity=encoded_from(home, profile, newest.cutoff),
         clients=newest.clients,
         published_at=datetime.now(UTC).isoformat(timespec="seconds"),
     )

@@ -6,11 +6,11 @@ from datetime import datetime
 from typing import Any
 
 from ubp_platform.blocks.base import REGISTRY
-from ubp_platform.blocks.catalog import Catalog, describe_snapshot
+from ubp_platform.blocks.catalog import Catalog
 from ubp_platform.errors import WarehouseBusy, WarehouseMissing
 from ubp_platform.events.schema import TABLES
 from ubp_platform.home import Home
-from ubp_platform.profile.version import ProfileVersion, versions
+from ubp_platform.profile.version import ProfileVersion, encoded_from, versions
 from ubp_platform.store.configuration import online_store
 from ubp_platform.store.served import Served
 from ubp_platform.warehouse import Warehouse, landing
@@ -34,8 +34,9 @@ def status(home: Home) -> Status:
     """
     pointer = Served.read(home)
     warehouse, quarantine = _warehouse(home, pointer)
-    profiles = [_profile(version) for version in versions(home)]
-    served = _served(home, pointer, warehouse)
+    there = versions(home)
+    profiles = [_profile(version) for version in there]
+    served = _served(home, pointer, warehouse, there)
     cut_off = _cut_off(home)
     return {
         "home": str(home.root),
@@ -139,7 +140,10 @@ def _profile(version: ProfileVersion) -> dict[str, Any]:
 
 
 def _served(
-    home: Home, served: Served | None, warehouse: dict[str, Any] | None
+    home: Home,
+    served: Served | None,
+    warehouse: dict[str, Any] | None,
+    there: list[ProfileVersion],
 ) -> dict[str, Any] | None:
     if served is None:
         return None
@@ -148,24 +152,15 @@ def _served(
     if last:
         late = datetime.fromisoformat(last) - datetime.fromisoformat(served.cutoff)
         behind = max(0.0, round(late.total_seconds() / 86400, 2))
+    cutoff = datetime.fromisoformat(served.cutoff)
+    found = [encoded_from(home, v, cutoff) for v in there if v.name == served.version]
     return {
         **served.model_dump(),
         "days_behind": behind,
         "late_events": bool((warehouse or {}).get("changed")),
         # Whether its cutoff has been encoded anew since.
-        "outdated": _encoded_from(home, served) != served.identity,
+        "outdated": any(identity not in ("", served.identity) for identity in found),
     }
-
-
-def _encoded_from(home: Home, served: Served) -> str:
-    """Name what the served cutoff was encoded from, the last time."""
-    cutoff = datetime.fromisoformat(served.cutoff)
-    for version in versions(home):
-        part = version.parts[0]
-        path = Catalog(home).snapshot_path(part.block, part.version, cutoff)
-        if version.name == served.version and path.exists():
-            return describe_snapshot(path).identity
-    return served.identity
 
 
 def _evaluation(home: Home) -> dict[str, Any] | None:

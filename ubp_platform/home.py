@@ -5,12 +5,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TypeVar
 
+from pydantic import BaseModel, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from ubp_platform.errors import UBPError
 
 PROJECT_ROOT = Path(__file__).resolve().parents[1]
+Model = TypeVar("Model", bound=BaseModel)
 
 
 class Home(BaseSettings):
@@ -159,6 +162,27 @@ def appearing_file(path: Path) -> Iterator[Path]:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def read_whole(path: Path, model: type[Model], cure: str) -> Model:
+    """Read a model that was written as JSON.
+
+    Parameters
+    ----------
+    path : Path
+    model : type
+    cure : str
+        What to do about a damaged file.
+
+    Raises
+    ------
+    UBPError
+        If the file is damaged.
+    """
+    try:
+        return model.model_validate_json(path.read_bytes())
+    except ValidationError:
+        raise UBPError(f"{path} is damaged: {cure}") from None
 
 
 def write_whole(path: Path, text: str) -> None:

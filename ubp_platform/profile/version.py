@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Literal, Self
 
 import numpy as np
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 from safetensors.numpy import load_file, save
 
 from ubp_platform.blocks.base import block_class
@@ -16,13 +16,14 @@ from ubp_platform.blocks.catalog import (
     Catalog,
     Fitted,
     SnapshotFile,
+    describe_snapshot,
     new_version,
     snapshot_files,
     version_directories,
 )
 from ubp_platform.blocks.snapshot import thinned
 from ubp_platform.errors import UBPError
-from ubp_platform.home import Home, time_stem
+from ubp_platform.home import Home, read_whole, time_stem
 from ubp_platform.profile.normalizer import FIT_CLIENTS, REVISION, Normalizer
 
 
@@ -66,13 +67,8 @@ class ProfileVersion:
     @classmethod
     def load(cls, directory: Path) -> Self:
         """Read a version."""
-        path = directory / "profile.json"
-        try:
-            description = Description.model_validate_json(path.read_bytes())
-        except ValidationError:
-            raise UBPError(
-                f"{path} is damaged: remove {directory}, then `ubp train` makes the profile again"
-            ) from None
+        cure = f"remove {directory}, then `ubp train` makes the profile again"
+        description = read_whole(directory / "profile.json", Description, cure)
         return cls(directory.name, directory, description)
 
     @property
@@ -127,6 +123,13 @@ class ProfileVersion:
     def mean(self) -> np.ndarray:
         """The profile of a client nobody has seen, float32, shape (width,)."""
         return np.concatenate([normalizer.mean for normalizer in self.normalizers])
+
+
+def encoded_from(home: Home, version: ProfileVersion, cutoff: datetime) -> str:
+    """Name the history that a version's blocks at a cutoff were made from, empty if none were."""
+    part = version.parts[0]
+    path = Catalog(home).snapshot_path(part.block, part.version, cutoff)
+    return describe_snapshot(path).identity if path.exists() else ""
 
 
 def create(

@@ -2,10 +2,9 @@
 
 import json
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 
-from ubp_platform.errors import UBPError
-from ubp_platform.home import Home, write_whole
+from ubp_platform.home import Home, read_whole, write_whole
 
 
 class Served(BaseModel):
@@ -30,14 +29,8 @@ class Served(BaseModel):
     def read(cls, home: Home) -> "Served | None":
         """Read the pointer; None before the first publish."""
         path = home.feast / "served.json"
-        if not path.exists():
-            return None
-        try:
-            return cls.model_validate_json(path.read_bytes())
-        except ValidationError:
-            raise UBPError(
-                f"{path} is damaged: remove it, then `ubp publish` writes it again"
-            ) from None
+        cure = "remove it, then `ubp publish` writes it again"
+        return read_whole(path, cls, cure) if path.exists() else None
 
     def write(self, home: Home) -> None:
         """Replace the pointer at once."""

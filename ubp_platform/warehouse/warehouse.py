@@ -185,24 +185,19 @@ class Warehouse:
         rows, clients, first, last = self.connection.execute(query).fetchall()[0]
         return Span(rows, clients, _aware(first), _aware(last))
 
-    def clients(self) -> int:
-        """Count the clients with any event."""
-        parts = " UNION ".join(f"SELECT client_id FROM {name}" for name in EVENT_TYPES)
-        return int(self.connection.execute(f"SELECT count(*) FROM ({parts})").fetchall()[0][0])
-
-    def with_events(self, clients: np.ndarray) -> int:
-        """Count those of some clients who have any event.
+    def clients(self, listed: np.ndarray | None = None) -> int:
+        """Count the clients with any event.
 
         Parameters
         ----------
-        clients : ndarray of int64
-            Each once.
+        listed : ndarray of int64, optional
+            Only these; all by default.
         """
-        self.connection.register("listed", pa.table({"client_id": clients}))
-        parts = " UNION ".join(
-            f"SELECT client_id FROM {name} SEMI JOIN listed USING (client_id)"
-            for name in EVENT_TYPES
-        )
+        only = ""
+        if listed is not None:
+            self.connection.register("listed", pa.table({"client_id": listed}))
+            only = "SEMI JOIN listed USING (client_id)"
+        parts = " UNION ".join(f"SELECT client_id FROM {name} {only}" for name in EVENT_TYPES)
         found = self.connection.execute(f"SELECT count(*) FROM ({parts})").fetchall()[0][0]
         self.connection.unregister("listed")
         return int(found)
