@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from pipelines.train import Fits, fit_blocks
-from ubp_platform.blocks.base import REGISTRY, matching
 from ubp_platform.blocks.catalog import Catalog, describe_snapshot
+from ubp_platform.blocks.registry import block_names, matching
 from ubp_platform.evaluation.clients import read_clients
 from ubp_platform.evaluation.representations import profile_matrix
 from ubp_platform.evaluation.split import Split, split_of
@@ -70,8 +70,8 @@ def backtest(
         The language model of the blocks that use one.
     progress : ProgressFactory
     """
-    wanted = matching(blocks) if blocks else REGISTRY
-    skip = [name for name in REGISTRY if name not in wanted]
+    wanted = matching(blocks) if blocks else block_names()
+    skip = [name for name in block_names() if name not in wanted]
     fits = fit_blocks(
         *(home, (), split.cutoff, preset, 0, progress),
         skip=skip,

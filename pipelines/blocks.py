@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from ubp_platform.blocks.base import REGISTRY, block_class
 from ubp_platform.blocks.catalog import Catalog
+from ubp_platform.blocks.registry import block_class, block_names
 from ubp_platform.events.schema import EVENT_TYPES, PRODUCT_EVENTS
 from ubp_platform.home import Home
 
@@ -21,7 +21,7 @@ def blocks(home: Home) -> list[dict[str, Any]]:
         JSON-ready; ``version`` and what follows it are None where the block is not fitted.
     """
     catalog, described = Catalog(home), []
-    for name in REGISTRY:
+    for name in block_names():
         block = block_class(name)
         newest = catalog.newest(name)
         snapshots = catalog.snapshots(name, newest.version) if newest else []
@@ -31,7 +31,7 @@ def blocks(home: Home) -> list[dict[str, Any]]:
                 "name": name,
                 "section": block.section,
                 "needs": list(block.needs),
-                "components": block.components,
+                "components": block.principal_components,
                 "width": width,
                 "version": newest.version if newest else None,
                 "fit_cutoff": newest.report.cutoff.isoformat() if newest else None,

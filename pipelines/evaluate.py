@@ -10,8 +10,8 @@ import numpy as np
 from pipelines.backtest import Backtest, backtest, evaluated_profile, plan
 from pipelines.report import write_report
 from pipelines.train import choose
-from ubp_platform.blocks.base import block_class, matching
 from ubp_platform.blocks.catalog import Catalog
+from ubp_platform.blocks.registry import block_class, matching
 from ubp_platform.errors import TaskUnavailable, UBPError
 from ubp_platform.evaluation import tasks as task_list
 from ubp_platform.evaluation.baselines import baselines
@@ -218,7 +218,7 @@ def _blocks(home: Home, version: ProfileVersion, fitted: frozenset[str]) -> list
                 version=part.version,
                 width=part.width,
                 fitted=part.block in fitted,
-                params=described.params.model_dump(mode="json"),
+                params=described.config().model_dump(mode="json"),
                 report=fit.report,
             )
         )

@@ -1,4 +1,4 @@
-"""``ubp explain``: what an autoencoder's vector remembers of a client, beside what was true."""
+"""``ubp explain``: what can be decoded from an autoencoder's vector, beside the true events."""
 
 from collections import Counter
 from dataclasses import dataclass
@@ -6,9 +6,9 @@ from datetime import datetime
 
 import numpy as np
 
-from ubp_platform.blocks.base import block_class
 from ubp_platform.blocks.catalog import Catalog, Fitted
 from ubp_platform.blocks.gru_ae import GRUAutoencoder
+from ubp_platform.blocks.registry import block_class
 from ubp_platform.errors import UBPError
 from ubp_platform.events.schema import CODE_VALUES, EVENT_TYPES
 from ubp_platform.home import Home
@@ -27,9 +27,9 @@ class Recall:
     values : int
         Events of the client that have such a value.
     in_place : float
-        Share of them that were said at their own place.
+        Share of them that were decoded at their own place.
     anywhere : float
-        Share of them that were said at all, each as often as it occurred.
+        Share of them that were decoded at all, each as often as it occurred.
     guess : float, optional
         What ``in_place`` would be for somebody who knows only the shop: its most frequent value,
         every time. None where the block's vocabulary is not in the order of frequency.
@@ -51,7 +51,7 @@ class Explanation:
     client_id : int
     block, version : str
     cutoff : datetime
-    true, said : dict of str to list of str
+    true, decoded : dict of str to list of str
         A value in words for each event, oldest first; as many in every field.
     recalls : list of Recall
     """
@@ -61,7 +61,7 @@ class Explanation:
     version: str
     cutoff: datetime
     true: dict[str, list[str]]
-    said: dict[str, list[str]]
+    decoded: dict[str, list[str]]
     recalls: list[Recall]
 
 
@@ -75,7 +75,7 @@ def explain(
     home : Home
     client_id : int
     name : str, optional
-        An autoencoder of the profile; the one that remembers most fields by default.
+        An autoencoder of the profile; the one with most fields by default.
     version : str, optional
         The profile version; the newest by default.
 
@@ -106,7 +106,7 @@ def explain(
             f"{cutoff:%Y-%m-%d %H:%M}"
         )
     (vector,) = block.encode_sequences(sequences)
-    said = block.remember(vector, steps=int(sequences.offsets[-1]))
+    decoded = block.decode(vector, steps=int(sequences.offsets[-1]))
     true = sequences.fields
     return Explanation(
         client_id,
@@ -114,8 +114,8 @@ def explain(
         fitted.version,
         cutoff,
         {field: _words(block.vocabularies_[field], tokens) for field, tokens in true.items()},
-        {field: _words(block.vocabularies_[field], tokens) for field, tokens in said.items()},
-        [_recall(field, true[field], said[field]) for field in true],
+        {field: _words(block.vocabularies_[field], tokens) for field, tokens in decoded.items()},
+        [_recall(field, true[field], decoded[field]) for field in true],
     )
 
 
@@ -141,12 +141,12 @@ def _fields(name: str) -> tuple[str, ...]:
     return cls.fields if issubclass(cls, GRUAutoencoder) else ()
 
 
-def _recall(field: str, true: np.ndarray, said: np.ndarray) -> Recall:
+def _recall(field: str, true: np.ndarray, decoded: np.ndarray) -> Recall:
     known = true >= Vocabulary.FIRST
     values = int(known.sum())
-    both = min(len(true), len(said))
-    hits = (known[:both] & (true[:both] == said[:both])).sum()
-    common = (Counter(true[known].tolist()) & Counter(said.tolist())).total()
+    both = min(len(true), len(decoded))
+    hits = (known[:both] & (true[:both] == decoded[:both])).sum()
+    common = (Counter(true[known].tolist()) & Counter(decoded.tolist())).total()
     return Recall(
         field,
         values,

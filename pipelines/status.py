@@ -5,8 +5,8 @@ from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
-from ubp_platform.blocks.base import REGISTRY
 from ubp_platform.blocks.catalog import Catalog
+from ubp_platform.blocks.registry import block_names
 from ubp_platform.errors import WarehouseBusy, WarehouseMissing
 from ubp_platform.events.schema import TABLES
 from ubp_platform.home import Home
@@ -94,7 +94,7 @@ def _latest(times: Any) -> str | None:
 
 def _blocks(home: Home) -> list[dict[str, Any]]:
     catalog, result = Catalog(home), []
-    for name in REGISTRY:
+    for name in block_names():
         for fitted in catalog.versions(name):
             snapshots = catalog.snapshots(name, fitted.version)
             result.append(
@@ -116,7 +116,7 @@ def _blocks(home: Home) -> list[dict[str, Any]]:
 def _cut_off(home: Home) -> list[str]:
     """Name the blocks with a checkpoint that no whole fit has come after."""
     found, catalog = [], Catalog(home)
-    for name in REGISTRY:
+    for name in block_names():
         saved = [path.stat().st_mtime for path in (home.checkpoints / name).glob("*.safetensors")]
         if not saved:
             continue

@@ -144,9 +144,9 @@ def blocks_table(described: list[dict[str, Any]]) -> Table:
 def explanation_tables(found: "Explanation", rows: int) -> RenderableType:
     """Render what :func:`pipelines.explain.explain` found, with so many newest events."""
     fields = list(found.true)
-    true, said = (
+    true, decoded = (
         list(zip(*(words[field] for field in fields), strict=True))
-        for words in (found.true, found.said)
+        for words in (found.true, found.decoded)
     )
     title = (
         f"[bold]Client {found.client_id} before {_when(found.cutoff)}, decoded from {found.block} "
@@ -158,14 +158,14 @@ def explanation_tables(found: "Explanation", rows: int) -> RenderableType:
         numbers=("#", *(field for field in fields if field != "event_type")),
     )
     nothing = ("",) * len(fields)
-    longest = max(len(true), len(said))
+    longest = max(len(true), len(decoded))
     for place in range(max(0, longest - rows), longest):
         real = true[place] if place < len(true) else nothing
-        decoded = said[place] if place < len(said) else nothing
-        pairs = zip(real, decoded, strict=True)
+        ours = decoded[place] if place < len(decoded) else nothing
+        pairs = zip(real, ours, strict=True)
         marked = [f"[green]{b}" if a == b else f"[red]{b}" for a, b in pairs]
         events.add_row(str(place + 1), "true", *real)
-        events.add_row("", "said", *marked, end_section=True)
+        events.add_row("", "decoded", *marked, end_section=True)
     recalls = plain_table(
         "How much came back",
         *("field", "values", "in its place", "anywhere", "by guessing"),
@@ -179,7 +179,7 @@ def explanation_tables(found: "Explanation", rows: int) -> RenderableType:
         recalls.add_row(recall.field, f"{recall.values:,}", *shown)
     legend = (
         "The vector alone was decoded, from the oldest event on. Values: those that the block can "
-        "tell apart; others are 'rare'. In its place: said where it belongs. Anywhere: said as "
+        "tell apart; others are 'rare'. In its place: where it belongs. Anywhere: at all, as "
         "often as it occurred. By guessing: the shop's most frequent value every time. Days and "
         "weeks count back from the cutoff."
     )

@@ -1,7 +1,5 @@
 """``ubp train`` and ``ubp encode``: fit blocks, encode cutoffs, assemble profiles."""
 
-import hashlib
-import json
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,10 +7,11 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from ubp_platform.blocks.base import PRESETS, REGISTRY, Block, block_class, matching
+from ubp_platform.blocks.base import Block
 from ubp_platform.blocks.catalog import Catalog, Fitted, describe_snapshot
 from ubp_platform.blocks.checkpoint import Checkpoint
 from ubp_platform.blocks.encoding import encode as encode_into
+from ubp_platform.blocks.registry import PRESETS, block_class, block_names, matching
 from ubp_platform.errors import BlockUnavailable, UBPError
 from ubp_platform.home import Home
 from ubp_platform.profile.assembly import assemble
@@ -164,7 +163,7 @@ def fit_blocks(
             if whole and not block.report_.complete:
                 raise KeyboardInterrupt
             # Named again, for what came with the fit, such as a language model from a hub.
-            fitted.append(catalog.add(block, _fit_identity(block, made_of)))
+            fitted.append(catalog.add(block, block.identity(made_of)))
             if block.report_.complete:
                 checkpoint.clear()
         others, later = _profiled(home, cutoff) if names else ({}, [])
@@ -175,7 +174,7 @@ def fit_blocks(
             if name not in named and name not in skipped
         }
         by_name = others | {fit.name: fit for fit in (*reused, *fitted)}
-        parts = [by_name[name] for name in REGISTRY if name in by_name and name not in skipped]
+        parts = [by_name[name] for name in block_names() if name in by_name and name not in skipped]
         if not parts:
             raise BlockUnavailable(f"no block can be fitted: {_reasons(unavailable)}")
         _encode_blocks(home, warehouse, parts, cutoff, progress)
@@ -205,12 +204,12 @@ def choose(
         raise UBPError(f"no preset is called {preset!r}; there are {', '.join(PRESETS)}")
     skipped = matching(skip)
     blocks, takes_model = [], False
-    for name in dict.fromkeys(names or REGISTRY):
+    for name in dict.fromkeys(names or block_names()):
         if name in skipped:
             continue
         cls = block_class(name)
         overrides: dict[str, Any] = {"seed": seed}
-        if model is not None and "model" in cls.Parameters.model_fields:
+        if model is not None and "model" in cls.parameters():
             overrides["model"] = str(Path(model).resolve()) if Path(model).exists() else model
             takes_model = True
         blocks.append(cls.from_preset(preset, **overrides))
@@ -242,7 +241,7 @@ def _plan(
     reused: list[Fitted] = []
     wanted: list[tuple[Block, Path]] = []
     for block in blocks:
-        identity = _fit_identity(block, history)
+        identity = block.identity(history)
         path = home.checkpoints / block.name / f"{identity}.safetensors"
         if same := catalog.find(block.name, identity):
             reused.append(same)
@@ -361,12 +360,6 @@ def _encode_blocks(
         block = fitted.load()
         block.scratch = home.scratch
         encode_into(block, history, path, identity, progress)
-
-
-def _fit_identity(block: Block, history: str) -> str:
-    made_with = [block.name, block.revision, block.params.model_dump(mode="json"), history]
-    made_with.append(block.depends_on())
-    return hashlib.sha256(json.dumps(made_with).encode()).hexdigest()
 
 
 def _reasons(unavailable: dict[str, str]) -> str:

@@ -127,16 +127,16 @@ def _implicit(block: IALS, place: Path) -> Done:
     with _warehouse(place) as warehouse:
         history = warehouse.history(CUTOFF)
         known = None
-        if block.params.items is not None:
+        if block.items is not None:
             names = tuple(block.weights)
-            known = np.sort(history.vocabulary(block.item, block.params.items, names).values)
+            known = np.sort(history.vocabulary(block.item, block.items, names).values)
         found = history.interactions(block.item, block.weights, known).matrix
-    found.data = 1 + block.params.alpha * found.data
+    found.data = 1 + block.alpha * found.data
     model = AlternatingLeastSquares(
-        factors=block.params.factors,
-        iterations=block.params.iterations,
-        regularization=block.params.regularization,
-        random_state=block.params.seed,
+        factors=block.factors,
+        iterations=block.iterations,
+        regularization=block.regularization,
+        random_state=block.seed,
     )
     with threadpool_limits(1, "blas"):
         model.fit(found, show_progress=False)

@@ -28,9 +28,8 @@ from safetensors.numpy import save_file
 from benchmarks.full_log.step import Done, Step
 from pipelines.publish import publish
 from tests.store.redis_server import redis_server
-from ubp_platform.blocks.base import REGISTRY, block_class
 from ubp_platform.blocks.catalog import Catalog, new_version
-from ubp_platform.blocks.handcrafted import NAMES
+from ubp_platform.blocks.registry import block_class
 from ubp_platform.blocks.snapshot import ROWS_A_GROUP, SnapshotWriter, iterate
 from ubp_platform.home import Home
 from ubp_platform.profile.assembly import assemble
@@ -46,16 +45,22 @@ FIRST = datetime(2022, 6, 1, tzinfo=UTC)
 CUTOFFS, DAYS_BETWEEN = 4, 14
 LOOKUPS, MANY = 5000, 100
 SLICE = 50_000
-#: Numbers of a block's vector in the preset ``paper``; 576 is the width of SmolLM2-135M.
-WIDTHS = dict.fromkeys(("ials_categories", "ials_page_visits", "lightfm"), 64)
-WIDTHS |= {
+#: The twelve blocks of the paper, in the order of the profile, and the numbers of their vectors in
+#: the preset ``paper``; 576 is the width of SmolLM2-135M.
+WIDTHS = {
+    "ials_categories": 64,
+    "ials_page_visits": 64,
+    "lightfm": 64,
     "next_product": 128,
     "next_url": 192,
     "gru_ae_day_event_type": 128,
-    "handcrafted": len(NAMES),
+    "gru_ae_all": 512,
+    "gru_ae_week_all": 512,
+    "gru_ae_sku_text": 512,
+    "lm_all_interactions": 576,
+    "lm_search_queries": 576,
+    "handcrafted": 42,
 }
-WIDTHS |= dict.fromkeys(("gru_ae_all", "gru_ae_week_all", "gru_ae_sku_text"), 512)
-WIDTHS |= {name: 576 for name in REGISTRY if name.startswith("lm_")}
 
 
 def _home(place: Path) -> Home:
@@ -92,18 +97,21 @@ def assembly_bare(place: Path, scale: float) -> Done:
 def _write_blocks(home: Home, clients: int) -> ProfileVersion:
     """Write a snapshot of every block, and a version with normalizers fitted on the first ones."""
     rng, arrays, parts, start = np.random.default_rng(0), {}, [], 0
-    for number, name in enumerate(REGISTRY):
-        block = block_class(name)
-        names = NAMES if name == "handcrafted" else None
+    for number, (name, width) in enumerate(WIDTHS.items()):
+        block, names = block_class(name), None
+        if block.normalization == "quantile":
+            names = tuple(f"feature_{column}" for column in range(width))
         path = Catalog(home).snapshot_path(name, "v1", FIRST)
-        with SnapshotWriter(path, FIRST, WIDTHS[name], names) as writer:
+        with SnapshotWriter(path, FIRST, width, names) as writer:
             for first in range(0, clients, ROWS_A_GROUP):
                 ids = np.arange(first, min(first + ROWS_A_GROUP, clients))
                 ids = ids[ids % 10 != number % 10]
-                vectors = rng.standard_normal((len(ids), WIDTHS[name]), dtype=np.float32)
+                vectors = rng.standard_normal((len(ids), width), dtype=np.float32)
                 writer.write(ids, vectors)
                 if not first:
-                    normalizer = Normalizer.fit(vectors, block.normalization, block.components)
+                    normalizer = Normalizer.fit(
+                        vectors, block.normalization, block.principal_components
+                    )
         arrays |= {f"{name}.{key}": array for key, array in normalizer.arrays.items()}
         parts.append(
             Part(

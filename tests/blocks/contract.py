@@ -17,8 +17,9 @@ import pytest
 
 from tests.blocks.bars import Bars
 from tests.shops import START, land, plant_future, random_shop, shuffle
-from ubp_platform.blocks.base import Block, block_class
+from ubp_platform.blocks.base import Block
 from ubp_platform.blocks.encoding import encode
+from ubp_platform.blocks.registry import block_class
 from ubp_platform.blocks.snapshot import Snapshot
 from ubp_platform.errors import BlockUnavailable
 from ubp_platform.events.schema import EVENT_TYPES

@@ -21,7 +21,7 @@ from threadpoolctl import threadpool_info, threadpool_limits
 
 from tests.blocks.contract import CUTOFF
 from tests.shops import land, random_shop
-from ubp_platform.blocks.base import REGISTRY, block_class
+from ubp_platform.blocks.registry import block_class, block_names
 from ubp_platform.warehouse import Warehouse
 
 FILE = Path(__file__).with_name("golden.safetensors")
@@ -105,7 +105,7 @@ def main() -> None:
     """Write the file."""
     golden, processors = read()
     with tempfile.TemporaryDirectory() as directory, shop(Path(directory)) as warehouse:
-        for name in sys.argv[1:] or list(REGISTRY):
+        for name in sys.argv[1:] or list(block_names()):
             golden[name], processors[name] = fit(name, warehouse), processor()
     arrays, described = {}, {}
     for name, values in golden.items():

@@ -15,7 +15,7 @@ def world() -> dict[str, np.ndarray]:
     return {
         "items": rng.normal(size=(ITEMS, WIDTH)),
         "biases": rng.normal(size=ITEMS) / 2,
-        "rivals": np.arange(0, ITEMS, 3),
+        "negatives": np.arange(0, ITEMS, 3),
     }
 
 
@@ -29,15 +29,15 @@ def some_clients(count: int) -> tuple[sparse.csr_matrix, np.ndarray]:
 def test_it_is_the_minimum(world: dict[str, np.ndarray]) -> None:
     weights, prior = some_clients(20)
     vectors = fold_in(weights, prior, **world, strength=2.0)
-    y, b, rivals = world["items"], world["biases"], world["rivals"]
+    y, b, negatives = world["items"], world["biases"], world["negatives"]
     for row, (w, q) in enumerate(zip(weights.toarray(), prior, strict=True)):
         like, dislike = np.maximum(w, 0), np.minimum(w, 0)
 
         def loss(u: np.ndarray, like=like, dislike=dislike, q=q) -> float:
             scores = y @ u
-            rivalry = like.sum() * logsumexp((scores + b)[rivals])
+            contrast = like.sum() * logsumexp((scores + b)[negatives])
             below = dislike.sum() * scores.mean()
-            return rivalry - like @ scores - dislike @ scores + below + ((u - q) ** 2).sum()
+            return contrast - like @ scores - dislike @ scores + below + ((u - q) ** 2).sum()
 
         # Found by somebody else, from elsewhere.
         best = minimize(loss, np.zeros(WIDTH), tol=1e-10).x

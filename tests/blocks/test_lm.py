@@ -12,7 +12,8 @@ from tests.blocks.contract import CUTOFF, BlockContract
 from tests.blocks.tiny_models import tiny_bert, tiny_llama
 from tests.shops import START, land, random_shop
 from ubp_platform.blocks import language_model
-from ubp_platform.blocks.base import Block, block_class
+from ubp_platform.blocks.base import Block
+from ubp_platform.blocks.registry import block_class
 from ubp_platform.errors import BlockUnavailable, UBPError
 from ubp_platform.warehouse import Warehouse
 

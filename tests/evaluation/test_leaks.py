@@ -14,7 +14,7 @@ from pipelines.train import fit_blocks
 from tests.pipelines.deliveries import deliver
 from tests.pipelines.tiny import tiny_presets
 from tests.shops import END, land, plant_future, random_shop
-from ubp_platform.blocks.base import REGISTRY
+from ubp_platform.blocks.registry import block_names
 from ubp_platform.blocks.snapshot import Snapshot
 from ubp_platform.evaluation.baselines import baselines
 from ubp_platform.evaluation.network import NETWORKS, Size
@@ -130,7 +130,7 @@ def test_no_bit_of_a_profile_knows_the_windows(tmp_path: Path, tiny_blocks: None
     tested = backtest(whole_log, *plan(whole_log))
     cutoff = tested.split.cutoff
     assert tested.split.end.replace(tzinfo=None) == last
-    assert [part.block for part in tested.version.parts] == list(REGISTRY)
+    assert [part.block for part in tested.version.parts] == list(block_names())
 
     before = {
         name: frame[frame["timestamp"] < cutoff.replace(tzinfo=None)]

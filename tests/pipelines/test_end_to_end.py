@@ -29,7 +29,7 @@ from tests.pipelines.job import FIT, LAST, LATER, day
 from tests.pipelines.tiny import tiny_presets
 from tests.processes import exit_code
 from tests.shops import random_shop
-from ubp_platform.blocks.base import REGISTRY
+from ubp_platform.blocks.registry import block_names
 from ubp_platform.blocks.snapshot import Snapshot
 from ubp_platform.errors import BlockUnavailable, UBPError
 from ubp_platform.home import PROJECT_ROOT, Home
@@ -57,7 +57,7 @@ def home(landed_shop: Home, tmp_path_factory: pytest.TempPathFactory) -> Home:
 
 def test_all_blocks_make_the_profile(home: Home) -> None:
     version = newest_version(home)
-    assert [part.block for part in version.parts] == list(REGISTRY)
+    assert [part.block for part in version.parts] == list(block_names())
     assert version.width == len(version.mean)
     snapshot = Snapshot.read(version.snapshot_path(LAST))
     for part in version.parts:
@@ -180,7 +180,7 @@ def test_training_again_fits_nothing_again(home: Home) -> None:
     before = newest_version(home).name
     again = train(home, cutoff=FIT)
     assert not again.fitted
-    assert {fitted.name for fitted in again.reused} == set(REGISTRY)
+    assert {fitted.name for fitted in again.reused} == set(block_names())
     assert again.profile.name == before
 
 
@@ -236,7 +236,7 @@ def test_feast_sees_the_repo(home: Home, tmp_path: Path) -> None:
     place = ("-c", str(PROJECT_ROOT / "feature_repo"), "-f", str(configuration))
     said = tmp_path / "said.txt"
     assert exit_code(feast, said, *place, "feature-views", "list") == 0
-    for name in (*REGISTRY, "profile_v1"):
+    for name in (*block_names(), "profile_v1"):
         assert name in said.read_text()
     # As a program of its own, where nothing of ours is imported but by Feast.
     program = Path(sys.executable).with_name("feast")

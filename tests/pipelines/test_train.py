@@ -18,10 +18,10 @@ from tests.blocks.contract import BlockContract
 from tests.pipelines.commands import run_ubp
 from tests.pipelines.job import FIT, LATER
 from tests.processes import die, exit_code
-from ubp_platform.blocks.base import REGISTRY
 from ubp_platform.blocks.catalog import Catalog
 from ubp_platform.blocks.checkpoint import Checkpoint
 from ubp_platform.blocks.gru_ae_day_event_type import GRUAEDayEventType
+from ubp_platform.blocks.registry import block_names
 from ubp_platform.blocks.snapshot import Snapshot
 from ubp_platform.errors import UBPError
 from ubp_platform.events.schema import EVENT_TYPES
@@ -70,7 +70,7 @@ def cut_off_home(cut_off_shop: Home, tmp_path: Path) -> Home:
 def test_kill_9_in_train_then_resume_gives_the_profile_of_an_uncut_fit(
     cut_off_home: Home, landed_shop: Home, tmp_path: Path
 ) -> None:
-    assert [fit.name for name in REGISTRY for fit in Catalog(cut_off_home).versions(name)] == [
+    assert [fit.name for name in block_names() for fit in Catalog(cut_off_home).versions(name)] == [
         "handcrafted"
     ]
     found = status(cut_off_home)
@@ -170,10 +170,10 @@ def test_ctrl_c_then_resume(landed_home: Home) -> None:
 
 
 def test_skipped_blocks_are_not_fitted(landed_home: Home) -> None:
-    others = [name for name in REGISTRY if name not in CHEAP]
+    others = [name for name in block_names() if name not in CHEAP]
     result = train(landed_home, cutoff=FIT, skip=[*others, "gru_*"])
     assert [part.block for part in result.profile.parts] == ["handcrafted"]
-    assert result.skipped == [name for name in REGISTRY if name != "handcrafted"]
+    assert result.skipped == [name for name in block_names() if name != "handcrafted"]
 
 
 @pytest.mark.parametrize(
@@ -237,7 +237,7 @@ def test_blocks_lists_all_in_the_order_of_the_profile(
 ) -> None:
     train(landed_home, CHEAP, FIT)
     listed = json.loads(run_ubp(capsys, "blocks", "--json", "--home", landed_home.root).out)
-    assert [block["name"] for block in listed] == list(REGISTRY)
+    assert [block["name"] for block in listed] == list(block_names())
     fitted = {block["name"]: block for block in listed if block["version"]}
     assert set(fitted) == set(CHEAP)
     assert fitted[RHYTHM]["width"] == 8

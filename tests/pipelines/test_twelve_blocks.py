@@ -11,9 +11,9 @@ from pipelines.train import train
 from tests.blocks.tiny_models import tiny_llama
 from tests.pipelines.job import FIT
 from tests.shops import land, random_shop
-from ubp_platform.blocks.base import REGISTRY, block_class
 from ubp_platform.blocks.lightfm import LightFMBlock
 from ubp_platform.blocks.lm import LanguageModelBlock
+from ubp_platform.blocks.registry import block_class, block_names
 from ubp_platform.blocks.sequence_block import SequenceBlock
 from ubp_platform.home import Home
 from ubp_platform.profile.version import newest_version
@@ -39,7 +39,7 @@ MODEL_WIDTH = 576
 
 
 def test_the_registry_has_the_twelve_blocks_of_the_paper() -> None:
-    assert list(REGISTRY) == list(WIDTHS)
+    assert list(block_names()) == list(WIDTHS)
     assert sum(WIDTHS.values()) == 1066
 
 
@@ -49,7 +49,7 @@ def test_the_paper_preset_makes_a_profile_of_1066_numbers(
     # Fewer clients than principal components would make it narrower.
     clients = 136
     tables = random_shop(seed=5, clients=clients, events=1200)
-    for name in REGISTRY:
+    for name in block_names():
         block, fewer = block_class(name), {}
         if issubclass(block, SequenceBlock):
             fewer = {"max_epochs": 1, "last": 2}

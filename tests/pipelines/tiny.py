@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 
 from tests.blocks.tiny_models import tiny_llama
-from ubp_platform.blocks.base import REGISTRY, Block, block_class
+from ubp_platform.blocks.base import Block
 from ubp_platform.blocks.lightfm import LightFMBlock
 from ubp_platform.blocks.lm import LanguageModelBlock
+from ubp_platform.blocks.registry import block_class, block_names
 from ubp_platform.blocks.sequence_block import SequenceBlock
 
 NETWORK = {"hidden": 16, "layers": 1, "last": 16, "batch_size": 32, "max_epochs": 2}
@@ -32,7 +33,7 @@ def tiny_presets(directory: Path) -> Iterator[None]:
     """Make `small` tiny for all blocks; the language model is written to a directory."""
     model = tiny_llama(directory / "model")
     with pytest.MonkeyPatch.context() as patch:
-        for name in REGISTRY:
+        for name in block_names():
             block = block_class(name)
             small = {**block.presets["small"], **tiny(block, model)}
             patch.setattr(block, "presets", {**block.presets, "small": small})

@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ubp_platform.blocks.base import FitReport
 from ubp_platform.blocks.catalog import Catalog, Fitted
+from ubp_platform.blocks.fit_report import FitReport
 from ubp_platform.blocks.snapshot import Snapshot
 from ubp_platform.home import Home
 from ubp_platform.profile.assembly import assemble

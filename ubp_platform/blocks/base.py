@@ -1,102 +1,38 @@
-"""The contract of a block, and the registry of all blocks."""
+"""The contract of a block."""
 
-import fnmatch
+import hashlib
 import json
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from dataclasses import field
 from datetime import UTC, datetime
-from importlib import import_module
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict
 from safetensors.numpy import load_file, save
 
 from ubp_platform.blocks.checkpoint import Checkpoint
+from ubp_platform.blocks.fit_report import FitReport
+from ubp_platform.blocks.parameters import Parameterized
 from ubp_platform.blocks.snapshot import Snapshot
-from ubp_platform.errors import UBPError
+from ubp_platform.errors import BlockUnavailable, UBPError
 from ubp_platform.progress import ProgressFactory, silent
 from ubp_platform.warehouse.history import History
 
-# In the order of the profile. A new block is one new file and one line here.
-REGISTRY = {
-    "ials_categories": "ubp_platform.blocks.ials:IALSCategories",
-    "ials_page_visits": "ubp_platform.blocks.ials_page_visits:IALSPageVisits",
-    "lightfm": "ubp_platform.blocks.lightfm:LightFMBlock",
-    "next_product": "ubp_platform.blocks.next_product:NextProduct",
-    "next_url": "ubp_platform.blocks.next_url:NextURL",
-    "gru_ae_day_event_type": "ubp_platform.blocks.gru_ae_day_event_type:GRUAEDayEventType",
-    "gru_ae_all": "ubp_platform.blocks.gru_ae_all:GRUAEAll",
-    "gru_ae_week_all": "ubp_platform.blocks.gru_ae_week_all:GRUAEWeekAll",
-    "gru_ae_sku_text": "ubp_platform.blocks.gru_ae_sku_text:GRUAESkuText",
-    "lm_all_interactions": "ubp_platform.blocks.lm_all_interactions:LMAllInteractions",
-    "lm_search_queries": "ubp_platform.blocks.lm_search_queries:LMSearchQueries",
-    "handcrafted": "ubp_platform.blocks.handcrafted:Handcrafted",
-}
-PRESETS = ("small", "paper")
 
-
-class Params(BaseModel):
-    """Parameters of a block; each block adds its own."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    seed: int = 0
-
-
-class FitReport(BaseModel):
-    """What a fit leaves behind besides weights.
-
-    Parameters
-    ----------
-    cutoff : datetime
-        The model saw nothing at or after it.
-    seconds : float
-        How long the fit took.
-    clients : int
-        How many clients it was fitted on.
-    curves : dict of str to list of float
-        Losses, one value an epoch (iteration): ``train``, ``validation``.
-    loss : float, optional
-        The loss of the weights that were kept.
-    complete : bool
-        False where the fit was interrupted; such a fit is not used again in place of a new one.
-    note : str
-        What a user should know, such as that the fit was interrupted.
-    """
-
-    cutoff: datetime
-    seconds: float = 0.0
-    clients: int = 0
-    curves: dict[str, list[float]] = {}
-    loss: float | None = None
-    complete: bool = True
-    note: str = ""
-
-    def resumed(self, done: str) -> None:
-        """Note that the fit goes on after, say, ``epoch 3``."""
-        self.note = f"resumed after {done}"
-
-    def interrupted(self, done: str, planned: int, kept: int | None = None) -> None:
-        """Note that the fit ended after ``done`` of the planned rounds, and which one is kept."""
-        self.complete = False
-        self.note = f"interrupted after {done} of {planned}"
-        if kept is not None:
-            self.note += f"; the best epoch ({kept}) is kept"
-
-
-class Block(ABC):
+class Block(Parameterized, ABC):
     """One method that turns a client's history into a vector.
 
-    A subclass defines the class variables, ``_fit``, ``encode``, ``state`` and ``restore``. It
-    never opens DuckDB, Feast or a file of events: the history hands it arrays.
+    A subclass defines the class variables ``name`` and ``needs``, its parameters, and ``_fit``,
+    ``encode``, ``state`` and ``restore``. It never opens DuckDB, Feast or a file of events: the
+    history hands it arrays and tables. A block that is one SQL query is a
+    :class:`~ubp_platform.blocks.features.FeatureBlock` and defines less; docs/blocks.md shows one.
 
     Parameters
     ----------
-    **params
-        Fields of :attr:`Parameters`; ``__init__`` stores them and does nothing else.
+    seed : int
+        Of all random numbers of a fit.
 
     Attributes
     ----------
@@ -104,35 +40,51 @@ class Block(ABC):
         A directory in which a block may keep what saves it work; all of it can be deleted.
     report_ : FitReport
         Set by :meth:`fit`.
+
+    Raises
+    ------
+    ValueError
+        If a parameter is not of its type or range.
     """
 
+    #: Its key in the registry; a valid Python identifier.
     name: ClassVar[str]
-    #: Where the paper describes it.
-    section: ClassVar[str]
-    #: Raised with each change that makes another fit of the same history and parameters.
+    #: The section of the paper that describes it; empty where none does.
+    section: ClassVar[str] = ""
+    #: Part of a fit's identity. Raise it with each change of code after which another fit comes of
+    #: the same history and parameters: fits of the older revision are then not used again.
     revision: ClassVar[int] = 1
     #: Event types of which at least one must be there.
     needs: ClassVar[tuple[str, ...]]
     #: How the profile normalizes it (paper, section 3.3).
     normalization: ClassVar[Literal["unit", "quantile"]] = "unit"
     #: How many principal components the profile keeps; None keeps the vector as it is.
-    components: ClassVar[int | None] = None
-    Parameters: ClassVar[type[Params]] = Params
+    principal_components: ClassVar[int | None] = None
+    #: The definition of fits that name none, because they are older than definitions.
+    first_definition: ClassVar[str] = ""
+    #: Parameters that had another name in earlier releases: the old name to the new one.
+    renamed: ClassVar[dict[str, str]] = {}
     #: Parameters that differ from the defaults, by preset.
     presets: ClassVar[dict[str, dict[str, Any]]] = {"small": {}, "paper": {}}
 
-    scratch: Path | None = None
-    report_: FitReport
+    seed: int = 0
 
-    def __init__(self, **params: Any) -> None:
-        self.params = self.Parameters(**params)
+    scratch: Path | None = field(default=None, init=False, repr=False)
+    report_: FitReport = field(init=False, repr=False)
 
     @classmethod
     def from_preset(cls, preset: str, **overrides: Any) -> Self:
-        """Make an unfitted block with the parameters of ``small`` or ``paper``."""
+        """Make an unfitted block with the parameters of ``small`` or ``paper``.
+
+        Parameters
+        ----------
+        preset : {"small", "paper"}
+        **overrides
+            Parameters of the block.
+        """
         return cls(**{**cls.presets[preset], **overrides})
 
-    def check(self) -> None:  # noqa: B027
+    def check(self) -> None:
         """Insist that all is there that a fit needs besides events.
 
         Raises
@@ -141,9 +93,36 @@ class Block(ABC):
             If something is missing, such as a language model; says the ways out.
         """
 
+    @classmethod
+    def definition(cls) -> str:
+        """Name what the code computes, as far as that shows by itself; nothing by default.
+
+        Like :attr:`revision` it is part of a fit's identity, and fits of another one are refused.
+        """
+        return ""
+
     def depends_on(self) -> str:
         """Name what a fit depends on besides its parameters and the history; nothing by default."""
         return ""
+
+    def identity(self, history: str) -> str:
+        """Name a fit: equal names, equal fits.
+
+        Parameters
+        ----------
+        history : str
+            The identity of the history; see :meth:`Warehouse.identity
+            <ubp_platform.warehouse.Warehouse.identity>`.
+        """
+        older = {new: old for old, new in self.renamed.items()}
+        config = self.config().model_dump(mode="json")
+        made_with: list[Any] = [self.name, self.revision]
+        # By the oldest names, so that fits of earlier releases are found.
+        made_with.append({older.get(name, name): value for name, value in config.items()})
+        made_with += [history, self.depends_on()]
+        if (definition := self.definition()) != self.first_definition:
+            made_with.append(definition)
+        return hashlib.sha256(json.dumps(made_with).encode()).hexdigest()
 
     def fit(
         self,
@@ -181,7 +160,13 @@ class Block(ABC):
 
     @abstractmethod
     def _fit(self, history: History, progress: ProgressFactory, checkpoint: Checkpoint) -> None:
-        """Learn, and fill in the report."""
+        """Learn, and fill in the report.
+
+        Raises
+        ------
+        BlockUnavailable
+            If no relevant client has an event that can be used; :meth:`unavailable` makes it.
+        """
 
     @abstractmethod
     def encode(self, history: History, progress: ProgressFactory = silent) -> Snapshot:
@@ -198,6 +183,21 @@ class Block(ABC):
         Snapshot
             Clients without usable events are absent.
         """
+
+    def unavailable(self, history: History, what: str = "") -> BlockUnavailable:
+        """Make the error that no relevant client has an event that the block can use.
+
+        Parameters
+        ----------
+        history : History
+        what : str
+            What more such an event would have to have: ``with a known category``.
+        """
+        events = " or ".join(self.needs)
+        return BlockUnavailable(
+            f"no relevant client has a {events} event{' ' * bool(what)}{what} before "
+            f"{history.cutoff:%Y-%m-%d %H:%M:%S}"
+        )
 
     @abstractmethod
     def state(self) -> dict[str, np.ndarray]:
@@ -219,7 +219,8 @@ class Block(ABC):
         description = {
             "block": self.name,
             "revision": self.revision,
-            "params": self.params.model_dump(mode="json"),
+            "definition": self.definition(),
+            "params": self.config().model_dump(mode="json"),
             "report": self.report_.model_dump(mode="json"),
             "saved_at": datetime.now(UTC).isoformat(timespec="seconds"),
         }
@@ -245,11 +246,20 @@ class Block(ABC):
         description = json.loads((directory / "block.json").read_text())
         if description["block"] != cls.name:
             raise UBPError(f"{directory} holds the block {description['block']}, not {cls.name}")
-        if description.get("revision") != cls.revision:
-            raise UBPError(
-                f"{directory} was fitted by another release: run `ubp train {cls.name}` again"
-            )
-        block = cls(**description["params"])
+        other = UBPError(
+            f"{directory} was fitted by another definition of the block: `ubp train {cls.name}` "
+            "fits it again, or bring the definition back"
+        )
+        definition = description.get("definition", cls.first_definition)
+        if (description.get("revision"), definition) != (cls.revision, cls.definition()):
+            raise other
+        renamed = {
+            cls.renamed.get(name, name): value for name, value in description["params"].items()
+        }
+        try:
+            block = cls.from_config(renamed)
+        except ValueError:
+            raise other from None
         block.report_ = FitReport(**description["report"])
         return block
 
@@ -265,45 +275,3 @@ class Block(ABC):
         block = cls.describe(directory)
         block.restore(load_file(directory / "weights.safetensors"))
         return block
-
-
-def matching(patterns: Iterable[str]) -> list[str]:
-    """Name the blocks that match any of some patterns, in the order of the profile.
-
-    Parameters
-    ----------
-    patterns : iterable of str
-        Names, or patterns such as ``gru_*``.
-
-    Raises
-    ------
-    UBPError
-        If a pattern matches no block.
-
-    Examples
-    --------
-    >>> matching(["lm_*", "handcrafted"])
-    ['lm_all_interactions', 'lm_search_queries', 'handcrafted']
-    """
-    found = set()
-    for pattern in patterns:
-        matched = fnmatch.filter(REGISTRY, pattern)
-        if not matched:
-            raise UBPError(f"no block is called {pattern!r}; there are {', '.join(REGISTRY)}")
-        found.update(matched)
-    return [name for name in REGISTRY if name in found]
-
-
-def block_class(name: str) -> type[Block]:
-    """Find a block by its name.
-
-    Raises
-    ------
-    UBPError
-        If there is no such block.
-    """
-    if name not in REGISTRY:
-        raise UBPError(f"no block is called {name!r}; there are {', '.join(REGISTRY)}")
-    module, attribute = REGISTRY[name].split(":")
-    found: type[Block] = getattr(import_module(module), attribute)
-    return found

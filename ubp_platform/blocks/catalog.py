@@ -16,7 +16,9 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
-from ubp_platform.blocks.base import Block, FitReport, block_class
+from ubp_platform.blocks.base import Block
+from ubp_platform.blocks.fit_report import FitReport
+from ubp_platform.blocks.registry import block_class
 from ubp_platform.errors import UBPError
 from ubp_platform.home import Home, time_stem
 
@@ -182,12 +184,12 @@ def snapshot_files(directory: Path) -> list[SnapshotFile]:
 
 def describe_snapshot(path: Path) -> SnapshotFile:
     """Read a snapshot's metadata."""
-    metadata = pq.read_metadata(path)
-    said: dict[bytes, Any] = metadata.metadata
+    footer = pq.read_metadata(path)
+    metadata: dict[bytes, Any] = footer.metadata
     return SnapshotFile(
         path=path,
-        cutoff=datetime.fromisoformat(said[b"cutoff"].decode()),
-        clients=metadata.num_rows,
-        width=int(said[b"width"]),
-        identity=said[b"identity"].decode(),
+        cutoff=datetime.fromisoformat(metadata[b"cutoff"].decode()),
+        clients=footer.num_rows,
+        width=int(metadata[b"width"]),
+        identity=metadata[b"identity"].decode(),
     )

@@ -12,7 +12,7 @@ from safetensors.numpy import save_file
 from ubp_platform.errors import UBPError
 from ubp_platform.home import appearing_file
 
-_SAID, _SECONDS = "said", "seconds"
+_STATE, _SECONDS = "state", "seconds"
 
 
 class Checkpoint:
@@ -38,22 +38,25 @@ class Checkpoint:
         self._path = path
         self.seconds, self._start = 0.0, time.perf_counter()
 
-    def save(self, arrays: dict[str, np.ndarray], said: dict[str, Any]) -> None:
+    def __bool__(self) -> bool:
+        return self._path is not None
+
+    def save(self, arrays: dict[str, np.ndarray], rest: dict[str, Any]) -> None:
         """Keep the state after an epoch.
 
         Parameters
         ----------
         arrays : dict of str to ndarray
             Weights, the optimizer's state, generators' states.
-        said : dict
-            The rest, JSON-ready: epochs done, losses.
+        rest : dict
+            JSON-ready: epochs done, losses.
         """
         if self._path is None:
             return
         self._path.parent.mkdir(parents=True, exist_ok=True)
         contiguous = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
         seconds = self.seconds + time.perf_counter() - self._start
-        metadata = {_SAID: json.dumps(said), _SECONDS: str(seconds)}
+        metadata = {_STATE: json.dumps(rest), _SECONDS: str(seconds)}
         with appearing_file(self._path) as temporary:
             save_file(contiguous, temporary, metadata=metadata)
 
@@ -65,7 +68,7 @@ class Checkpoint:
         Raises
         ------
         UBPError
-            If the file is broken.
+            If the file is broken, or of another release.
         """
         self._start = time.perf_counter()
         if self._path is None or not self._path.exists():
@@ -73,13 +76,17 @@ class Checkpoint:
         try:
             with safe_open(self._path, framework="numpy") as file:
                 arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-                metadata = file.metadata()
+                metadata = file.metadata() or {}
         except SafetensorError as error:
             raise UBPError(
                 f"the checkpoint {self._path} cannot be read ({error}): train without --resume"
             ) from None
+        if _STATE not in metadata:
+            raise UBPError(
+                f"the checkpoint {self._path} is of another release: train without --resume"
+            )
         self.seconds = float(metadata[_SECONDS])
-        return arrays, json.loads(metadata[_SAID])
+        return arrays, json.loads(metadata[_STATE])
 
     def clear(self) -> None:
         """Forget the state: the fit is whole, or is to start anew."""

@@ -1,11 +1,11 @@
 """Placing clients among items whose representations are fixed, without fitting again.
 
 A client's vector is the one under which its own items stand out most from a fixed sample of items,
-its rivals, without going too far from a prior:
+the negatives, without going too far from a prior:
 
     minimize  sum_i w_i [ log sum_j exp(b_j + y_j u)  -  y_i u ]  +  strength / 2 |u - prior|²
 
-over the client's items i with their weights w_i and the rivals j, with the representations y and
+over the client's items i with their weights w_i and the negatives j, with the representations y and
 biases b of items. An item of negative weight is pushed below the mean item instead; as in WARP,
 nothing but the prior stops that. The sum is strictly convex, so that there is one answer for a
 client, whoever else is asked about.
@@ -23,7 +23,7 @@ def fold_in(
     prior: np.ndarray,
     items: np.ndarray,
     biases: np.ndarray,
-    rivals: np.ndarray,
+    negatives: np.ndarray,
     strength: float,
 ) -> np.ndarray:
     """Solve for the vectors of some clients.
@@ -38,7 +38,7 @@ def fold_in(
     prior : ndarray of float64, shape (n_clients, width)
     items : ndarray, shape (n_items, width)
     biases : ndarray, shape (n_items,)
-    rivals : ndarray of int64, shape (n_rivals,)
+    negatives : ndarray of int64, shape (n_negatives,)
         Positions of items.
     strength : float
         Of the prior, in units of event weight.
@@ -48,13 +48,13 @@ def fold_in(
     ndarray of float64, shape (n_clients, width)
     """
     items, biases = items.astype(np.float64), biases.astype(np.float64)
-    y = items[rivals]
+    y = items[negatives]
     weights = weights.astype(np.float64)
     liked = _row_sums(weights.maximum(0))
     pull = weights @ items - _row_sums(weights.minimum(0)) * items.mean(axis=0)
 
     u = prior.copy()
-    scores = u @ y.T + biases[rivals]  # (n_clients, n_rivals)
+    scores = u @ y.T + biases[negatives]  # (n_clients, n_negatives)
     direction, last, last_squared = np.zeros_like(u), np.zeros_like(u), np.ones((len(u), 1))
     for _ in range(STEPS):
         share = np.exp(scores - scores.max(axis=1, keepdims=True))

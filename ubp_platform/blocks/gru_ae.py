@@ -1,11 +1,12 @@
 """The GRU sequence autoencoder (paper, section 3.1): network and block.
 
-An encoder reads a client's events; its last hidden state is the user vector. A decoder has to say
-the events again from that vector, each next one while it is told the ones before. What the vector
+An encoder reads a client's events; its last hidden state is the user vector. A decoder reconstructs
+the events from that vector, each next one given the ones before (teacher forcing). What the vector
 must hold for that is what is worth knowing about the client.
 """
 
 from collections.abc import Mapping
+from dataclasses import field
 from functools import reduce
 from typing import ClassVar
 
@@ -30,7 +31,7 @@ class Network(nn.Module):
     sizes : mapping of str to int
         Tokens of each field.
     hidden, layers, dropout
-        As in :class:`~ubp_platform.blocks.sequence_block.SequenceParams`.
+        As in :class:`~ubp_platform.blocks.sequence_block.SequenceBlock`.
     """
 
     def __init__(self, sizes: Mapping[str, int], hidden: int, layers: int, dropout: float) -> None:
@@ -75,10 +76,20 @@ class Network(nn.Module):
         return last_states([*self.encoder], self._sum, batch.inputs, batch.last)
 
     def decode(self, events: Tensor, vectors: Tensor) -> Tensor:
-        """Say the events again, being told the ones before: (steps, clients, hidden).
+        """Give the hidden states that predict each event from the ones before it.
 
         All that the decoder learns of the client is the vector: it is added to each event, and
         each layer starts from it.
+
+        Parameters
+        ----------
+        events : Tensor, shape (steps, clients, hidden)
+            Embedded, with the start first.
+        vectors : Tensor, shape (clients, hidden)
+
+        Returns
+        -------
+        Tensor, shape (steps, clients, hidden)
         """
         events = events + vectors
         for layer, gru in enumerate(self.decoder):
@@ -86,8 +97,8 @@ class Network(nn.Module):
         return events
 
     @torch.inference_mode()
-    def say(self, vector: Tensor, steps: int) -> Tensor:
-        """Decode one vector without being told anything else, the likeliest value at each step.
+    def generate(self, vector: Tensor, steps: int) -> Tensor:
+        """Decode one vector greedily: each event is predicted from the predicted ones before it.
 
         Parameters
         ----------
@@ -98,56 +109,53 @@ class Network(nn.Module):
         Returns
         -------
         Tensor of int64, shape (n_fields, n_events)
-            Tokens; ends where a field says the end.
+            Tokens; ends where a field predicts the end.
         """
         states = [vector[None, None]] * len(self.decoder)
         event = torch.full((len(self.heads),), Vocabulary.START, device=vector.device)
         events: list[Tensor] = []
         while len(events) < steps:
             tables = zip(self.embeddings.values(), event, strict=True)
-            said = (sum(table(token) for table, token in tables) + vector)[None, None]
+            hidden = (sum(table(token) for table, token in tables) + vector)[None, None]
             for layer, gru in enumerate(self.decoder):
-                said, states[layer] = gru(said, states[layer])
-            event = torch.stack([head(said[0, 0]).argmax() for head in self.heads.values()])
+                hidden, states[layer] = gru(hidden, states[layer])
+            event = torch.stack([head(hidden[0, 0]).argmax() for head in self.heads.values()])
             if (event == Vocabulary.END).any():
                 break
             events.append(event)
         return torch.stack(events, dim=1) if events else event.new_empty((len(event), 0))
 
     def forward(self, batch: Batch) -> Tensor:
-        """Reconstruct a batch; gives what the heads read: (positions, hidden)."""
+        """Reconstruct a batch; gives the hidden states at real positions: (positions, hidden)."""
         events = self.embed(batch)
-        said = self.decode(events, self.encode(events, batch.last))
-        return said.flatten(0, 1)[batch.real]
+        hidden = self.decode(events, self.encode(events, batch.last))
+        return hidden.flatten(0, 1)[batch.real]
 
-    def cross_entropy(self, said: Tensor, targets: Tensor) -> Tensor:
+    def cross_entropy(self, hidden: Tensor, targets: Tensor) -> Tensor:
         """Sum the loss over fields and positions, as :class:`Heads` do."""
-        return self.heads.cross_entropy(said, targets)
+        return self.heads.cross_entropy(hidden, targets)
 
 
 class GRUAutoencoder(SequenceBlock):
     """A sequence autoencoder over some fields of a client's events.
 
-    A subclass names the fields and, where they are not all, the events.
-
-    Parameters
-    ----------
-    **params
-        Fields of :class:`~ubp_platform.blocks.sequence_block.SequenceParams`.
+    A subclass names the fields and, where they are not all, the events. Its parameters are those
+    of :class:`~ubp_platform.blocks.sequence_block.SequenceBlock`.
     """
 
     section = "3.1"
     needs: ClassVar[tuple[str, ...]] = EVENT_TYPES
     positions_a_batch = 65_536
-    network_: Network
+
+    network_: Network = field(init=False, repr=False)
 
     def network(self, sizes: Mapping[str, int]) -> Network:  # noqa: D102
-        return Network(sizes, self.params.hidden, self.params.layers, self.params.dropout)
+        return Network(sizes, self.hidden, self.layers, self.dropout)
 
     def vectors(self, batch: Batch) -> Tensor:  # noqa: D102
         return self.network_.read(batch)
 
-    def remember(self, vector: np.ndarray, steps: int) -> dict[str, np.ndarray]:
+    def decode(self, vector: np.ndarray, steps: int) -> dict[str, np.ndarray]:
         """Decode a vector back into events.
 
         Parameters
@@ -162,7 +170,7 @@ class GRUAutoencoder(SequenceBlock):
             Tokens of each field, oldest event first.
         """
         self.network_.eval()
-        place = next(self.network_.parameters()).device
-        with threads(self.params.threads):
-            tokens = self.network_.say(torch.from_numpy(vector).to(place), steps).cpu().numpy()
-        return dict(zip(self.vocabularies_, tokens.astype(np.int32), strict=True))
+        device = next(self.network_.parameters()).device
+        with threads(self.threads):
+            tokens = self.network_.generate(torch.from_numpy(vector).to(device), steps)
+        return dict(zip(self.vocabularies_, tokens.cpu().numpy().astype(np.int32), strict=True))

@@ -9,15 +9,10 @@ class GRUAEAll(GRUAutoencoder):
     """Autoencoder of events with all their categorical fields, without time.
 
     A field that no event of the shop has is left out.
-
-    Parameters
-    ----------
-    **params
-        Fields of :class:`~ubp_platform.blocks.sequence_block.SequenceParams`.
     """
 
     name = "gru_ae_all"
-    components = 64
+    principal_components = 64
     fields: ClassVar[tuple[str, ...]] = ("event_type", "category", "price", "sku", "url")
     presets = {  # noqa: RUF012
         "paper": {"hidden": 512, "layers": 3, "dropout": 0.1},

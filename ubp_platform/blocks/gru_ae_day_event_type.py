@@ -4,16 +4,10 @@ from ubp_platform.blocks.gru_ae import GRUAutoencoder
 
 
 class GRUAEDayEventType(GRUAutoencoder):
-    """Autoencoder of the rhythm of a client's events: day index and event type.
-
-    Parameters
-    ----------
-    **params
-        Fields of :class:`~ubp_platform.blocks.sequence_block.SequenceParams`.
-    """
+    """Autoencoder of the rhythm of a client's events: day index and event type."""
 
     name = "gru_ae_day_event_type"
-    components = None
+    principal_components = None
     fields = ("day", "event_type")
     presets = {  # noqa: RUF012
         "paper": {"hidden": 128, "layers": 2, "dropout": 0.5, "max_epochs": 30, "patience": 5},

@@ -12,17 +12,11 @@ class GRUAESkuText(GRUAutoencoder):
 
     A name is 16 codes of 256 values, each a token. The same code means different things at
     different positions of a name, so a token is a position and a code. A product without properties
-    is passed over.
-
-    Parameters
-    ----------
-    **params
-        Fields of :class:`~ubp_platform.blocks.sequence_block.SequenceParams`; ``last`` counts
-        products.
+    is passed over. ``last`` counts products.
     """
 
     name = "gru_ae_sku_text"
-    components = 64
+    principal_components = 64
     needs = PRODUCT_EVENTS
     fields = ("code",)
     presets = {  # noqa: RUF012
@@ -44,7 +38,7 @@ class GRUAESkuText(GRUAutoencoder):
 
     def sequences(self, history: History) -> Sequences:
         """Give the codes of each client's last distinct products, 16 tokens a product."""
-        products = history.table("recent_products", last=self.params.last)
+        products = history.table("recent_products", last=self.last)
         codes = products["name"].combine_chunks().flatten().to_numpy().reshape(-1, CODES)
         tokens = Vocabulary.FIRST + np.arange(CODES, dtype=np.int32) * CODE_VALUES + codes
         client_ids, starts = np.unique(products["client_id"].to_numpy(), return_index=True)

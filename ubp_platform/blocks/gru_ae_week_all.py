@@ -7,11 +7,6 @@ class GRUAEWeekAll(GRUAEAll):
     """Autoencoder of events with all their categorical fields and the week index.
 
     The best single model of the paper.
-
-    Parameters
-    ----------
-    **params
-        Fields of :class:`~ubp_platform.blocks.sequence_block.SequenceParams`.
     """
 
     name = "gru_ae_week_all"

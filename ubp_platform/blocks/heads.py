@@ -1,4 +1,4 @@
-"""The last layer of a network that says events: a linear head a field."""
+"""The last layer of a network that predicts events: a linear head per field."""
 
 from collections.abc import Mapping
 
@@ -8,27 +8,27 @@ from torch import Tensor, nn
 
 
 class Heads(nn.ModuleDict):
-    """One linear layer a field.
+    """One linear layer per field, from hidden states to logits.
 
     Parameters
     ----------
     sizes : mapping of str to int
         Tokens of each field.
     hidden : int
-        Width of what the heads read.
+        Width of the hidden states.
     """
 
     def __init__(self, sizes: Mapping[str, int], hidden: int) -> None:
         super().__init__({field: nn.Linear(hidden, size) for field, size in sizes.items()})
 
-    def cross_entropy(self, said: Tensor, targets: Tensor) -> Tensor:
+    def cross_entropy(self, hidden: Tensor, targets: Tensor) -> Tensor:
         """Sum the cross-entropies over fields and positions.
 
         Parameters
         ----------
-        said : Tensor of float, shape (positions, hidden)
+        hidden : Tensor of float, shape (positions, hidden)
         targets : Tensor of int64, shape (n_fields, positions)
         """
         fields = zip(self.values(), targets, strict=True)
-        losses = [F.cross_entropy(head(said), target, reduction="sum") for head, target in fields]
+        losses = [F.cross_entropy(head(hidden), target, reduction="sum") for head, target in fields]
         return torch.stack(losses).sum()

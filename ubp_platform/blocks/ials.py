@@ -8,50 +8,21 @@ say so, with the least squared error weighted by confidence.
 
 import warnings
 from collections.abc import Mapping
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
 from implicit.cpu.als import AlternatingLeastSquares
-from pydantic import Field
+from pydantic import PositiveFloat, PositiveInt
 from scipy import sparse
 from threadpoolctl import threadpool_limits
 
-from ubp_platform.blocks.base import Block, Params
+from ubp_platform.blocks.base import Block
 from ubp_platform.blocks.checkpoint import Checkpoint
 from ubp_platform.blocks.snapshot import Snapshot
-from ubp_platform.errors import BlockUnavailable
-from ubp_platform.progress import ProgressFactory, silent
+from ubp_platform.blocks.trainer import Arrays, Trainer
+from ubp_platform.progress import Advance, ProgressFactory, silent
 from ubp_platform.warehouse.history import History, Interactions
-
-
-class IALSParams(Params):
-    """Parameters of iALS.
-
-    Parameters
-    ----------
-    factors : int
-        Width of the vector; 64 in the paper.
-    iterations : int
-        Rounds of solving for all clients, then for all items; later ones still lower the loss,
-        but by less and less.
-    regularization : float
-        The weight of the squared factors in the loss. More of it predicts better, until it
-        exceeds the confidence of a single event (``1 + alpha``): from there on the factors of
-        rare items, and all factors of a small shop, shrink to zero.
-    alpha : float
-        How much confidence one unit of event weight adds; 40 in Hu, Koren and Volinsky.
-    items : int, optional
-        How many items are known, those of most events; all by default.
-    seed : int
-        Of the factors' first values.
-    """
-
-    factors: int = Field(64, gt=0)
-    iterations: int = Field(15, gt=0)
-    regularization: float = Field(10.0, gt=0)
-    alpha: float = Field(40.0, gt=0)
-    items: int | None = Field(None, gt=0)
 
 
 class Loss:
@@ -92,12 +63,86 @@ class Loss:
         return float((error + self._regularization * norms) / self._weight)
 
 
+class IALSLearner:
+    """The iterations of alternating least squares; one is an epoch.
+
+    Parameters
+    ----------
+    model : AlternatingLeastSquares
+        Unfitted.
+    confidence : csr_matrix of float32, shape (n_clients, n_items)
+    """
+
+    unit = "interactions"
+
+    def __init__(self, model: AlternatingLeastSquares, confidence: sparse.csr_matrix) -> None:
+        model.iterations = 0
+        model.fit(confidence, show_progress=False)  # draws the factors' first values
+        self._model, self._clients, self._items = model, confidence, confidence.T.tocsr()
+        self._loss = Loss(confidence, model.regularization)
+        self.epoch_size = float(confidence.nnz)
+
+    @property
+    def item_factors(self) -> np.ndarray:
+        """The items' factors, float32, shape (n_items, factors)."""
+        factors: np.ndarray = self._model.item_factors
+        return factors
+
+    def epoch(self, advance: Advance) -> dict[str, float]:
+        """Solve for all clients, then for all items; give the loss of both."""
+        model = self._model
+        users, items = model.user_factors, model.item_factors
+        for confidence, solved, fixed in (
+            (self._clients, users, items),
+            (self._items, items, users),
+        ):
+            model.solver(
+                confidence, solved, fixed, model.regularization, num_threads=model.num_threads
+            )
+            advance(self.epoch_size / 2)
+        return {"train": self._loss(users, items)}
+
+    def weights(self) -> Arrays:
+        """Copy the items' factors."""
+        return {"items": self.item_factors.copy()}
+
+    def load_weights(self, weights: Arrays) -> None:
+        """Take the items' factors back."""
+        self._model.item_factors = weights["items"]
+
+    def state(self) -> tuple[Arrays, dict[str, Any]]:
+        """Give the factors of both: the solver starts from the ones it replaces."""
+        return {"clients": self._model.user_factors, "items": self._model.item_factors}, {}
+
+    def restore(self, arrays: Arrays, rest: dict[str, Any]) -> None:
+        """Take the factors back."""
+        self._model.user_factors, self._model.item_factors = arrays["clients"], arrays["items"]
+
+
 class IALS(Block):
     """Factors of clients by implicit alternating least squares; a subclass says over which items.
 
     Only the item factors are kept. Every client, in the fit or not, is encoded by solving for the
     client's factors exactly with the items' fixed, so a vector depends on nothing but the client's
     own events. Items that the fit did not see are ignored.
+
+    Parameters
+    ----------
+    factors : int
+        Width of the vector; 64 in the paper.
+    iterations : int
+        Rounds of solving for all clients, then for all items; later ones still lower the loss,
+        but by less and less.
+    regularization : float
+        The weight of the squared factors in the loss. More of it predicts better, until it
+        exceeds the confidence of a single event (``1 + alpha``): from there on the factors of
+        rare items, and all factors of a small shop, shrink to zero.
+    alpha : float
+        How much confidence one unit of event weight adds; 40 in Hu, Koren and Volinsky.
+    items : int, optional
+        How many items are known, those of most events; all by default.
+    seed : int
+        Of the factors' first values.
 
     Attributes
     ----------
@@ -110,57 +155,27 @@ class IALS(Block):
     item: ClassVar[str]
     weights: ClassVar[Mapping[str, float]]
 
-    Parameters = IALSParams
-    params: IALSParams
+    factors: PositiveInt = 64
+    iterations: PositiveInt = 15
+    regularization: PositiveFloat = 10.0
+    alpha: PositiveFloat = 40.0
+    items: PositiveInt | None = None
 
     def _fit(self, history: History, progress: ProgressFactory, checkpoint: Checkpoint) -> None:
         known = None
-        if self.params.items is not None:
+        if self.items is not None:
             names = tuple(self.weights)
-            known = np.sort(history.vocabulary(self.item, self.params.items, names).values)
+            known = np.sort(history.vocabulary(self.item, self.items, names).values)
         found = history.interactions(self.item, self.weights, known)
         if not found.client_ids.size:
-            raise BlockUnavailable(
-                f"no relevant client has a {' or '.join(self.weights)} event with a known "
-                f"{self.item} before {history.cutoff:%Y-%m-%d %H:%M:%S}"
-            )
+            raise self.unavailable(history, f"with a known {self.item}")
         self.items_ = found.items
         self.report_.clients = len(found.client_ids)
         with threadpool_limits(1, "blas"):
-            self._iterate(self._confidence(found), progress, checkpoint)
-
-    def _iterate(
-        self, confidence: sparse.csr_matrix, progress: ProgressFactory, checkpoint: Checkpoint
-    ) -> None:
-        """Run the iterations that are left; Ctrl-C keeps those that were run."""
-        model = self._model(np.float32)
-        losses: list[float] = []
-        if (kept := checkpoint.load()) is not None:
-            arrays, said = kept
-            # Both: the solver starts from the factors it replaces.
-            model.user_factors, model.item_factors = arrays["clients"], arrays["items"]
-            losses = said["losses"]
-            self.report_.resumed(f"iteration {len(losses)}")
-        model.iterations = self.params.iterations - len(losses)
-        loss = Loss(confidence, self.params.regularization)
-
-        def after_iteration(*_: object) -> None:
-            losses.append(loss(model.user_factors, model.item_factors))
-            factors = {"clients": model.user_factors, "items": model.item_factors}
-            checkpoint.save(factors, {"losses": losses})
-            advance(1)
-
-        try:
-            with progress(f"{self.name}: fit", model.iterations, "iterations") as advance:
-                model.fit(confidence, show_progress=False, callback=after_iteration)
-        except KeyboardInterrupt:
-            if not losses:
-                raise
-            # The next iteration may be half done: its factors are no worse.
-            self.report_.interrupted(f"iteration {len(losses)}", self.params.iterations)
-        self.item_factors_: np.ndarray = model.item_factors
-        self.report_.curves = {"train": losses}
-        self.report_.loss = losses[-1]
+            learner = IALSLearner(self._model(np.float32), self._confidence(found))
+            trainer = Trainer(self.name, self.iterations)
+            trainer.fit(learner, self.report_, progress, checkpoint)
+        self.item_factors_ = learner.item_factors
 
     def encode(self, history: History, progress: ProgressFactory = silent) -> Snapshot:
         """Solve for the factors of each relevant client with an event of a known item."""
@@ -189,16 +204,15 @@ class IALS(Block):
 
     def _model(self, dtype: type[np.floating]) -> AlternatingLeastSquares:
         return AlternatingLeastSquares(
-            factors=self.params.factors,
-            iterations=self.params.iterations,
-            regularization=self.params.regularization,
+            factors=self.factors,
+            regularization=self.regularization,
             dtype=dtype,
-            random_state=self.params.seed,
+            random_state=self.seed,
         )
 
     def _confidence(self, found: Interactions) -> sparse.csr_matrix:
         confidence = found.matrix.copy()
-        confidence.data = 1 + self.params.alpha * confidence.data
+        confidence.data = 1 + self.alpha * confidence.data
         return confidence
 
 

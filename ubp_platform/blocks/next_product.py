@@ -1,42 +1,38 @@
 """Next product (paper, section 3.2.3): a transformer over product events."""
 
 from collections.abc import Mapping
+from typing import Any
 
 from torch import Tensor
 
 from ubp_platform.blocks.heads import Heads
-from ubp_platform.blocks.transformer import NextEvent, Transformer, TransformerParams
+from ubp_platform.blocks.transformer import NextEvent, Transformer
 from ubp_platform.events.schema import PRODUCT_EVENTS
 
 
 class Network(Transformer):
-    """A transformer with one head a field.
+    """A transformer with one head per field.
 
     Parameters
     ----------
     sizes : mapping of str to int
         Tokens of each field.
-    params : TransformerParams
+    **shape
+        As in :class:`~ubp_platform.blocks.transformer.Transformer`.
     """
 
-    def __init__(self, sizes: Mapping[str, int], params: TransformerParams) -> None:
-        super().__init__(sizes, params)
-        self.heads = Heads(sizes, params.hidden)
+    def __init__(self, sizes: Mapping[str, int], **shape: Any) -> None:
+        super().__init__(sizes, **shape)
+        self.heads = Heads(sizes, shape["hidden"])
         self.initialize()
 
-    def cross_entropy(self, said: Tensor, targets: Tensor) -> Tensor:
+    def cross_entropy(self, hidden: Tensor, targets: Tensor) -> Tensor:
         """Sum the loss over fields and positions, as :class:`Heads` do."""
-        return self.heads.cross_entropy(said, targets)
+        return self.heads.cross_entropy(hidden, targets)
 
 
 class NextProduct(NextEvent):
-    """Predicts what is done next with a product: event type, category and price.
-
-    Parameters
-    ----------
-    **params
-        Fields of :class:`~ubp_platform.blocks.transformer.TransformerParams`.
-    """
+    """Predicts what is done next with a product: event type, category and price."""
 
     name = "next_product"
     needs = PRODUCT_EVENTS
@@ -57,4 +53,4 @@ class NextProduct(NextEvent):
     }
 
     def network(self, sizes: Mapping[str, int]) -> Network:  # noqa: D102
-        return Network(sizes, self.params)
+        return Network(sizes, **self.shape())

@@ -3,57 +3,48 @@
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from pydantic import Field
+from pydantic import PositiveInt
 from torch import Tensor
 
 from ubp_platform.blocks.sampled_softmax import SampledSoftmax, exact_cross_entropy
-from ubp_platform.blocks.transformer import NextEvent, Transformer, TransformerParams
+from ubp_platform.blocks.transformer import NextEvent, Transformer
 from ubp_platform.warehouse.history import Vocabulary
-
-
-class NextURLParams(TransformerParams):
-    """Parameters of the transformer over page visits.
-
-    Parameters
-    ----------
-    negatives : int
-        URLs that the true one is told from while training, drawn anew for each slice of positions.
-    """
-
-    negatives: int = Field(4096, ge=1)
 
 
 class Network(Transformer):
     """A transformer whose output embeddings are its input embeddings, as in GPT-2.
 
-    While it trains the softmax is estimated from a sample of the URLs; when it is judged it is
+    While it trains the softmax is estimated from a sample of the URLs; in validation it is
     exact. Memory and time of a step depend on the sample's size, not on how many URLs are known.
 
     Parameters
     ----------
     sizes : mapping of str to int
         Tokens of the one field, ``url``.
-    params : NextURLParams
+    negatives : int
+        URLs that a sample has.
+    **shape
+        As in :class:`~ubp_platform.blocks.transformer.Transformer`.
     """
 
-    def __init__(self, sizes: Mapping[str, int], params: NextURLParams) -> None:
-        super().__init__(sizes, params, sparse=True)
-        self.softmax = SampledSoftmax(sizes["url"] - Vocabulary.FIRST, params.negatives)
+    def __init__(self, sizes: Mapping[str, int], negatives: int, **shape: Any) -> None:
+        super().__init__(sizes, **shape, sparse=True)
+        self.softmax = SampledSoftmax(sizes["url"] - Vocabulary.FIRST, negatives)
         self.initialize()
 
-    def cross_entropy(self, said: Tensor, targets: Tensor) -> Tensor:
+    def cross_entropy(self, hidden: Tensor, targets: Tensor) -> Tensor:
         """Sum the cross-entropies over positions: estimated in training, exact else.
 
         Parameters
         ----------
-        said : Tensor of float, shape (positions, hidden)
+        hidden : Tensor of float, shape (positions, hidden)
         targets : Tensor of int64, shape (1, positions)
         """
         table: Any = self.embeddings["url"]
         values = targets[0] - Vocabulary.FIRST
         if self.training:
-            return self.softmax(said, values, table, Vocabulary.FIRST)
-        return exact_cross_entropy(said, values, table.weight[Vocabulary.FIRST :])
+            return self.softmax(hidden, values, table, Vocabulary.FIRST)
+        return exact_cross_entropy(hidden, values, table.weight[Vocabulary.FIRST :])
 
 
 class NextURL(NextEvent):
@@ -64,16 +55,16 @@ class NextURL(NextEvent):
 
     Parameters
     ----------
-    **params
-        Fields of :class:`NextURLParams`.
+    negatives : int
+        Wrong URLs of the sampled softmax while training, drawn anew for each slice of positions.
+    **others
+        As in :class:`~ubp_platform.blocks.transformer.NextEvent`.
     """
 
     name = "next_url"
     needs = ("page_visit",)
     fields = ("url",)
     rare: ClassVar[bool] = False
-    Parameters: ClassVar[type[NextURLParams]] = NextURLParams
-    params: NextURLParams
     presets = {  # noqa: RUF012
         "paper": {
             "hidden": 192,
@@ -100,5 +91,7 @@ class NextURL(NextEvent):
         },
     }
 
+    negatives: PositiveInt = 4096
+
     def network(self, sizes: Mapping[str, int]) -> Network:  # noqa: D102
-        return Network(sizes, self.params)
+        return Network(sizes, self.negatives, **self.shape())

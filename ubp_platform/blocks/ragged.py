@@ -19,9 +19,9 @@ POSITIONS_A_BATCH = 8192
 class Batch:
     """Some clients' sequences, side by side.
 
-    A client with the events ``e1 … en`` is given ``start, e1 … en`` and is to say ``e1 … en, end``.
-    Where nothing has to be said, as at the newest event if there is no end, the position is not a
-    real one. Shorter sequences are padded after their newest event.
+    Of a client with the events ``e1 … en`` the inputs are ``start, e1 … en`` and the targets
+    ``e1 … en, end``. Where nothing is predicted, as at the newest event if there is no end, the
+    position is not a real one. Shorter sequences are padded after their newest event.
 
     Parameters
     ----------
@@ -29,9 +29,9 @@ class Batch:
     last : Tensor of int64, shape (clients,)
         The step of each client's newest event.
     real : Tensor of int64, shape (n_positions,)
-        At which of the ``steps * clients`` positions something is to be said.
+        At which of the ``steps * clients`` positions something is predicted.
     targets : Tensor of int64, shape (n_fields, n_positions)
-        What is to be said at the real positions.
+        What is to be predicted at the real positions.
     """
 
     inputs: Tensor
@@ -56,13 +56,13 @@ class Batches:
     device : torch.device
         Where the batches are wanted.
     end : bool
-        Whether the end of a sequence has to be said.
+        Whether the end of a sequence is predicted.
     rare : bool
-        Whether events have to be said of which no field has a known value.
+        Whether events are predicted of which no field has a known value.
 
     Attributes
     ----------
-    said : ndarray of int64, shape (n_clients,)
+    predicted : ndarray of int64, shape (n_clients,)
         How many positions of each client are real.
     """
 
@@ -78,12 +78,14 @@ class Batches:
         self.tokens = np.stack([*sequences.fields.values()])  # (fields, events)
         self.starts, self.lengths = sequences.offsets[:-1], sequences.lengths
         self.batch_size, self.device = batch_size, device
-        self._sayable: np.ndarray = np.asarray(rare | (self.tokens >= Vocabulary.FIRST).any(axis=0))
-        self.said = np.diff(np.append(0, self._sayable.cumsum())[sequences.offsets]) + end
+        self._predictable: np.ndarray = np.asarray(
+            rare | (self.tokens >= Vocabulary.FIRST).any(axis=0)
+        )
+        self.predicted = np.diff(np.append(0, self._predictable.cumsum())[sequences.offsets]) + end
 
     def positions(self, clients: np.ndarray) -> int:
         """Count the real positions of some clients, which is what training time is spent on."""
-        return int(self.said[clients].sum())
+        return int(self.predicted[clients].sum())
 
     def shuffled(self, clients: np.ndarray, rng: np.random.Generator) -> Iterator[Batch]:
         """Give each client once, with others of nearly its length, in random order.
@@ -130,8 +132,8 @@ class Batches:
         before[:, 0] = Vocabulary.START
         inputs = np.where(step <= lengths, before, Vocabulary.PAD)
         targets = np.where(step < lengths, here, Vocabulary.END)
-        sayable = self._sayable[event]
-        real = np.flatnonzero((step < lengths) & sayable | (step == lengths) & self.end)
+        predictable = self._predictable[event]
+        real = np.flatnonzero((step < lengths) & predictable | (step == lengths) & self.end)
         targets = targets.reshape(len(targets), -1)[:, real]
         arrays = (inputs, lengths, real, targets)
         return Batch(*(torch.from_numpy(array).to(self.device).long() for array in arrays))

@@ -87,40 +87,42 @@ class SampledSoftmax(nn.Module):
         drawn = torch.searchsorted(self.edges, point, right=True)
         return drawn.clamp(max=len(self.edges) - 1)
 
-    def forward(self, said: Tensor, targets: Tensor, embedding: nn.Embedding, first: int) -> Tensor:
+    def forward(
+        self, hidden: Tensor, targets: Tensor, embedding: nn.Embedding, first: int
+    ) -> Tensor:
         """Sum the estimated cross-entropies over positions.
 
         Parameters
         ----------
-        said : Tensor of float, shape (positions, hidden)
+        hidden : Tensor of float, shape (positions, hidden)
         targets : Tensor of int64, shape (positions,)
             Values, counted from 0.
         embedding : torch.nn.Embedding
-            A logit is the product of what is said and a value's row.
+            A logit is the product of a hidden state and a value's row.
         first : int
             The row of value 0.
         """
         drawn = self.draw()
         rows = embedding(torch.cat([targets, drawn]) + first)
         own, others = rows.split([len(targets), len(drawn)])
-        true = (said * own).sum(1)
-        logits = said @ others.T - self.expected[drawn].log()  # (positions, negatives)
+        true = (hidden * own).sum(1)
+        logits = hidden @ others.T - self.expected[drawn].log()  # (positions, negatives)
         lowest = torch.finfo(logits.dtype).min
         logits = logits.masked_fill(targets[:, None] == drawn, lowest)
         # -log(exp(true) / (exp(true) + sum(exp(logits))))
         return F.softplus(logits.logsumexp(1) - true).sum()
 
 
-def exact_cross_entropy(said: Tensor, targets: Tensor, table: Tensor) -> Tensor:
+def exact_cross_entropy(hidden: Tensor, targets: Tensor, table: Tensor) -> Tensor:
     """Sum the exact cross-entropies over positions, a slice of the vocabulary at a time.
 
     Parameters
     ----------
-    said : Tensor of float, shape (positions, hidden)
+    hidden : Tensor of float, shape (positions, hidden)
     targets : Tensor of int64, shape (positions,)
     table : Tensor of float, shape (values, hidden)
-        A logit is the product of what is said and a value's row.
+        A logit is the product of a hidden state and a value's row.
     """
-    parts = [(said @ rows.T).logsumexp(1) for rows in table.split(VALUES_A_SLICE)]
-    true = (said * table[targets]).sum(1)
+    parts = [(hidden @ rows.T).logsumexp(1) for rows in table.split(VALUES_A_SLICE)]
+    true = (hidden * table[targets]).sum(1)
     return (torch.stack(parts).logsumexp(0) - true).sum()

@@ -2,43 +2,23 @@
 
 from abc import abstractmethod
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from dataclasses import field
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 import torch
-from pydantic import Field
+from pydantic import Field, PositiveFloat, PositiveInt
 from torch import Tensor
 
 from ubp_platform.blocks.base import Block
 from ubp_platform.blocks.checkpoint import Checkpoint
+from ubp_platform.blocks.parameters import Share
 from ubp_platform.blocks.ragged import POSITIONS_A_BATCH, Batch, Batches
 from ubp_platform.blocks.snapshot import Snapshot
-from ubp_platform.blocks.training import Fit, TrainingParams, device, seeded, threads
-from ubp_platform.errors import BlockUnavailable
+from ubp_platform.blocks.trainer import Trainer
+from ubp_platform.blocks.training import NetworkLearner, device, seeded, threads
 from ubp_platform.progress import ProgressFactory, silent
 from ubp_platform.warehouse.history import History, Sequences, Vocabulary
-
-
-class SequenceParams(TrainingParams):
-    """Parameters of a network over sequences.
-
-    Parameters
-    ----------
-    hidden : int
-        Width of embeddings, of hidden states and of the user vector.
-    layers : int
-    dropout : float
-    last : int
-        How many events of a client are read, the newest ones.
-    values : mapping of str to int
-        How many values of a field are known, the most frequent ones; all where it is not named.
-    """
-
-    hidden: int = Field(512, ge=1)
-    layers: int = Field(3, ge=1)
-    dropout: float = Field(0.1, ge=0, lt=1)
-    last: int = Field(128, ge=1)
-    values: Mapping[str, int] = {"sku": 5000, "url": 5000}
 
 
 class SequenceBlock(Block):
@@ -51,23 +31,55 @@ class SequenceBlock(Block):
 
     Parameters
     ----------
-    **params
-        Fields of :class:`SequenceParams`.
+    batch_size : int
+        Clients in a batch.
+    learning_rate : float
+        Of Adam, at its height; it rises and falls once over ``max_epochs``.
+    table_learning_rate : float, optional
+        The same of sparse embedding tables, whose rows are moved only when they are used;
+        ``learning_rate`` by default.
+    max_epochs : int
+    patience : int
+        Epochs without a better validation loss after which training ends.
+    held_out : float
+        Share of the clients that validate and do not train.
+    threads : int, optional
+        CPU threads; all cores by default. The steps of a small network are so short that a second
+        thread gains little when cores are free and costs a multiple when they are not.
+    hidden : int
+        Width of embeddings, of hidden states and of the user vector.
+    layers : int
+    dropout : float
+    last : int
+        How many events of a client are read, the newest ones.
+    values : mapping of str to int
+        How many values of a field are known, the most frequent ones; all where it is not named.
     """
 
-    Parameters: ClassVar[type[SequenceParams]] = SequenceParams
-    params: SequenceParams
     #: Keys of :data:`ubp_platform.warehouse.history.FIELDS` that are read.
     fields: ClassVar[tuple[str, ...]]
-    #: Whether the end of a sequence is a token that has to be said.
+    #: Whether the end of a sequence is a token that is predicted.
     end: ClassVar[bool] = True
-    #: Whether events have to be said of which no field has a known value.
+    #: Whether events are predicted of which no field has a known value.
     rare: ClassVar[bool] = True
     #: Positions, padding among them, that are encoded at once.
     positions_a_batch: ClassVar[int] = POSITIONS_A_BATCH
 
-    vocabularies_: dict[str, Vocabulary]
-    network_: Any
+    batch_size: PositiveInt = 256
+    learning_rate: PositiveFloat = 1e-3
+    table_learning_rate: PositiveFloat | None = None
+    max_epochs: PositiveInt = 10
+    patience: PositiveInt = 3
+    held_out: Share = 0.1
+    threads: PositiveInt | None = None
+    hidden: PositiveInt = 512
+    layers: PositiveInt = 3
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.1
+    last: PositiveInt = 128
+    values: Mapping[str, int] = field(default_factory=lambda: {"sku": 5000, "url": 5000})
+
+    vocabularies_: dict[str, Vocabulary] = field(init=False, repr=False)
+    network_: Any = field(init=False, repr=False)
 
     @abstractmethod
     def network(self, sizes: Mapping[str, int]) -> torch.nn.Module:
@@ -89,14 +101,12 @@ class SequenceBlock(Block):
 
     def vocabularies(self, history: History) -> dict[str, Vocabulary]:
         """Collect the values to know of each field; a field that no event has is left out."""
-        known = {
-            f: history.vocabulary(f, self.params.values.get(f), self.needs) for f in self.fields
-        }
+        known = {f: history.vocabulary(f, self.values.get(f), self.needs) for f in self.fields}
         return {f: vocabulary for f, vocabulary in known.items() if len(vocabulary.values)}
 
     def sequences(self, history: History) -> Sequences:
         """Give the clients' last events as tokens of the fitted vocabularies."""
-        return history.sequences(self.vocabularies_, self.params.last, self.needs)
+        return history.sequences(self.vocabularies_, self.last, self.needs)
 
     def training_sequences(self, history: History) -> Sequences:
         """Give what is learned from: by default what is read."""
@@ -105,15 +115,22 @@ class SequenceBlock(Block):
     def _fit(self, history: History, progress: ProgressFactory, checkpoint: Checkpoint) -> None:
         self.vocabularies_ = self.vocabularies(history)
         batches = self._batches(self.training_sequences(history))
-        if not batches.said.any():
-            raise BlockUnavailable(
-                f"no relevant client has a {' or '.join(self.needs)} event before the cutoff"
-                + ("" if self.rare else " with a known value")
-            )
-        with threads(self.params.threads), seeded(self.params.seed):
+        if not batches.predicted.any():
+            raise self.unavailable(history, "" if self.rare else "with a known value")
+        with threads(self.threads), seeded(self.seed):
             self.network_ = self._network().to(batches.device)
-            fit = Fit(self.name, self.network_, batches, self.params, self.report_)
-            fit.run(progress, checkpoint)
+            learner = NetworkLearner(
+                self.network_,
+                batches,
+                max_epochs=self.max_epochs,
+                seed=self.seed,
+                held_out=self.held_out,
+                learning_rate=self.learning_rate,
+                table_learning_rate=self.table_learning_rate,
+            )
+            self.report_.clients = learner.clients
+            trainer = Trainer(self.name, self.max_epochs, self.patience)
+            trainer.fit(learner, self.report_, progress, checkpoint)
 
     def encode(self, history: History, progress: ProgressFactory = silent) -> Snapshot:  # noqa: D102
         sequences = self.sequences(history)
@@ -130,11 +147,11 @@ class SequenceBlock(Block):
         ndarray of float32, shape (n_clients, hidden)
         """
         clients = np.arange(len(sequences.client_ids))
-        vectors = np.empty((len(clients), self.params.hidden), np.float32)
+        vectors = np.empty((len(clients), self.hidden), np.float32)
         batches = self._batches(sequences)
         self.network_.eval()
         bar = progress(f"{self.name}: encode", batches.positions(clients), "tokens")
-        with threads(self.params.threads), torch.inference_mode(), bar as advance:
+        with threads(self.threads), torch.inference_mode(), bar as advance:
             for rows, batch in batches.sorted(clients, self.positions_a_batch):
                 vectors[rows] = self.vectors(batch).cpu().numpy()
                 advance(batches.positions(rows))
@@ -167,4 +184,4 @@ class SequenceBlock(Block):
         return self.network({f: v.size for f, v in self.vocabularies_.items()})
 
     def _batches(self, sequences: Sequences) -> Batches:
-        return Batches(sequences, self.params.batch_size, device(), self.end, self.rare)
+        return Batches(sequences, self.batch_size, device(), self.end, self.rare)

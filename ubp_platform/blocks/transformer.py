@@ -9,37 +9,20 @@ ever sees padding and nothing has to be masked.
 import math
 from abc import abstractmethod
 from collections.abc import Mapping
-from typing import Any, ClassVar, Self
+from dataclasses import field
+from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
-from pydantic import Field, model_validator
+from pydantic import PositiveInt
 from torch import Tensor, nn
 
 from ubp_platform.blocks.ragged import Batch
-from ubp_platform.blocks.sequence_block import SequenceBlock, SequenceParams
+from ubp_platform.blocks.sequence_block import SequenceBlock
 from ubp_platform.warehouse.history import History, Sequences
 
 #: Standard deviation of GPT-2's initial weights.
 INITIAL = 0.02
-
-
-class TransformerParams(SequenceParams):
-    """Parameters of a transformer.
-
-    Parameters
-    ----------
-    heads : int
-        Attention heads of a layer; they share its width.
-    """
-
-    heads: int = Field(4, ge=1)
-
-    @model_validator(mode="after")
-    def _heads_share_the_width(self) -> Self:
-        if self.hidden % self.heads:
-            raise ValueError(f"hidden ({self.hidden}) is not a multiple of heads ({self.heads})")
-        return self
 
 
 class Attention(nn.Module):
@@ -55,21 +38,21 @@ class Attention(nn.Module):
         self.key_value = nn.Linear(hidden, 2 * hidden)
         self.project = nn.Linear(hidden, hidden)
 
-    def forward(self, asking: Tensor, events: Tensor, seen: Tensor | None = None) -> Tensor:
+    def forward(self, queries: Tensor, events: Tensor, mask: Tensor | None = None) -> Tensor:
         """Let states attend to events.
 
         Parameters
         ----------
-        asking : Tensor, shape (clients, n, hidden)
+        queries : Tensor, shape (clients, n, hidden)
         events : Tensor, shape (clients, steps, hidden)
-        seen : Tensor of bool, shape (clients, 1, 1, steps), optional
-            Which events are attended to; by default those who ask are the events, and each sees
-            itself and the ones before.
+        mask : Tensor of bool, shape (clients, 1, 1, steps), optional
+            Which events are attended to; by default the queries are the events, and each attends
+            to itself and the ones before.
         """
         key, value = self.key_value(events).chunk(2, dim=-1)
-        query, key, value = (self._split(part) for part in (self.query(asking), key, value))
-        found = F.scaled_dot_product_attention(query, key, value, seen, is_causal=seen is None)
-        return self.project(found.transpose(1, 2).flatten(2))  # (clients, n, hidden)
+        query, key, value = (self._split(part) for part in (self.query(queries), key, value))
+        attended = F.scaled_dot_product_attention(query, key, value, mask, is_causal=mask is None)
+        return self.project(attended.transpose(1, 2).flatten(2))  # (clients, n, hidden)
 
     def _split(self, x: Tensor) -> Tensor:
         # (clients, n, hidden) -> (clients, heads, n, hidden / heads)
@@ -91,29 +74,30 @@ class Layer(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Give the states after this layer: (clients, steps, hidden)."""
         events = self.attention_norm(x)
-        return self._perceive(x + self.dropout(self.attention(events, events)))
+        return self._mlp(x + self.dropout(self.attention(events, events)))
 
     def newest(self, x: Tensor, last: Tensor) -> Tensor:
         """Give the state of each client's newest event alone: (clients, hidden)."""
         client = torch.arange(len(last), device=last.device)[:, None]
         events, last = self.attention_norm(x), last[:, None]
-        seen = torch.arange(x.shape[1], device=last.device) <= last  # (clients, steps)
-        found = self.attention(events[client, last], events, seen[:, None, None])
-        return self._perceive(x[client, last] + found).squeeze(1)
+        mask = torch.arange(x.shape[1], device=last.device) <= last  # (clients, steps)
+        attended = self.attention(events[client, last], events, mask[:, None, None])
+        return self._mlp(x[client, last] + attended).squeeze(1)
 
-    def _perceive(self, x: Tensor) -> Tensor:
+    def _mlp(self, x: Tensor) -> Tensor:
         expanded = F.gelu(self.expand(self.perceptron_norm(x)), approximate="tanh")
         return x + self.dropout(self.project(expanded))
 
 
 class Transformer(nn.Module):
-    """A GPT-2 over events; a subclass adds what is said of the next one.
+    """A GPT-2 over events; a subclass adds the heads that predict the next one.
 
     Parameters
     ----------
     sizes : mapping of str to int
         Tokens of each field.
-    params : TransformerParams
+    hidden, layers, heads, dropout, last
+        As in :class:`NextEvent`.
     sparse : bool
         Whether the embeddings' gradients are sparse: for tables of which a batch uses few rows.
     """
@@ -122,19 +106,24 @@ class Transformer(nn.Module):
     compiled = True
 
     def __init__(
-        self, sizes: Mapping[str, int], params: TransformerParams, sparse: bool = False
+        self,
+        sizes: Mapping[str, int],
+        *,
+        hidden: int,
+        layers: int,
+        heads: int,
+        dropout: float,
+        last: int,
+        sparse: bool = False,
     ) -> None:
         super().__init__()
-        hidden = params.hidden
         self.embeddings = nn.ModuleDict(
             {f: nn.Embedding(n, hidden, sparse=sparse) for f, n in sizes.items()}
         )
-        self.positions = nn.Embedding(params.last + 1, hidden)  # the start has one too
-        self.layers = nn.ModuleList(
-            Layer(hidden, params.heads, params.dropout) for _ in range(params.layers)
-        )
+        self.positions = nn.Embedding(last + 1, hidden)  # the start has one too
+        self.layers = nn.ModuleList(Layer(hidden, heads, dropout) for _ in range(layers))
         self.norm = nn.LayerNorm(hidden)
-        self.dropout = nn.Dropout(params.dropout)
+        self.dropout = nn.Dropout(dropout)
 
     def initialize(self) -> None:
         """Draw the weights as GPT-2 does; a subclass calls it when all its modules are there."""
@@ -164,7 +153,7 @@ class Transformer(nn.Module):
 
     def forward(self, batch: Batch) -> Tensor:
         """Read a batch; gives the state at each real position: (positions, hidden)."""
-        # At the newest event nothing is to be said: the last step is that of the longest only.
+        # At the newest event nothing is predicted: the last step is that of the longest only.
         x = self.embed(batch.inputs[:, :-1])
         for layer in self.layers:
             x = layer(x)
@@ -179,7 +168,7 @@ class Transformer(nn.Module):
         return self.norm(top.newest(x, batch.last))
 
     @abstractmethod
-    def cross_entropy(self, said: Tensor, targets: Tensor) -> Tensor:
+    def cross_entropy(self, hidden: Tensor, targets: Tensor) -> Tensor:
         """Sum the loss over fields and positions; see ``training.SequenceNetwork``."""
 
 
@@ -190,19 +179,32 @@ class NextEvent(SequenceBlock):
 
     Parameters
     ----------
-    **params
-        Fields of :class:`TransformerParams`.
+    heads : int
+        Attention heads of a layer; they share its width.
+    **others
+        As in :class:`~ubp_platform.blocks.sequence_block.SequenceBlock`.
     """
 
     section = "3.2.3"
-    Parameters: ClassVar[type[TransformerParams]] = TransformerParams
     end: ClassVar[bool] = False
-    params: TransformerParams
-    network_: Transformer
+
+    heads: PositiveInt = 4
+
+    network_: Transformer = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.hidden % self.heads:
+            raise ValueError(f"hidden ({self.hidden}) is not a multiple of heads ({self.heads})")
+
+    def shape(self) -> dict[str, Any]:
+        """Give the arguments of :class:`Transformer` that are parameters of the block."""
+        names = ("hidden", "layers", "heads", "dropout", "last")
+        return {name: getattr(self, name) for name in names}
 
     def vectors(self, batch: Batch) -> Tensor:  # noqa: D102
         return self.network_.newest(batch)
 
     def training_sequences(self, history: History) -> Sequences:
         """Give one event more than is read, so that there is a next one at every position."""
-        return history.sequences(self.vocabularies_, self.params.last + 1, self.needs)
+        return history.sequences(self.vocabularies_, self.last + 1, self.needs)

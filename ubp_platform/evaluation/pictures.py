@@ -12,7 +12,7 @@ from sklearn.decomposition import PCA
 from sklearn.manifold import TSNE
 from threadpoolctl import threadpool_limits
 
-from ubp_platform.blocks.base import FitReport
+from ubp_platform.blocks.fit_report import FitReport
 
 if TYPE_CHECKING:
     # With it comes Feast, which takes seconds.

@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from ubp_platform.blocks.base import FitReport
+from ubp_platform.blocks.fit_report import FitReport
 from ubp_platform.evaluation.scores import Scores
 
 _PACKAGES = (

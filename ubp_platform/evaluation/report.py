@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from ubp_platform.blocks.base import REGISTRY
+from ubp_platform.blocks.registry import block_names
 from ubp_platform.evaluation import network
 from ubp_platform.evaluation import report_pictures as draw
 from ubp_platform.evaluation.record import Evaluation
@@ -170,7 +170,7 @@ def _left_out(found: Evaluation) -> dict[str, list[str]]:
     known = found.unavailable_blocks | found.unavailable_tasks
     there = {block.name for block in found.blocks} | {task.name for task in found.scores.tasks}
     reasons: dict[str, list[str]] = {}
-    for name in (*(REGISTRY if found.blocks else ()), *TASKS):
+    for name in (*(block_names() if found.blocks else ()), *TASKS):
         if name not in there:
             reasons.setdefault(known.get(name, "not asked for"), []).append(name)
     return reasons

@@ -11,7 +11,6 @@ import numpy as np
 from pydantic import BaseModel
 from safetensors.numpy import load_file, save
 
-from ubp_platform.blocks.base import block_class
 from ubp_platform.blocks.catalog import (
     Catalog,
     Fitted,
@@ -21,6 +20,7 @@ from ubp_platform.blocks.catalog import (
     snapshot_files,
     version_directories,
 )
+from ubp_platform.blocks.registry import block_class
 from ubp_platform.blocks.snapshot import thinned
 from ubp_platform.errors import UBPError
 from ubp_platform.home import Home, read_whole, time_stem
@@ -169,7 +169,7 @@ def create(
         if not len(population):
             raise UBPError(f"{fitted.name} has no client before {cutoff}: nothing to scale by")
         block = block_class(fitted.name)
-        normalizer = Normalizer.fit(population, block.normalization, block.components)
+        normalizer = Normalizer.fit(population, block.normalization, block.principal_components)
         arrays.update({f"{fitted.name}.{name}": array for name, array in normalizer.arrays.items()})
         parts.append(
             Part(

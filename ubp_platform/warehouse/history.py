@@ -33,10 +33,6 @@ FIELDS = {
     "week": "day // 7",
 }
 
-# What is counted over all clients for a query that is asked slice after slice: counted once, and
-# read by the name of its own file in ``sql/``.
-_KEPT = {"handcrafted": ("sku_popularity", "url_popularity")}
-
 
 @dataclass(frozen=True)
 class Vocabulary:
@@ -139,8 +135,13 @@ class History:
         """The relevant clients, int64, ascending; those with an event where none were given."""
         if self._relevant is not None:
             return self._relevant
-        found: np.ndarray = self.table("interactions_clients")["client_id"].to_numpy()
-        return found
+        return self.clients_with(EVENT_TYPES)
+
+    def clients_with(self, event_types: Sequence[str]) -> np.ndarray:
+        """List the relevant clients with an event of any of these types, int64, ascending."""
+        parts = " UNION ".join(f"SELECT client_id FROM relevant_{name}" for name in event_types)
+        found = self._connection.sql(f"FROM ({parts}) ORDER BY client_id").to_arrow_table()
+        return _column(found, "client_id")
 
     def slices(self, size: int = CLIENTS_A_SLICE) -> Iterator[tuple[int, Self]]:
         """Narrow this history to some of the relevant clients after the other.
@@ -332,10 +333,6 @@ class History:
     def table(self, name: str, **parameters: int) -> pa.Table:
         """Run a query of ``warehouse/sql/`` over this history.
 
-        The query sees the event tables up to the cutoff under their own names, the same of the
-        relevant clients as ``relevant_…``, ``event`` and ``relevant_event`` (all types in one, with
-        category, price and day), ``product_properties``, and ``cutoff`` (one row).
-
         Parameters
         ----------
         name : str
@@ -347,16 +344,45 @@ class History:
         -------
         pyarrow.Table
         """
-        for kept in _KEPT.get(name, ()):
-            self._connection.execute(f"CREATE TEMP TABLE IF NOT EXISTS {kept} AS {_query(kept)}")
-        return self._connection.sql(_query(name), params=parameters).to_arrow_table()
+        return self.query(query_text(name), parameters)
+
+    def query(
+        self, text: str, parameters: Mapping[str, int] | None = None, counted: Sequence[str] = ()
+    ) -> pa.Table:
+        """Run a query over this history.
+
+        It sees the event tables up to the cutoff under their own names, the same of the relevant
+        clients as ``relevant_…``, ``event`` and ``relevant_event`` (all types in one, with
+        category, price and day), ``product_properties``, and ``cutoff`` (one row). ``day`` counts
+        back from the cutoff; day 0 is the 24 hours that end there.
+
+        Parameters
+        ----------
+        text : str
+            One ``SELECT``; never a user's text.
+        parameters : mapping of str to int, optional
+            Values for the query's ``$name`` placeholders.
+        counted : sequence of str
+            Files of ``warehouse/sql/`` that the query reads by name. They are run once per
+            history, also where it is read slice by slice.
+
+        Returns
+        -------
+        pyarrow.Table
+        """
+        for name in counted:
+            self._connection.execute(
+                f"CREATE TEMP TABLE IF NOT EXISTS {name} AS {query_text(name)}"
+            )
+        return self._connection.sql(text, params=dict(parameters or {})).to_arrow_table()
 
     def close(self) -> None:
         """Let go of the connection."""
         self._connection.close()
 
 
-def _query(name: str) -> str:
+def query_text(name: str) -> str:
+    """Read a query of ``warehouse/sql/`` by its file's stem."""
     return resources.files(__package__).joinpath("sql", f"{name}.sql").read_text("utf-8")
 
 

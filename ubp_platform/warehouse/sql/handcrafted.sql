@@ -1,5 +1,7 @@
--- The 42 handcrafted features of each relevant client (paper, section 3.2.5).
+-- The 42 handcrafted features of each relevant client (paper, section 3.2.5), and any more.
 -- docs/features.md defines every one of them, and what stands for an undefined value.
+-- A further feature is one line in the part that it belongs to, from `rhythm` to `carts`: each
+-- column of a part is a feature, and its name is the column's.
 -- sku_popularity and url_popularity have files of their own; they are counted once a history.
 WITH
 -- Day 0 is the 24 hours that end at the cutoff. Scanning twice is cheaper than keeping the rows.
@@ -20,53 +22,47 @@ happened AS NOT MATERIALIZED (
     ), cutoff
 ),
 
-counted AS (
-    SELECT
-        client_id,
-        kind,
-        count(*) AS total,
-        count(*) FILTER (day < 7) AS week,
-        count(*) FILTER (day >= 7 AND day < 14) AS week_before,
-        count(*) FILTER (day < 30) AS month,
-        count(*) FILTER (day >= 30 AND day < 60) AS month_before,
-        min(timestamp) AS first,
-        max(timestamp) AS last
-    FROM happened
-    GROUP BY client_id, kind
-),
-
+-- Of each kind of event; the feature is called buy_total, add_total, visit_total, remove_total.
 rhythm AS (
     SELECT
         client_id,
         kind,
-        total,
-        week AS "7d",
-        month AS "30d",
-        coalesce((week - week_before) / nullif(week + week_before, 0), 0) AS change_7d,
-        coalesce((month - month_before) / nullif(month + month_before, 0), 0) AS change_30d,
+        count(*) AS total,
+        count(*) FILTER (day < 7) AS "7d",
+        count(*) FILTER (day < 30) AS "30d",
+        -- (now - before) / (now + before), with a window as now and the one before it as before.
+        avg(if(day < 7, 1, -1)) FILTER (day < 14) AS change_7d,
+        avg(if(day < 30, 1, -1)) FILTER (day < 60) AS change_30d,
         -- The gaps between successive events add up to the time from the first to the last.
-        (epoch_us(last) - epoch_us(first)) / nullif(total - 1, 0) / 86400000000
-            AS interval_days,
-        (epoch_us(cutoff) - epoch_us(first)) / 86400000000 AS first_days,
-        (epoch_us(cutoff) - epoch_us(last)) / 86400000000 AS last_days
-    FROM counted, cutoff
+        (epoch_us(max(timestamp)) - epoch_us(min(timestamp))) / nullif(count(*) - 1, 0)
+            / 86400000000 AS interval_days,
+        (epoch_us((FROM cutoff)) - epoch_us(min(timestamp))) / 86400000000 AS first_days,
+        (epoch_us((FROM cutoff)) - epoch_us(max(timestamp))) / 86400000000 AS last_days
+    FROM happened
+    GROUP BY client_id, kind
 ),
 
--- One row a client, with columns buy_total, buy_7d, ... visit_last_days.
-by_kind AS (
-    FROM rhythm
-    PIVOT (
-        any_value(total) AS total,
-        any_value("7d") AS "7d",
-        any_value("30d") AS "30d",
-        any_value(change_7d) AS change_7d,
-        any_value(change_30d) AS change_30d,
-        any_value(interval_days) AS interval_days,
-        any_value(first_days) AS first_days,
-        any_value(last_days) AS last_days
-        FOR kind IN ('buy', 'add', 'remove', 'visit')
-        GROUP BY client_id
-    )
+buy AS (
+    SELECT client_id, COLUMNS(* EXCLUDE (client_id, kind)) AS 'buy_\0'
+    FROM rhythm WHERE kind = 'buy'
+),
+
+adds AS (
+    SELECT client_id, COLUMNS(* EXCLUDE (client_id, kind)) AS 'add_\0'
+    FROM rhythm WHERE kind = 'add'
+),
+
+visit AS (
+    SELECT client_id, COLUMNS(* EXCLUDE (client_id, kind)) AS 'visit_\0'
+    FROM rhythm WHERE kind = 'visit'
+),
+
+-- The paper has fewer of these.
+remove AS (
+    SELECT
+        client_id,
+        COLUMNS(* EXCLUDE (client_id, kind, change_7d, interval_days, first_days)) AS 'remove_\0'
+    FROM rhythm WHERE kind = 'remove'
 ),
 
 -- The days of a week as bits: far fewer rows than one for each day.
@@ -119,9 +115,12 @@ products AS (
         client_id,
         count(*) AS distinct_skus,
         sum(events * popularity) / sum(events) AS sku_popularity,
-        sum(bought + added) FILTER (price IS NOT NULL) AS priced,
-        sum((bought + added) * price) AS prices,
-        sum((bought + added) * price * price) AS squared_prices,
+        sum((bought + added) * price)
+            / nullif(sum(bought + added) FILTER (price IS NOT NULL), 0) AS price_mean,
+        sqrt(
+            sum(bought + added) FILTER (price IS NOT NULL) * sum((bought + added) * price * price)
+            - sum((bought + added) * price) * sum((bought + added) * price)
+        ) / nullif(sum(bought + added) FILTER (price IS NOT NULL), 0) AS price_std,
         sum(bought * price) AS price_total,
         count(*) FILTER (added > 0 AND bought > 0) / nullif(count(*) FILTER (added > 0), 0)
             AS added_skus_bought
@@ -165,60 +164,81 @@ carts AS (
     GROUP BY client_id
 ),
 
-feature AS (
-    SELECT
-        client_id,
-        -- least() skips NULL: what never happened lies ten years back, as does all that is older.
-        buy_total,
-        buy_7d,
-        buy_30d,
-        buy_change_7d,
-        buy_change_30d,
-        least(buy_interval_days, 3650) AS buy_interval_days,
-        least(buy_first_days, 3650) AS buy_first_days,
-        least(buy_last_days, 3650) AS buy_last_days,
-        add_total,
-        add_7d,
-        add_30d,
-        add_change_7d,
-        add_change_30d,
-        least(add_interval_days, 3650) AS add_interval_days,
-        least(add_first_days, 3650) AS add_first_days,
-        least(add_last_days, 3650) AS add_last_days,
-        visit_total,
-        visit_7d,
-        visit_30d,
-        visit_change_7d,
-        visit_change_30d,
-        least(visit_interval_days, 3650) AS visit_interval_days,
-        least(visit_first_days, 3650) AS visit_first_days,
-        least(visit_last_days, 3650) AS visit_last_days,
-        remove_total,
-        remove_7d,
-        remove_30d,
-        remove_change_30d,
-        least(remove_last_days, 3650) AS remove_last_days,
-        distinct_skus,
-        distinct_categories,
-        distinct_urls,
-        sku_popularity,
-        url_popularity,
-        prices / nullif(priced, 0) AS price_mean,
-        sqrt(priced * squared_prices - prices * prices) / nullif(priced, 0) AS price_std,
-        price_total,
-        cart_abandonment,
-        added_skus_bought,
-        added_categories_bought,
-        active_weeks,
-        active_days
-    FROM by_kind
-    LEFT JOIN active USING (client_id)
+part AS (
+    FROM active
+    LEFT JOIN buy USING (client_id)
+    LEFT JOIN adds USING (client_id)
+    LEFT JOIN visit USING (client_id)
+    LEFT JOIN remove USING (client_id)
     LEFT JOIN pages USING (client_id)
     LEFT JOIN products USING (client_id)
     LEFT JOIN categories USING (client_id)
     LEFT JOIN carts USING (client_id)
+),
+
+feature AS (
+    SELECT
+        client_id,
+        -- least() skips NULL: what never happened lies ten years back, as does all that is older.
+        least(COLUMNS('.*_(interval|first|last)_days'), 3650)::FLOAT,
+        coalesce(
+            COLUMNS(
+                lambda name: name <> 'client_id'
+                AND NOT regexp_matches(name, '_(interval|first|last)_days$')
+            ),
+            0
+        )::FLOAT
+    FROM part
+),
+
+-- The order of profiles: first the paper's features, then all others as they stand above.
+in_order AS (
+    SELECT
+        NULL::BIGINT AS client_id,
+        NULL::FLOAT AS buy_total,
+        NULL::FLOAT AS buy_7d,
+        NULL::FLOAT AS buy_30d,
+        NULL::FLOAT AS buy_change_7d,
+        NULL::FLOAT AS buy_change_30d,
+        NULL::FLOAT AS buy_interval_days,
+        NULL::FLOAT AS buy_first_days,
+        NULL::FLOAT AS buy_last_days,
+        NULL::FLOAT AS add_total,
+        NULL::FLOAT AS add_7d,
+        NULL::FLOAT AS add_30d,
+        NULL::FLOAT AS add_change_7d,
+        NULL::FLOAT AS add_change_30d,
+        NULL::FLOAT AS add_interval_days,
+        NULL::FLOAT AS add_first_days,
+        NULL::FLOAT AS add_last_days,
+        NULL::FLOAT AS visit_total,
+        NULL::FLOAT AS visit_7d,
+        NULL::FLOAT AS visit_30d,
+        NULL::FLOAT AS visit_change_7d,
+        NULL::FLOAT AS visit_change_30d,
+        NULL::FLOAT AS visit_interval_days,
+        NULL::FLOAT AS visit_first_days,
+        NULL::FLOAT AS visit_last_days,
+        NULL::FLOAT AS remove_total,
+        NULL::FLOAT AS remove_7d,
+        NULL::FLOAT AS remove_30d,
+        NULL::FLOAT AS remove_change_30d,
+        NULL::FLOAT AS remove_last_days,
+        NULL::FLOAT AS distinct_skus,
+        NULL::FLOAT AS distinct_categories,
+        NULL::FLOAT AS distinct_urls,
+        NULL::FLOAT AS sku_popularity,
+        NULL::FLOAT AS url_popularity,
+        NULL::FLOAT AS price_mean,
+        NULL::FLOAT AS price_std,
+        NULL::FLOAT AS price_total,
+        NULL::FLOAT AS cart_abandonment,
+        NULL::FLOAT AS added_skus_bought,
+        NULL::FLOAT AS added_categories_bought,
+        NULL::FLOAT AS active_weeks,
+        NULL::FLOAT AS active_days
+    LIMIT 0
 )
 
-SELECT client_id, coalesce(COLUMNS(* EXCLUDE (client_id)), 0)::FLOAT
-FROM feature
+FROM (FROM in_order UNION ALL BY NAME FROM feature)
 ORDER BY client_id

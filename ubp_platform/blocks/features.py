@@ -1,0 +1,75 @@
+"""Blocks that are one SQL query: named features of each client, with nothing to learn."""
+
+import hashlib
+import re
+from typing import ClassVar, Literal
+
+import numpy as np
+
+from ubp_platform.blocks.base import Block
+from ubp_platform.blocks.checkpoint import Checkpoint
+from ubp_platform.blocks.snapshot import Snapshot
+from ubp_platform.errors import UBPError
+from ubp_platform.progress import ProgressFactory, silent
+from ubp_platform.warehouse.history import History, query_text
+
+_COMMENT = re.compile(r"--[^\n]*")
+
+
+class FeatureBlock(Block):
+    """Named numbers of each client, computed by one query.
+
+    The query gives one row per relevant client with a usable event, by ascending ``client_id``,
+    which comes first; each further column is a feature of that name, a finite number. The query
+    sees what :meth:`History.table <ubp_platform.warehouse.history.History.table>` names.
+
+    There is nothing to learn: a fit notes how many clients there are, and a hash of the definition.
+    Once the definition has changed, fits of the older one are refused: no profile mixes two.
+    """
+
+    normalization: ClassVar[Literal["unit", "quantile"]] = "quantile"
+    #: The SQL text; by default the file ``warehouse/sql/`` that has the block's name.
+    query: ClassVar[str] = ""
+    #: Files of ``warehouse/sql/`` that the query reads by name: what is counted over all clients,
+    #: once per history.
+    counted: ClassVar[tuple[str, ...]] = ()
+
+    @classmethod
+    def sql(cls) -> str:
+        """Give the query's text."""
+        return cls.query or query_text(cls.name)
+
+    @classmethod
+    def definition(cls) -> str:
+        """Name what is computed: a hash of the SQL, without comments and layout."""
+        texts = [cls.sql(), *map(query_text, cls.counted)]
+        plain = [" ".join(_COMMENT.sub("", text).split()) for text in texts]
+        return hashlib.sha256("\n".join(plain).encode()).hexdigest()
+
+    def _fit(self, history: History, progress: ProgressFactory, checkpoint: Checkpoint) -> None:
+        self.report_.clients = len(history.clients_with(self.needs))
+        if not self.report_.clients:
+            raise self.unavailable(history)
+
+    def encode(self, history: History, progress: ProgressFactory = silent) -> Snapshot:
+        """Compute the features of each relevant client with a usable event."""
+        with progress(f"{self.name}: encode", None, "clients") as advance:
+            table = history.query(self.sql(), counted=self.counted)
+            advance(table.num_rows)
+        names = tuple(table.column_names[1:])
+        vectors = np.empty((table.num_rows, len(names)), dtype=np.float32)
+        for column, feature in enumerate(names):
+            vectors[:, column] = table[feature].to_numpy()
+            if not np.isfinite(vectors[:, column]).all():
+                raise UBPError(
+                    f"{self.name}: the feature {feature} is not a finite number for every client: "
+                    "let the query say what stands for an undefined value, as coalesce(…, 0) does"
+                )
+        return Snapshot(history.cutoff, table["client_id"].to_numpy(), vectors, names)
+
+    def state(self) -> dict[str, np.ndarray]:
+        """Give nothing: the features are their definition."""
+        return {}
+
+    def restore(self, arrays: dict[str, np.ndarray]) -> None:
+        """Take nothing back."""

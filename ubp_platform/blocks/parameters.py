@@ -1,0 +1,104 @@
+"""Parameters that stand in the signature of a class, are checked, and survive a round trip."""
+
+from collections.abc import Mapping
+from dataclasses import MISSING, dataclass, field, fields
+from functools import cache
+from typing import Annotated, Any, Self, dataclass_transform, get_type_hints
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
+
+#: A number above 0 and below 1.
+Share = Annotated[float, Field(gt=0, lt=1)]
+
+
+@dataclass_transform(kw_only_default=True, field_specifiers=(field,))
+class Parameterized:
+    """Base of classes whose annotated attributes are the parameters of their constructor.
+
+    Each subclass becomes a dataclass with keyword arguments; a parameter that a subclass adds is
+    one line, ``hidden: PositiveInt = 512``. Types may be pydantic's constrained ones and are
+    checked. What a fit sets is no parameter: leave it without an annotation in the class, or give
+    it ``field(init=False)``.
+
+    Raises
+    ------
+    ValueError
+        If a value is not of its parameter's type or range.
+
+    Examples
+    --------
+    >>> class Histogram(Parameterized):
+    ...     bins: Annotated[int, Field(ge=1)] = 24
+    >>> Histogram(bins=12)
+    Histogram(bins=12)
+    >>> Histogram(bins=0)
+    Traceback (most recent call last):
+        ...
+    ValueError: Histogram(bins=0): input should be greater than or equal to 1
+    >>> Histogram.from_config(Histogram(bins=12).config())
+    Histogram(bins=12)
+    """
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        dataclass(kw_only=True, eq=False)(cls)
+
+    def __post_init__(self) -> None:
+        given = {name: getattr(self, name) for name in self.parameters()}
+        try:
+            checked = self.config_type()(**given)
+        except ValidationError as error:
+            wrong = error.errors()[0]
+            where, why = wrong["loc"][0], wrong["msg"][0].lower() + wrong["msg"][1:]
+            raise ValueError(
+                f"{type(self).__name__}({where}={given[str(where)]!r}): {why}"
+            ) from None
+        for name in given:
+            setattr(self, name, getattr(checked, name))
+
+    @classmethod
+    def parameters(cls) -> tuple[str, ...]:
+        """Name the parameters, those of base classes first."""
+        return tuple(f.name for f in fields(cls) if f.init)  # type: ignore[arg-type]
+
+    @classmethod
+    @cache
+    def config_type(cls) -> type[BaseModel]:
+        """Give the pydantic model that has the parameters as its fields."""
+        types = get_type_hints(cls, include_extras=True)
+        parameters: dict[str, Any] = {}
+        for parameter in fields(cls):  # type: ignore[arg-type]
+            if parameter.init:
+                default: Any = ...
+                if parameter.default is not MISSING:
+                    default = parameter.default
+                elif parameter.default_factory is not MISSING:
+                    default = Field(default_factory=parameter.default_factory)
+                parameters[parameter.name] = (types[parameter.name], default)
+        closed = ConfigDict(frozen=True, extra="forbid")
+        made: type[BaseModel] = create_model(
+            f"{cls.__name__}Config", __config__=closed, **parameters
+        )
+        return made
+
+    def config(self) -> BaseModel:
+        """Give the values of all parameters; ``from_config`` makes an equal object of them."""
+        return self.config_type()(**{name: getattr(self, name) for name in self.parameters()})
+
+    @classmethod
+    def from_config(cls, config: BaseModel | Mapping[str, Any]) -> Self:
+        """Make an object from what :meth:`config` gave, also after a round trip through JSON.
+
+        Parameters
+        ----------
+        config : BaseModel or mapping of str to object
+
+        Raises
+        ------
+        ValueError
+            If it has other parameters than the class, or wrong values.
+        """
+        values = config.model_dump() if isinstance(config, BaseModel) else config
+        if unknown := [name for name in values if name not in cls.parameters()]:
+            raise ValueError(f"{cls.__name__} has no parameter {unknown[0]!r}")
+        return cls(**values)
