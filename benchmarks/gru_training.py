@@ -27,7 +27,7 @@ from benchmarks.equal_updates import Chain, curve, lengths, near, picture, rando
 from benchmarks.machine import report
 from ubp_platform.blocks.gru_ae import Network
 from ubp_platform.blocks.ragged import Batch, Batches
-from ubp_platform.blocks.training import Optimizers, TrainingParams, training_step
+from ubp_platform.blocks.training import Optimizers, training_step
 from ubp_platform.warehouse.history import Sequences, Vocabulary
 
 PLAIN, OURS = "padded to the longest", "nearly equal lengths"
@@ -52,9 +52,9 @@ def padded_step(network: Network, batch: Batch, optimizers: Optimizers) -> None:
     network.train()
     optimizers.zero_grad()
     events = network.embed(batch)
-    said = network.decode(events, network.encode(events, batch.last)).flatten(0, 1)
+    hidden = network.decode(events, network.encode(events, batch.last)).flatten(0, 1)
     heads = zip(network.heads.values(), targets, strict=True)
-    loss = sum(F.cross_entropy(head(said), target) for head, target in heads)
+    loss = sum(F.cross_entropy(head(hidden), target) for head, target in heads)
     loss.backward()
     optimizers.step()
 
@@ -66,7 +66,7 @@ def tokens_a_second(
     torch.manual_seed(0)
     sizes = {field: Vocabulary.FIRST + size for field, size in VALUES.items()}
     network = Network(sizes, hidden, 3, 0.1)
-    optimizers = Optimizers(network, TrainingParams(), steps=100)
+    optimizers = Optimizers(network, steps=100)
     step(network, warm_up, optimizers)
     start = time.perf_counter()
     positions = 0
@@ -92,15 +92,15 @@ def speeds(hidden: int, size: int, ours: int, plain: int) -> dict[str, float]:
 
 def learned(chain: Chain, updates: list[int]) -> dict[str, list[float]]:
     """Train both ways on a chain; the losses of held-out clients, by updates."""
-    params = TrainingParams(batch_size=32, learning_rate=4e-3)
-    batches = Batches(chain.sequences, params.batch_size, torch.device("cpu"))
+    size = 32
+    batches = Batches(chain.sequences, size, torch.device("cpu"))
     everyone = np.arange(len(batches.lengths))
-    mean = batches.positions(everyone) / len(everyone) * params.batch_size
+    mean = batches.positions(everyone) / len(everyone) * size
     curves = {}
     for name, draw in ((PLAIN, random), (OURS, near)):
         torch.manual_seed(0)
         network = Network({"url": Vocabulary.FIRST + chain.values}, 64, 1, 0.0)
-        optimizers = Optimizers(network, params, updates[-1])
+        optimizers = Optimizers(network, updates[-1], learning_rate=4e-3)
 
         def step(batch: Batch, name=name, network=network, optimizers=optimizers) -> None:
             if name == OURS:

@@ -24,7 +24,7 @@ import torch.nn.functional as F
 
 from benchmarks.equal_updates import Chain, curve, lengths, near, picture, random
 from benchmarks.machine import PeakMemory, report
-from ubp_platform.blocks.next_url import Network, NextURL, NextURLParams
+from ubp_platform.blocks.next_url import Network, NextURL
 from ubp_platform.blocks.ragged import Batch, Batches
 from ubp_platform.blocks.training import Optimizers, training_step
 from ubp_platform.warehouse.history import Sequences, Vocabulary
@@ -47,13 +47,13 @@ def batched(sequences: Sequences, size: int) -> Batches:
 
 
 def learner(
-    params: NextURLParams, batches: Batches, urls: int, updates: int, sparse: bool
+    block: NextURL, batches: Batches, urls: int, updates: int, sparse: bool
 ) -> tuple[Network, Callable[[Batch], object]]:
     """Make a network and what trains it on a batch: sampled and sparse, or full and dense."""
     torch.manual_seed(0)
-    network = Network({"url": FIRST + urls}, params)
+    network = block.network({"url": FIRST + urls})
     if sparse:
-        optimizers = Optimizers(network, params, updates)
+        optimizers = Optimizers(network, updates, block.learning_rate, block.table_learning_rate)
         everyone = np.arange(len(batches.lengths))
         mean = batches.positions(everyone) / len(everyone) * batches.batch_size
         return network, lambda batch: training_step(network, batch, optimizers, mean)
@@ -63,7 +63,7 @@ def learner(
     adam = torch.optim.Adam([{"params": rest}, {"params": [table.weight]}], fused=True)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         adam,
-        max_lr=[params.learning_rate, params.table_learning_rate or params.learning_rate],
+        max_lr=[block.learning_rate, block.table_learning_rate or block.learning_rate],
         total_steps=updates + 1,
         pct_start=0.1,
     )
@@ -80,8 +80,8 @@ def padded_step(network: Any, batch: Batch, adam: torch.optim.Adam, schedule: An
     x = network.embed(batch.inputs[:, :-1])
     for layer in network.layers:
         x = layer(x)
-    said = network.norm(x).transpose(0, 1).flatten(0, 1)  # (steps * clients, hidden)
-    logits = said @ network.embeddings["url"].weight[FIRST:].T
+    hidden = network.norm(x).transpose(0, 1).flatten(0, 1)  # (steps * clients, hidden)
+    logits = hidden @ network.embeddings["url"].weight[FIRST:].T
     F.cross_entropy(logits, targets).backward()
     adam.step()
     schedule.step()
@@ -96,10 +96,10 @@ def tokens_a_second(step: Callable, batches: Iterable[Batch]) -> float:
     return positions / (time.perf_counter() - start)
 
 
-def speeds(params: NextURLParams, urls: int, ours: int, plain: int) -> dict[str, float]:
+def speeds(block: NextURL, urls: int, ours: int, plain: int) -> dict[str, float]:
     """Measure both ways; the longest client of the plain batches is luck, so there are several."""
-    size, rng = params.batch_size, np.random.default_rng(0)
-    batches = batched(clients(size * ours, params.last, urls), size)
+    size, rng = block.batch_size, np.random.default_rng(0)
+    batches = batched(clients(size * ours, block.last, urls), size)
     everyone = np.arange(size * ours)
     mixed = rng.permutation(everyone).reshape(-1, size)[:plain]
     given = {
@@ -108,31 +108,31 @@ def speeds(params: NextURLParams, urls: int, ours: int, plain: int) -> dict[str,
     }
     measured = {}
     for name, drawn in given.items():
-        _, step = learner(params, batches, urls, ours + plain, sparse=name == OURS)
+        _, step = learner(block, batches, urls, ours + plain, sparse=name == OURS)
         step(batches.gather(everyone[:4]))
         measured[name] = tokens_a_second(step, drawn)
     return measured
 
 
-def memory(params: NextURLParams, urls: int) -> float:
+def memory(block: NextURL, urls: int) -> float:
     """Measure what three steps need beyond the weights and their moments, in MB."""
-    batches = batched(clients(params.batch_size * 3, params.last, urls), params.batch_size)
-    _, step = learner(params, batches, urls, 4, sparse=True)
+    batches = batched(clients(block.batch_size * 3, block.last, urls), block.batch_size)
+    _, step = learner(block, batches, urls, 4, sparse=True)
     step(batches.gather(np.arange(4)))
     with PeakMemory() as before:
         time.sleep(0.1)
     with PeakMemory() as during:
-        for batch in batches.shuffled(np.arange(params.batch_size * 3), np.random.default_rng(0)):
+        for batch in batches.shuffled(np.arange(block.batch_size * 3), np.random.default_rng(0)):
             step(batch)
     return 1000 * (during.gigabytes - before.gigabytes)
 
 
-def learned(chain: Chain, params: NextURLParams, updates: list[int]) -> dict[str, list[float]]:
+def learned(chain: Chain, block: NextURL, updates: list[int]) -> dict[str, list[float]]:
     """Train both ways on a chain; the exact losses of held-out clients, by updates."""
-    batches = batched(chain.sequences, params.batch_size)
+    batches = batched(chain.sequences, block.batch_size)
     curves = {}
     for name, drawn in ((PLAIN, random), (OURS, near)):
-        network, step = learner(params, batches, chain.values, updates[-1], sparse=name == OURS)
+        network, step = learner(block, batches, chain.values, updates[-1], sparse=name == OURS)
         curves[name] = curve(network, step, batches, drawn, updates)
     return curves
 
@@ -151,15 +151,15 @@ def main() -> None:
         paper |= {"hidden": 32, "layers": 2, "batch_size": 16, "negatives": 64}
         urls, ours, plain = 2000, 6, 2
         chain, updates = Chain(200, values=50), [0, 4, 8]
-    params = NextURLParams(**paper)
-    learning = NextURLParams(
+    block = NextURL(**paper)
+    learning = NextURL(
         hidden=48, layers=2, heads=2, last=chain.longest, negatives=256, dropout=0.0,
         batch_size=32, learning_rate=2e-3, table_learning_rate=1e-2,
     )  # fmt: skip
 
-    memory(params, urls)  # what the process takes for good, it takes now
-    needed = {count: memory(params, count) for count in (urls // 5, urls, urls * 5)}
-    measured = speeds(params, urls, ours, plain)
+    memory(block, urls)  # what the process takes for good, it takes now
+    needed = {count: memory(block, count) for count in (urls // 5, urls, urls * 5)}
+    measured = speeds(block, urls, ours, plain)
     ratio = measured[OURS] / measured[PLAIN]
     curves = learned(chain, learning, updates)
     if options.picture:
@@ -172,8 +172,8 @@ def main() -> None:
         )
     report(
         "next_url",
-        f"Next URL, {params.layers} × {params.hidden}, {urls:,} URLs, "
-        f"batches of {params.batch_size} clients, {torch.get_num_threads()} threads.",
+        f"Next URL, {block.layers} × {block.hidden}, {urls:,} URLs, "
+        f"batches of {block.batch_size} clients, {torch.get_num_threads()} threads.",
         [
             *((f"{name}, real tokens/s", f"{speed:,.0f}") for name, speed in measured.items()),
             ("times as fast", f"{ratio:.1f}"),

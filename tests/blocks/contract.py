@@ -154,7 +154,7 @@ class BlockContract:
             "weights.safetensors",
         }
         loaded = type(block).load(tmp_path / "block")
-        assert loaded.params == block.params
+        assert loaded.config() == block.config()
         assert loaded.report_ == block.report_
         self.assert_same_fit(loaded, block)
         self.assert_same_snapshot(loaded.encode(warehouse.history(CUTOFF)), snapshot)
@@ -169,7 +169,7 @@ class BlockContract:
     def test_other_seed_other_fit_where_something_is_learned(
         self, block: Block, warehouse: Warehouse
     ) -> None:
-        ours, other = block.state(), self.fit(warehouse, seed=block.params.seed + 1).state()
+        ours, other = block.state(), self.fit(warehouse, seed=block.seed + 1).state()
         differ = any(not np.array_equal(ours[name], other[name]) for name in ours)
         assert differ == self.learned
 

@@ -179,9 +179,9 @@ def test_a_small_data_set_is_learned_by_heart() -> None:
         training_step(network, batch, optimizer)
     network.eval()
     with torch.no_grad():
-        said = network(batch)
+        hidden = network(batch)
     for head, targets in zip(network.heads.values(), batch.targets, strict=True):
-        assert (head(said).argmax(1) == targets).float().mean() > 0.98
+        assert (head(hidden).argmax(1) == targets).float().mean() > 0.98
 
 
 def test_the_validation_loss_falls_and_the_best_epoch_is_kept(shop: Warehouse) -> None:
@@ -304,8 +304,8 @@ def test_fitting_leaves_the_global_random_state_and_threads_alone(shop: Warehous
 
 
 def test_the_paper_preset_has_the_sizes_of_the_paper() -> None:
-    week_all = GRUAEWeekAll.from_preset("paper").params
+    week_all = GRUAEWeekAll.from_preset("paper")
     assert (week_all.hidden, week_all.layers, week_all.dropout) == (512, 3, 0.1)
     assert (week_all.last, dict(week_all.values)) == (128, {"sku": 5000, "url": 5000})
-    rhythm = GRUAEDayEventType.from_preset("paper").params
+    rhythm = GRUAEDayEventType.from_preset("paper")
     assert (rhythm.hidden, rhythm.layers, rhythm.dropout, rhythm.last) == (128, 2, 0.5, 128)

@@ -23,7 +23,7 @@ class TestIALSCategories(BlockContract):
 
     def test_loss_goes_down(self, block: Block) -> None:
         losses = block.report_.curves["train"]
-        assert len(losses) == block.params.iterations
+        assert len(losses) == block.iterations
         assert losses[-1] < losses[0]
         assert block.report_.loss == losses[-1]
 
@@ -37,9 +37,9 @@ class TestIALSCategories(BlockContract):
         weights = found.matrix.toarray().astype(np.float64)
         for row in (0, 7, len(found.client_ids) - 1):
             liked = weights[row] > 0
-            confidence = np.where(liked, 1 + block.params.alpha * weights[row], 1)
+            confidence = np.where(liked, 1 + block.alpha * weights[row], 1)
             left = (items.T * confidence) @ items
-            left += block.params.regularization * np.eye(items.shape[1])
+            left += block.regularization * np.eye(items.shape[1])
             vector = np.linalg.solve(left, (items.T * confidence) @ liked)
             np.testing.assert_allclose(snapshot.vectors[row], vector, rtol=1e-4, atol=1e-4)
 

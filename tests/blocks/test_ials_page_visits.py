@@ -22,7 +22,7 @@ class TestIALSPageVisits(BlockContract):
 
     def test_loss_goes_down(self, block: Block) -> None:
         losses = block.report_.curves["train"]
-        assert len(losses) == block.params.iterations
+        assert len(losses) == block.iterations
         assert losses[-1] < losses[0]
         assert block.report_.loss == losses[-1]
 
@@ -72,8 +72,8 @@ def test_a_fit_that_was_cut_off_goes_on_to_the_very_same_weights(
 
 def test_ctrl_c_keeps_the_iterations_that_were_run(shop: Warehouse) -> None:
     block = IALSPageVisits(factors=8).fit(shop.history(CUTOFF), ctrl_c(after=2))
-    assert len(block.report_.curves["train"]) == 3
-    assert block.report_.note == "interrupted after iteration 3 of 15"
+    assert len(block.report_.curves["train"]) == 2
+    assert block.report_.note == "interrupted after epoch 2 of 15"
     assert block.encode(shop.history(CUTOFF)).vectors.shape[1] == 8
 
 

@@ -197,7 +197,7 @@ def test_explain_puts_the_true_events_beside_those_decoded(
     train(landed_home, CHEAP, FIT)
     found = explain(landed_home, 7)
     assert (found.client_id, found.block, found.cutoff) == (7, RHYTHM, FIT)
-    assert list(found.true) == list(found.said) == ["day", "event_type"]
+    assert list(found.true) == list(found.decoded) == ["day", "event_type"]
     assert 0 < len(found.true["day"]) <= 16
     days = [int(day) for day in found.true["day"]]
     assert days == sorted(days, reverse=True)

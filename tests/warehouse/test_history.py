@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -12,6 +13,7 @@ from tests.shops import land, plant_future, random_shop, shuffle
 from ubp_platform.errors import BlockUnavailable
 from ubp_platform.events.schema import EVENT_CODES
 from ubp_platform.warehouse import History, Vocabulary, Warehouse
+from ubp_platform.warehouse.history import query_text
 
 CUTOFF_TIME = pd.Timestamp("2022-07-01 12:00")
 CUTOFF = CUTOFF_TIME.to_pydatetime().replace(tzinfo=UTC)
@@ -194,6 +196,10 @@ def test_interactions_over_given_items_keep_their_columns(history: History) -> N
     assert nothing.matrix.shape == (0, 1)
 
 
+def handcrafted(history: History) -> pa.Table:
+    return history.query(query_text("handcrafted"), counted=("sku_popularity", "url_popularity"))
+
+
 def test_relevant_clients_limit_rows(warehouse: Warehouse) -> None:
     some = warehouse.history(CUTOFF, np.array([3, 1, 1, 777]))
     all_counts = warehouse.history(CUTOFF).counts
@@ -203,7 +209,7 @@ def test_relevant_clients_limit_rows(warehouse: Warehouse) -> None:
     found = some.interactions("sku", {"add_to_cart": 1})
     np.testing.assert_array_equal(found.client_ids, [1, 3])
     np.testing.assert_array_equal(found.items, [1, 2, 9])
-    assert some.table("handcrafted")["client_id"].to_pylist() == [1, 3]
+    assert handcrafted(some)["client_id"].to_pylist() == [1, 3]
 
 
 def test_nobody_relevant_gives_empty_arrays(warehouse: Warehouse) -> None:
@@ -212,7 +218,7 @@ def test_nobody_relevant_gives_empty_arrays(warehouse: Warehouse) -> None:
     assert len(sequences.client_ids) == 0
     np.testing.assert_array_equal(sequences.offsets, [0])
     assert nobody.interactions("sku", {"add_to_cart": 1}).matrix.shape == (0, 0)
-    assert nobody.table("handcrafted").num_rows == 0
+    assert handcrafted(nobody).num_rows == 0
 
 
 def test_two_histories_of_one_warehouse_do_not_disturb_each_other(warehouse: Warehouse) -> None:
@@ -232,7 +238,7 @@ def everything(path: Path, made: dict[str, pd.DataFrame], cutoff: pd.Timestamp) 
         }
         sequences = history.sequences(fields, last=20)
         found = history.interactions("sku", {"product_buy": 1, "remove_from_cart": -0.5})
-        table = history.table("handcrafted")
+        table = handcrafted(history)
         return {
             "counts": np.array(list(history.counts.values())),
             **{f"vocabulary {name}": known.values for name, known in fields.items()},

@@ -99,7 +99,7 @@ class IALSLearner:
             model.solver(
                 confidence, solved, fixed, model.regularization, num_threads=model.num_threads
             )
-            advance(self.epoch_size / 2)
+        advance(self.epoch_size)
         return {"train": self._loss(users, items)}
 
     def weights(self) -> Arrays:
@@ -173,7 +173,7 @@ class IALS(Block):
         self.report_.clients = len(found.client_ids)
         with threadpool_limits(1, "blas"):
             learner = IALSLearner(self._model(np.float32), self._confidence(found))
-            trainer = Trainer(self.name, self.iterations)
+            trainer = Trainer(self.name, self.iterations, one_bar=True)
             trainer.fit(learner, self.report_, progress, checkpoint)
         self.item_factors_ = learner.item_factors
 

@@ -1,6 +1,7 @@
 """The one loop that fits in epochs: early stopping, checkpoints, resuming, Ctrl-C, progress."""
 
 import math
+from contextlib import nullcontext
 from typing import Any, Protocol
 
 import numpy as np
@@ -70,10 +71,15 @@ class Trainer:
         Epochs without a better validation loss after which training ends; the weights of the best
         epoch are kept. Without it all epochs are run and the last one's weights are kept, as suits
         a learner whose training loss can only fall.
+    one_bar : bool
+        Whether one progress bar spans all epochs, as suits short ones; by default each has its own.
     """
 
-    def __init__(self, name: str, max_epochs: int, patience: int | None = None) -> None:
+    def __init__(
+        self, name: str, max_epochs: int, patience: int | None = None, *, one_bar: bool = False
+    ) -> None:
         self.name, self.max_epochs, self.patience = name, max_epochs, patience
+        self._one_bar = one_bar
         self._watched = "train" if patience is None else "validation"
         self._best = 0
         self._weights: Arrays = {}
@@ -105,14 +111,8 @@ class Trainer:
             If Ctrl-C came before the first epoch was finished.
         """
         self._resume(learner, report, checkpoint)
-        left = (self.max_epochs - self._done(report)) * learner.epoch_size
         try:
-            with progress(f"{self.name}: fit", left, learner.unit) as advance:
-                while not self._over(report):
-                    self._epoch(learner, report, advance)
-                    self._save(learner, report, checkpoint)
-                # Where training ended early, the bar ends as well.
-                advance((self.max_epochs - self._done(report)) * learner.epoch_size)
+            self._run(learner, report, progress, checkpoint)
         except KeyboardInterrupt:
             if not self._done(report):
                 raise
@@ -120,6 +120,25 @@ class Trainer:
         if self.patience is not None:
             learner.load_weights(self._weights)
         report.loss = report.curves[self._watched][self._best - 1]
+
+    def _run(
+        self,
+        learner: Learner,
+        report: FitReport,
+        progress: ProgressFactory,
+        checkpoint: Checkpoint,
+    ) -> None:
+        left, size, unit = self.max_epochs - self._done(report), learner.epoch_size, learner.unit
+        whole = progress(f"{self.name}: fit", left * size, unit) if self._one_bar else nullcontext()
+        with whole as advance_whole:
+            while not self._over(report):
+                if advance_whole is not None:
+                    self._epoch(learner, report, advance_whole)
+                else:
+                    title = f"{self.name}: epoch {self._done(report) + 1}/{self.max_epochs}"
+                    with progress(title, size, unit) as advance:
+                        self._epoch(learner, report, advance)
+                self._save(learner, report, checkpoint)
 
     def _done(self, report: FitReport) -> int:
         return len(report.curves.get(self._watched, []))

@@ -17,6 +17,8 @@ from scipy import sparse
 
 from ubp_platform.errors import BlockUnavailable
 from ubp_platform.events.schema import EVENT_CODES, EVENT_TYPES
+from ubp_platform.home import parse_time
+from ubp_platform.warehouse.frames import Frame, database_of
 from ubp_platform.warehouse.views import create_views, show_relevant
 
 #: So many clients' events, vectors and texts are in memory at once, when they are taken in slices.
@@ -130,6 +132,40 @@ class History:
         self._relevant = None if clients is None else np.unique(clients)
         create_views(self._connection, self.cutoff, self._relevant)
 
+    @classmethod
+    def of(
+        cls,
+        frames: Mapping[str, Frame],
+        cutoff: datetime | str,
+        clients: np.ndarray | None = None,
+    ) -> Self:
+        """Make a history of DataFrames or Parquet files, without a warehouse.
+
+        Parameters
+        ----------
+        frames : mapping of str to DataFrame, pyarrow.Table or path
+            By the name of the table: ``product_buy``, …, ``product_properties``. Each has the
+            table's columns: whole numbers, times (without a zone they are UTC), lists of codes.
+        cutoff : datetime or str
+            As above; without a zone it is UTC.
+        clients : ndarray of int64, optional
+            The relevant clients; all by default.
+
+        Raises
+        ------
+        UBPError
+            If a table or column is not what it should be.
+
+        Examples
+        --------
+        >>> import pandas as pd
+        >>> buys = pd.DataFrame({"client_id": [1, 1, 2], "sku": [7, 8, 7]})
+        >>> buys["timestamp"] = pd.to_datetime(["2017-11-01", "2017-11-05", "2017-11-06"])
+        >>> History.of({"product_buy": buys}, cutoff="2017-11-06").counts["product_buy"]
+        2
+        """
+        return cls(database_of(frames), parse_time(str(cutoff)), clients)
+
     @cached_property
     def clients(self) -> np.ndarray:
         """The relevant clients, int64, ascending; those with an event where none were given."""
@@ -139,8 +175,9 @@ class History:
 
     def clients_with(self, event_types: Sequence[str]) -> np.ndarray:
         """List the relevant clients with an event of any of these types, int64, ascending."""
-        parts = " UNION ".join(f"SELECT client_id FROM relevant_{name}" for name in event_types)
-        found = self._connection.sql(f"FROM ({parts}) ORDER BY client_id").to_arrow_table()
+        parts = " UNION ALL ".join(f"SELECT client_id FROM relevant_{name}" for name in event_types)
+        query = f"SELECT DISTINCT client_id FROM ({parts}) ORDER BY client_id"
+        found = self._connection.sql(query).to_arrow_table()
         return _column(found, "client_id")
 
     def slices(self, size: int = CLIENTS_A_SLICE) -> Iterator[tuple[int, Self]]:

@@ -18,7 +18,7 @@ from ubp_platform.events.schema import Kind, Table
 SLICE_ROWS = 1_000_000
 CSV_RULE = "the line has as many values as the header has columns"
 
-_INTEGERS = {"TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT"} | {
+INTEGERS = {"TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT"} | {
     "UTINYINT",
     "USMALLINT",
     "UINTEGER",
@@ -261,9 +261,9 @@ def _slices(reader: pa.RecordBatchReader) -> Iterator[pa.Table]:
 
 def _cast(value: str, kind: Kind, type_: str) -> str | None:
     """Write the cast of a raw column; None where its type cannot hold the kind."""
-    number = type_ in _INTEGERS or type_ in ("FLOAT", "DOUBLE") or type_.startswith("DECIMAL")
+    number = type_ in INTEGERS or type_ in ("FLOAT", "DOUBLE") or type_.startswith("DECIMAL")
     if kind == "whole":
-        if type_ in _INTEGERS:
+        if type_ in INTEGERS:
             return f"TRY_CAST({value} AS BIGINT)"
         if number or type_ == "VARCHAR":
             # DuckDB rounds 1.5 to 2; that is not a whole number.
@@ -283,6 +283,6 @@ def _cast(value: str, kind: Kind, type_: str) -> str | None:
     whole = f"TRY_CAST({value} AS INTEGER[])"
     # A code that is no whole number makes the list one that cannot be read.
     complete = f"list_count({whole}) = len({whole})"
-    if not any(type_.startswith(f"{integer}[") for integer in _INTEGERS):
+    if not any(type_.startswith(f"{integer}[") for integer in INTEGERS):
         complete += f" AND TRY_CAST({value} AS DOUBLE[]) = {whole}"
     return f"CASE WHEN {complete} THEN {whole} END"

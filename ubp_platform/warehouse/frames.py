@@ -1,0 +1,111 @@
+"""Events that are in DataFrames or Parquet files, as a history sees them: no warehouse needed."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import duckdb
+import pandas as pd
+import pyarrow as pa
+
+from ubp_platform.errors import UBPError, first_line
+from ubp_platform.events.schema import CODES, DUCKDB_TYPES, PRODUCTS, TABLES, Kind, Table
+from ubp_platform.warehouse.scan import INTEGERS
+
+#: What a table may be given as.
+Frame: TypeAlias = pd.DataFrame | pa.Table | Path | str
+
+
+def database_of(frames: Mapping[str, Frame]) -> duckdb.DuckDBPyConnection:
+    """Put frames into a DuckDB database in memory, with all tables of a warehouse.
+
+    Parameters
+    ----------
+    frames : mapping of str to DataFrame, pyarrow.Table or path
+        By the table's name; each has at least the table's columns. A path names a Parquet file, or
+        several by a pattern.
+
+    Returns
+    -------
+    DuckDBPyConnection
+        Tables that were not given are empty.
+
+    Raises
+    ------
+    UBPError
+        If there is no such table, a column is missing, or a value is not what the table holds;
+        nothing is coerced.
+    """
+    if unknown := [name for name in frames if name not in TABLES]:
+        raise UBPError(f"there is no table {unknown[0]!r}; there are {', '.join(TABLES)}")
+    connection = duckdb.connect()
+    connection.execute("SET TimeZone = 'UTC'")
+    connection.execute("SET enable_progress_bar = false")
+    for name, table in TABLES.items():
+        columns = ", ".join(f"{name} {DUCKDB_TYPES[kind]}" for name, kind in table.columns.items())
+        connection.execute(f"CREATE TABLE {name} ({columns})")
+        if name in frames:
+            _insert(connection, table, frames[name])
+    return connection
+
+
+def _insert(connection: duckdb.DuckDBPyConnection, table: Table, frame: Frame) -> None:
+    given = _relation(connection, table, frame)
+    types = {name: str(kind) for name, kind in zip(given.columns, given.types, strict=True)}
+    if missing := [name for name in table.columns if name not in types]:
+        raise UBPError(
+            f"{table.name}: the column {missing[0]} is missing; there are {', '.join(types)}"
+        )
+    casts = []
+    for name, kind in table.columns.items():
+        if not _holds(kind, types[name]):
+            raise _wrong(table, name, f"it is of type {types[name]}")
+        # What does not fit becomes NULL, which is refused below.
+        casts.append(f'TRY_CAST("{name}" AS {DUCKDB_TYPES[kind]})')
+    given.project(", ".join(casts)).insert_into(table.name)
+    for name, kind in table.columns.items():
+        right = f"{name} IS NOT NULL"
+        if kind == "codes":  # A code that does not fit is NULL, and counts in `len` alone.
+            right = f"len({name}) = {CODES} AND list_count({name}) = {CODES}"
+        query = f"SELECT count(*) FROM {table.name} WHERE NOT coalesce({right}, false)"
+        if wrong := connection.execute(query).fetchall()[0][0]:
+            raise _wrong(table, name, f"in {wrong:,} rows it is not")
+    if table == PRODUCTS:
+        query = "SELECT sku FROM product_properties GROUP BY sku HAVING count(*) > 1 LIMIT 1"
+        if twice := connection.execute(query).fetchall():
+            raise UBPError(f"{table.name}: sku {twice[0][0]} is there more than once")
+
+
+def _holds(kind: Kind, type_: str) -> bool:
+    """Whether all values of a DuckDB type are of a kind, and no others could merge with them."""
+    if kind == "whole":
+        return type_ in INTEGERS
+    if kind == "time":
+        return type_.startswith(("TIMESTAMP", "DATE"))
+    return type_.endswith("]") and type_[: type_.index("[")] in INTEGERS
+
+
+def _relation(
+    connection: duckdb.DuckDBPyConnection, table: Table, frame: Any
+) -> duckdb.DuckDBPyRelation:
+    if isinstance(frame, pd.DataFrame):
+        return connection.from_df(frame)
+    if isinstance(frame, pa.Table):
+        return connection.from_arrow(frame)
+    try:
+        return connection.read_parquet(str(frame))
+    except duckdb.IOException as error:
+        raise UBPError(f"{table.name}: {first_line(error)}") from None
+    except duckdb.Error as error:
+        raise UBPError(f"{table.name}: {frame}: not a Parquet file: {first_line(error)}") from None
+
+
+def _wrong(table: Table, column: str, why: str) -> UBPError:
+    wanted = {
+        "whole": "a whole number",
+        "time": "a time",
+        "codes": f"a list of {CODES} whole numbers from 0 to 255",
+    }
+    return UBPError(
+        f"{table.name}: {column} must be {wanted[table.columns[column]]} in every row; {why}"
+    )
