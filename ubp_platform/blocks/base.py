@@ -24,10 +24,10 @@ from ubp_platform.warehouse.history import History
 class Block(Parameterized, ABC):
     """One method that turns a client's history into a vector.
 
-    A subclass defines the class variables ``name`` and ``needs``, its parameters, and ``_fit``,
-    ``encode``, ``state`` and ``restore``. It never opens DuckDB, Feast or a file of events: the
-    history hands it arrays and tables. A block that is one SQL query is a
-    :class:`~ubp_platform.blocks.features.FeatureBlock` and defines less; docs/blocks.md shows one.
+    A subclass defines the class variables ``name`` and ``needs``, its parameters, and ``encode``;
+    one that learns something also ``_fit``, ``state`` and ``restore``. It never opens DuckDB, Feast
+    or a file of events: the history hands it arrays and tables. A block that is one SQL query is a
+    :class:`~ubp_platform.blocks.features.FeatureBlock`. ``docs/new_block.md`` shows how to add one.
 
     Parameters
     ----------
@@ -158,15 +158,17 @@ class Block(Parameterized, ABC):
         self.report_.seconds = round(checkpoint.seconds + time.perf_counter() - start, 3)
         return self
 
-    @abstractmethod
     def _fit(self, history: History, progress: ProgressFactory, checkpoint: Checkpoint) -> None:
-        """Learn, and fill in the report.
+        """Learn, and fill in the report; by default there is nothing to learn.
 
         Raises
         ------
         BlockUnavailable
             If no relevant client has an event that can be used; :meth:`unavailable` makes it.
         """
+        self.report_.clients = len(history.clients_with(self.needs))
+        if not self.report_.clients:
+            raise self.unavailable(history)
 
     @abstractmethod
     def encode(self, history: History, progress: ProgressFactory = silent) -> Snapshot:
@@ -199,11 +201,10 @@ class Block(Parameterized, ABC):
             f"{history.cutoff:%Y-%m-%d %H:%M:%S}"
         )
 
-    @abstractmethod
     def state(self) -> dict[str, np.ndarray]:
-        """Give the fitted arrays: weights and vocabularies."""
+        """Give the fitted arrays, such as weights and vocabularies; by default there are none."""
+        return {}
 
-    @abstractmethod
     def restore(self, arrays: dict[str, np.ndarray]) -> None:
         """Take back what :meth:`state` gave."""
 

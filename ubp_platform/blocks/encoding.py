@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from ubp_platform.blocks.base import Block
-from ubp_platform.blocks.snapshot import SnapshotWriter
+from ubp_platform.blocks.snapshot import Snapshot, SnapshotWriter
 from ubp_platform.progress import Advance, ProgressFactory, silent
 from ubp_platform.warehouse.history import CLIENTS_A_SLICE, History
 
@@ -40,22 +40,21 @@ def encode(
     title = f"{block.name}: encode"
     with progress(title, len(history.clients), "clients") as advance:
         clients, part = next(slices)
-        first = block.encode(part, _share(advance, clients))
+        first = _encode(block, part, advance, clients)
         width = first.vectors.shape[1]
         with SnapshotWriter(path, first.cutoff, width, first.names, identity) as writer:
             writer.write(first.client_ids, first.vectors)
             for clients, part in slices:
-                found = block.encode(part, _share(advance, clients))
+                found = _encode(block, part, advance, clients)
                 writer.write(found.client_ids, found.vectors)
 
 
-def _share(advance: Advance, clients: int) -> ProgressFactory:
-    """Let a bar of any unit move another by so many clients in all."""
+def _encode(block: Block, history: History, advance: Advance, clients: int) -> Snapshot:
+    """Encode a slice; the block's own bars, of any unit, move another by so many clients in all."""
+    moved = 0.0
 
     @contextmanager
-    def moving(description: str, total: float | None, unit: str) -> Iterator[Advance]:
-        moved = 0.0
-
+    def share(description: str, total: float | None, unit: str) -> Iterator[Advance]:
         def move(amount: float) -> None:
             nonlocal moved
             if total:
@@ -63,6 +62,7 @@ def _share(advance: Advance, clients: int) -> ProgressFactory:
                 advance(amount / total * clients)
 
         yield move
-        advance(clients - moved)
 
-    return moving
+    found = block.encode(history, share)
+    advance(clients - moved)
+    return found

@@ -7,7 +7,6 @@ from typing import ClassVar, Literal
 import numpy as np
 
 from ubp_platform.blocks.base import Block
-from ubp_platform.blocks.checkpoint import Checkpoint
 from ubp_platform.blocks.snapshot import Snapshot
 from ubp_platform.errors import UBPError
 from ubp_platform.progress import ProgressFactory, silent
@@ -46,11 +45,6 @@ class FeatureBlock(Block):
         plain = [" ".join(_COMMENT.sub("", text).split()) for text in texts]
         return hashlib.sha256("\n".join(plain).encode()).hexdigest()
 
-    def _fit(self, history: History, progress: ProgressFactory, checkpoint: Checkpoint) -> None:
-        self.report_.clients = len(history.clients_with(self.needs))
-        if not self.report_.clients:
-            raise self.unavailable(history)
-
     def encode(self, history: History, progress: ProgressFactory = silent) -> Snapshot:
         """Compute the features of each relevant client with a usable event."""
         with progress(f"{self.name}: encode", None, "clients") as advance:
@@ -66,10 +60,3 @@ class FeatureBlock(Block):
                     "let the query say what stands for an undefined value, as coalesce(…, 0) does"
                 )
         return Snapshot(history.cutoff, table["client_id"].to_numpy(), vectors, names)
-
-    def state(self) -> dict[str, np.ndarray]:
-        """Give nothing: the features are their definition."""
-        return {}
-
-    def restore(self, arrays: dict[str, np.ndarray]) -> None:
-        """Take nothing back."""

@@ -13,4 +13,5 @@ class Handcrafted(FeatureBlock):
     name = "handcrafted"
     section = "3.2.5"
     needs = ("product_buy", "add_to_cart", "remove_from_cart", "page_visit")
+    first_definition = "ab50fa2394b61b56b6bb8068de1bb40407e39875ce871a7ca7298d172d814dab"
     counted = ("sku_popularity", "url_popularity")

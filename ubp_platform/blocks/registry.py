@@ -36,11 +36,18 @@ REGISTRY = {
 
 def block_names() -> tuple[str, ...]:
     """Name all blocks in the order of the profile; those of other packages come last, by name."""
-    return tuple(_registered())
+    return tuple(registered())
 
 
 @cache
-def _registered() -> dict[str, str]:
+def registered() -> dict[str, str]:
+    """Find all blocks: where the class is, ``module:Class``, by the block's name.
+
+    Raises
+    ------
+    UBPError
+        If a package registers a name that is taken, or that is none.
+    """
     found = dict(REGISTRY)
     origin: dict[str, str] = dict.fromkeys(REGISTRY, "ubp-platform")
     for entry in sorted(entry_points(group=GROUP), key=lambda entry: entry.name):
@@ -100,9 +107,9 @@ def block_class(name: str) -> type[Block]:
     UBPError
         If there is no such block, or the package that registers it cannot be loaded.
     """
-    if name not in _registered():
+    if name not in registered():
         raise _no_block(name)
-    place = _registered()[name]
+    place = registered()[name]
     if name in REGISTRY:
         return _load(place)
     try:

@@ -1,0 +1,92 @@
+"""What docs/new_block.md shows works: the blocks of the page obey the contract."""
+
+import re
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import ClassVar
+
+import pytest
+
+from tests.blocks.contract import BlockContract
+from tests.packages import installed
+from ubp_platform.blocks.registry import GROUP, REGISTRY, block_class, block_names, matching
+from ubp_platform.errors import UBPError
+
+PAGE = (Path(__file__).parents[2] / "docs" / "new_block.md").read_text("utf-8")
+PYTHON = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
+BLOCK, LINE, TEST, FEATURES = PYTHON
+(TOML,) = re.findall(r"```toml\n(.*?)```", PAGE, re.DOTALL)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def package(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """The page's blocks as a package of the page's name."""
+    blocks = tomllib.loads(TOML)["project"]["entry-points"][GROUP]
+    blocks = {**blocks, "searches": "my_package.searches:Searches"}
+    modules = {"hours": BLOCK, "searches": FEATURES}
+    with installed(tmp_path_factory.mktemp("packages") / "new", "my_package", modules, blocks):
+        yield
+
+
+exec(TEST)
+
+
+class TestSearches(BlockContract):
+    block_name = "searches"
+    learned: ClassVar[bool] = False
+
+
+def test_blocks_of_packages_stand_behind_the_built_in_ones() -> None:
+    assert block_names() == (*REGISTRY, "hours", "searches")
+    assert matching(["h*"]) == ["handcrafted", "hours"]
+    assert block_class("hours")(smoothing=2).smoothing == 2.0
+
+
+def test_the_line_of_the_page_has_the_form_of_the_registry() -> None:
+    (name, place), *others = eval("{" + LINE + "}").items()
+    assert not others
+    for known, path in {**REGISTRY, name: place}.items():
+        module, _, attribute = path.partition(":")
+        assert known.isidentifier() and attribute.isidentifier()
+        assert module.startswith("ubp_platform.blocks.")
+
+
+@pytest.mark.parametrize(
+    ("blocks", "message"),
+    [
+        (
+            {"hours": "other.it:Hours"},
+            "packages (my_package and other|other and my_package) both register a block 'hours'",
+        ),
+        ({"lightfm": "other.it:Hours"}, "packages ubp-platform and other both register a block"),
+        ({"my-hours": "other.it:Hours"}, "other registers a block 'my-hours': a name has letters"),
+        ({"profile_v1": "other.it:Hours"}, "a block 'profile_v1': .* not begin with profile_"),
+    ],
+)
+def test_names_that_cannot_be_are_told(
+    blocks: dict[str, str], message: str, tmp_path: Path
+) -> None:
+    with (
+        installed(tmp_path / "other", "other", {"it": BLOCK}, blocks),
+        pytest.raises(UBPError, match=message),
+    ):
+        block_names()
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        ("import nowhere", r"late \(other.it:Late\) cannot be loaded: ModuleNotFoundError: No"),
+        ("1 / 0", "cannot be loaded: ZeroDivisionError: division by zero; uninstall its package"),
+        ("", "cannot be loaded: AttributeError: .* or leave it out with --skip late"),
+        ("Late = 3", "other.it:Late is registered as the block late, but is no Block of that name"),
+        (BLOCK.replace("class Hours", "class Late"), "is no Block of that name"),
+    ],
+)
+def test_a_package_that_cannot_be_loaded_is_told(source: str, message: str, tmp_path: Path) -> None:
+    with installed(tmp_path / "other", "other", {"it": source}, {"late": "other.it:Late"}):
+        assert "late" in block_names()
+        assert block_class("handcrafted")
+        with pytest.raises(UBPError, match=message):
+            block_class("late")

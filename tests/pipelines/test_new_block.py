@@ -1,0 +1,140 @@
+"""A block of another package goes through every command; a definition that changes is refused."""
+
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pipelines.publish import publish
+from pipelines.train import encode, train
+from tests.blocks.test_new_block import BLOCK, FEATURES
+from tests.packages import installed
+from tests.pipelines.commands import run_ubp
+from tests.pipelines.job import FIT, LAST, LATER
+from ubp_platform.blocks.catalog import Catalog
+from ubp_platform.blocks.handcrafted import Handcrafted
+from ubp_platform.blocks.registry import block_class
+from ubp_platform.errors import UBPError
+from ubp_platform.home import Home
+from ubp_platform.profile.version import versions
+from ubp_platform.store.retrieval import ProfileStore
+
+NAMES = {"hours": "shop_blocks.hours:Hours", "searches": "shop_blocks.searches:Searches"}
+
+
+@pytest.fixture(autouse=True)
+def package(tmp_path: Path) -> Iterator[None]:
+    modules = {"hours": BLOCK, "searches": FEATURES}
+    with installed(tmp_path / "packages", "shop_blocks", modules, NAMES):
+        yield
+
+
+def test_from_train_to_a_lookup(landed_home: Home, capsys: pytest.CaptureFixture[str]) -> None:
+    result = train(landed_home, ["handcrafted", "hours", "searches"], LAST)
+    assert [(part.block, part.width) for part in result.profile.parts] == [
+        ("handcrafted", 42),
+        ("hours", 24),
+        ("searches", 2),
+    ]
+    publish(landed_home)
+    store = ProfileStore(landed_home)
+    assert store.lookup(1).vector.shape == (68,)
+    outcome = run_ubp(capsys, "blocks", "--home", landed_home.root)
+    assert (outcome.code, outcome.err) == (0, "")
+    assert "hours" in outcome.out
+    assert run_ubp(capsys, "train", "lightly", "--home", landed_home.root).err.endswith(
+        "handcrafted, hours, searches\n"
+    )
+
+
+def test_profiles_of_a_block_whose_package_is_gone_can_be_read(
+    landed_home: Home, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    train(landed_home, ["handcrafted", "hours"], LAST)
+    publish(landed_home)
+    vector = ProfileStore(landed_home).lookup(1).vector
+    (tmp_path / "packages" / "shop_blocks-1.0.dist-info" / "entry_points.txt").write_text("")
+    from ubp_platform.blocks.registry import registered
+
+    registered.cache_clear()
+    np.testing.assert_array_equal(ProfileStore(landed_home).lookup(1).vector, vector)
+    assert run_ubp(capsys, "status", "--home", landed_home.root).code == 0
+    refused = run_ubp(capsys, "encode", "--cutoff", "2022-07-10", "--home", landed_home.root)
+    assert (refused.code, refused.err.count("\n")) == (2, 1)
+    assert "no block is called 'hours'" in refused.err
+
+
+def state(home: Home) -> dict[str, bytes]:
+    places = (home.blocks, home.snapshots, home.profiles)
+    files = (path for place in places for path in place.rglob("*") if path.is_file())
+    return {str(path): path.read_bytes() for path in files}
+
+
+@pytest.mark.parametrize("name", ["handcrafted", "searches"])
+def test_a_changed_definition_is_refused_and_taken_back_or_fitted_again(
+    name: str, landed_home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train(landed_home, [name], FIT)
+    before, cls = state(landed_home), block_class(name)
+    more = f"SELECT *, 1.5 AS one_more FROM ({cls.sql()}) ORDER BY client_id"
+    with monkeypatch.context() as patch:
+        patch.setattr(cls, "query", more)
+        with pytest.raises(
+            UBPError, match=f"v1 was fitted by another definition of the block: `ubp train {name}`"
+        ):
+            encode(landed_home, [LATER])
+        assert state(landed_home) == before
+        again = train(landed_home, [name], FIT)
+        assert [fit.version for fit in again.fitted] == ["v2"]
+        assert again.profile.width == versions(landed_home)[0].width + 1
+        encode(landed_home, [LATER])
+    # The code is as it was: the first version goes on, also at the cutoff that was refused.
+    encode(landed_home, [LATER], "v1")
+    assert {path: found for path, found in state(landed_home).items() if path in before} == before
+    back = train(landed_home, [name], FIT)
+    assert [fit.version for fit in back.reused] == ["v1"]
+
+
+def test_comments_and_layout_of_a_query_are_no_other_definition(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    before = Handcrafted.definition()
+    sql = Handcrafted.sql()
+    monkeypatch.setattr(Handcrafted, "query", "-- read me\n" + sql.replace("\n", " -- more\n   "))
+    assert Handcrafted.definition() == before
+    monkeypatch.setattr(Handcrafted, "query", sql.replace("day < 7", "day < 8", 1))
+    assert Handcrafted.definition() != before
+
+
+def test_fits_of_earlier_releases_go_on(landed_home: Home) -> None:
+    train(landed_home, ["handcrafted", "lightfm"], FIT)
+    profile = versions(landed_home)[0].snapshot_path(FIT).read_bytes()
+    # They named neither a definition nor the parameter `negatives`.
+    for name in ("handcrafted", "lightfm"):
+        path = landed_home.blocks / name / "v1" / "block.json"
+        description = json.loads(path.read_text())
+        del description["definition"]
+        if "negatives" in description["params"]:
+            description["params"]["rivals"] = description["params"].pop("negatives")
+        path.write_text(json.dumps(description))
+    shutil.rmtree(landed_home.snapshots)
+    versions(landed_home)[0].snapshot_path(FIT).unlink()
+    again = train(landed_home, ["handcrafted", "lightfm"], FIT)
+    assert {fit.name: fit.version for fit in again.reused} == dict.fromkeys(
+        ("handcrafted", "lightfm"), "v1"
+    )
+    assert again.profile.name == "v1"
+    assert len(again.profile.snapshot_path(FIT).read_bytes()) == len(profile)
+    assert Catalog(landed_home).get("lightfm", "v1").load().negatives == 512
+
+
+def test_a_feature_that_is_undefined_for_a_client_is_told(
+    landed_home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    query = "SELECT client_id, NULL::FLOAT AS nothing FROM relevant_search_query GROUP BY ALL"
+    monkeypatch.setattr(block_class("searches"), "query", query)
+    with pytest.raises(UBPError, match="searches: the feature nothing is not a finite number"):
+        train(landed_home, ["searches"], FIT)
