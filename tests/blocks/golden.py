@@ -40,12 +40,21 @@ class Golden:
     loss : float or None
     client_ids : ndarray of int64, shape (KEPT,)
     vectors : ndarray of float32, shape (KEPT, dim)
+    names : list of str or None
+        Of features.
     """
 
     curves: dict[str, list[float]]
     loss: float | None
     client_ids: np.ndarray
     vectors: np.ndarray
+    names: list[str] | None
+
+    def of(self, names: list[str] | None) -> np.ndarray:
+        """Give the columns of some features; a block may have got more since."""
+        if names is None or self.names is None:
+            return self.vectors
+        return self.vectors[:, [self.names.index(name) for name in names]]
 
 
 def processor() -> dict[str, Any]:
@@ -80,7 +89,13 @@ def fit(name: str, warehouse: Warehouse) -> Golden:
         torch.set_num_threads(before)
     kept = slice(0, KEPT)
     report = block.report_
-    return Golden(report.curves, report.loss, snapshot.client_ids[kept], snapshot.vectors[kept])
+    return Golden(
+        report.curves,
+        report.loss,
+        snapshot.client_ids[kept],
+        snapshot.vectors[kept],
+        None if snapshot.names is None else list(snapshot.names),
+    )
 
 
 def read() -> tuple[dict[str, Golden], dict[str, dict[str, Any]]]:
@@ -95,6 +110,7 @@ def read() -> tuple[dict[str, Golden], dict[str, dict[str, Any]]]:
                 what["loss"],
                 file.get_tensor(f"{name}.client_ids"),
                 file.get_tensor(f"{name}.vectors"),
+                what["names"],
             )
             for name, what in described.items()
         }
@@ -111,7 +127,12 @@ def main() -> None:
     for name, values in golden.items():
         arrays[f"{name}.client_ids"] = values.client_ids
         arrays[f"{name}.vectors"] = np.ascontiguousarray(values.vectors)
-        what = {"curves": values.curves, "loss": values.loss, "processor": processors[name]}
+        what = {
+            "curves": values.curves,
+            "loss": values.loss,
+            "names": values.names,
+            "processor": processors[name],
+        }
         described[name] = json.dumps(what)
     FILE.write_bytes(save(arrays, metadata=described))
 
