@@ -133,7 +133,9 @@ def test_a_fit_of_another_release_is_neither_reused_nor_read(
 ) -> None:
     train(landed_home, CHEAP, FIT)
     monkeypatch.setattr(GRUAEDayEventType, "revision", GRUAEDayEventType.revision + 1)
-    with pytest.raises(UBPError, match="fitted by another release: run `ubp train gru_ae_day"):
+    with pytest.raises(
+        UBPError, match="fitted by another definition of the block: `ubp train gru_ae_day"
+    ):
         encode(landed_home, [LATER])
     again = train(landed_home, CHEAP, FIT)
     assert [fit.name for fit in again.fitted] == [RHYTHM]
