@@ -1,5 +1,7 @@
 # The project's daily verbs. `make demo` and `make test` work on a bare clone.
-PYTHON ?= $(shell command -v python3.11 || command -v python3)
+# The first Python that is there and runs: a name alone may be a stand-in for one that is not.
+PYTHON ?= $(or $(shell for name in python3.11 python3.12 python3.13; do \
+	$$name --version >/dev/null 2>&1 && echo $$name && break; done), python3)
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 
@@ -35,13 +37,17 @@ bench-full: $(INSTALLED)  ## the same of 1%, 10% and the whole log: 15 minutes t
 bench-parts: $(INSTALLED)  ## single parts against straightforward ways of doing the same
 	$(BIN)/python -m benchmarks
 
-# torch first: asked for by another package, its newest CUDA build would come instead.
+# Torch first, alone: what it brings along for a GPU comes at the versions that it names itself.
+# `ubp` is the clone's cli.py, not a part of the installed library.
 $(INSTALLED): requirements.lock pyproject.toml
-	$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11) and "Python 3.11 is needed: make PYTHON=/path/to/python3.11")'
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13) and "Python 3.11, 3.12 or 3.13 is needed: make PYTHON=/path/to/python3.12")'
+	@$(PYTHON) -c 'import shutil, sys; sys.exit(sys.version_info[:2] == (3, 11) and not shutil.which("gcc") and "on Python 3.11, gcc is needed to install LightFM; on 3.12 and 3.13 it is not: make PYTHON=/path/to/python3.12")'
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --disable-pip-version-check torch==2.13.0
 	$(BIN)/pip install --quiet --disable-pip-version-check --requirement requirements.lock
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	printf '#!/bin/sh\nexec "%s/.venv/bin/python" "%s/cli.py" "$$@"\n' "$(CURDIR)" "$(CURDIR)" > $(BIN)/ubp
+	chmod +x $(BIN)/ubp
 	touch $(INSTALLED)
 
 clean:

@@ -37,7 +37,7 @@ def status(home: Home) -> Status:
     there = versions(home)
     profiles = [_profile(version) for version in there]
     served = _served(home, pointer, warehouse, there)
-    cut_off = _cut_off(home)
+    cut_off, online = _cut_off(home), online_store(home)
     return {
         "home": str(home.root),
         "warehouse": warehouse,
@@ -45,10 +45,10 @@ def status(home: Home) -> Status:
         "blocks": _blocks(home),
         "cut_off": cut_off,
         "profiles": profiles,
-        "online_store": online_store(),
+        "online_store": online,
         "served": served,
         "evaluation": _evaluation(home),
-        "next": _next(warehouse, cut_off, profiles, served),
+        "next": _next(warehouse, cut_off, profiles, served, online),
     }
 
 
@@ -186,6 +186,7 @@ def _next(
     cut_off: list[str],
     profiles: list[dict[str, Any]],
     served: dict[str, Any] | None,
+    online: str,
 ) -> str:
     if warehouse and warehouse["busy"]:
         return "ubp status, when the other process has finished"
@@ -202,7 +203,7 @@ def _next(
     # An older version is served on purpose: it was published after the newest was made.
     option = "" if mine is newest else f" --profile-version {mine['version']}"
     later = mine["cutoffs"] and mine["cutoffs"][-1] > served["cutoff"]
-    if later or served["outdated"] or served["online_store"] != online_store():
+    if later or served["outdated"] or served["online_store"] != online:
         return f"ubp publish{option}"
     if served["days_behind"] or served["late_events"]:
         return f"ubp encode{option} && ubp publish{option}"

@@ -5,11 +5,13 @@ from pathlib import Path
 
 import pytest
 
-# As the command line does, before anything loads OpenMP.
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+from tests import developer
+from tests.small_disk import SmallDisk, may_mount, small_disk
+
+developer.forget()
+may_mount()
 
 from tests.shops import land, random_shop
-from tests.small_disk import SmallDisk, small_disk
 from ubp_platform.warehouse import Warehouse
 
 

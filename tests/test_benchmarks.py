@@ -15,7 +15,7 @@ from benchmarks.full_log import __main__ as full_log
 from benchmarks.full_log.outcome import Results, append, draw, table
 from benchmarks.full_log.processes import STEPS
 from benchmarks.machine import today
-from tests.store.redis_server import PROGRAM
+from tests.store.redis_server import MISSING, PROGRAM
 from ubp_platform.home import PROJECT_ROOT
 
 SMALL = {
@@ -175,6 +175,26 @@ def test_nothing_is_made_where_something_is_wrong(
     assert (code, told.count("\n")) == (2, 1)
     assert said in told
     assert {path.name for path in tmp_path.iterdir()} == {"file", "gallery"}
+
+
+def test_redis_is_left_out_with_a_word_and_only_where_nobody_named_it(
+    stop: Stop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(full_log, "PROGRAM", None)
+    monkeypatch.chdir(tmp_path)
+    code, told = stop(full_log.main, "--steps", "lookup_redis", "ingest")
+    assert (code, told) == (2, f"error: lookup_redis: {MISSING}\n")
+    called = []
+
+    def measure(name: str, directory: Path, scale: float) -> Results:
+        called.append(name)
+        return made_up(scale)
+
+    monkeypatch.setattr(full_log, "measure", measure)
+    monkeypatch.setattr(sys, "argv", ["benchmark", "--scales", "0.01"])
+    full_log.main()
+    assert called == [name for name in STEPS if name != "lookup_redis"]
+    assert capsys.readouterr().out.startswith(f"lookup_redis is left out: {MISSING}\n")
 
 
 def made_up(scale: float, date: str | None = None) -> Results:

@@ -11,7 +11,7 @@ from benchmarks.full_log.checks import check_directory, check_document, check_st
 from benchmarks.full_log.outcome import append, draw, earlier, kept, ratios, summary
 from benchmarks.full_log.processes import STEPS, measure
 from benchmarks.machine import report
-from tests.store.redis_server import PROGRAM
+from tests.store.redis_server import MISSING, PROGRAM
 from ubp_platform.errors import UBPError
 
 
@@ -48,24 +48,26 @@ def _options() -> argparse.Namespace:
         "--steps",
         nargs="+",
         choices=STEPS,
-        default=[*STEPS],
         metavar="STEP",
         help=f"of {', '.join(STEPS)}; each needs what those before it have left (default: all)",
     )
     parser.add_argument("--append", type=Path, help="a Markdown file that gets table and picture")
     options = parser.parse_args()
     options.scales = sorted(set(options.scales))
-    options.steps = [name for name in STEPS if name in options.steps]
     return options
 
 
-def _run(scales: list[float], directory: Path, steps: list[str], document: Path | None) -> None:
-    steps = _installed(steps)
+def _run(
+    scales: list[float], directory: Path, wanted: list[str] | None, document: Path | None
+) -> None:
+    steps = _steps(wanted)
     check_directory(directory)
     if document:
         check_document(document)
     for scale in scales:
         check_steps(steps, directory / f"{scale:g}")
+    if wanted is None and len(steps) < len(STEPS):
+        print(f"lookup_redis is left out: {MISSING}")
     for scale in scales:
         _measure_all(steps, directory, scale)
     runs = {scale: kept(directory / f"{scale:g}") for scale in scales}
@@ -84,13 +86,13 @@ def _run(scales: list[float], directory: Path, steps: list[str], document: Path 
     )
 
 
-def _installed(steps: list[str]) -> list[str]:
-    if PROGRAM is not None or "lookup_redis" not in steps:
-        return steps
-    if steps == ["lookup_redis"]:
-        raise UBPError("lookup_redis needs redis-server, which is not installed")
-    print("lookup_redis is left out: redis-server is not installed")
-    return [name for name in steps if name != "lookup_redis"]
+def _steps(wanted: list[str] | None) -> list[str]:
+    """Put the steps in their order; by default all, less what cannot be run here."""
+    if PROGRAM is None and "lookup_redis" in (wanted or []):
+        raise UBPError(f"lookup_redis: {MISSING}")
+    if wanted is None:
+        return [name for name in STEPS if PROGRAM is not None or name != "lookup_redis"]
+    return [name for name in STEPS if name in wanted]
 
 
 def _measure_all(steps: list[str], directory: Path, scale: float) -> None:

@@ -158,6 +158,7 @@ def test_the_command_says_where_the_page_is(
     assert outcome.out.splitlines()[-1] == f"Report: {home / 'report' / 'index.html'}"
 
 
+@pytest.mark.browser
 @pytest.mark.parametrize("which", ["profile", "foreign"])
 def test_a_browser_shows_all_of_it_on_a_screen_and_on_a_phone(
     evaluated: dict[str, Reported], which: str, tmp_path: Path

@@ -91,3 +91,8 @@ def test_a_broken_suite_is_one_clear_line(tmp_path: Path, text: str) -> None:
     (tmp_path / "page_visit.json").write_text(text)
     with pytest.raises(UBPError, match=r"page_visit\.json: not a readable suite"):
         SuiteRun("page_visit", tmp_path)
+
+
+def test_the_library_alone_says_that_suites_are_the_clones(tmp_path: Path) -> None:
+    with pytest.raises(UBPError, match="is missing: checking deliveries takes a clone of the proj"):
+        SuiteRun("page_visit", tmp_path / "expectations")

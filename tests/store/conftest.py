@@ -12,7 +12,7 @@ from pipelines.train import train
 from tests.pipelines.deliveries import deliver
 from tests.pipelines.job import FIT
 from tests.shops import random_shop
-from tests.store.redis_server import PROGRAM, redis_server
+from tests.store.redis_server import MISSING, PROGRAM, redis_server
 from ubp_platform.home import Home
 
 
@@ -36,7 +36,7 @@ def home(trained_home: Home, tmp_path: Path) -> Home:
 def redis_address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The host:port of a Redis server for all tests."""
     if PROGRAM is None:
-        pytest.skip("redis-server is not installed")
+        pytest.skip(MISSING)
     with redis_server(tmp_path_factory.mktemp("redis")) as address:
         yield address
 

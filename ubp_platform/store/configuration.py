@@ -1,8 +1,13 @@
-"""Feast's configuration of a home: ``feature_repo/feature_store.yaml``, and the environment."""
+"""Feast's configuration of a home: ``feature_repo/feature_store.yaml``, and the environment.
+
+Where the library is installed alone, there is no ``feature_repo/``: what a home was published with
+takes its place.
+"""
 
 import os
 import secrets
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import yaml
@@ -10,8 +15,7 @@ import yaml
 from ubp_platform.errors import UBPError, first_line
 from ubp_platform.home import PROJECT_ROOT, Home
 
-REPO = PROJECT_ROOT / "feature_repo"
-TEMPLATE = REPO / "feature_store.yaml"
+TEMPLATE = PROJECT_ROOT / "feature_repo" / "feature_store.yaml"
 _KINDS = ("sqlite", "redis")
 _REDIS = "localhost:6379"
 # The user's options come behind these and win. Without them, minutes pass at a host that drops
@@ -19,24 +23,39 @@ _REDIS = "localhost:6379"
 _PATIENCE = "socket_connect_timeout=5,socket_timeout=10"
 
 
-def online_store() -> str:
+def template(home: Home) -> Path:
+    """Name the file that a home's configuration is made from: it says which stores there are."""
+    return TEMPLATE if TEMPLATE.parent.is_dir() else published(home)
+
+
+def published(home: Home) -> Path:
+    """Name the configuration with a home's paths that ``ubp publish`` writes."""
+    return home.feast / "feature_store.yaml"
+
+
+def online_store(home: Home) -> str:
     """Name the online store of this run: ``sqlite``, ``redis`` or another type of Feast's.
+
+    Parameters
+    ----------
+    home : Home
 
     Returns
     -------
     str
-        ``UBP_ONLINE_STORE``, or what ``feature_repo/feature_store.yaml`` says.
+        ``UBP_ONLINE_STORE``, or what the template says.
 
     Raises
     ------
     UBPError
-        If there is no such store, or the file is no configuration.
+        If there is no such store, or the template is no configuration.
     """
-    return _kind(_parse(os.path.expandvars(_read())))
+    path = template(home)
+    return _kind(_parse(os.path.expandvars(_read(path)), path), path)
 
 
 def configuration(home: Home, expand: bool = True) -> dict[str, Any]:
-    """Complete the configuration of ``feature_repo/`` with a home's paths.
+    """Complete the template with a home's paths.
 
     Parameters
     ----------
@@ -53,19 +72,22 @@ def configuration(home: Home, expand: bool = True) -> dict[str, Any]:
     Raises
     ------
     UBPError
-        If the file is no configuration, or names no store that there is.
+        If the template is no configuration, or names no store that there is.
     """
-    text = _read()
-    template = _parse(os.path.expandvars(text))
-    found = template if expand else _parse(text)
-    kind = _kind(template)
-    options = _options(found) if kind == _type(template) else {}
+    path = template(home)
+    text = _read(path)
+    expanded = _parse(os.path.expandvars(text), path)
+    found = expanded if expand else _parse(text, path)
+    kind = _kind(expanded, path)
+    options = _options(found) if kind == _type(expanded) else {}
     found["registry"] = str(home.feast / "registry.db")
     if kind == "sqlite":
         options["path"] = str(home.feast / "online.db")
     else:
         found["project"] = _project(home, found.get("project", "ubp"))
     if kind == "redis":
+        if str(options.get("connection_string")).startswith(_PATIENCE):
+            del options["connection_string"]  # Ours, of an earlier publish: the environment has it.
         options.setdefault("connection_string", _connection_string(expand))
         # Otherwise Feast keeps a profile that is there as of the same cutoff, but events that came
         # late have changed it.
@@ -74,43 +96,48 @@ def configuration(home: Home, expand: bool = True) -> dict[str, Any]:
     return found
 
 
-def _read() -> str:
+def _read(path: Path) -> str:
+    if path != TEMPLATE and not path.exists():
+        raise UBPError(
+            f"{path} is missing: the library alone reads homes that were published; run "
+            "`ubp publish` where the profiles are made"
+        )
     try:
-        return TEMPLATE.read_text("utf-8")
+        return path.read_text("utf-8")
     except OSError as error:
-        raise UBPError(f"{TEMPLATE}: not a Feast configuration: {first_line(error)}") from None
+        raise UBPError(f"{path}: not a Feast configuration: {first_line(error)}") from None
 
 
-def _parse(text: str) -> dict[str, Any]:
+def _parse(text: str, path: Path) -> dict[str, Any]:
     try:
         found = yaml.safe_load(text)
     except yaml.YAMLError as error:
-        raise UBPError(f"{TEMPLATE}: not a Feast configuration: {first_line(error)}") from None
+        raise UBPError(f"{path}: not a Feast configuration: {first_line(error)}") from None
     if not isinstance(found, dict) or not _type(found):
-        raise UBPError(f"{TEMPLATE}: not a Feast configuration: `online_store` is missing")
+        raise UBPError(f"{path}: not a Feast configuration: `online_store` is missing")
     return found
 
 
-def _kind(template: dict[str, Any]) -> str:
+def _kind(found: dict[str, Any], path: Path) -> str:
     """Choose the online store: one of ours, or whatever Feast's longer form names."""
-    written, given = _type(template), os.environ.get("UBP_ONLINE_STORE")
+    written, given = _type(found), os.environ.get("UBP_ONLINE_STORE")
     kind = given or written
-    longer = isinstance(template["online_store"], dict)
+    longer = isinstance(found["online_store"], dict)
     if kind in _KINDS or (longer and kind == written):
         return kind
-    place = "UBP_ONLINE_STORE" if given else f"{TEMPLATE}: online_store"
+    place = "UBP_ONLINE_STORE" if given else f"{path}: online_store"
     raise UBPError(f"{place}: {kind!r} is no online store of this platform: {' or '.join(_KINDS)}")
 
 
-def _type(template: dict[str, Any]) -> str:
+def _type(found: dict[str, Any]) -> str:
     """Read ``online_store: redis`` and its longer form ``online_store: {type: redis, …}``."""
-    online = template.get("online_store")
+    online = found.get("online_store")
     return str((online.get("type") if isinstance(online, dict) else online) or "")
 
 
-def _options(template: dict[str, Any]) -> dict[str, Any]:
+def _options(found: dict[str, Any]) -> dict[str, Any]:
     """Take the longer form's options."""
-    online = template["online_store"]
+    online = found["online_store"]
     if not isinstance(online, dict):
         return {}
     return {name: value for name, value in online.items() if name != "type"}

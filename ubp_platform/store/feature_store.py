@@ -15,7 +15,7 @@ from pydantic import ValidationError
 
 from ubp_platform.errors import UBPError, first_line
 from ubp_platform.home import Home, write_whole
-from ubp_platform.store.configuration import REPO, TEMPLATE, configuration
+from ubp_platform.store.configuration import configuration, published, template
 
 # Feast has typeguard rewrite its classes each time it is loaded, so that they check the types that
 # they are given: two of five seconds of `ubp profile`. `python -O` goes without, too.
@@ -40,7 +40,7 @@ def _let_go_of_ibis() -> None:
 
 
 def open_feature_store(home: Home) -> FeatureStore:
-    """Open Feast with the configuration of ``feature_repo/`` and the paths of a home.
+    """Open Feast with the configuration of a home.
 
     Parameters
     ----------
@@ -59,15 +59,17 @@ def open_feature_store(home: Home) -> FeatureStore:
     """
     home.feast.mkdir(parents=True, exist_ok=True)
     try:
-        store = FeatureStore(config=RepoConfig(repo_path=REPO, **configuration(home)))
+        config = RepoConfig(repo_path=template(home).parent, **configuration(home))
+        store = FeatureStore(config=config)
         store.registry  # noqa: B018 - reads the registry, which Feast puts off
     except ValidationError as error:
         # Feast's own text repeats the values, and with them passwords.
         wrong = error.errors(include_input=False)[0]
         name = ".".join(map(str, wrong["loc"]))
-        raise UBPError(f"{TEMPLATE}: not a Feast configuration: {name}: {wrong['msg']}") from None
+        line = f"{template(home)}: not a Feast configuration: {name}: {wrong['msg']}"
+        raise UBPError(line) from None
     except FeastError as error:
-        raise UBPError(f"{TEMPLATE}: {first_line(error)}") from None
+        raise UBPError(f"{template(home)}: {first_line(error)}") from None
     except DecodeError:
         raise UBPError(
             f"{home.feast / 'registry.db'} is damaged: remove it, `ubp publish` writes it again"
@@ -91,6 +93,6 @@ def write_configuration(home: Home) -> Path:
         ``feast/feature_store.yaml`` in the home.
     """
     home.feast.mkdir(parents=True, exist_ok=True)
-    path = home.feast / "feature_store.yaml"
+    path = published(home)
     write_whole(path, yaml.safe_dump(configuration(home, expand=False), sort_keys=False))
     return path
