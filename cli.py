@@ -383,7 +383,7 @@ def demo(
     ] = False,
     home: HomeOption = DEFAULT_HOME,
 ) -> None:
-    """Run the whole job on a year of real grocery purchases (extras 'demo' and 'lm')."""
+    """Run the whole job on a year of real grocery purchases (extra 'demo')."""
     from pipelines import demo as pipeline
 
     place = open_home(home)

