@@ -56,8 +56,10 @@ def fit(
     **options: Any,
 ) -> FitReport:
     report = FitReport(cutoff=datetime(2022, 7, 1, tzinfo=UTC))
-    trainer = Trainer("script", max_epochs, patience, **options)
-    trainer.fit(learner, report, progress, checkpoint or Checkpoint())
+    trainer = Trainer(
+        "script", learner, report, max_epochs=max_epochs, patience=patience, **options
+    )
+    trainer.fit(progress, checkpoint or Checkpoint())
     return report
 
 

@@ -173,8 +173,10 @@ class IALS(Block):
         self.report_.clients = len(found.client_ids)
         with threadpool_limits(1, "blas"):
             learner = IALSLearner(self._model(np.float32), self._confidence(found))
-            trainer = Trainer(self.name, self.iterations, one_bar=True)
-            trainer.fit(learner, self.report_, progress, checkpoint)
+            trainer = Trainer(
+                self.name, learner, self.report_, max_epochs=self.iterations, one_bar=True
+            )
+            trainer.fit(progress, checkpoint)
         self.item_factors_ = learner.item_factors
 
     def encode(self, history: History, progress: ProgressFactory = silent) -> Snapshot:

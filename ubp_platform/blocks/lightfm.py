@@ -122,8 +122,14 @@ class LightFMBlock(Block):
         self.report_.clients = len(clients)
         with threadpool_limits(1, "blas"):
             learner = LightFMLearner(self, weights, names, queries)
-            trainer = Trainer(self.name, self.max_epochs, self.patience)
-            trainer.fit(learner, self.report_, progress, checkpoint)
+            trainer = Trainer(
+                self.name,
+                learner,
+                self.report_,
+                max_epochs=self.max_epochs,
+                patience=self.patience,
+            )
+            trainer.fit(progress, checkpoint)
 
     def encode(self, history: History, progress: ProgressFactory = silent) -> Snapshot:
         """Fold in each relevant client with an event of a known product."""

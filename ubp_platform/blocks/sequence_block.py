@@ -129,8 +129,14 @@ class SequenceBlock(Block):
                 table_learning_rate=self.table_learning_rate,
             )
             self.report_.clients = learner.clients
-            trainer = Trainer(self.name, self.max_epochs, self.patience)
-            trainer.fit(learner, self.report_, progress, checkpoint)
+            trainer = Trainer(
+                self.name,
+                learner,
+                self.report_,
+                max_epochs=self.max_epochs,
+                patience=self.patience,
+            )
+            trainer.fit(progress, checkpoint)
 
     def encode(self, history: History, progress: ProgressFactory = silent) -> Snapshot:  # noqa: D102
         sequences = self.sequences(history)

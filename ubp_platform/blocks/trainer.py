@@ -1,7 +1,6 @@
 """The one loop that fits in epochs: early stopping, checkpoints, resuming, Ctrl-C, progress."""
 
 import math
-from contextlib import nullcontext
 from typing import Any, Protocol
 
 import numpy as np
@@ -66,6 +65,11 @@ class Trainer:
     ----------
     name : str
         The block's, for the progress bar and for errors.
+    learner : Learner
+        Holds the weights that are kept in the end.
+    report : FitReport
+        Gets ``curves`` and ``loss``, and ``complete`` and ``note`` where the fit was interrupted
+        or resumed.
     max_epochs : int
     patience : int, optional
         Epochs without a better validation loss after which training ends; the weights of the best
@@ -76,30 +80,26 @@ class Trainer:
     """
 
     def __init__(
-        self, name: str, max_epochs: int, patience: int | None = None, *, one_bar: bool = False
+        self,
+        name: str,
+        learner: Learner,
+        report: FitReport,
+        *,
+        max_epochs: int,
+        patience: int | None = None,
+        one_bar: bool = False,
     ) -> None:
-        self.name, self.max_epochs, self.patience = name, max_epochs, patience
-        self._one_bar = one_bar
+        self.name, self.learner, self.report = name, learner, report
+        self.max_epochs, self.patience, self.one_bar = max_epochs, patience, one_bar
         self._watched = "train" if patience is None else "validation"
         self._best = 0
         self._weights: Arrays = {}
 
-    def fit(
-        self,
-        learner: Learner,
-        report: FitReport,
-        progress: ProgressFactory,
-        checkpoint: Checkpoint,
-    ) -> None:
+    def fit(self, progress: ProgressFactory, checkpoint: Checkpoint) -> None:
         """Run the epochs that are left.
 
         Parameters
         ----------
-        learner : Learner
-            Holds the weights that are kept in the end.
-        report : FitReport
-            Gets ``curves`` and ``loss``, and ``complete`` and ``note`` where the fit was
-            interrupted or resumed.
         progress : ProgressFactory
         checkpoint : Checkpoint
 
@@ -110,47 +110,47 @@ class Trainer:
         KeyboardInterrupt
             If Ctrl-C came before the first epoch was finished.
         """
-        self._resume(learner, report, checkpoint)
+        self._resume(checkpoint)
         try:
-            self._run(learner, report, progress, checkpoint)
+            if self.one_bar:
+                self._fit_under_one_bar(progress, checkpoint)
+            else:
+                self._fit_under_a_bar_per_epoch(progress, checkpoint)
         except KeyboardInterrupt:
-            if not self._done(report):
+            if not self._losses:
                 raise
-            self._note_interruption(report)
+            self._note_interruption()
         if self.patience is not None:
-            learner.load_weights(self._weights)
-        report.loss = report.curves[self._watched][self._best - 1]
+            self.learner.load_weights(self._weights)
+        self.report.loss = self._losses[self._best - 1]
 
-    def _run(
-        self,
-        learner: Learner,
-        report: FitReport,
-        progress: ProgressFactory,
-        checkpoint: Checkpoint,
-    ) -> None:
-        left, size, unit = self.max_epochs - self._done(report), learner.epoch_size, learner.unit
-        whole = progress(f"{self.name}: fit", left * size, unit) if self._one_bar else nullcontext()
-        with whole as advance_whole:
-            while not self._over(report):
-                if advance_whole is not None:
-                    self._epoch(learner, report, advance_whole)
-                else:
-                    title = f"{self.name}: epoch {self._done(report) + 1}/{self.max_epochs}"
-                    with progress(title, size, unit) as advance:
-                        self._epoch(learner, report, advance)
-                self._save(learner, report, checkpoint)
+    @property
+    def _losses(self) -> list[float]:
+        """What epochs are compared by, one value per finished epoch."""
+        return self.report.curves.get(self._watched, [])
 
-    def _done(self, report: FitReport) -> int:
-        return len(report.curves.get(self._watched, []))
+    def _fit_under_one_bar(self, progress: ProgressFactory, checkpoint: Checkpoint) -> None:
+        left = (self.max_epochs - len(self._losses)) * self.learner.epoch_size
+        with progress(f"{self.name}: fit", left, self.learner.unit) as advance:
+            while not self._over():
+                self._epoch(advance)
+                self._save(checkpoint)
 
-    def _over(self, report: FitReport) -> bool:
-        done = self._done(report)
+    def _fit_under_a_bar_per_epoch(self, progress: ProgressFactory, checkpoint: Checkpoint) -> None:
+        while not self._over():
+            title = f"{self.name}: epoch {len(self._losses) + 1}/{self.max_epochs}"
+            with progress(title, self.learner.epoch_size, self.learner.unit) as advance:
+                self._epoch(advance)
+            self._save(checkpoint)
+
+    def _over(self) -> bool:
+        done = len(self._losses)
         impatient = self.patience is not None and done - self._best >= self.patience
         return done >= self.max_epochs or impatient
 
-    def _epoch(self, learner: Learner, report: FitReport, advance: Advance) -> None:
-        losses = learner.epoch(advance)
-        epoch, loss = self._done(report) + 1, losses[self._watched]
+    def _epoch(self, advance: Advance) -> None:
+        losses = self.learner.epoch(advance)
+        epoch, loss = len(self._losses) + 1, losses[self._watched]
         if not math.isfinite(loss):
             raise UBPError(
                 f"{self.name}: the loss is no longer a number in epoch {epoch}; "
@@ -159,37 +159,37 @@ class Trainer:
         weights, best = self._weights, self._best
         if self.patience is None:
             best = epoch
-        elif not best or loss < report.curves[self._watched][best - 1]:
-            weights, best = learner.weights(), epoch
-        curves = {name: [*report.curves.get(name, []), value] for name, value in losses.items()}
+        elif not best or loss < self._losses[best - 1]:
+            weights, best = self.learner.weights(), epoch
+        known = self.report.curves
+        curves = {name: [*known.get(name, []), value] for name, value in losses.items()}
         # All at once: an interrupted epoch leaves no half of itself.
-        self._weights, self._best, report.curves = weights, best, curves
+        self._weights, self._best, self.report.curves = weights, best, curves
 
-    def _save(self, learner: Learner, report: FitReport, checkpoint: Checkpoint) -> None:
+    def _save(self, checkpoint: Checkpoint) -> None:
         if not checkpoint:
             return
-        arrays, rest = learner.state()
+        arrays, rest = self.learner.state()
         best = {f"best.{name}": array for name, array in self._weights.items()}
         state = {f"state.{name}": array for name, array in arrays.items()}
-        described = {"curves": report.curves, "best": self._best, "state": rest}
+        described = {"curves": self.report.curves, "best": self._best, "state": rest}
         checkpoint.save({**best, **state}, described)
 
-    def _resume(self, learner: Learner, report: FitReport, checkpoint: Checkpoint) -> None:
+    def _resume(self, checkpoint: Checkpoint) -> None:
         if (found := checkpoint.load()) is None:
-            report.curves = {}
             return
         arrays, described = found
         kept: dict[str, Arrays] = {"best": {}, "state": {}}
         for key, array in arrays.items():
             kind, _, name = key.partition(".")
             kept[kind][name] = array
-        learner.restore(kept["state"], described["state"])
+        self.learner.restore(kept["state"], described["state"])
         self._weights, self._best = kept["best"], described["best"]
-        report.curves = described["curves"]
-        report.note = f"resumed after epoch {self._done(report)}"
+        self.report.curves = described["curves"]
+        self.report.note = f"resumed after epoch {len(self._losses)}"
 
-    def _note_interruption(self, report: FitReport) -> None:
-        report.complete = False
-        report.note = f"interrupted after epoch {self._done(report)} of {self.max_epochs}"
+    def _note_interruption(self) -> None:
+        self.report.complete = False
+        self.report.note = f"interrupted after epoch {len(self._losses)} of {self.max_epochs}"
         if self.patience is not None:
-            report.note += f"; the best epoch ({self._best}) is kept"
+            self.report.note += f"; the best epoch ({self._best}) is kept"
