@@ -9,6 +9,8 @@ class GRUAEAll(GRUAutoencoder):
     """Autoencoder of events with all their categorical fields, without time.
 
     A field that no event of the shop has is left out.
+
+    Its parameters are those of :class:`~ubp_platform.blocks.sequence_block.SequenceBlock`.
     """
 
     name = "gru_ae_all"

@@ -4,7 +4,10 @@ from ubp_platform.blocks.gru_ae import GRUAutoencoder
 
 
 class GRUAEDayEventType(GRUAutoencoder):
-    """Autoencoder of the rhythm of a client's events: day index and event type."""
+    """Autoencoder of the rhythm of a client's events: day index and event type.
+
+    Its parameters are those of :class:`~ubp_platform.blocks.sequence_block.SequenceBlock`.
+    """
 
     name = "gru_ae_day_event_type"
     principal_components = None

@@ -13,6 +13,8 @@ class GRUAESkuText(GRUAutoencoder):
     A name is 16 codes of 256 values, each a token. The same code means different things at
     different positions of a name, so a token is a position and a code. A product without properties
     is passed over. ``last`` counts products.
+
+    Its parameters are those of :class:`~ubp_platform.blocks.sequence_block.SequenceBlock`.
     """
 
     name = "gru_ae_sku_text"

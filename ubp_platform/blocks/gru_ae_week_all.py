@@ -7,6 +7,8 @@ class GRUAEWeekAll(GRUAEAll):
     """Autoencoder of events with all their categorical fields and the week index.
 
     The best single model of the paper.
+
+    Its parameters are those of :class:`~ubp_platform.blocks.sequence_block.SequenceBlock`.
     """
 
     name = "gru_ae_week_all"

@@ -219,7 +219,10 @@ class IALS(Block):
 
 
 class IALSCategories(IALS):
-    """Taste in categories, from what a client bought and put into the cart."""
+    """Taste in categories, from what a client bought and put into the cart.
+
+    Its parameters are those of :class:`IALS`.
+    """
 
     name = "ials_categories"
     section = "3.2.1"

@@ -17,6 +17,8 @@ class IALSPageVisits(IALS):
     A shop has far more pages than categories, and most are visited once or twice. The presets keep
     those of most visits: a million pages are 256 MB of weights, the 12.7 million of the RecSys
     Challenge 2025 would be 3.3 GB.
+
+    Its parameters are those of :class:`~ubp_platform.blocks.ials.IALS`.
     """
 
     name = "ials_page_visits"

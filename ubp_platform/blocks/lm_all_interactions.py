@@ -9,6 +9,8 @@ class LMAllInteractions(LanguageModelBlock):
     """A language model's vector of a client's last events of all types.
 
     Each is a line with its type, its time and what it was about.
+
+    Its parameters are those of :class:`~ubp_platform.blocks.lm.LanguageModelBlock`.
     """
 
     name = "lm_all_interactions"

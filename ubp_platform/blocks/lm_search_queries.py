@@ -8,6 +8,8 @@ class LMSearchQueries(LanguageModelBlock):
     """A language model's vector of a client's last search queries.
 
     Each is a row with its time and the codes of its text.
+
+    Its parameters are those of :class:`~ubp_platform.blocks.lm.LanguageModelBlock`.
     """
 
     name = "lm_search_queries"

@@ -32,7 +32,10 @@ class Network(Transformer):
 
 
 class NextProduct(NextEvent):
-    """Predicts what is done next with a product: event type, category and price."""
+    """Predicts what is done next with a product: event type, category and price.
+
+    Its parameters are those of :class:`~ubp_platform.blocks.transformer.NextEvent`.
+    """
 
     name = "next_product"
     needs = PRODUCT_EVENTS

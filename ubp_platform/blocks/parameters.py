@@ -42,6 +42,8 @@ class Parameterized:
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
         dataclass(kw_only=True, eq=False)(cls)
+        # For `help`: `hidden: int = 512`, without what the types are checked by.
+        cls.__init__.__annotations__ = get_type_hints(cls.__init__)
 
     def __post_init__(self) -> None:
         given = {name: getattr(self, name) for name in self.parameters()}
