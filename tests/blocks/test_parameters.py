@@ -2,6 +2,7 @@
 
 import inspect
 import json
+from dataclasses import field
 from typing import Annotated
 
 import pytest
@@ -9,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import Field, PositiveInt
 
+from ubp_platform.blocks.base import Block
 from ubp_platform.blocks.gru_ae_week_all import GRUAEWeekAll
 from ubp_platform.blocks.lightfm import LightFMBlock
 from ubp_platform.blocks.parameters import Parameterized, Share
@@ -71,3 +73,22 @@ def test_wrong_values_and_names_are_told_in_a_line() -> None:
 def test_a_block_shows_its_parameters() -> None:
     assert repr(Histogram(bins=2)) == "Histogram(bins=2, share=0.5, sizes=None)"
     assert "hidden=64" in repr(GRUAEWeekAll(hidden=64))
+
+
+def test_what_cannot_be_a_parameter_is_told_when_the_class_is_defined() -> None:
+    with pytest.raises(
+        TypeError, match=r"Named: 'name' cannot be a parameter, .* leave its annota"
+    ):
+
+        class Named(Block):
+            name: str = "named"
+
+    with pytest.raises(TypeError, match="Open: the parameter 'bins' needs a default"):
+
+        class Open(Histogram):
+            bins: PositiveInt = field()
+
+    class Coarse(Histogram):
+        bins: PositiveInt = 4
+
+    assert Coarse().bins == 4

@@ -1,7 +1,8 @@
 """Parameters that stand in the signature of a class, are checked, and survive a round trip."""
 
+import inspect
 from collections.abc import Mapping
-from dataclasses import MISSING, dataclass, field, fields
+from dataclasses import MISSING, dataclass, field, fields, is_dataclass
 from functools import cache
 from typing import Annotated, Any, Self, dataclass_transform, get_type_hints
 
@@ -22,6 +23,8 @@ class Parameterized:
 
     Raises
     ------
+    TypeError
+        When a subclass is defined: if a parameter has no default, or the name of something else.
     ValueError
         If a value is not of its parameter's type or range.
 
@@ -41,7 +44,18 @@ class Parameterized:
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
+        bases = cls.__mro__[1:]
+        taken = {name for base in bases for name in (*vars(base), *inspect.get_annotations(base))}
+        known = {parameter for base in cls.__bases__ for parameter in _parameters(base)}
         dataclass(kw_only=True, eq=False)(cls)
+        for parameter in _parameters(cls):
+            if parameter in taken - known:
+                raise TypeError(
+                    f"{cls.__name__}: {parameter!r} cannot be a parameter, it has a meaning of its "
+                    "own: give it another name, or leave its annotation out"
+                )
+            if inspect.signature(cls).parameters[parameter].default is inspect.Parameter.empty:
+                raise TypeError(f"{cls.__name__}: the parameter {parameter!r} needs a default")
         # For `help`: `hidden: int = 512`, without what the types are checked by.
         cls.__init__.__annotations__ = get_type_hints(cls.__init__)
 
@@ -61,7 +75,7 @@ class Parameterized:
     @classmethod
     def parameters(cls) -> tuple[str, ...]:
         """Name the parameters, those of base classes first."""
-        return tuple(f.name for f in fields(cls) if f.init)  # type: ignore[arg-type]
+        return _parameters(cls)
 
     @classmethod
     @cache
@@ -104,3 +118,7 @@ class Parameterized:
         if unknown := [name for name in values if name not in cls.parameters()]:
             raise ValueError(f"{cls.__name__} has no parameter {unknown[0]!r}")
         return cls(**values)
+
+
+def _parameters(cls: type) -> tuple[str, ...]:
+    return tuple(f.name for f in fields(cls) if f.init) if is_dataclass(cls) else ()
