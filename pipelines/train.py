@@ -147,6 +147,11 @@ def fit_blocks(
         history, made_of = warehouse.history(cutoff), warehouse.identity(cutoff)
         unavailable = _unavailable(blocks, history, strict=bool(names))
         available = [block for block in blocks if block.name not in unavailable]
+        others, later = _profiled(home, cutoff) if names else ({}, [])
+        named = {block.name for block in blocks}
+        for name, kept in others.items():
+            if name not in named and name not in skipped:
+                kept.check()  # Now: they become a part of the profile as they are.
         # For whole fits nobody has asked to resume anything: nothing to warn of.
         reused, wanted = _plan(home, available, made_of, resume and not whole)
         for block, path in wanted:
@@ -166,8 +171,6 @@ def fit_blocks(
             fitted.append(catalog.add(block, block.identity(made_of)))
             if block.report_.complete:
                 checkpoint.clear()
-        others, later = _profiled(home, cutoff) if names else ({}, [])
-        named = {block.name for block in blocks}
         unavailable |= {
             name: "fitted on events after this cutoff only"
             for name in later

@@ -77,6 +77,7 @@ def test_the_line_of_the_page_has_the_form_of_the_registry() -> None:
             "packages (my_package and other|other and my_package) both register a block",
         ),
         ({"lightfm": "other.it:Hours"}, "packages ubp-platform and other both register a block"),
+        ({"LightFM": "other.it:Hours"}, "packages ubp-platform and other both register a block"),
         ({"my-hours": "other.it:Hours"}, "other registers a block 'my-hours': a name has letters"),
         ({"profile_v1": "other.it:Hours"}, "a block 'profile_v1': .* not begin with profile_"),
     ],
@@ -96,9 +97,16 @@ def test_names_that_cannot_be_are_told(
     [
         ("import nowhere", r"late \(other.it:Late\) cannot be loaded: ModuleNotFoundError: No"),
         ("1 / 0", "cannot be loaded: ZeroDivisionError: division by zero; uninstall its package"),
-        ("", "cannot be loaded: AttributeError: .* or leave it out with --skip late"),
+        ("", "cannot be loaded: AttributeError: .* or `ubp train --skip late`"),
         ("Late = 3", "other.it:Late is registered as the block late, but is no Block of that name"),
         (BLOCK.replace("class Hours", "class Late"), "is no Block of that name"),
+        ("import sys; sys.exit(3)", "cannot be loaded: SystemExit: 3; uninstall its package"),
+        (
+            BLOCK.replace("class Hours", "class Late")
+            .replace(HOURS, "late")
+            .replace("needs = EVENT_TYPES", 'needs = "page_visit"'),
+            "needs must be a tuple of event types, of product_buy, .* it is 'page_visit'",
+        ),
     ],
 )
 def test_a_package_that_cannot_be_loaded_is_told(source: str, message: str, tmp_path: Path) -> None:

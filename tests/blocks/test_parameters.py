@@ -3,6 +3,7 @@
 import inspect
 import json
 from dataclasses import field
+from pathlib import Path
 from typing import Annotated
 
 import pytest
@@ -15,6 +16,7 @@ from ubp_platform.blocks.gru_ae_week_all import GRUAEWeekAll
 from ubp_platform.blocks.lightfm import LightFMBlock
 from ubp_platform.blocks.parameters import Parameterized, Share
 from ubp_platform.blocks.registry import PRESETS, block_class, block_names
+from ubp_platform.errors import UBPError
 
 
 @pytest.mark.parametrize("name", block_names())
@@ -92,3 +94,21 @@ def test_what_cannot_be_a_parameter_is_told_when_the_class_is_defined() -> None:
         bins: PositiveInt = 4
 
     assert Coarse().bins == 4
+
+
+def test_another_default_alone_is_a_parameters() -> None:
+    class Fine(Histogram):
+        bins = 96
+
+    assert (Fine().bins, Fine(bins=3).bins, Histogram().bins) == (96, 3, 24)
+    with pytest.raises(ValueError, match="Fine has no parameter 'bin'; there are bins, share"):
+        Fine.from_config({"bin": 3})
+    with pytest.raises(ValueError, match="a configuration is a mapping, not "):
+        Fine.from_config("{}")
+
+
+def test_presets_and_directories_that_are_not_there(tmp_path: Path) -> None:
+    with pytest.raises(UBPError, match="gru_ae_week_all has no preset 'medium'; there are"):
+        GRUAEWeekAll.from_preset("medium")
+    with pytest.raises(UBPError, match="none holds no block: "):
+        GRUAEWeekAll.load(f"{tmp_path}/none")

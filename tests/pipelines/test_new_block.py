@@ -16,7 +16,7 @@ from tests.pipelines.commands import run_ubp
 from tests.pipelines.job import FIT, LAST, LATER
 from ubp_platform.blocks.catalog import Catalog
 from ubp_platform.blocks.handcrafted import Handcrafted
-from ubp_platform.blocks.registry import block_class
+from ubp_platform.blocks.registry import block_class, block_names
 from ubp_platform.errors import UBPError
 from ubp_platform.home import Home
 from ubp_platform.profile.version import versions
@@ -43,9 +43,8 @@ def test_from_train_to_a_lookup(landed_home: Home, capsys: pytest.CaptureFixture
     outcome = run_ubp(capsys, "blocks", "--home", landed_home.root)
     assert (outcome.code, outcome.err) == (0, "")
     assert HOURS in outcome.out
-    assert run_ubp(capsys, "train", "lightly", "--home", landed_home.root).err.endswith(
-        f"handcrafted, {HOURS}, {SEARCHES}\n"
-    )
+    refused = run_ubp(capsys, "train", "lightly", "--home", landed_home.root)
+    assert refused.err.endswith(f"there are {', '.join(block_names())}\n")
 
 
 def test_profiles_of_a_block_whose_package_is_gone_can_be_read(
@@ -96,6 +95,16 @@ def test_a_changed_definition_is_refused_and_taken_back_or_fitted_again(
     assert [fit.version for fit in back.reused] == ["v1"]
 
 
+def test_what_stands_in_quotes_is_a_part_of_the_definition(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    found = set()
+    for text in ("'a--b' AS n, 1", "'a--c' AS n, 2", "'a  b' AS n", "'a b' AS n", '"a--b"'):
+        monkeypatch.setattr(Handcrafted, "query", f"SELECT client_id, {text}")
+        found.add(Handcrafted.definition())
+    assert len(found) == 5
+
+
 def test_comments_and_layout_of_a_query_are_no_other_definition(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -131,10 +140,36 @@ def test_fits_of_earlier_releases_go_on(landed_home: Home, monkeypatch: pytest.M
     assert Catalog(landed_home).get("lightfm", "v1").load().negatives == 512
 
 
-def test_a_feature_that_is_undefined_for_a_client_is_told(
+@pytest.mark.parametrize(
+    ("query", "message"),
+    [
+        ("SELECT client_id, 'a' AS word FROM relevant_event", "the feature word is no number, but"),
+        ("SELECT 1 AS n, client_id FROM relevant_event", "first column must be client_id, not"),
+        ("SELECT client_id FROM relevant_event", "no column beside client_id: no feature"),
+        ("SELECT client_id, nothing FROM relevant_event", "the query cannot be run: Binder Error"),
+        ("SELEKT", "the query cannot be run: Parser Error"),
+        (
+            "SELECT client_id, NULL::FLOAT AS nothing FROM relevant_search_query GROUP BY ALL",
+            "the feature nothing is not a finite number for every client",
+        ),
+        ("SELECT client_id, 1 AS one FROM relevant_event", "must give each client once"),
+    ],
+)
+def test_a_query_that_is_not_right_is_told(
+    query: str, message: str, landed_home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(block_class(SEARCHES), "query", query)
+    with pytest.raises(UBPError, match=f"^{SEARCHES}: .*{message}"):
+        train(landed_home, [SEARCHES], FIT)
+
+
+def test_blocks_that_are_kept_are_asked_before_others_are_fitted(
     landed_home: Home, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    query = "SELECT client_id, NULL::FLOAT AS nothing FROM relevant_search_query GROUP BY ALL"
-    monkeypatch.setattr(block_class(SEARCHES), "query", query)
-    with pytest.raises(UBPError, match=f"{SEARCHES}: the feature nothing is not a finite number"):
+    train(landed_home, ["handcrafted", HOURS], FIT)
+    before = state(landed_home)
+    more = f"SELECT *, 1.5 AS one_more FROM ({Handcrafted.sql()}) ORDER BY client_id"
+    monkeypatch.setattr(Handcrafted, "query", more)
+    with pytest.raises(UBPError, match="handcrafted/v1 was fitted by another definition"):
         train(landed_home, [SEARCHES], FIT)
+    assert state(landed_home) == before

@@ -79,6 +79,10 @@ def no_buys(**columns: object) -> dict[str, pd.DataFrame]:
         ({"purchases": SHOP["product_buy"]}, "no table 'purchases'; there are product_buy, "),
         ({"product_buy": SHOP["page_visit"]}, "product_buy: the column sku is missing; there are"),
         ({"product_buy": Path("none.parquet")}, r"product_buy: .*none\.parquet"),
+        (SHOP["product_buy"], "frames must be a mapping, .* not a DataFrame"),
+        ({"product_buy": None}, "product_buy is given as NoneType: give a pandas DataFrame"),
+        ({"product_buy": {"client_id": [1]}}, "product_buy is given as dict: give a pandas"),
+        ({"product_buy": pd.DataFrame()}, "product_buy: cannot be read: "),
         (no_buys(client_id=[1.5e18]), "client_id must be a whole number .* of type DOUBLE"),
         (no_buys(client_id=["10_17"]), "client_id must be a whole number .* of type VARCHAR"),
         (no_buys(client_id=np.array([2**63], np.uint64)), "client_id must .* in 1 rows"),
@@ -88,7 +92,7 @@ def no_buys(**columns: object) -> dict[str, pd.DataFrame]:
         (no_buys(timestamp=[pd.NaT]), "timestamp must be a time in every row; in 1 rows"),
     ],
 )
-def test_what_is_not_right_is_refused_in_a_line(frames: dict, message: str) -> None:
+def test_what_is_not_right_is_refused_in_a_line(frames: object, message: str) -> None:
     with pytest.raises(UBPError, match=message) as refused:
         History.of(frames, CUTOFF)
     assert "\n" not in str(refused.value)

@@ -16,7 +16,7 @@ from ubp_platform.blocks.checkpoint import Checkpoint
 from ubp_platform.blocks.fit_report import FitReport
 from ubp_platform.blocks.parameters import Parameterized
 from ubp_platform.blocks.snapshot import Snapshot
-from ubp_platform.errors import BlockUnavailable, UBPError
+from ubp_platform.errors import BlockUnavailable, UBPError, first_line
 from ubp_platform.progress import ProgressFactory, silent
 from ubp_platform.warehouse.history import History
 
@@ -82,6 +82,10 @@ class Block(Parameterized, ABC):
         **overrides
             Parameters of the block.
         """
+        if preset not in cls.presets:
+            raise UBPError(
+                f"{cls.name} has no preset {preset!r}; there are {', '.join(cls.presets)}"
+            )
         return cls(**{**cls.presets[preset], **overrides})
 
     def check(self) -> None:
@@ -208,7 +212,7 @@ class Block(Parameterized, ABC):
     def restore(self, arrays: dict[str, np.ndarray]) -> None:
         """Take back what :meth:`state` gave."""
 
-    def save(self, directory: Path) -> None:
+    def save(self, directory: Path | str) -> None:
         """Write ``block.json`` (parameters, cutoff, losses, duration) and ``weights.safetensors``.
 
         Parameters
@@ -216,6 +220,7 @@ class Block(Parameterized, ABC):
         directory : Path
             Created where it is missing.
         """
+        directory = Path(directory)
         directory.mkdir(parents=True, exist_ok=True)
         description = {
             "block": self.name,
@@ -231,7 +236,7 @@ class Block(Parameterized, ABC):
         (directory / "weights.safetensors").write_bytes(save(arrays))
 
     @classmethod
-    def describe(cls, directory: Path) -> Self:
+    def describe(cls, directory: Path | str) -> Self:
         """Read a block's parameters and report, without its weights.
 
         Parameters
@@ -242,9 +247,13 @@ class Block(Parameterized, ABC):
         Raises
         ------
         UBPError
-            If it holds another block, or one of another revision.
+            If it holds no block, another one, or one of another revision or definition.
         """
-        description = json.loads((directory / "block.json").read_text())
+        directory = Path(directory)
+        try:
+            description = json.loads((directory / "block.json").read_text())
+        except (OSError, ValueError) as error:
+            raise UBPError(f"{directory} holds no block: {first_line(error)}") from None
         if description["block"] != cls.name:
             raise UBPError(f"{directory} holds the block {description['block']}, not {cls.name}")
         other = UBPError(
@@ -265,7 +274,7 @@ class Block(Parameterized, ABC):
         return block
 
     @classmethod
-    def load(cls, directory: Path) -> Self:
+    def load(cls, directory: Path | str) -> Self:
         """Read a fitted block back; raises what :meth:`describe` does.
 
         Parameters
@@ -274,5 +283,5 @@ class Block(Parameterized, ABC):
             What :meth:`save` wrote.
         """
         block = cls.describe(directory)
-        block.restore(load_file(directory / "weights.safetensors"))
+        block.restore(load_file(Path(directory) / "weights.safetensors"))
         return block

@@ -2,17 +2,25 @@
 
 import hashlib
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import ClassVar, Literal
 
+import duckdb
 import numpy as np
 
 from ubp_platform.blocks.base import Block
+from ubp_platform.blocks.checkpoint import Checkpoint
 from ubp_platform.blocks.snapshot import Snapshot
-from ubp_platform.errors import UBPError
+from ubp_platform.errors import UBPError, first_line
 from ubp_platform.progress import ProgressFactory, silent
 from ubp_platform.warehouse.history import History, query_text
 
-_COMMENT = re.compile(r"--[^\n]*")
+# What is in quotes, or a run of comments and blanks, which say nothing.
+_QUOTED_OR_BLANK = re.compile(
+    r"""('(?:[^']|'')*'|"(?:[^"]|"")*")|(?:--[^\n]*|/\*.*?\*/|\s)+""", re.DOTALL
+)
+_NUMBER = re.compile(r"U?(TINY|SMALL|BIG|HUGE)?INT(EGER)?|FLOAT|DOUBLE|BOOLEAN|DECIMAL.*")
 
 
 class FeatureBlock(Block):
@@ -42,12 +50,35 @@ class FeatureBlock(Block):
     def definition(cls) -> str:
         """Name what is computed: a hash of the SQL, without comments and layout."""
         texts = [cls.sql(), *map(query_text, cls.counted)]
-        plain = [" ".join(_COMMENT.sub("", text).split()) for text in texts]
+        plain = [
+            _QUOTED_OR_BLANK.sub(lambda found: found[1] or " ", text).strip() for text in texts
+        ]
         return hashlib.sha256("\n".join(plain).encode()).hexdigest()
+
+    def _fit(self, history: History, progress: ProgressFactory, checkpoint: Checkpoint) -> None:
+        super()._fit(history, progress, checkpoint)
+        # Now, so that a query that cannot be run leaves no fit behind.
+        with self._errors_in_a_line():
+            first, *features = history.columns(self.sql(), self.counted).items()
+        if first != ("client_id", "BIGINT"):
+            raise UBPError(f"{self.name}: the query's first column must be client_id, not {first}")
+        if not features:
+            raise UBPError(f"{self.name}: the query has no column beside client_id: no feature")
+        for name, kind in features:
+            if not _NUMBER.fullmatch(kind):
+                raise UBPError(f"{self.name}: the feature {name} is no number, but a {kind}")
+
+    @contextmanager
+    def _errors_in_a_line(self) -> Iterator[None]:
+        try:
+            yield
+        except duckdb.Error as error:
+            raise UBPError(f"{self.name}: the query cannot be run: {first_line(error)}") from None
 
     def encode(self, history: History, progress: ProgressFactory = silent) -> Snapshot:
         """Compute the features of each relevant client with a usable event."""
-        with progress(f"{self.name}: encode", None, "clients") as advance:
+        bar = progress(f"{self.name}: encode", None, "clients")
+        with self._errors_in_a_line(), bar as advance:
             table = history.query(self.sql(), counted=self.counted)
             advance(table.num_rows)
         names = tuple(table.column_names[1:])
@@ -59,4 +90,7 @@ class FeatureBlock(Block):
                     f"{self.name}: the feature {feature} is not a finite number for every client: "
                     "let the query say what stands for an undefined value, as coalesce(…, 0) does"
                 )
-        return Snapshot(history.cutoff, table["client_id"].to_numpy(), vectors, names)
+        client_ids = table["client_id"].to_numpy()
+        if (np.diff(client_ids) <= 0).any():
+            raise UBPError(f"{self.name}: the query must give each client once, ORDER BY client_id")
+        return Snapshot(history.cutoff, client_ids, vectors, names)

@@ -45,8 +45,14 @@ class Parameterized:
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
         bases = cls.__mro__[1:]
-        taken = {name for base in bases for name in (*vars(base), *inspect.get_annotations(base))}
+        taken = {name for base in bases for name in (*vars(base), *_annotations(base))}
         known = {parameter for base in cls.__bases__ for parameter in _parameters(base)}
+        # Another default alone, `hidden = 64`, is of the parameter that it names.
+        types = {
+            name: kind for base in reversed(bases) for name, kind in _annotations(base).items()
+        }
+        for name in known & vars(cls).keys() - _annotations(cls).keys():
+            cls.__annotations__ = {**_annotations(cls), name: types[name]}
         dataclass(kw_only=True, eq=False)(cls)
         for parameter in _parameters(cls):
             if parameter in taken - known:
@@ -115,9 +121,16 @@ class Parameterized:
             If it has other parameters than the class, or wrong values.
         """
         values = config.model_dump() if isinstance(config, BaseModel) else config
+        if not isinstance(values, Mapping):
+            raise ValueError(f"{cls.__name__}: a configuration is a mapping, not {values!r}")
         if unknown := [name for name in values if name not in cls.parameters()]:
-            raise ValueError(f"{cls.__name__} has no parameter {unknown[0]!r}")
+            there = ", ".join(cls.parameters())
+            raise ValueError(f"{cls.__name__} has no parameter {unknown[0]!r}; there are {there}")
         return cls(**values)
+
+
+def _annotations(cls: type) -> dict[str, Any]:
+    return inspect.get_annotations(cls)
 
 
 def _parameters(cls: type) -> tuple[str, ...]:

@@ -14,6 +14,7 @@ from importlib.metadata import EntryPoint, entry_points
 
 from ubp_platform.blocks.base import Block
 from ubp_platform.errors import UBPError, first_line
+from ubp_platform.events.schema import EVENT_TYPES
 
 PRESETS = ("small", "paper")
 GROUP = "ubp_platform.blocks"
@@ -54,9 +55,10 @@ def registered() -> dict[str, str]:
         package = _package(entry)
         if entry.value == found.get(entry.name):
             continue  # The same package, found twice on the path.
-        if entry.name in found:
+        # Names of files, and of views: small and capital letters are the same.
+        if entry.name.lower() in map(str.lower, found):
             raise UBPError(
-                f"the packages {origin[entry.name]} and {package} both register a block "
+                f"the packages {origin[entry.name.lower()]} and {package} both register a block "
                 f"{entry.name!r}: uninstall one of them"
             )
         if not entry.name.isidentifier() or entry.name.startswith("profile_"):
@@ -64,7 +66,7 @@ def registered() -> dict[str, str]:
                 f"the package {package} registers a block {entry.name!r}: a name has letters, "
                 "digits and underscores, and does not begin with profile_"
             )
-        found[entry.name], origin[entry.name] = entry.value, package
+        found[entry.name], origin[entry.name.lower()] = entry.value, package
     return found
 
 
@@ -114,13 +116,24 @@ def block_class(name: str) -> type[Block]:
         return _load(place)
     try:
         found = _load(place)
-    except Exception as error:  # whatever other people's modules raise
+    except (Exception, SystemExit) as error:  # whatever other people's modules raise
         raise UBPError(
             f"the block {name} ({place}) cannot be loaded: {type(error).__name__}: "
-            f"{first_line(error)}; uninstall its package, or leave it out with --skip {name}"
+            f"{first_line(error)}; uninstall its package, or `ubp train --skip {name}`"
         ) from error
     if not (isinstance(found, type) and issubclass(found, Block) and found.name == name):
         raise UBPError(f"{place} is registered as the block {name}, but is no Block of that name")
+    needs = getattr(found, "needs", None)
+    if not isinstance(needs, tuple) or not needs or not set(needs) <= {*EVENT_TYPES}:
+        raise UBPError(
+            f"the block {name} ({place}): needs must be a tuple of event types, of "
+            f"{', '.join(EVENT_TYPES)}; it is {needs!r}"
+        )
+    if found.normalization not in ("unit", "quantile"):
+        raise UBPError(
+            f"the block {name} ({place}): normalization must be 'unit' or 'quantile', not "
+            f"{found.normalization!r}"
+        )
     return found
 
 

@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from ubp_platform.errors import UBPError
 from ubp_platform.home import appearing_file
 
 # Small row groups let point-in-time joins read only the clients of a slice.
@@ -38,6 +39,16 @@ class Snapshot:
     client_ids: np.ndarray
     vectors: np.ndarray
     names: tuple[str, ...] | None = None
+
+    def __post_init__(self) -> None:
+        ids, vectors = self.client_ids, self.vectors
+        if ids.dtype != np.int64 or ids.ndim != 1 or (np.diff(ids) <= 0).any():
+            raise UBPError("a snapshot's client_ids must be int64, ascending, each client once")
+        if vectors.dtype != np.float32 or vectors.ndim != 2 or len(vectors) != len(ids):
+            raise UBPError(
+                f"a snapshot's vectors must be float32, one row per client ({len(ids)}), not "
+                f"{vectors.dtype} of shape {vectors.shape}"
+            )
 
     def write(self, path: Path, identity: str = "") -> None:
         """Write the Parquet file; it appears whole or not at all.

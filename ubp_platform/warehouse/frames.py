@@ -36,6 +36,10 @@ def database_of(frames: Mapping[str, Frame]) -> duckdb.DuckDBPyConnection:
         If there is no such table, a column is missing, or a value is not what the table holds;
         nothing is coerced.
     """
+    if not isinstance(frames, Mapping):
+        raise UBPError(
+            f"frames must be a mapping, {{'product_buy': frame}}, not a {type(frames).__name__}"
+        )
     if unknown := [name for name in frames if name not in TABLES]:
         raise UBPError(f"there is no table {unknown[0]!r}; there are {', '.join(TABLES)}")
     connection = duckdb.connect()
@@ -62,7 +66,10 @@ def _insert(connection: duckdb.DuckDBPyConnection, table: Table, frame: Frame) -
             raise _wrong(table, name, f"it is of type {types[name]}")
         # What does not fit becomes NULL, which is refused below.
         casts.append(f'TRY_CAST("{name}" AS {DUCKDB_TYPES[kind]})')
-    given.project(", ".join(casts)).insert_into(table.name)
+    try:
+        given.project(", ".join(casts)).insert_into(table.name)
+    except duckdb.Error as error:
+        raise UBPError(f"{table.name}: cannot be read: {first_line(error)}") from None
     for name, kind in table.columns.items():
         right = f"{name} IS NOT NULL"
         if kind == "codes":  # A code that does not fit is NULL, and counts in `len` alone.
@@ -88,16 +95,22 @@ def _holds(kind: Kind, type_: str) -> bool:
 def _relation(
     connection: duckdb.DuckDBPyConnection, table: Table, frame: Any
 ) -> duckdb.DuckDBPyRelation:
-    if isinstance(frame, pd.DataFrame):
-        return connection.from_df(frame)
-    if isinstance(frame, pa.Table):
-        return connection.from_arrow(frame)
+    if not isinstance(frame, pd.DataFrame | pa.Table | Path | str):
+        raise UBPError(
+            f"{table.name} is given as {type(frame).__name__}: give a pandas DataFrame, a "
+            "pyarrow.Table, or the path of a Parquet file"
+        )
     try:
+        if isinstance(frame, pd.DataFrame):
+            return connection.from_df(frame)
+        if isinstance(frame, pa.Table):
+            return connection.from_arrow(frame)
         return connection.read_parquet(str(frame))
     except duckdb.IOException as error:
         raise UBPError(f"{table.name}: {first_line(error)}") from None
     except duckdb.Error as error:
-        raise UBPError(f"{table.name}: {frame}: not a Parquet file: {first_line(error)}") from None
+        what = f"{frame}: not a Parquet file" if isinstance(frame, Path | str) else "cannot be read"
+        raise UBPError(f"{table.name}: {what}: {first_line(error)}") from None
 
 
 def _wrong(table: Table, column: str, why: str) -> UBPError:

@@ -413,6 +413,21 @@ class History:
             )
         return self._connection.sql(text, params=dict(parameters or {})).to_arrow_table()
 
+    def columns(self, text: str, counted: Sequence[str] = ()) -> dict[str, str]:
+        """Tell the columns of a query and their DuckDB types, without running it.
+
+        Parameters
+        ----------
+        text, counted
+            As in :meth:`query`.
+        """
+        for name in counted:
+            text = f"WITH {name} AS ({query_text(name)}\n) FROM ({text}\n)"
+        described = self._connection.sql(text)
+        return {
+            name: str(kind) for name, kind in zip(described.columns, described.types, strict=True)
+        }
+
     def close(self) -> None:
         """Let go of the connection."""
         self._connection.close()
