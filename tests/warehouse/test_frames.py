@@ -9,7 +9,7 @@ import pytest
 
 from tests.blocks.contract import CUTOFF, BlockContract
 from tests.shops import land, plant_future, random_shop
-from ubp_platform.blocks.gru_ae_week_all import GRUAEWeekAll
+from ubp_platform.blocks.handcrafted import Handcrafted
 from ubp_platform.errors import UBPError
 from ubp_platform.events.schema import TABLES
 from ubp_platform.warehouse import History
@@ -28,7 +28,7 @@ def parquet(directory: Path, tables: dict[str, pd.DataFrame]) -> dict[str, Path]
 def test_a_block_fits_and_encodes_as_on_a_warehouse(form: str, tmp_path: Path) -> None:
     tables = plant_future(SHOP, DAY)
     with land(tmp_path / "warehouse.duckdb", tables) as warehouse:
-        block = GRUAEWeekAll(hidden=8, layers=1, max_epochs=1).fit(warehouse.history(CUTOFF))
+        block = Handcrafted().fit(warehouse.history(CUTOFF))
         snapshot = block.encode(warehouse.history(CUTOFF))
     frames = {
         "pandas": lambda: tables,
@@ -36,7 +36,7 @@ def test_a_block_fits_and_encodes_as_on_a_warehouse(form: str, tmp_path: Path) -
         "parquet": lambda: parquet(tmp_path, tables),
     }[form]()
     history = History.of(frames, cutoff=f"{CUTOFF:%Y-%m-%d}")
-    again = GRUAEWeekAll(hidden=8, layers=1, max_epochs=1).fit(history)
+    again = Handcrafted().fit(history)
     BlockContract.assert_same_fit(again, block)
     BlockContract.assert_same_snapshot(again.encode(history), snapshot)
 
