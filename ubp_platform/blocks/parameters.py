@@ -91,10 +91,8 @@ class Parameterized:
         parameters: dict[str, Any] = {}
         for parameter in fields(cls):  # type: ignore[arg-type]
             if parameter.init:
-                default: Any = ...
-                if parameter.default is not MISSING:
-                    default = parameter.default
-                elif parameter.default_factory is not MISSING:
+                default: Any = parameter.default
+                if parameter.default_factory is not MISSING:
                     default = Field(default_factory=parameter.default_factory)
                 parameters[parameter.name] = (types[parameter.name], default)
         closed = ConfigDict(frozen=True, extra="forbid")
