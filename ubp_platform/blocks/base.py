@@ -21,6 +21,10 @@ from ubp_platform.progress import ProgressFactory, silent
 from ubp_platform.warehouse.history import History
 
 
+#: How a profile brings a block to scale; see :mod:`ubp_platform.profile.normalizer`.
+Normalization = Literal["unit", "quantile", "log", "standard"]
+
+
 class Block(Parameterized, ABC):
     """One method that turns a client's history into a vector.
 
@@ -56,8 +60,8 @@ class Block(Parameterized, ABC):
     revision: ClassVar[int] = 1
     #: Event types of which at least one must be there.
     needs: ClassVar[tuple[str, ...]]
-    #: How the profile normalizes it (paper, section 3.3).
-    normalization: ClassVar[Literal["unit", "quantile"]] = "unit"
+    #: How the profile normalizes it (paper, section 3.3, and docs/blocks.md).
+    normalization: ClassVar[Normalization] = "unit"
     #: How many principal components the profile keeps; None keeps the vector as it is.
     principal_components: ClassVar[int | None] = None
     #: The definition of fits that name none, because they are older than definitions.

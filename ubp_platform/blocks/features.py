@@ -4,12 +4,14 @@ import hashlib
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import ClassVar, Literal
+from dataclasses import field
+from typing import ClassVar
 
 import duckdb
 import numpy as np
+import pyarrow as pa
 
-from ubp_platform.blocks.base import Block
+from ubp_platform.blocks.base import Block, Normalization
 from ubp_platform.blocks.checkpoint import Checkpoint
 from ubp_platform.blocks.snapshot import Snapshot
 from ubp_platform.errors import UBPError, first_line
@@ -34,12 +36,17 @@ class FeatureBlock(Block):
     Once the definition has changed, fits of the older one are refused: no profile mixes two.
     """
 
-    normalization: ClassVar[Literal["unit", "quantile"]] = "quantile"
+    normalization: ClassVar[Normalization] = "quantile"
     #: The SQL text; by default the file ``warehouse/sql/`` that has the block's name.
     query: ClassVar[str] = ""
     #: Files of ``warehouse/sql/`` that the query reads by name: what is counted over all clients,
     #: once per history.
     counted: ClassVar[tuple[str, ...]] = ()
+    #: Files of ``warehouse/sql/`` that the query reads by name, too: they are asked once, when the
+    #: block is fitted, and kept with the fit. Their columns are whole numbers.
+    kept: ClassVar[tuple[str, ...]] = ()
+
+    kept_: dict[str, pa.Table] = field(init=False, repr=False)
 
     @classmethod
     def sql(cls) -> str:
@@ -49,7 +56,7 @@ class FeatureBlock(Block):
     @classmethod
     def definition(cls) -> str:
         """Name what is computed: a hash of the SQL, without comments and layout."""
-        texts = [cls.sql(), *map(query_text, cls.counted)]
+        texts = [cls.sql(), *map(query_text, (*cls.counted, *cls.kept))]
         plain = [
             _QUOTED_OR_BLANK.sub(lambda found: found[1] or " ", text).strip() for text in texts
         ]
@@ -59,7 +66,8 @@ class FeatureBlock(Block):
         super()._fit(history, progress, checkpoint)
         # Now, so that a query that cannot be run leaves no fit behind.
         with self._errors_in_a_line():
-            first, *features = history.columns(self.sql(), self.counted).items()
+            self.kept_ = {name: history.table(name) for name in self.kept}
+            first, *features = history.columns(self.sql(), self.counted, self.kept_).items()
         if first != ("client_id", "BIGINT"):
             raise UBPError(f"{self.name}: the query's first column must be client_id, not {first}")
         if not features:
@@ -79,7 +87,7 @@ class FeatureBlock(Block):
         """Compute the features of each relevant client with a usable event."""
         bar = progress(f"{self.name}: encode", None, "clients")
         with self._errors_in_a_line(), bar as advance:
-            table = history.query(self.sql(), counted=self.counted)
+            table = history.query(self.sql(), counted=self.counted, given=self.kept_)
             advance(table.num_rows)
         names = tuple(table.column_names[1:])
         vectors = np.empty((table.num_rows, len(names)), dtype=np.float32)
@@ -94,3 +102,22 @@ class FeatureBlock(Block):
         if (np.diff(client_ids) <= 0).any():
             raise UBPError(f"{self.name}: the query must give each client once, ORDER BY client_id")
         return Snapshot(history.cutoff, client_ids, vectors, names)
+
+    def state(self) -> dict[str, np.ndarray]:  # noqa: D102
+        return {
+            f"{name}.{column}": table[column].to_numpy().astype(np.int64)
+            for name, table in self.kept_.items()
+            for column in table.column_names
+        }
+
+    def restore(self, arrays: dict[str, np.ndarray]) -> None:  # noqa: D102
+        self.kept_ = {name: pa.table(columns_of(arrays, name)) for name in self.kept}
+
+
+def columns_of(arrays: dict[str, np.ndarray], name: str) -> dict[str, np.ndarray]:
+    """Give the arrays whose keys begin with a name and a full stop, by the rest of the key."""
+    return {
+        key.removeprefix(f"{name}."): array
+        for key, array in arrays.items()
+        if key.startswith(f"{name}.")
+    }

@@ -5,12 +5,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
-from typing import Literal, Self
+from typing import Self
 
 import numpy as np
 from pydantic import BaseModel
 from safetensors.numpy import load_file, save
 
+from ubp_platform.blocks.base import Normalization
 from ubp_platform.blocks.catalog import (
     Catalog,
     Fitted,
@@ -33,7 +34,7 @@ class Part(BaseModel):
     block: str
     version: str
     fit_cutoff: datetime
-    kind: Literal["unit", "quantile"]
+    kind: Normalization
     start: int
     width: int
 

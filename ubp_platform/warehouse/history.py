@@ -4,6 +4,7 @@ All is read through the views of :mod:`~ubp_platform.warehouse.views`, which end
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
@@ -119,6 +120,8 @@ class History:
     clients : ndarray of int64, optional
         The relevant clients; all by default. They limit whose sequences, rows and features are
         given, not what is counted over all clients (vocabularies, popularity).
+    start : datetime, optional
+        Aware; the first instant that is seen. By default it begins with the first event.
     """
 
     def __init__(
@@ -126,11 +129,14 @@ class History:
         connection: duckdb.DuckDBPyConnection,
         cutoff: datetime,
         clients: np.ndarray | None = None,
+        start: datetime | None = None,
     ) -> None:
         self.cutoff = cutoff.astimezone(UTC)
         self._connection = connection.cursor()
         self._relevant = None if clients is None else np.unique(clients)
-        create_views(self._connection, self.cutoff, self._relevant)
+        create_views(
+            self._connection, self.cutoff, self._relevant, start and start.astimezone(UTC)
+        )
 
     @classmethod
     def of(
@@ -165,6 +171,42 @@ class History:
         2
         """
         return cls(database_of(frames), parse_time(str(cutoff)), clients)
+
+    @contextmanager
+    def until(
+        self, cutoff: datetime, start: datetime | None = None, clients: np.ndarray | None = None
+    ) -> Iterator[Self]:
+        """Look at a part of this history, as a history of its own; it ends with the block.
+
+        Parameters
+        ----------
+        cutoff : datetime
+            The first instant that the part does not see; not after this history's own.
+        start : datetime, optional
+            The first instant that it sees.
+        clients : ndarray of int64, optional
+            Its relevant clients; by default those of this history.
+
+        Raises
+        ------
+        ValueError
+            If the part reaches past this history.
+        """
+        if cutoff > self.cutoff:
+            raise ValueError(f"{cutoff} is after the cutoff of the history, {self.cutoff}")
+        relevant = self._relevant if clients is None else clients
+        part = type(self)(self._connection, cutoff, relevant, start)
+        try:
+            yield part
+        finally:
+            part.close()
+
+    @cached_property
+    def first(self) -> datetime | None:
+        """The time of the first event of any client, if there is one."""
+        query = "SELECT min(timestamp) FROM event"
+        found = self._connection.execute(query).fetchall()[0][0]
+        return None if found is None else found.replace(tzinfo=UTC)
 
     @cached_property
     def clients(self) -> np.ndarray:
@@ -384,7 +426,11 @@ class History:
         return self.query(query_text(name), parameters)
 
     def query(
-        self, text: str, parameters: Mapping[str, int] | None = None, counted: Sequence[str] = ()
+        self,
+        text: str,
+        parameters: Mapping[str, int] | None = None,
+        counted: Sequence[str] = (),
+        given: Mapping[str, pa.Table] | None = None,
     ) -> pa.Table:
         """Run a query over this history.
 
@@ -402,6 +448,8 @@ class History:
         counted : sequence of str
             Files of ``warehouse/sql/`` that the query reads by name. They are run once per
             history, also where it is read slice by slice.
+        given : mapping of str to pyarrow.Table, optional
+            Further tables that the query reads by name.
 
         Returns
         -------
@@ -411,16 +459,22 @@ class History:
             self._connection.execute(
                 f"CREATE TEMP TABLE IF NOT EXISTS {name} AS {query_text(name)}"
             )
+        for name, table in (given or {}).items():
+            self._connection.register(name, table)
         return self._connection.sql(text, params=dict(parameters or {})).to_arrow_table()
 
-    def columns(self, text: str, counted: Sequence[str] = ()) -> dict[str, str]:
+    def columns(
+        self, text: str, counted: Sequence[str] = (), given: Mapping[str, pa.Table] | None = None
+    ) -> dict[str, str]:
         """Tell the columns of a query and their DuckDB types, without running it.
 
         Parameters
         ----------
-        text, counted
+        text, counted, given
             As in :meth:`query`.
         """
+        for name, table in (given or {}).items():
+            self._connection.register(name, table)
         for name in counted:
             text = f"WITH {name} AS ({query_text(name)}\n) FROM ({text}\n)"
         described = self._connection.sql(text)

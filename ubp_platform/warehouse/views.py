@@ -17,7 +17,10 @@ MICROSECONDS_A_DAY = 86_400_000_000
 
 
 def create_views(
-    connection: duckdb.DuckDBPyConnection, cutoff: datetime, clients: np.ndarray | None
+    connection: duckdb.DuckDBPyConnection,
+    cutoff: datetime,
+    clients: np.ndarray | None,
+    start: datetime | None = None,
 ) -> None:
     """Let a connection see the events before a cutoff, and no others.
 
@@ -29,15 +32,18 @@ def create_views(
         In UTC; the first instant that is not seen.
     clients : ndarray of int64, optional
         As in :func:`show_relevant`.
+    start : datetime, optional
+        In UTC; the first instant that is seen. All before the cutoff by default.
     """
     run = connection.execute
     run("SET TimeZone = 'UTC'")
-    end = f"TIMESTAMP '{cutoff:%Y-%m-%d %H:%M:%S.%f}'"
+    end = _literal(cutoff)
+    seen = f"timestamp < {end}" + (f" AND timestamp >= {_literal(start)}" if start else "")
     database = run("SELECT current_database()").fetchall()[0][0]
     for event in EVENTS:
         columns = ", ".join(event.columns)
         run(f"""CREATE OR REPLACE TEMP VIEW {event.name} AS
-                SELECT {columns} FROM "{database}".main.{event.name} WHERE timestamp < {end}""")
+                SELECT {columns} FROM "{database}".main.{event.name} WHERE {seen}""")
     show_relevant(connection, clients)
     run(f"CREATE OR REPLACE TEMP VIEW cutoff AS SELECT {end} AS cutoff")
     for prefix in ("", "relevant_"):
@@ -69,6 +75,10 @@ def show_relevant(connection: duckdb.DuckDBPyConnection, clients: np.ndarray | N
             f"""CREATE OR REPLACE TEMP VIEW relevant_{event.name} AS
                 SELECT * FROM {event.name} {where}"""
         )
+
+
+def _literal(time: datetime) -> str:
+    return f"TIMESTAMP '{time:%Y-%m-%d %H:%M:%S.%f}'"
 
 
 def _as_event(prefix: str, name: str) -> str:
