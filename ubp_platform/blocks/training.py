@@ -126,7 +126,53 @@ class Optimizers:
             schedule.load_state_dict(schedule_state)
 
 
-class NetworkLearner:
+class TorchLearner:
+    """What learners of torch networks share: weights, and all that the next epoch depends on.
+
+    Parameters
+    ----------
+    network : torch.nn.Module
+        On its device.
+    optimizers : Optimizers
+    rng : numpy.random.Generator
+        Of the order of batches.
+    """
+
+    def __init__(self, network: Any, optimizers: Optimizers, rng: np.random.Generator) -> None:
+        self._network, self._optimizers, self._rng = network, optimizers, rng
+
+    def weights(self) -> Arrays:
+        """Copy the network's state dict."""
+        return {k: v.cpu().numpy().copy() for k, v in self._network.state_dict().items()}
+
+    def load_weights(self, weights: Arrays) -> None:
+        """Load a state dict."""
+        self._network.load_state_dict({k: torch.from_numpy(v) for k, v in weights.items()})
+
+    def state(self) -> tuple[Arrays, dict[str, Any]]:
+        """Give weights, the optimizers' moments and schedules, and all random generators."""
+        moments, schedules = self._optimizers.state()
+        arrays = {
+            **{f"network.{k}": v.cpu().numpy() for k, v in self._network.state_dict().items()},
+            **{f"random.{k}": v.cpu().numpy() for k, v in _random_states().items()},
+            **moments,
+        }
+        return arrays, {"optimizers": schedules, "shuffling": self._rng.bit_generator.state}
+
+    def restore(self, arrays: Arrays, rest: dict[str, Any]) -> None:
+        """Take back what :meth:`state` gave."""
+        kept: dict[str, dict[str, Tensor]] = {"network": {}, "random": {}}
+        for key, array in arrays.items():
+            kind, _, name = key.partition(".")
+            if kind in kept:
+                kept[kind][name] = torch.from_numpy(array)
+        self._network.load_state_dict(kept["network"])
+        _set_random_states(kept["random"])
+        self._optimizers.restore(arrays, rest["optimizers"])
+        self._rng.bit_generator.state = rest["shuffling"]
+
+
+class NetworkLearner(TorchLearner):
     """The epochs of a network on sequences; some clients are held out for validation.
 
     Parameters
@@ -162,10 +208,10 @@ class NetworkLearner:
         learning_rate: float,
         table_learning_rate: float | None,
     ) -> None:
-        self._network, self._batches = network, batches
+        self._batches = batches
         accelerate(network, batches.device)
-        self._rng = np.random.default_rng(seed)
-        clients = self._rng.permutation(np.flatnonzero(batches.predicted))
+        rng = np.random.default_rng(seed)
+        clients = rng.permutation(np.flatnonzero(batches.predicted))
         self.clients = len(clients)
         # Of very few clients none is held out, and the training loss decides.
         validation = clients[: int(held_out * len(clients))]
@@ -174,9 +220,8 @@ class NetworkLearner:
         self.epoch_size = float(batches.positions(self._training))
         steps = -(-len(self._training) // batches.batch_size)  # per epoch
         self._mean_positions = self.epoch_size / steps
-        self._optimizers = Optimizers(
-            network, max_epochs * steps, learning_rate, table_learning_rate
-        )
+        optimizers = Optimizers(network, max_epochs * steps, learning_rate, table_learning_rate)
+        super().__init__(network, optimizers, rng)
 
     def epoch(self, advance: Advance) -> dict[str, float]:
         """Train on each batch once, then validate; losses are per position."""
@@ -192,36 +237,6 @@ class NetworkLearner:
             "train": train / batches.positions(self._training),
             "validation": validation / batches.positions(self._validation),
         }
-
-    def weights(self) -> Arrays:
-        """Copy the network's state dict."""
-        return {k: v.cpu().numpy().copy() for k, v in self._network.state_dict().items()}
-
-    def load_weights(self, weights: Arrays) -> None:
-        """Load a state dict."""
-        self._network.load_state_dict({k: torch.from_numpy(v) for k, v in weights.items()})
-
-    def state(self) -> tuple[Arrays, dict[str, Any]]:
-        """Give weights, the optimizers' moments and schedules, and all random generators."""
-        moments, schedules = self._optimizers.state()
-        arrays = {
-            **{f"network.{k}": v.cpu().numpy() for k, v in self._network.state_dict().items()},
-            **{f"random.{k}": v.cpu().numpy() for k, v in _random_states().items()},
-            **moments,
-        }
-        return arrays, {"optimizers": schedules, "shuffling": self._rng.bit_generator.state}
-
-    def restore(self, arrays: Arrays, rest: dict[str, Any]) -> None:
-        """Take back what :meth:`state` gave."""
-        kept: dict[str, dict[str, Tensor]] = {"network": {}, "random": {}}
-        for key, array in arrays.items():
-            kind, _, name = key.partition(".")
-            if kind in kept:
-                kept[kind][name] = torch.from_numpy(array)
-        self._network.load_state_dict(kept["network"])
-        _set_random_states(kept["random"])
-        self._optimizers.restore(arrays, rest["optimizers"])
-        self._rng.bit_generator.state = rest["shuffling"]
 
 
 def _random_states() -> dict[str, Tensor]:
