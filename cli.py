@@ -16,6 +16,7 @@ from pipelines.options import (
     HomeOption,
     ModelOption,
     PresetOption,
+    ProfileOption,
     ServedOption,
     VersionOption,
     listed,
@@ -130,13 +131,14 @@ def train(
     blocks: Annotated[
         list[str] | None,
         typer.Argument(
-            help="Blocks to fit, the profile's others stay as they are; all by default."
+            help="Blocks to fit, the profile's others stay; by default those of --profile."
         ),
     ] = None,
     cutoff: Annotated[
         str | None,
         typer.Option(help="Learn from events before this time (UTC); after the last by default."),
     ] = None,
+    profile: ProfileOption = "default",
     preset: PresetOption = "small",
     seed: Annotated[int, typer.Option(help="Of all that is random.", min=0)] = 0,
     skip: Annotated[
@@ -160,6 +162,7 @@ def train(
     result = pipeline.train(
         *(open_home(home), blocks or (), parse_time(cutoff) if cutoff else None, preset, seed),
         bars(console),
+        profile=profile,
         skip=skip or (),
         model=model,
         resume=resume,
@@ -228,6 +231,7 @@ def evaluate(
             help="Score client_ids.npy and embeddings.npy (float16) in DIR; fits nothing."
         ),
     ] = None,
+    profile: ProfileOption = "default",
     preset: PresetOption = "small",
     model: ModelOption = None,
     home: HomeOption = DEFAULT_HOME,
@@ -246,6 +250,7 @@ def evaluate(
     place = open_home(home)
     found = pipeline.evaluate(
         *(place, listed(blocks), listed(tasks), network, seeds, bars(console)),
+        profile=profile,
         preset=preset,
         model=model,
         clients=clients,
@@ -272,6 +277,10 @@ def export(
         typer.Option(help="Whom to export: .npy or .parquet; by default all in the input."),
     ] = None,
     classes: ClassesOption = None,
+    profile: ProfileOption = "default",
+    width: Annotated[
+        int | None, typer.Option(help="How many numbers, the first ones; all by default.", min=1)
+    ] = None,
     preset: PresetOption = "small",
     model: ModelOption = None,
     home: HomeOption = DEFAULT_HOME,
@@ -287,6 +296,8 @@ def export(
 
     found = pipeline.export(
         *(open_home(home), directory, format, listed(blocks), bars(console)),
+        profile=profile,
+        width=width,
         preset=preset,
         model=model,
         clients=clients,

@@ -9,7 +9,7 @@ import numpy as np
 
 from pipelines.train import Fits, fit_blocks
 from ubp_platform.blocks.catalog import Catalog, describe_snapshot
-from ubp_platform.blocks.registry import block_names, matching
+from ubp_platform.blocks.registry import matching, profile_blocks
 from ubp_platform.evaluation.clients import read_clients
 from ubp_platform.evaluation.representations import profile_matrix
 from ubp_platform.evaluation.split import Split, split_of
@@ -54,6 +54,8 @@ def backtest(
     preset: str = "small",
     model: str | None = None,
     progress: ProgressFactory = silent,
+    *,
+    profile: str = "default",
 ) -> Backtest:
     """Make the profile of a split's input; what is fitted and encoded already is used again.
 
@@ -64,17 +66,17 @@ def backtest(
     clients : ndarray of int64, shape (n_clients,)
         Whose profiles are wanted, see :func:`plan`.
     blocks : sequence of str
-        The blocks of the profile, also patterns such as ``gru_*``; all by default.
+        The blocks of the profile, also patterns such as ``gru_*``.
     preset : {"small", "paper"}
     model : str, optional
         The language model of the blocks that use one.
     progress : ProgressFactory
+    profile : {"default", "quick", "paper"}
+        Which blocks it has where none are named.
     """
-    wanted = matching(blocks) if blocks else block_names()
-    skip = [name for name in block_names() if name not in wanted]
     fits = fit_blocks(
         *(home, (), split.cutoff, preset, 0, progress),
-        skip=skip,
+        among=matching(blocks) if blocks else profile_blocks(profile),
         model=model,
         resume=True,
         whole=True,

@@ -11,7 +11,7 @@ from pipelines.backtest import Backtest, backtest, evaluated_profile, plan
 from pipelines.report import write_report
 from pipelines.train import choose
 from ubp_platform.blocks.catalog import Catalog
-from ubp_platform.blocks.registry import block_class, matching
+from ubp_platform.blocks.registry import block_class, matching, profile_blocks
 from ubp_platform.errors import TaskUnavailable, UBPError
 from ubp_platform.evaluation import tasks as task_list
 from ubp_platform.evaluation.baselines import baselines
@@ -41,6 +41,7 @@ def evaluate(
     seeds: int = 1,
     progress: ProgressFactory = silent,
     *,
+    profile: str = "default",
     preset: str = "small",
     model: str | None = None,
     clients: Path | None = None,
@@ -53,13 +54,15 @@ def evaluate(
     ----------
     home : Home
     blocks : sequence of str
-        The blocks of the profile, also patterns; all by default.
+        The blocks of the profile, also patterns.
     tasks : sequence of str
         All by default.
     network : {"paper", "small"}
     seeds : int
         How many networks for each representation and task, with different first weights.
     progress : ProgressFactory
+    profile : {"default", "quick", "paper"}
+        Which blocks it has where none are named.
     preset : {"small", "paper"}
         Of the blocks.
     model : str, optional
@@ -88,10 +91,12 @@ def evaluate(
     if seeds < 1:
         raise UBPError(f"an evaluation takes one seed or more, not {seeds}")
     if embeddings is None:
-        choose(skip=[], preset=preset, model=model)
-        matching(blocks)
-    elif blocks or model or preset != "small":
-        raise UBPError("--embeddings fits nothing: leave out --blocks, --preset and --model")
+        wanted = matching(blocks) if blocks else profile_blocks(profile)
+        choose(preset=preset, model=model, among=wanted)
+    elif blocks or model or (profile, preset) != ("default", "small"):
+        raise UBPError(
+            "--embeddings fits nothing: leave out --blocks, --profile, --preset and --model"
+        )
     # Before anything is fitted: what cannot be asked is said at once.
     split, listed = plan(home, clients)
     foreign = None if embeddings is None else _foreign(embeddings, listed)
@@ -100,7 +105,7 @@ def evaluate(
         unlearned = baselines(warehouse.history(split.cutoff, listed), listed)
         sources = {str(batch["source"]) for batch in landing.batches(warehouse.connection)}
     if foreign is None:
-        tested = backtest(home, split, listed, blocks, preset, model, progress)
+        tested = backtest(*(home, split, listed, blocks, preset, model, progress), profile=profile)
         compared = _ours(tested)
     else:
         compared = _theirs(home, split, listed, foreign)

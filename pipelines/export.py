@@ -15,6 +15,7 @@ from ubp_platform.errors import UBPError
 from ubp_platform.evaluation.export import appearing, write_embeddings, write_split
 from ubp_platform.evaluation.tasks import Targets
 from ubp_platform.home import Home
+from ubp_platform.profile.version import checked_width
 from ubp_platform.progress import ProgressFactory, silent
 from ubp_platform.warehouse import Warehouse
 
@@ -70,6 +71,8 @@ def export(
     blocks: Sequence[str] = (),
     progress: ProgressFactory = silent,
     *,
+    profile: str = "default",
+    width: int | None = None,
     preset: str = "small",
     model: str | None = None,
     clients: Path | None = None,
@@ -84,8 +87,12 @@ def export(
         Gets the files, all of them at the end; made where it does not exist.
     format : {"challenge"}
     blocks : sequence of str
-        The blocks of the profile, also patterns; all by default.
+        The blocks of the profile, also patterns.
     progress : ProgressFactory
+    profile : {"default", "quick", "paper"}
+        Which blocks it has where none are named.
+    width : int, optional
+        How many of its numbers to write, the first ones; all by default.
     preset : {"small", "paper"}
         Of the blocks.
     model : str, optional
@@ -111,8 +118,9 @@ def export(
     with Warehouse(home.warehouse) as warehouse, appearing(directory) as new:
         split, listed = plan(home, clients)
         targets = Targets(warehouse, split, listed, classes)
-        tested = backtest(home, split, listed, blocks, preset, model, progress)
-        write_embeddings(new, listed, tested.matrix)
+        tested = backtest(*(home, split, listed, blocks, preset, model, progress), profile=profile)
+        narrow = checked_width(tested.version, width)
+        write_embeddings(new, listed, tested.matrix[:, :narrow])
         with Warehouse(home.warehouse, memory_limit=_MEMORY) as frugal:
             unavailable = write_split(new, frugal, split, targets, progress)
         files = list(_describe(new))

@@ -28,6 +28,13 @@ BlocksOption = Annotated[
 ClassesOption = Annotated[
     Path | None, typer.Option(help="A directory of class lists and popularities (.npy).")
 ]
+ProfileOption = Annotated[
+    str,
+    typer.Option(
+        "--profile",
+        help="Which blocks: 'default', 'quick' (a minute or two), 'paper' (the twelve).",
+    ),
+]
 PresetOption = Annotated[
     str,
     typer.Option(help="'small' for two cores, 'paper' for the paper's sizes."),

@@ -11,7 +11,13 @@ from ubp_platform.blocks.base import Block
 from ubp_platform.blocks.catalog import Catalog, Fitted, describe_snapshot
 from ubp_platform.blocks.checkpoint import Checkpoint
 from ubp_platform.blocks.encoding import encode as encode_into
-from ubp_platform.blocks.registry import PRESETS, block_class, block_names, matching
+from ubp_platform.blocks.registry import (
+    PRESETS,
+    block_class,
+    block_names,
+    matching,
+    profile_blocks,
+)
 from ubp_platform.errors import BlockUnavailable, UBPError
 from ubp_platform.home import Home
 from ubp_platform.profile.assembly import assemble
@@ -69,6 +75,7 @@ def train(
     seed: int = 0,
     progress: ProgressFactory = silent,
     *,
+    profile: str = "default",
     skip: Sequence[str] = (),
     model: str | None = None,
     resume: bool = False,
@@ -79,17 +86,23 @@ def train(
     ----------
     home, names, cutoff, preset, seed, progress, skip, model, resume
         As in :func:`fit_blocks`.
+    profile : {"default", "quick", "paper"}
+        Which blocks to fit where none are named.
 
     Returns
     -------
     Trained
     """
     fits = fit_blocks(
-        *(home, names, cutoff, preset, seed, progress), skip=skip, model=model, resume=resume
+        *(home, names, cutoff, preset, seed, progress),
+        among=profile_blocks(profile),
+        skip=skip,
+        model=model,
+        resume=resume,
     )
-    profile = create(home, fits.parts, fits.cutoff)
-    assemble(home, profile, fits.cutoff, progress)
-    return Trained(**vars(fits), profile=profile)
+    made = create(home, fits.parts, fits.cutoff)
+    assemble(home, made, fits.cutoff, progress)
+    return Trained(**vars(fits), profile=made)
 
 
 def fit_blocks(
@@ -100,6 +113,7 @@ def fit_blocks(
     seed: int = 0,
     progress: ProgressFactory = silent,
     *,
+    among: Sequence[str] | None = None,
     skip: Sequence[str] = (),
     model: str | None = None,
     resume: bool = False,
@@ -111,13 +125,15 @@ def fit_blocks(
     ----------
     home : Home
     names : sequence of str
-        The blocks to fit; by default all whose events are there. Blocks not named keep their
-        newest version in the profile.
+        The blocks to fit; by default those of ``among`` whose events are there. Blocks not named
+        keep their newest version in the profile.
     cutoff : datetime, optional
         The midnight after the last event by default.
     preset : {"small", "paper"}
     seed : int
     progress : ProgressFactory
+    among : sequence of str, optional
+        The blocks of the profile where none are named; the default profile's by default.
     skip : sequence of str
         Blocks to leave out, also patterns such as ``lm_*``.
     model : str, optional
@@ -139,7 +155,7 @@ def fit_blocks(
     UBPError
         If something else is missing that a block needs; then nothing is fitted.
     """
-    blocks, skipped = choose(names, skip, preset, seed, model)
+    blocks, skipped = choose(names, skip, preset, seed, model, among)
     catalog = Catalog(home)
     fitted: list[Fitted] = []
     with Warehouse(home.warehouse) as warehouse:
@@ -190,12 +206,13 @@ def choose(
     preset: str = "small",
     seed: int = 0,
     model: str | None = None,
+    among: Sequence[str] | None = None,
 ) -> tuple[list[Block], list[str]]:
     """Make the unfitted blocks that are wanted, and name those that are not.
 
     Parameters
     ----------
-    names, skip, preset, seed, model
+    names, skip, preset, seed, model, among
         As in :func:`fit_blocks`.
 
     Raises
@@ -207,7 +224,7 @@ def choose(
         raise UBPError(f"no preset is called {preset!r}; there are {', '.join(PRESETS)}")
     skipped = matching(skip)
     blocks, takes_model = [], False
-    for name in dict.fromkeys(names or block_names()):
+    for name in dict.fromkeys(names or (profile_blocks("default") if among is None else among)):
         if name in skipped:
             continue
         cls = block_class(name)

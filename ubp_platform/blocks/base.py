@@ -20,7 +20,6 @@ from ubp_platform.errors import BlockUnavailable, UBPError, first_line
 from ubp_platform.progress import ProgressFactory, silent
 from ubp_platform.warehouse.history import History
 
-
 #: How a profile brings a block to scale; see :mod:`ubp_platform.profile.normalizer`.
 Normalization = Literal["unit", "quantile", "log", "standard"]
 

@@ -1,4 +1,4 @@
-"""What a client is about to do: a vector made for the next two weeks, most telling numbers first."""
+"""What a client will do: a vector made for the next two weeks, most telling numbers first."""
 
 from dataclasses import field
 from datetime import timedelta
@@ -77,9 +77,8 @@ class Network(nn.Module):
         self.encoder, self.prefixes = encoder, prefixes
         self.heads = nn.ModuleList(nn.Linear(prefix, len(rates)) for prefix in prefixes)
         bias = torch.from_numpy(np.log(rates / (1 - rates)).astype(np.float32))
-        with torch.no_grad():
-            for head in self.heads:
-                head.bias.copy_(bias)
+        for head in self.heads:
+            head.register_parameter("bias", nn.Parameter(bias.clone()))
 
     def forward(self, x: Tensor) -> list[Tensor]:
         """Give each head's logits: (rows, n_targets)."""

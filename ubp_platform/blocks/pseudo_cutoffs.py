@@ -1,8 +1,8 @@
 """What a history knows of its own future: examples at earlier cutoffs, with what came after them.
 
 A history that ends at C is also a record of what followed C − 14 days, C − 28 days, …: the events
-before such a *pseudo-cutoff* are an input, those of the 14 days from it are what it should tell. All
-of both lies before C, so that what is learned from them knows nothing of what it will be asked.
+before such a *pseudo-cutoff* are an input, those of the 14 days from it are what it should tell.
+All of both lies before C, so that what is learned of them knows nothing of what it will be asked.
 """
 
 from collections.abc import Iterator

@@ -20,6 +20,8 @@ PRESETS = ("small", "paper")
 GROUP = "ubp_platform.blocks"
 # The built-in ones, in the order of the profile. A new block is one new file and one line here.
 REGISTRY = {
+    "future_window": "ubp_platform.blocks.future_window:FutureWindow",
+    "counters": "ubp_platform.blocks.counters:Counters",
     "ials_categories": "ubp_platform.blocks.ials:IALSCategories",
     "ials_page_visits": "ubp_platform.blocks.ials_page_visits:IALSPageVisits",
     "lightfm": "ubp_platform.blocks.lightfm:LightFMBlock",
@@ -32,6 +34,14 @@ REGISTRY = {
     "lm_all_interactions": "ubp_platform.blocks.lm_all_interactions:LMAllInteractions",
     "lm_search_queries": "ubp_platform.blocks.lm_search_queries:LMSearchQueries",
     "handcrafted": "ubp_platform.blocks.handcrafted:Handcrafted",
+}
+
+PAPER = tuple(name for name in REGISTRY if name not in ("future_window", "counters"))
+#: Which blocks a profile is made of, where none are named.
+PROFILES = {
+    "default": tuple(REGISTRY),
+    "quick": ("future_window", "counters"),
+    "paper": PAPER,
 }
 
 
@@ -72,6 +82,27 @@ def registered() -> dict[str, str]:
 
 def _package(entry: EntryPoint) -> str:
     return entry.dist.name if entry.dist else entry.value
+
+
+def profile_blocks(profile: str) -> list[str]:
+    """Name the blocks of a kind of profile, in their order.
+
+    Parameters
+    ----------
+    profile : {"default", "quick", "paper"}
+        The blocks of other packages belong to ``default``.
+
+    Raises
+    ------
+    UBPError
+        If there is no such kind.
+    """
+    if profile not in PROFILES:
+        raise UBPError(f"no profile is called {profile!r}; there are {', '.join(PROFILES)}")
+    wanted = set(PROFILES[profile])
+    if profile == "default":
+        wanted |= registered().keys() - REGISTRY.keys()
+    return [name for name in block_names() if name in wanted]
 
 
 def matching(patterns: Iterable[str]) -> list[str]:

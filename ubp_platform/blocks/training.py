@@ -80,7 +80,8 @@ class Optimizers:
                 torch.optim.lr_scheduler.OneCycleLR(
                     optimizer,
                     max_lr=height,
-                    total_steps=self.steps + 1,
+                    # Of 10 steps torch lets the rise take none, and divides by it.
+                    total_steps=self.steps + (2 if self.steps == 9 else 1),
                     pct_start=0.1,
                 ),
             )

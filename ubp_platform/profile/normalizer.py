@@ -2,8 +2,8 @@
 
 ``unit``, of learned blocks: less the population's mean, then optional PCA, then unit length.
 ``quantile``, of handcrafted features: quantiles of the fitted population, so that each is uniform,
-less their mean. ``standard``: less the mean, over the deviation. ``log``: logarithms of counts, then
-the same, but smaller. Fitted once for a profile version, then saved.
+less their mean. ``standard``: less the mean, over the deviation. ``log``: logarithms of counts,
+then the same, but smaller. Fitted once for a profile version, then saved.
 
 How large the columns of a block are is how much they weigh for a model that is fitted on few
 labels: a penalty on its weights makes it look at large columns first. So what says most is largest.

@@ -126,6 +126,24 @@ class ProfileVersion:
         return np.concatenate([normalizer.mean for normalizer in self.normalizers])
 
 
+def checked_width(version: ProfileVersion, width: int | None) -> int:
+    """Give how many numbers of a profile are wanted, the first ones; all where it is not said.
+
+    Raises
+    ------
+    UBPError
+        If the version has not so many.
+    """
+    if width is None:
+        return version.width
+    if not 1 <= width <= version.width:
+        raise UBPError(
+            f"a width of {width} is not to be had: profile {version.name} has {version.width} "
+            "numbers"
+        )
+    return width
+
+
 def encoded_from(home: Home, version: ProfileVersion, cutoff: datetime) -> str:
     """Name the history that a version's blocks at a cutoff were made from, empty if none were."""
     part = version.parts[0]

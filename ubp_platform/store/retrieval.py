@@ -16,7 +16,12 @@ import pyarrow.parquet as pq
 from ubp_platform.blocks.snapshot import EMBEDDING
 from ubp_platform.errors import UBPError
 from ubp_platform.home import Home
-from ubp_platform.profile.version import ProfileVersion, get_version, newest_version
+from ubp_platform.profile.version import (
+    ProfileVersion,
+    checked_width,
+    get_version,
+    newest_version,
+)
 from ubp_platform.progress import ProgressFactory, silent
 from ubp_platform.store.feature_store import open_feature_store
 from ubp_platform.store.objects import feast_objects, profile_view_name, snapshot_pattern
@@ -89,24 +94,33 @@ class ProfileStore:
         A profile version, such as ``"v1"``; by default the served one, or the newest before the
         first publish. A downstream model is trained and served on one version, so it never changes
         within a store.
+    width : int, optional
+        How many numbers of a profile to give, the first ones; all by default. A profile that begins
+        with the block ``future_window`` is made so that its first 8, 16, 32, … numbers are each as
+        good as so few can be: for models with few labels, and for cheap comparisons of clients.
 
     Raises
     ------
     UBPError
-        If there is no profile yet, or no such version.
+        If there is no profile yet, no such version, or it has not so many numbers.
 
     Examples
     --------
     >>> store = ProfileStore("ubp_home")                       # doctest: +SKIP
     >>> store.lookup(1228).vector.shape                        # doctest: +SKIP
     (234,)
+    >>> ProfileStore("ubp_home", width=16).lookup(1228).vector.shape   # doctest: +SKIP
+    (16,)
     """
 
-    def __init__(self, home: Home | Path | str, version: str | None = None) -> None:
+    def __init__(
+        self, home: Home | Path | str, version: str | None = None, width: int | None = None
+    ) -> None:
         self._home = home if isinstance(home, Home) else Home(home=Path(home))
         served = Served.read(self._home)
         wanted = version or (served.version if served else newest_version(self._home).name)
         self.version: ProfileVersion = get_version(self._home, wanted)
+        self.width = checked_width(self.version, width)
         self._store = open_feature_store(self._home)
         view = profile_view_name(self.version.name)
         if not self._is_registered(view):
@@ -121,11 +135,6 @@ class ProfileStore:
             known.name == view and getattr(known.batch_source, "path", None) == path
             for known in self._store.list_feature_views()
         )
-
-    @property
-    def width(self) -> int:
-        """Numbers in a profile."""
-        return self.version.width
 
     def lookup(self, client_id: int) -> Profile:
         """Read one client's newest profile from the online store.
@@ -206,12 +215,16 @@ class ProfileStore:
         ):
             numbers = value.float_list_val.val
             if len(numbers):
-                vector = np.array(numbers, dtype=np.float32)
+                vector = np.array(numbers[: self.width], dtype=np.float32)
                 cutoff = datetime.fromtimestamp(time.seconds, UTC)
                 profiles.append(Profile(client_id, vector, True, cutoff, name))
             else:
-                profiles.append(Profile(client_id, self.version.mean.copy(), False, None, name))
+                profiles.append(Profile(client_id, self._mean.copy(), False, None, name))
         return profiles
+
+    @property
+    def _mean(self) -> np.ndarray:
+        return self.version.mean[: self.width]
 
     def _refuse_an_emptied_store(self) -> None:
         """Tell strangers from a store that has lost everybody, as a Redis may that is restarted."""
@@ -262,7 +275,7 @@ class ProfileStore:
         self._warn_of_future_models(keys["event_timestamp"])
         X = np.empty((len(keys), self.width), np.float32)
         known = np.zeros(len(keys), dtype=bool)
-        rows = max(1000, _SLICE_BYTES // (4 * self.width))
+        rows = max(1000, _SLICE_BYTES // (4 * self.version.width))
         # By client: each slice then touches a few row groups of the snapshots.
         keys = keys.sort_values("client_id", kind="stable")
         with progress("training set", len(keys), "rows") as advance:
@@ -272,7 +285,7 @@ class ProfileStore:
                 X[positions] = vectors
                 known[positions] = True
                 advance(len(part))
-        X[~known] = self.version.mean
+        X[~known] = self._mean
         return TrainingSet(X, known, frame, self.version.name)
 
     def _join(self, keys: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
@@ -282,8 +295,8 @@ class ProfileStore:
         ).to_arrow()
         if joined[EMBEDDING].null_count:
             joined = joined.filter(joined[EMBEDDING].is_valid())
-        vectors = joined[EMBEDDING].combine_chunks().flatten().to_numpy().reshape(-1, self.width)
-        return joined["row"].to_numpy(), vectors
+        vectors = joined[EMBEDDING].combine_chunks().flatten().to_numpy()
+        return joined["row"].to_numpy(), vectors.reshape(-1, self.version.width)[:, : self.width]
 
     def _warn_of_future_models(self, times: pd.Series) -> None:
         learned = self.version.model_cutoff

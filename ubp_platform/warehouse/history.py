@@ -134,9 +134,7 @@ class History:
         self.cutoff = cutoff.astimezone(UTC)
         self._connection = connection.cursor()
         self._relevant = None if clients is None else np.unique(clients)
-        create_views(
-            self._connection, self.cutoff, self._relevant, start and start.astimezone(UTC)
-        )
+        create_views(self._connection, self.cutoff, self._relevant, start and start.astimezone(UTC))
 
     @classmethod
     def of(
