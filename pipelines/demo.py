@@ -182,15 +182,15 @@ def _show_scores(console: Console, plan: Plan, result: ChurnResult) -> None:
     churned = result.scored.entities["churned"]
     table = plain_table(
         f"Churn: no purchase in the {DAYS} days from {plan.score_cutoff:%Y-%m-%d}",
-        *("input", "numbers", "AUROC"),
+        *("input", "model", "numbers", "AUROC"),
         numbers=("numbers", "AUROC"),
     )
     for score in result.scores:
-        table.add_row(score.name, str(score.width), f"{score.auroc:.4f}")
+        table.add_row(score.name, score.model, str(score.width), f"{score.auroc:.4f}")
     console.print(table)
     console.print(
-        f"{churned.mean():.0%} of {len(churned):,} {plan.clients} churned; logistic regression, "
-        f"fitted on {result.rows:,} rows of {plan.earlier} earlier cutoffs",
+        f"{churned.mean():.0%} of {len(churned):,} {plan.clients} churned; models "
+        f"are fitted on {result.rows:,} rows of {plan.earlier} earlier cutoffs",
         highlight=False,
     )
 

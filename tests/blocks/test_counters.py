@@ -9,7 +9,7 @@ from tests.blocks.contract import BlockContract
 from ubp_platform.blocks.counters import Counters
 from ubp_platform.warehouse.history import History
 
-PAGE = Path(__file__).parents[2] / "docs" / "features.md"
+PAGE = Path(__file__).parents[2] / "docs" / "counters.md"
 CUTOFF = pd.Timestamp("2022-07-31 12:00")
 
 
@@ -149,7 +149,7 @@ def test_lists_stay_those_of_the_fit() -> None:
 def test_every_counter_is_documented() -> None:
     history = _history()
     names = Counters().fit(history).encode(history).names or ()
-    text = PAGE.read_text("utf-8").partition("# Counters")[2]
+    text = PAGE.read_text("utf-8")
     patterns = re.findall(r"^\| `([\w{},…]+)` \|", text, re.MULTILINE)
     assert patterns
     documented = [re.compile(re.sub(r"\{(\w+)\}", r"(\\w+)", name)) for name in patterns]

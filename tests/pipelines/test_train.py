@@ -181,7 +181,7 @@ def test_skipped_blocks_are_not_fitted(landed_home: Home) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"skip": ["lm"]}, "no block is called 'lm'; there are ials_categories, "),
+        ({"skip": ["lm"]}, "no block is called 'lm'; there are future_window, "),
         ({"skip": ["*"]}, "all blocks are skipped"),
         ({"names": CHEAP, "model": "x"}, "takes a language model: leave out --model"),
     ],

@@ -28,6 +28,7 @@ STYLE: Any = {
 }
 #: Colours that people with any colour vision tell apart (Okabe and Ito).
 BLUE, ORANGE, GREEN = "#0072B2", "#D55E00", "#009E73"
+_COLOURS = (BLUE, ORANGE, GREEN, "#CC79A7", "#56B4E9")
 
 
 def training_curves(reports: Mapping[str, FitReport], path: Path) -> Path:
@@ -76,8 +77,9 @@ def roc_curves(scores: "Sequence[Score]", title: str, path: Path) -> Path:
         figure = Figure(figsize=(5, 5), layout="constrained")
         ax = figure.subplots()
         ax.plot([0, 1], [0, 1], color="0.8", lw=1)
-        for score, color in zip(scores, (BLUE, ORANGE, GREEN), strict=False):
-            label = f"{score.name}  {score.auroc:.3f}"
+        for number, score in enumerate(scores):
+            label = f"{score.name}, {score.model}  {score.auroc:.3f}"
+            color = _COLOURS[number % len(_COLOURS)]
             ax.plot(score.false_positives, score.true_positives, color=color, label=label)
         ax.set_xlabel("false positive rate")
         ax.set_ylabel("true positive rate")
