@@ -54,6 +54,7 @@ def backtest(
     preset: str = "small",
     model: str | None = None,
     progress: ProgressFactory = silent,
+    seed: int = 0,
 ) -> Backtest:
     """Make the profile of a split's input; what is fitted and encoded already is used again.
 
@@ -69,11 +70,13 @@ def backtest(
     model : str, optional
         The language model of the blocks that use one.
     progress : ProgressFactory
+    seed : int
+        Of the blocks.
     """
     wanted = matching(blocks) if blocks else block_names()
     skip = [name for name in block_names() if name not in wanted]
     fits = fit_blocks(
-        *(home, (), split.cutoff, preset, 0, progress),
+        *(home, (), split.cutoff, preset, seed, progress),
         skip=skip,
         model=model,
         resume=True,

@@ -10,7 +10,7 @@ import pytest
 from tests.evaluation import binary, multilabel
 from tests.evaluation.evaluated import thin_networks
 from ubp_platform.errors import UBPError
-from ubp_platform.evaluation import protocol
+from ubp_platform.evaluation import bootstrap, protocol
 from ubp_platform.evaluation.plan import Plan, choose_budgets, choose_heads, choose_protocol
 from ubp_platform.evaluation.protocol import run
 from ubp_platform.evaluation.representations import Representation, of_profile, whole
@@ -108,7 +108,7 @@ def test_what_is_kept_holds_the_draws_too(tmp_path: Path) -> None:
     again = run(compared(), questions(), "small", plan, tmp_path)
     assert again.reused == len(again.results)
     assert again.results == first.results
-    assert all(len(result.drawn) == 1000 for result in again.results)
+    assert {len(result.drawn) for result in again.results} == {bootstrap.DRAWS}
     assert first.gain("profile", "simple") == again.gain("profile", "simple")
     drawn = sorted(tmp_path.glob("*.npy"))
     assert [path.stem for path in drawn] == [path.stem for path in sorted(tmp_path.glob("*.json"))]

@@ -10,8 +10,8 @@ import torch
 from sklearn.calibration import calibration_curve
 from sklearn.metrics import roc_curve
 
+from ubp_platform.evaluation import bootstrap, network
 from ubp_platform.evaluation import kept as store
-from ubp_platform.evaluation import network
 from ubp_platform.evaluation.bootstrap import Bootstrap
 from ubp_platform.evaluation.heads import Head, HeadName, Labelled, make
 from ubp_platform.evaluation.heads.base import Advance
@@ -51,7 +51,8 @@ def run(
         what is there is not computed again.
     progress : ProgressFactory
     """
-    judge = _Judge(plan, size, Bootstrap(representations[0].clients))
+    draws = Bootstrap(representations[0].clients, bootstrap.DRAWS)
+    judge = _Judge(plan, size, draws)
     labels = {task.name: store.digest(task) for task in tasks}
     jobs = list(plan.jobs(representations, tasks))
     # By name; equal vectors have one, whatever they are called.
@@ -94,20 +95,20 @@ def run(
 class _Judge:
     """Fits and judges what a plan asks for."""
 
-    def __init__(self, plan: Plan, size: NetworkName, bootstrap: Bootstrap) -> None:
-        self._plan, self._size, self._bootstrap = plan, size, bootstrap
+    def __init__(self, plan: Plan, size: NetworkName, draws: Bootstrap) -> None:
+        self._plan, self._size, self._draws = plan, size, draws
         self._heads: dict[HeadName, Head] = {name: make(name, size) for name in plan.heads}
 
     def name(self, job: Job, labels: str) -> str:
         """Name the result of a job."""
         head, protocol = self._heads[job.head], self._plan.protocol
-        return store.name_of(job, labels, head, protocol, self._bootstrap)
+        return store.name_of(job, labels, head, protocol, self._draws)
 
     def result(self, job: Job, advance: Advance) -> Result:
         """Fit and judge."""
         fit = self._challenge if self._plan.protocol == "challenge" else self._holdout
         result, probabilities = fit(job, advance)
-        draws = self._bootstrap.scores(job.task, probabilities, self._plan.skips_undefined)
+        draws = self._draws.scores(job.task, probabilities, self._plan.skips_undefined)
         curves = _curves(job.task, probabilities) if job.task.classes is None else None
         return result.model_copy(update={"draws": draws.tobytes(), "curves": curves})
 

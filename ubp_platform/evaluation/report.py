@@ -73,7 +73,7 @@ def render(found: Evaluation, shape: Shape, cloud: Cloud | None) -> str:
         pictures=pictures,
         titles={key: title for key, title in _TITLES.items() if pictures.get(key, True)},
         headline=headline(scores),
-        subject=_subject(scores),
+        subject=scores.subject,
         ranked=ranked,
         best=scores.best(),
         borda=scores.borda([info.name for info in ranked]),
@@ -102,62 +102,63 @@ def _environment() -> Environment:
     return environment
 
 
-def _subject(scores: Scores) -> RepresentationInfo:
-    """Tell whom the evaluation is about: embeddings from elsewhere, or the profile."""
-    return (scores.of_kind("foreign") or scores.of_kind("profile"))[0]
-
-
 def headline(scores: Scores) -> dict[str, str]:
     """Say in words how the evaluation ended.
 
     Returns
     -------
     dict
-        ``verdict`` against all others, and ``details``: the score, and how far it is from the best
-        of each other kind. A difference that is smaller than its deviation over the seeds is none.
+        ``verdict`` against the next of all others, and ``details``: the score, and how far it is
+        from the best of each other kind. A difference whose interval includes 0 is none; and with
+        one seed nobody is called best.
     """
-    subject, ranked = _subject(scores), scores.ranked()
+    subject, ranked = scores.subject, scores.ranked()
     others = [info for info in ranked if info.name != subject.name]
-    place = _ahead(scores, subject.name, others[0].name)
-    name, rival = _called(subject), _called(others[0])
-    verdict = {
-        1: f"{name} is best.",
-        0: f"{name} and {rival} are best, and level.",
-        -1: f"{name} is not best here: {rival} is.",
-    }[place]
+    total, count = scores.score(subject.name), len(scores.tasks)
+    over = "on one task" if count == 1 else f"in the sum of {count} tasks"
+    scored = f"It scores {total.mean:.3f}{_noise(scores, total)} {over}"
+    if not others:
+        return {"verdict": f"{_capital(_called(subject))} stands alone.", "details": f"{scored}."}
     kinds = {"profile": "the profile", "block": "the best block", "baseline": "the best baseline"}
-    rivals = []
+    told = []
     for kind, what in kinds.items():
         best = next((info for info in others if info.kind == kind), None)
         if best:
-            rivals.append(_against(scores, subject.name, best.name, what))
-    total = scores.score(subject.name)
-    count = len(scores.tasks)
-    scored = f"{total.mean:.3f}{_noise(scores, total)}"
-    over = "on one task" if count == 1 else f"in the sum of {count} tasks"
+            told.append(_against(scores, subject.name, best.name, what))
     return {
-        "verdict": verdict[0].upper() + verdict[1:],
-        "details": f"It scores {scored} {over}: {', and '.join(rivals)}.",
+        "verdict": _capital(_verdict(scores, subject, others[0])),
+        "details": f"{scored}: {', and '.join(told)}.",
     }
+
+
+def _verdict(scores: Scores, subject: RepresentationInfo, rival: RepresentationInfo) -> str:
+    name, other = _called(subject), _called(rival)
+    several = len(scores.seeds) > 1
+    sign = scores.gain(subject.name, rival.name).sign
+    if sign > 0:
+        return f"{name} is best." if several else f"{name} is ahead of {other}."
+    if sign < 0:
+        best = "best here" if several else "ahead"
+        return f"{name} is not {best}: {other} is."
+    return f"{name} is level with {other}."
+
+
+def _capital(text: str) -> str:
+    return text[0].upper() + text[1:]
 
 
 def _called(info: RepresentationInfo) -> str:
     return "the profile" if info.kind == "profile" else f"“{info.name}”"
 
 
-def _ahead(scores: Scores, one: str, other: str) -> int:
-    """Say who is ahead, beyond the deviation over seeds: 1, -1, or 0 for nobody."""
-    gap = scores.gain(one, other)
-    return 0 if abs(gap.mean) <= gap.deviation else 1 if gap.mean > 0 else -1
-
-
 def _against(scores: Scores, one: str, other: str, what: str) -> str:
-    gap, place = scores.gain(one, other), _ahead(scores, one, other)
+    gain = scores.gain(one, other)
     told = what if what.endswith(other) else f"{what}, “{other}”"
-    noise = _noise(scores, gap)
-    if place == 0:
-        return f"level with {told} (difference {signed(gap.mean)}{noise})"
-    return f"{abs(gap.mean):.3f}{noise} {'ahead of' if place > 0 else 'behind'} {told}"
+    interval = f"95%: {signed(gain.low)} to {signed(gain.high)}".replace(" ", "\xa0")
+    if gain.sign == 0:
+        return f"level with {told} ({signed(gain.mean)}; {interval})"
+    where = "ahead of" if gain.sign > 0 else "behind"
+    return f"{abs(gain.mean):.3f} {where} {told} ({interval})"
 
 
 def _noise(scores: Scores, average: Average) -> str:

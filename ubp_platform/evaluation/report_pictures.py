@@ -15,7 +15,13 @@ from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocato
 from ubp_platform.evaluation.pictures import BLUE, GREEN, ORANGE, draw_losses, draw_map, plane
 from ubp_platform.evaluation.record import BlockRecord, Evaluation
 from ubp_platform.evaluation.representations import Kind
-from ubp_platform.evaluation.scores import Average, Curves, RepresentationInfo, Scores
+from ubp_platform.evaluation.scores import (
+    Average,
+    Curves,
+    Difference,
+    RepresentationInfo,
+    Scores,
+)
 from ubp_platform.evaluation.svg import FAINT, INK, Picture, label_points, picture, short
 from ubp_platform.events.schema import EVENT_TYPES
 from ubp_platform.warehouse.shape import Shape
@@ -88,11 +94,11 @@ def ablation_pictures(scores: Scores) -> list[Picture]:
     without = scores.of_kind("without")
     if not without:
         return []
-    without.sort(key=lambda info: -scores.gain("profile", info.name).mean)
+    without.sort(key=lambda info: -scores.lost(info.name).mean)
     names = [info.name.removeprefix("without ") for info in without]
     found = []
     for task in (None, *(info.name for info in scores.tasks)):
-        losses = [scores.gain("profile", info.name, task) for info in without]
+        losses = [scores.lost(info.name, task) for info in without]
         told = "; ".join(map(_told, names, losses))
         alt = f"What the profile loses without each block, {task or 'sum of all tasks'}: {told}"
         size = (_MEDIUM if task else _WIDE, _height(without) + 0.2)
@@ -101,11 +107,10 @@ def ablation_pictures(scores: Scores) -> list[Picture]:
     return found
 
 
-def _draw_losses_of(ax: Axes, names: Sequence[str], losses: Sequence[Average]) -> None:
+def _draw_losses_of(ax: Axes, names: Sequence[str], losses: Sequence[Difference]) -> None:
     for place, loss in enumerate(losses):
-        color = BLUE if abs(loss.mean) > loss.deviation else FAINT
-        ax.barh(place, loss.mean, 0.6, color=color)
-        ax.errorbar(loss.mean, place, xerr=loss.deviation or None, color=INK, capsize=3, lw=1.2)
+        ax.barh(place, loss.mean, 0.6, color=BLUE if loss.sign else FAINT)
+        ax.plot([loss.low, loss.high], [place, place], color=INK, marker="|", lw=1.2)
     ax.axvline(0, color=FAINT, lw=1)
     ax.set_xlabel("score lost without it")
     _name_rows(ax, names, [signed(loss.mean) for loss in losses])
@@ -128,7 +133,7 @@ def _height(rows: Sequence[object]) -> float:
     return 0.6 + 0.25 * len(rows)
 
 
-def _told(name: str, average: Average) -> str:
+def _told(name: str, average: Average | Difference) -> str:
     return f"{name} {average.mean:.3f}"
 
 
@@ -162,7 +167,7 @@ def curve_pictures(scores: Scores, lines: Mapping[str, Line]) -> list[Picture]:
         drawn = [(lines[name], r.curves) for name, r in results.items() if r.curves]
         if not drawn:
             continue
-        told = "; ".join(f"{name} {result.best.auroc:.3f}" for name, result in results.items())
+        told = "; ".join(f"{name} {result.metrics.auroc:.3f}" for name, result in results.items())
         pairs = (
             ("ROC", f"ROC curves of {task.name}; area below them: {told}", _draw_roc),
             ("calibration", f"Calibration of {task.name} in ten groups", _draw_calibration),
