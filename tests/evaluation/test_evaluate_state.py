@@ -107,8 +107,8 @@ def test_a_name_is_not_taken_for_markup(
 
 
 def test_blocks_are_fitted_with_several_seeds(home: Home) -> None:
-    one = evaluate(home, BLOCKS, tasks=["conversion"], heads=["logistic"])
-    found = evaluate(home, BLOCKS, tasks=["conversion"], heads=["logistic"], block_seeds=2)
+    one = evaluate(home, BLOCKS, tasks=["conversion"], heads=["network"])
+    found = evaluate(home, BLOCKS, tasks=["conversion"], heads=["network"], block_seeds=2)
     assert found.scores.block_seeds == [0, 1]
     fits = Catalog(home).versions("ials_categories")
     assert [fit.directory.name for fit in fits] == ["v1", "v2"]

@@ -1,12 +1,16 @@
 """The page about an evaluation: one HTML file that needs nothing beside it."""
 
 from collections.abc import Sequence
+from statistics import fmean
+from typing import Literal
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from ubp_platform.blocks.registry import block_names
 from ubp_platform.evaluation import network
 from ubp_platform.evaluation import report_pictures as draw
+from ubp_platform.evaluation.heads import boosting, logistic
+from ubp_platform.evaluation.label_pictures import label_pictures
 from ubp_platform.evaluation.record import Evaluation
 from ubp_platform.evaluation.report_pictures import LOOKS, TYPE_COLOURS, Cloud, signed
 from ubp_platform.evaluation.scores import Average, RepresentationInfo, Scores
@@ -25,6 +29,10 @@ QUESTIONS = {
 }
 _TITLES = {
     "scores": "Scores",
+    "differences": "How sure it is",
+    "parts": "AUROC, novelty, diversity",
+    "heads": "Head by head",
+    "labels": "Fewer labels",
     "tasks": "Task by task",
     "ablation": "What each block adds",
     "curves": "ROC and calibration",
@@ -55,7 +63,15 @@ def render(found: Evaluation, shape: Shape, cloud: Cloud | None) -> str:
     scores = found.scores
     ranked = scores.ranked()
     lines = draw.curve_lines(ranked)
+    propensities = [task for task in scores.tasks if task.classes > 1]
+    # Sections that may be empty.
+    there: dict[str, Sequence[object]] = {
+        "differences": ranked[1:],
+        "parts": propensities,
+        "heads": scores.heads[1:],
+    }
     pictures: dict[str, Sequence[Picture]] = {
+        "labels": label_pictures(scores),
         "tasks": draw.task_pictures(scores, ranked),
         "ablation": draw.ablation_pictures(scores),
         "curves": draw.curve_pictures(scores, lines),
@@ -71,9 +87,15 @@ def render(found: Evaluation, shape: Shape, cloud: Cloud | None) -> str:
         shape=shape,
         cloud=cloud,
         pictures=pictures,
-        titles={key: title for key, title in _TITLES.items() if pictures.get(key, True)},
+        titles={key: title for key, title in _TITLES.items() if (there | pictures).get(key, True)},
         headline=headline(scores),
         subject=scores.subject,
+        called=_called(scores.subject),
+        propensities=propensities,
+        average=_average,
+        budgets=[*scores.budgets, None],
+        budgeted=scores.budgeted(),
+        without=scores.of_kind("without"),
         ranked=ranked,
         best=scores.best(),
         borda=scores.borda([info.name for info in ranked]),
@@ -83,6 +105,8 @@ def render(found: Evaluation, shape: Shape, cloud: Cloud | None) -> str:
         questions=QUESTIONS,
         left_out=_left_out(found),
         network=network,
+        boosting=boosting,
+        penalties=logistic.PENALTIES,
     )
 
 
@@ -100,6 +124,13 @@ def _environment() -> Environment:
     environment.filters["day"] = "{:%Y-%m-%d}".format
     environment.filters["minute"] = "{:%Y-%m-%d %H:%M}".format
     return environment
+
+
+def _average(scores: Scores, metric: Literal["novelty", "diversity"], name: str) -> float:
+    """Average a metric over the propensities."""
+    return fmean(
+        scores.metric(metric, name, task.name).mean for task in scores.tasks if task.classes > 1
+    )
 
 
 def headline(scores: Scores) -> dict[str, str]:
