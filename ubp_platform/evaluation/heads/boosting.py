@@ -18,7 +18,7 @@ from ubp_platform.evaluation.representations import Representation
 #: Wider representations are not boosted: a hundred classes would take hours.
 WIDEST = 350
 #: Trees at most; and so many that do not lower the loss of the clients held out are the end.
-ITERATIONS, PATIENCE = 100, 10
+ITERATIONS, PATIENCE = 100, 5
 #: A class with fewer yes among the labelled clients answers with its base rate.
 FEWEST = 5
 
