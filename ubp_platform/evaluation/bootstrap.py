@@ -15,7 +15,7 @@ from scipy.sparse import csr_array
 from ubp_platform.evaluation.metrics import (
     NOVELTY_POWER,
     answerable,
-    diversities,
+    entropies,
     popularities,
     weighted,
 )
@@ -106,7 +106,8 @@ def _scores(
         return np.divide(summed, total, out=np.zeros_like(summed), where=total > 0)
 
     popular = mean(popularities(said, task.classes.popularity).numpy())
-    return weighted(auroc, (1 - popular) ** NOVELTY_POWER, mean(diversities(said).numpy()))
+    diversity = mean(entropies(said).numpy()) / np.log2(probabilities.shape[1])
+    return weighted(auroc, (1 - popular) ** NOVELTY_POWER, diversity)
 
 
 def weighted_auroc(

@@ -1,6 +1,5 @@
 """The challenge's metrics: AUROC, novelty, diversity, the score of a task, and the Borda count."""
 
-import math
 from collections.abc import Mapping
 from typing import TypeVar
 
@@ -146,14 +145,13 @@ def diversity(probabilities: Tensor) -> float:
     >>> round(diversity(torch.tensor([[0.2, 0.2], [0.3, 0.3]])), 6)
     1.0
     """
-    return float(diversities(probabilities).mean())
+    return float(entropies(probabilities).mean() / np.log2(probabilities.shape[1]))
 
 
-def diversities(probabilities: Tensor) -> Tensor:
-    """Give the :func:`diversity` of each client: float64, shape (n_rows,)."""
+def entropies(probabilities: Tensor) -> Tensor:
+    """Give the entropy of each client's predictions, in bits: float64, shape (n_rows,)."""
     shares = normalize(probabilities.double(), p=1, dim=1)
-    entropy = -(shares * torch.log2(shares + _EPSILON)).sum(dim=1)
-    return entropy / math.log2(shares.shape[1])
+    return -(shares * torch.log2(shares + _EPSILON)).sum(dim=1)
 
 
 def novelty(probabilities: Tensor, popularity: np.ndarray) -> float:
@@ -169,7 +167,8 @@ def novelty(probabilities: Tensor, popularity: np.ndarray) -> float:
     >>> novelty(torch.tensor([[1.0, 0.0]]), np.array([3.0, 1.0])) == 0.25**100
     True
     """
-    return float((1 - popularities(probabilities, popularity).mean()) ** NOVELTY_POWER)
+    popular = popularities(probabilities, popularity).mean().item()
+    return float((1 - popular) ** NOVELTY_POWER)
 
 
 def popularities(probabilities: Tensor, popularity: np.ndarray) -> Tensor:
