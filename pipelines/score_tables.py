@@ -149,7 +149,7 @@ def _auroc_table(scores: Scores) -> Table:
 
 def _heads_table(scores: Scores) -> Table:
     """The sum of each head, and for how many tasks it was chosen."""
-    title = "Sum by head (and on how many tasks it is best held out)"
+    title = "Sum by head (tasks it was chosen for)"
     table = plain_table(title, "", *scores.heads, numbers=scores.heads)
     for info in scores.ranked():
         own = scores.heads_of(info.name)

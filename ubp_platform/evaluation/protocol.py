@@ -66,7 +66,8 @@ def run(
     if missing:
         with progress(f"{len(missing):,} fits", len(missing), "fits") as advance:
             for name, job in missing.items():
-                results[name] = judge.result(job, advance)
+                results[name] = judge.result(job, one := _One(advance))
+                one.finish()
                 if kept:
                     store.write(kept, name, results[name])
     return Scores(
@@ -90,6 +91,21 @@ def run(
         ],
         reused=reused,
     )
+
+
+class _One:
+    """Advances a bar by shares of one fit, and in the end by exactly one."""
+
+    def __init__(self, advance: Advance) -> None:
+        self._advance, self._done = advance, 0.0
+
+    def __call__(self, share: float) -> None:
+        self._done += share
+        self._advance(share)
+
+    def finish(self) -> None:
+        """Advance by what rounding has left."""
+        self._advance(1 - self._done)
 
 
 class _Judge:
