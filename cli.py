@@ -211,11 +211,28 @@ def evaluate(
     tasks: Annotated[
         list[str] | None, typer.Option(help="Tasks, with commas; all by default.")
     ] = None,
+    protocol: Annotated[
+        str,
+        typer.Option(
+            help="'holdout': the train window chooses; 'challenge': as its own program does."
+        ),
+    ] = "holdout",
+    heads: Annotated[
+        list[str] | None,
+        typer.Option(help="network, logistic, boosting, with commas; all by default."),
+    ] = None,
     network: Annotated[
         str, typer.Option(help="'small' for every day on a CPU, 'paper' for the challenge's own.")
     ] = "small",
+    labels: Annotated[
+        list[str] | None,
+        typer.Option(help="Labelled clients, such as 100,300; 'all': no fewer than all."),
+    ] = None,
     seeds: Annotated[
-        int, typer.Option(help="Networks a score; several tell a difference from noise.", min=1)
+        int, typer.Option(help="Fits of each head; several tell a difference from noise.", min=1)
+    ] = 1,
+    block_seeds: Annotated[
+        int, typer.Option(help="Fits of the blocks: how much a profile owes to chance.", min=1)
     ] = 1,
     json: Annotated[
         Path | None, typer.Option("--json", help="Also write all numbers to this file.")
@@ -236,11 +253,11 @@ def evaluate(
     model: ModelOption = None,
     home: HomeOption = DEFAULT_HOME,
 ) -> None:
-    """Score the profile by the protocol of RecSys Challenge 2025.
+    """Score the profile on the six tasks of RecSys Challenge 2025.
 
     Makes the profile from all but the last four weeks, predicts with it what happens in these, and
-    compares it with each block alone, with itself without each block, and with two baselines.
-    Blocks and scores that are there are used again. Ends with a report to look at.
+    compares it with each block alone, with itself without each block, and with what needs no
+    learning. Blocks and scores that are there are used again. Ends with a report to look at.
     """
     from pipelines import evaluate as pipeline
     from pipelines.score_tables import show_evaluation
@@ -251,6 +268,10 @@ def evaluate(
     found = pipeline.evaluate(
         *(place, listed(blocks), listed(tasks), network, seeds, bars(console)),
         profile=profile,
+        protocol=protocol,
+        heads=listed(heads),
+        labels=listed(labels),
+        block_seeds=block_seeds,
         preset=preset,
         model=model,
         clients=clients,

@@ -54,6 +54,7 @@ def backtest(
     preset: str = "small",
     model: str | None = None,
     progress: ProgressFactory = silent,
+    seed: int = 0,
     *,
     profile: str = "default",
 ) -> Backtest:
@@ -71,11 +72,13 @@ def backtest(
     model : str, optional
         The language model of the blocks that use one.
     progress : ProgressFactory
+    seed : int
+        Of the blocks.
     profile : {"default", "quick", "paper"}
         Which blocks it has where none are named.
     """
     fits = fit_blocks(
-        *(home, (), split.cutoff, preset, 0, progress),
+        *(home, (), split.cutoff, preset, seed, progress),
         among=matching(blocks) if blocks else profile_blocks(profile),
         model=model,
         resume=True,

@@ -1,6 +1,7 @@
 """``ubp evaluate``: the challenge's protocol on whatever is in the warehouse."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,12 +12,14 @@ from pipelines.backtest import Backtest, backtest, evaluated_profile, plan
 from pipelines.report import write_report
 from pipelines.train import choose
 from ubp_platform.blocks.catalog import Catalog
+from ubp_platform.blocks.handcrafted import Handcrafted
 from ubp_platform.blocks.registry import block_class, matching, profile_blocks
-from ubp_platform.errors import TaskUnavailable, UBPError
+from ubp_platform.errors import BlockUnavailable, TaskUnavailable, UBPError
 from ubp_platform.evaluation import tasks as task_list
-from ubp_platform.evaluation.baselines import baselines
+from ubp_platform.evaluation.baselines import baselines, handcrafted
 from ubp_platform.evaluation.clients import read_embeddings
 from ubp_platform.evaluation.network import NETWORKS, SEED, NetworkName
+from ubp_platform.evaluation.plan import Plan, choose_budgets, choose_heads, choose_protocol
 from ubp_platform.evaluation.protocol import run
 from ubp_platform.evaluation.record import BlockRecord, Evaluation, machine, package_versions
 from ubp_platform.evaluation.representations import (
@@ -26,6 +29,7 @@ from ubp_platform.evaluation.representations import (
     whole,
 )
 from ubp_platform.evaluation.split import Split
+from ubp_platform.evaluation.summary import summarize
 from ubp_platform.evaluation.tasks import Targets, Task
 from ubp_platform.home import Home, write_whole
 from ubp_platform.profile.version import ProfileVersion
@@ -42,13 +46,17 @@ def evaluate(
     progress: ProgressFactory = silent,
     *,
     profile: str = "default",
+    protocol: str = "holdout",
+    heads: Sequence[str] = (),
+    labels: Sequence[str] = (),
+    block_seeds: int = 1,
     preset: str = "small",
     model: str | None = None,
     clients: Path | None = None,
     classes: Path | None = None,
     embeddings: Path | None = None,
 ) -> Evaluation:
-    """Score the profile, each of its blocks, the profile without each, and two baselines.
+    """Score the profile, each of its blocks, the profile without each, and three baselines.
 
     Parameters
     ----------
@@ -58,11 +66,19 @@ def evaluate(
     tasks : sequence of str
         All by default.
     network : {"paper", "small"}
+        The size of the head ``network``.
     seeds : int
-        How many networks for each representation and task, with different first weights.
+        How often each head is fitted, with other inner splits, first weights and labelled clients.
     progress : ProgressFactory
     profile : {"default", "quick", "paper"}
         Which blocks it has where none are named.
+    protocol : {"holdout", "challenge"}
+    heads : sequence of str
+        All by default.
+    labels : sequence of str
+        Numbers of labelled clients, beside all; ``all`` for no others.
+    block_seeds : int
+        How often the blocks are fitted, with the seeds 0, 1, …
     preset : {"small", "paper"}
         Of the blocks.
     model : str, optional
@@ -87,31 +103,40 @@ def evaluate(
         If the log is too short, or an argument or a file is wrong.
     """
     names = task_list.choose(tasks)
-    size = _network(network)
-    if seeds < 1:
-        raise UBPError(f"an evaluation takes one seed or more, not {seeds}")
+    size, rules = _network(network), choose_protocol(protocol)
+    chosen = choose_heads(heads, rules)
+    for count, what in ((seeds, "seed"), (block_seeds, "block seed")):
+        if count < 1:
+            raise UBPError(f"an evaluation takes one {what} or more, not {count}")
     if embeddings is None:
         wanted = matching(blocks) if blocks else profile_blocks(profile)
         choose(preset=preset, model=model, among=wanted)
-    elif blocks or model or (profile, preset) != ("default", "small"):
+    elif blocks or model or (profile, preset, block_seeds) != ("default", "small", 1):
         raise UBPError(
-            "--embeddings fits nothing: leave out --blocks, --profile, --preset and --model"
+            "--embeddings fits nothing: leave out --blocks, --profile, --preset, --model and "
+            "--block-seeds"
         )
     # Before anything is fitted: what cannot be asked is said at once.
     split, listed = plan(home, clients)
+    budgets = choose_budgets(labels, len(listed), rules)
     foreign = None if embeddings is None else _foreign(embeddings, listed)
     with Warehouse(home.warehouse) as warehouse:
         posed, unavailable = pose(Targets(warehouse, split, listed, classes), names, bool(tasks))
-        unlearned = baselines(warehouse.history(split.cutoff, listed), listed)
         sources = {str(batch["source"]) for batch in landing.batches(warehouse.connection)}
     if foreign is None:
-        tested = backtest(*(home, split, listed, blocks, preset, model, progress), profile=profile)
-        compared = _ours(tested)
+        compared = _ours(
+            [
+                backtest(
+                    *(home, split, listed, blocks, preset, model, progress, seed), profile=profile
+                )
+                for seed in range(block_seeds)
+            ]
+        )
     else:
         compared = _theirs(home, split, listed, foreign)
-    rows = [*compared.rows, *unlearned]
-    every = range(SEED, SEED + seeds)
-    scores = run(rows, posed, size, every, home.evaluation / "scores", progress)
+    rows = [*compared.rows, *_unlearned(home, split, listed, compared.rows)]
+    judged = Plan(rules, chosen, range(SEED, SEED + seeds), budgets)
+    scores = run(rows, posed, size, judged, home.evaluation / "scores", progress)
     version = compared.version
     found = Evaluation(
         made_at=datetime.now(UTC).replace(microsecond=0),
@@ -129,6 +154,7 @@ def evaluate(
         unavailable_blocks=compared.unavailable,
         unavailable_tasks=unavailable,
         scores=scores,
+        summary=summarize(scores),
         machine=machine(),
         versions=package_versions(),
     )
@@ -148,15 +174,33 @@ class _Compared:
     unavailable: dict[str, str] = field(default_factory=dict)
 
 
-def _ours(tested: Backtest) -> _Compared:
-    """The profile, each of its blocks, and the profile without each."""
+def _ours(tested: Sequence[Backtest]) -> _Compared:
+    """The profile, each of its blocks, and the profile without each; once for each block seed."""
+    first = tested[0]
     return _Compared(
-        rows=[*of_profile(tested.matrix, tested.version.widths)],
-        version=tested.version,
-        unknown=tested.unknown,
-        fitted=frozenset(fit.name for fit in tested.fits.fitted),
-        unavailable=tested.fits.unavailable,
+        rows=[
+            made
+            for seed, one in enumerate(tested)
+            for made in of_profile(one.matrix, one.version.widths, seed)
+        ],
+        version=first.version,
+        unknown=first.unknown,
+        fitted=frozenset(fit.name for fit in first.fits.fitted),
+        unavailable=first.fits.unavailable,
     )
+
+
+def _unlearned(
+    home: Home, split: Split, clients: np.ndarray, rows: Sequence[Representation]
+) -> list[Representation]:
+    """The baselines; the handcrafted features too, unless they are a block that is scored."""
+    with Warehouse(home.warehouse) as warehouse:
+        history = warehouse.history(split.cutoff, clients)
+        found = baselines(history, clients)
+        if Handcrafted.name not in {made.name for made in rows}:
+            with suppress(BlockUnavailable):
+                found.append(handcrafted(history, clients))
+    return found
 
 
 def _theirs(home: Home, split: Split, clients: np.ndarray, foreign: Representation) -> _Compared:

@@ -1,5 +1,9 @@
 """What ``ubp evaluate`` found, as tables for people."""
 
+from collections import Counter
+from collections.abc import Iterator
+from statistics import fmean
+
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -22,7 +26,7 @@ SHORT = {
 def show_evaluation(console: Console, found: Evaluation) -> None:
     """Say what was scored on what, and how well."""
     lines = [
-        f"Input before {found.cutoff:%Y-%m-%d}; networks are fitted on what happened from then to "
+        f"Input before {found.cutoff:%Y-%m-%d}; heads are fitted on what happened from then to "
         f"{found.validation_start:%Y-%m-%d}, and judged on what happened from there to "
         f"{found.end:%Y-%m-%d %H:%M}; {found.clients:,} clients"
     ]
@@ -37,10 +41,23 @@ def show_evaluation(console: Console, found: Evaluation) -> None:
         lines.append(f"Beside them the profile evaluated last, {found.profile}, {width} numbers")
     _print(console, lines)
     scores = found.scores
-    console.print(_scores_table(scores))
-    if scores.of_kind("without"):
-        console.print(_ablation_table(scores))
+    for table in _tables(scores):
+        console.print(table)
     _print(console, _notes(scores))
+
+
+def _tables(scores: Scores) -> Iterator[Table]:
+    yield _scores_table(scores)
+    if len(scores.ranked()) > 1:
+        yield _differences_table(scores)
+    if any(task.classes > 1 for task in scores.tasks):
+        yield _auroc_table(scores)
+    if len(scores.heads) > 1:
+        yield _heads_table(scores)
+    if scores.budgets:
+        yield _budgets_table(scores)
+    if scores.of_kind("without"):
+        yield _ablation_table(scores)
 
 
 def _print(console: Console, lines: list[str]) -> None:
@@ -49,11 +66,20 @@ def _print(console: Console, lines: list[str]) -> None:
 
 
 def _notes(scores: Scores) -> list[str]:
-    seeds = len(scores.seeds)
+    seeds, blocks = len(scores.seeds), len(scores.block_seeds)
     noise = "± is the deviation over seeds" if seeds > 1 else "--seeds 3 tells what is noise"
-    notes = [f"Network {scores.network}, {seeds} seed{'s' * (seeds > 1)}; {noise}"]
+    several = f" × {blocks} block seeds" if blocks > 1 else ""
+    protocol = f"Protocol {scores.protocol}; network {scores.network}"
+    notes = [f"{protocol}; {seeds} seed{'s' * (seeds > 1)}{several}; {noise}"]
+    if blocks > 1:
+        notes.append("± blocks is the deviation over block seeds")
     if scores.reused:
         notes[0] += f"; {scores.reused:,} of {len(scores.results):,} scores were there before"
+    if scores.protocol == "holdout":
+        notes.append(
+            "Each row by the head that is best on train clients held out; intervals by a paired "
+            "bootstrap over clients"
+        )
     for info in scores.tasks:
         if info.name == "churn":
             notes.append(f"churn is asked of the {info.clients:,} clients who had bought before")
@@ -63,17 +89,19 @@ def _notes(scores: Scores) -> list[str]:
         if info.unanswerable
     ]
     if unanswerable:
-        notes.append(
-            f"Classes that nobody bought in the last window: {', '.join(unanswerable)}. Their "
-            "AUROC counts 0 for every row, as in the challenge: compare rows, not columns"
-        )
+        told = f"Classes that nobody bought in the last window: {', '.join(unanswerable)}. "
+        if scores.protocol == "challenge":
+            told += (
+                "Their AUROC counts 0 for every row, as in the challenge: compare rows, not columns"
+            )
+        notes.append(told + "They are left out" * (scores.protocol != "challenge"))
     return notes
 
 
 def _scores_table(scores: Scores) -> Table:
     ranked, best = scores.ranked(), scores.best()
-    several = len(scores.seeds) > 1
-    numbers = [*(SHORT[task] for task in best if task), "sum", *["±"] * several, "Borda"]
+    deviations = ["±"] * (len(scores.seeds) > 1) + ["± blocks"] * (len(scores.block_seeds) > 1)
+    numbers = [*(SHORT[task] for task in best if task), "sum", *deviations, "Borda"]
     table = plain_table("Scores", "", *numbers, numbers=numbers)
     points = scores.borda([info.name for info in ranked])
     for info in ranked:
@@ -81,25 +109,86 @@ def _scores_table(scores: Scores) -> Table:
         for task, top in best.items():
             mean = scores.score(info.name, task).mean
             cells.append(f"[bold green]{_short(mean)}" if mean == top else _short(mean))
-        noise = [_short(scores.score(info.name).deviation)] * several
-        table.add_row(escape(info.name), *cells, *noise, str(points[info.name]))
+        total = scores.score(info.name)
+        noise = {"±": total.deviation, "± blocks": total.between}
+        cells += [_short(noise[name]) for name in deviations]
+        table.add_row(escape(info.name), *cells, str(points[info.name]))
+    return table
+
+
+def _differences_table(scores: Scores) -> Table:
+    """How far the row that is evaluated is ahead in the sum, and in how many draws."""
+    subject = scores.subject.name
+    numbers = ["difference", "from", "to", "ahead"]
+    title = f"{escape(subject)} less the others, 95% intervals"
+    table = plain_table(title, "", *numbers, numbers=numbers)
+    for info in scores.ranked():
+        if info.name != subject:
+            gain = scores.gain(subject, info.name)
+            cells = [_short(value, signed=True) for value in gain[:3]]
+            table.add_row(escape(info.name), *cells, f"{gain.ahead:.0%}")
+    return table
+
+
+def _auroc_table(scores: Scores) -> Table:
+    """What the score of propensities is made of."""
+    tasks = [info for info in scores.tasks if info.classes > 1]
+    numbers = [*(SHORT[info.name] for info in tasks), "novelty", "diversity"]
+    table = plain_table(
+        "AUROC, and mean novelty and diversity",
+        *("", *numbers),
+        numbers=numbers,
+    )
+    for info in scores.ranked():
+        cells = [scores.metric("auroc", info.name, task.name).mean for task in tasks]
+        for name in ("novelty", "diversity"):
+            cells.append(fmean(scores.metric(name, info.name, t.name).mean for t in tasks))
+        table.add_row(escape(info.name), *map(_short, cells))
+    return table
+
+
+def _heads_table(scores: Scores) -> Table:
+    """The sum of each head, and for how many tasks it was chosen."""
+    title = "Sum by head (tasks it was chosen for)"
+    table = plain_table(title, "", *scores.heads, numbers=scores.heads)
+    for info in scores.ranked():
+        own = scores.heads_of(info.name)
+        chosen = Counter(scores.chosen(info.name, task.name) for task in scores.tasks)
+        sums = [
+            f"{_short(scores.score(info.name, head=head).mean)} ({chosen[head]})"
+            if head in own
+            else ""
+            for head in scores.heads
+        ]
+        table.add_row(escape(info.name), *sums)
+    return table
+
+
+def _budgets_table(scores: Scores) -> Table:
+    """The sum with fewer labelled clients."""
+    budgets = [*scores.budgets, None]
+    numbers = [f"{labels:,}" if labels else "all" for labels in budgets]
+    table = plain_table("Sum by labelled clients", "", *numbers, numbers=numbers)
+    for info in scores.budgeted():
+        sums = [_short(scores.score(info.name, labels=labels).mean) for labels in budgets]
+        table.add_row(escape(info.name), *sums)
     return table
 
 
 def _ablation_table(scores: Scores) -> Table:
     """What the profile loses without each block, most first."""
     columns = [*(info.name for info in scores.tasks), None]
-    several = len(scores.seeds) > 1
-    numbers = [*(SHORT[task] for task in columns if task), "sum", *["±"] * several]
+    numbers = [*(SHORT[task] for task in columns if task), "sum", "from", "to"]
     table = plain_table("What the profile loses without it", "", *numbers, numbers=numbers)
     rows = [
-        (info.name, [scores.gain("profile", info.name, task) for task in columns])
+        (info.name, [scores.lost(info.name, task) for task in columns])
         for info in scores.of_kind("without")
     ]
     for name, lost in sorted(rows, key=lambda row: -row[1][-1].mean):
-        cells = [_short(average.mean, signed=True) for average in lost]
-        noise = [_short(lost[-1].deviation)] * several
-        table.add_row(name.removeprefix("without "), *cells, *noise)
+        total = lost[-1]
+        values = [*(one.mean for one in lost), total.low, total.high]
+        cells = [_short(value, signed=True) for value in values]
+        table.add_row(name.removeprefix("without "), *cells)
     return table
 
 

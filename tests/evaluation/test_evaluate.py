@@ -25,16 +25,30 @@ COMPARED = [
 pytestmark = pytest.mark.usefixtures("thin")
 
 
+TITLES = {
+    "Scores": "",
+    "profile less": "less ",
+    "AUROC, and": "auroc ",
+    "Sum by head": "head ",
+    "Sum by labelled": "labels ",
+    "What the profile loses": "lost ",
+}
+
+
 def rows(out: str) -> dict[str, list[str]]:
-    """Read the rows of the tables, by name; those of the second table begin with "lost"."""
+    """Read the rows of the tables, by name; those of all but the first begin with a word."""
     found, prefix = {}, ""
     for line in out.splitlines():
-        if line.startswith("What the profile loses"):
-            prefix = "lost "
+        prefix = next((told for title, told in TITLES.items() if line.startswith(title)), prefix)
         name, *cells = re.split(r"\s{2,}", line.strip())
         if name in COMPARED and cells:
             found[prefix + name] = cells
     return found
+
+
+def of_scores(shown: dict[str, list[str]]) -> dict[str, list[str]]:
+    """Leave the rows of the first table and of what the profile loses."""
+    return {name: cells for name, cells in shown.items() if name in COMPARED or "lost" in name}
 
 
 def short(number: float, sign: str = "") -> str:
@@ -48,15 +62,19 @@ def test_what_it_prints(fresh_ubp: Ubp, tmp_path: Path) -> None:
     assert first.code == 0, first.err
     assert first.err == ""
     assert (
-        f"Input before {CUTOFF}; networks are fitted on what happened from then to {VALIDATION}, "
+        f"Input before {CUTOFF}; heads are fitted on what happened from then to {VALIDATION}, "
         "and judged on what happened from there to 2022-07-30 22:30; 300 clients"
     ) in " ".join(first.out.split())
     assert f"Fitted now: {', '.join(BLOCKS)}\n" in first.out
     assert "Fitted before" not in first.out
     assert "Left out propensity_new_sku: it has 0 of the two classes" in first.out
     assert re.search(r"churn +conv +cat +sku +price +sum +Borda", first.out)
-    assert "Network small, 1 seed; --seeds 3 tells what is noise\n" in first.out
+    assert "Protocol holdout; network small; 1 seed; --seeds 3 tells what is noise\n" in first.out
     shown = rows(first.out)
+    named = [name for name in shown if name not in of_scores(shown)]
+    assert {name.split()[0] for name in named} == {"less", "auroc", "head", "labels"}
+    assert "less profile" not in named
+    shown = of_scores(shown)
     assert set(shown) == {name for name in COMPARED if "without" not in name} | {
         f"lost {name}" for name in BLOCKS
     }
@@ -68,8 +86,9 @@ def test_what_it_prints(fresh_ubp: Ubp, tmp_path: Path) -> None:
     assert again.code == 0, again.err
     assert f"Fitted before: {', '.join(BLOCKS)}\n" in again.out
     assert "Fitted now" not in again.out
-    assert "35 of 35 scores were there before" in again.out
-    assert rows(again.out) == shown
+    total = len(json.loads((tmp_path / "again.json").read_text())["scores"]["results"])
+    assert f"{total} of {total} scores were there before" in again.out
+    assert of_scores(rows(again.out)) == shown
     one, two = (json.loads((tmp_path / f"{n}.json").read_text()) for n in ("first", "again"))
     assert one["scores"]["results"] == two["scores"]["results"]
     assert one["profile"] == two["profile"] == "v1"
@@ -77,7 +96,8 @@ def test_what_it_prints(fresh_ubp: Ubp, tmp_path: Path) -> None:
 
 def test_the_file_holds_what_the_table_shows(ubp: Ubp, home: Home, tmp_path: Path) -> None:
     path = tmp_path / "found.json"
-    outcome = ubp("evaluate", "--blocks", ",".join(BLOCKS), "--seeds", 2, "--json", path)
+    again = ("--heads", "network,logistic", "--labels", "30,100", "--json", path)
+    outcome = ubp("evaluate", "--blocks", ",".join(BLOCKS), "--seeds", 2, *again)
     assert outcome.code == 0, outcome.err
     found = json.loads(path.read_text())
     assert found == json.loads((home.evaluation / "evaluation.json").read_text())
@@ -91,7 +111,9 @@ def test_the_file_holds_what_the_table_shows(ubp: Ubp, home: Home, tmp_path: Pat
     assert list(found["unavailable_tasks"]) == ["propensity_new_sku"]
     assert [task["name"] for task in found["scores"]["tasks"]] == POSED
     assert [made["name"] for made in found["scores"]["representations"]] == COMPARED
-    assert found["scores"]["reused"] == 35
+    assert found["scores"]["budgets"] == [30, 100]
+    # All rows of the first seed: by two heads, without a block by one.
+    assert found["scores"]["reused"] == (5 * 2 + 2) * len(POSED) + 4 * 2 * len(POSED)
 
     scores, shown = by_hand(found), rows(outcome.out)
     assert set(scores) == set(COMPARED)
@@ -106,17 +128,42 @@ def test_the_file_holds_what_the_table_shows(ubp: Ubp, home: Home, tmp_path: Pat
         noise = short(stdev(sums[name]))
         expected = [*map(short, means.values()), short(fmean(sums[name])), noise, str(points)]
         assert shown[name] == expected
+    by_key = {(s["representation"], s["task"]): s for s in found["summary"]["scores"]}
+    lost = {
+        (d["over"], d["task"]): d
+        for d in found["summary"]["differences"]
+        if d["one"] == "profile" and d["over"].startswith("without")
+    }
     for name in BLOCKS:
-        rest = scores[f"without {name}"]
-        lost = [
-            fmean(a - b for a, b in zip(scores["profile"][task], rest[task], strict=True))
-            for task in POSED
+        without = f"without {name}"
+        for task in POSED:
+            # Both by logistic regression.
+            mean = by_key["profile", task]["by_head"]["logistic"]
+            mean -= by_key[without, task]["by_head"]["logistic"]
+            assert lost[without, task]["mean"] == pytest.approx(mean)
+        total = lost[without, None]
+        values = [*(lost[without, task]["mean"] for task in POSED), total["mean"]]
+        values += [total["low"], total["high"]]
+        assert shown[f"lost {name}"] == [short(value, "+") for value in values]
+    for difference in found["summary"]["differences"]:
+        if difference["task"] is None and not difference["over"].startswith("without"):
+            values = [difference[key] for key in ("mean", "low", "high")]
+            ahead = f"{difference['ahead']:.0%}"
+            assert shown[f"less {difference['over']}"] == [
+                *(short(value, "+") for value in values),
+                ahead,
+            ]
+    labelled = {
+        (one["representation"], one["labels"]): one["mean"]
+        for one in found["summary"]["budgets"]
+        if one["task"] is None
+    }
+    for name in ("profile", "handcrafted", "counts", "recency, frequency"):
+        assert shown[f"labels {name}"] == [
+            short(labelled[name, labels]) for labels in (30, 100, None)
         ]
-        pairs = zip(sums["profile"], sums[f"without {name}"], strict=True)
-        deviation = short(stdev([a - b for a, b in pairs]))
-        cells = [*(short(number, "+") for number in lost), short(sum(lost), "+"), deviation]
-        assert shown[f"lost {name}"] == cells
-    assert "Network small, 2 seeds; ± is the deviation over seeds; 35 of 70 scores" in outcome.out
+    assert "labels ials_categories" not in shown
+    assert "Protocol holdout; network small; 2 seeds; ± is the deviation over seeds" in outcome.out
 
 
 def test_classes_that_nobody_bought_are_noted(ubp: Ubp, tmp_path: Path) -> None:
@@ -128,7 +175,16 @@ def test_classes_that_nobody_bought_are_noted(ubp: Ubp, tmp_path: Path) -> None:
         *("evaluate", "--blocks", "handcrafted", "--tasks", "propensity_sku", "--classes", given)
     )
     assert outcome.code == 0, outcome.err
-    assert "Classes that nobody bought in the last window: sku 1 of 4." in outcome.out
+    told = "Classes that nobody bought in the last window: sku 1 of 4."
+    assert f"{told} They are left out\n" in outcome.out
+    counted = ubp(
+        *("evaluate", "--blocks", "handcrafted", "--tasks", "propensity_sku", "--classes", given),
+        *("--protocol", "challenge"),
+    )
+    assert counted.code == 0, counted.err
+    assert f"{told} Their AUROC counts 0 for every row, as in the challenge" in counted.out
+    assert "Protocol challenge; network small; 1 seed;" in counted.out
+    assert "Sum by" not in counted.out
 
 
 @pytest.mark.parametrize(
@@ -147,7 +203,7 @@ def test_only_the_tasks_that_are_named(ubp: Ubp, home: Home, options: list[str])
     assert found["unavailable_tasks"] == {}
     assert re.search(r"churn +conv +sum +Borda", outcome.out)
     # The same ones as among all tasks.
-    assert found["scores"]["reused"] == len(found["scores"]["results"]) == 14
+    assert found["scores"]["reused"] == len(found["scores"]["results"])
 
 
 def test_blocks_are_named_with_commas_patterns_and_again(ubp: Ubp, home: Home) -> None:
@@ -189,7 +245,7 @@ def test_clients_are_asked_about_in_the_order_of_the_file(
     assert first["clients_from"] == str(tmp_path / "listed.npy")
     assert first["scores"]["reused"] == 0
     assert first["scores"]["tasks"][0]["clients"] == 250
-    # Networks see the clients in another order, so these are other scores of the same vectors.
+    # Heads see the clients in another order, so these are other scores of the same vectors.
     _, ascending = listed("ascending.npy")
     assert ascending["scores"]["reused"] == 0
     assert ascending["scores"]["tasks"] == first["scores"]["tasks"]
@@ -233,7 +289,8 @@ def test_what_is_served_stays_and_later_fits_stay_the_newest(fresh_ubp: Ubp, hom
     # And the other way round: an evaluation takes no fit that knows the windows.
     again = fresh_ubp("evaluate", "--blocks", ",".join(BLOCKS), "--tasks", "churn")
     assert f"Fitted before: {', '.join(BLOCKS)}\n" in again.out
-    assert "7 of 7 scores were there before" in again.out
+    total = len(json.loads((home.evaluation / "evaluation.json").read_text())["scores"]["results"])
+    assert f"{total} of {total} scores were there before" in again.out
 
 
 def test_a_late_event_of_the_input_makes_another_profile(ubp: Ubp, tmp_path: Path) -> None:

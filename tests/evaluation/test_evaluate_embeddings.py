@@ -33,9 +33,11 @@ def test_foreign_embeddings_are_scored_beside_the_profile(
         ("theirs/", "foreign"),
         ("recency, frequency", "baseline"),
         ("counts", "baseline"),
+        ("handcrafted", "baseline"),
     ]
-    # All but theirs was scored before.
-    assert found["scores"]["reused"] == 6
+    # All but theirs was scored before, the handcrafted features as a block.
+    theirs = [r for r in found["scores"]["results"] if r["representation"] == "theirs/"]
+    assert found["scores"]["reused"] == len(found["scores"]["results"]) - len(theirs)
     # Lacking one client, it is not scored at all.
     np.save(foreign / "client_ids.npy", np.arange(2, CLIENTS + 2))
     lacking = ubp("evaluate", "--embeddings", foreign)
@@ -54,7 +56,7 @@ def test_foreign_embeddings_need_no_profile(fresh_ubp: Ubp, home: Home, tmp_path
     assert outcome.code == 0, outcome.err
     found = json.loads((home.evaluation / "evaluation.json").read_text())
     names = [made["name"] for made in found["scores"]["representations"]]
-    assert names == ["counts/", "recency, frequency", "counts"]
+    assert names == ["counts/", "recency, frequency", "counts", "handcrafted"]
     # Vectors that are all alike say nothing.
     assert by_hand(found)["counts/"] == {"churn": [0.5]} != by_hand(found)["counts"]
     assert not home.blocks.exists()

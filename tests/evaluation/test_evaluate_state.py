@@ -88,7 +88,7 @@ def test_ctrl_c_in_a_fit_ends_the_evaluation(home: Home, monkeypatch: pytest.Mon
 
 def test_a_score_that_was_cut_off_is_made_again(home: Home) -> None:
     first = evaluate(home, ["handcrafted"], tasks=["churn"])
-    kept = sorted((home.evaluation / "scores").iterdir())
+    kept = sorted((home.evaluation / "scores").glob("*.json"))
     kept[0].write_text("")
     kept[1].write_text(kept[1].read_text()[:40])
     again = evaluate(home, ["handcrafted"], tasks=["churn"])
@@ -104,3 +104,46 @@ def test_a_name_is_not_taken_for_markup(
     arguments = ["evaluate", "--embeddings", foreign, "--tasks", "churn", "--home", home.root]
     assert "[red]x/" in run_ubp(capsys, *arguments).out
     assert "[red]x/" in run_ubp(capsys, "status", "--home", home.root).out
+
+
+def test_blocks_are_fitted_with_several_seeds(home: Home) -> None:
+    one = evaluate(home, BLOCKS, tasks=["conversion"], heads=["network"])
+    found = evaluate(home, BLOCKS, tasks=["conversion"], heads=["network"], block_seeds=2)
+    assert found.scores.block_seeds == [0, 1]
+    fits = Catalog(home).versions("ials_categories")
+    assert [fit.directory.name for fit in fits] == ["v1", "v2"]
+    # The profile of the first seed is the one from before.
+    first, second = found.scores.of("profile", "conversion")
+    assert first == one.scores.of("profile", "conversion")[0]
+    assert (first.block_seed, second.block_seed) == (0, 1)
+    assert found.scores.score("profile").between > 0
+    assert found.profile == one.profile
+    # Nothing is learned in these.
+    features = found.scores.of("handcrafted", "conversion")
+    assert features[0].metrics == features[1].metrics
+    assert len(found.scores.of("counts", "conversion")) == 1
+    profile = next(
+        s for s in found.summary.scores if (s.representation, s.task) == ("profile", None)
+    )
+    assert profile.block_deviation == found.scores.score("profile").between
+    assert profile.deviation == 0
+
+
+def test_what_a_user_would_pick_instead_is_always_there(home: Home) -> None:
+    found = evaluate(
+        home, ["ials_categories"], tasks=["conversion"], heads=["boosting", "logistic"]
+    )
+    baselines = found.scores.of_kind("baseline")
+    assert [(info.name, info.width) for info in baselines] == [
+        ("recency, frequency", 4),
+        ("counts", 305),
+        ("handcrafted", 42),
+    ]
+    for info in baselines:
+        assert found.scores.heads_of(info.name) == ["logistic", "boosting"]
+    # As a block of a profile they are the same numbers.
+    block = evaluate(home, BLOCKS, tasks=["conversion"], heads=["logistic"])
+    assert [info.kind for info in block.scores.representations if info.name == "handcrafted"] == [
+        "block"
+    ]
+    assert block.scores.score("handcrafted") == found.scores.score("handcrafted", head="logistic")

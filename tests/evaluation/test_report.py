@@ -20,12 +20,13 @@ from pipelines.ingest import ingest
 from pipelines.report import write_report
 from tests.evaluation.browser import measure
 from tests.evaluation.evaluated import thin_networks
+from tests.evaluation.made_up import result, scores_of
 from tests.pipelines.commands import run_ubp
 from tests.pipelines.deliveries import deliver_shop
-from ubp_platform.evaluation.metrics import Metrics
 from ubp_platform.evaluation.report import headline
+from ubp_platform.evaluation.report_pictures import signed
 from ubp_platform.evaluation.representations import Kind
-from ubp_platform.evaluation.scores import RepresentationInfo, Result, Scores, TaskInfo
+from ubp_platform.evaluation.scores import Scores
 from ubp_platform.evaluation.svg import label_points
 from ubp_platform.events.schema import EVENT_TYPES
 from ubp_platform.home import Home
@@ -36,7 +37,8 @@ BLOCKS = ("ials_categories", "handcrafted")
 # No name of a file may do anything to the page.
 EVIL = "<b>bold</b> & $x^2$"
 SECTIONS = [
-    *("Scores", "Task by task", "What each block adds", "ROC and calibration"),
+    *("Scores", "How sure it is", "AUROC, novelty, diversity", "Head by head", "Fewer labels"),
+    *("Task by task", "What each block adds", "ROC and calibration"),
     *("Score against width", "Map of clients", "Training", "The data", "How it was made"),
 ]
 
@@ -72,7 +74,8 @@ def evaluated(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Re
     with thin_networks():
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(pipeline, "write_report", recorded)
-            pipeline.evaluate(home, BLOCKS, seeds=2, clients=listed)
+            heads = ["network", "logistic"]
+            pipeline.evaluate(home, BLOCKS, seeds=2, clients=listed, heads=heads, block_seeds=2)
             tasks = ["churn", "propensity_price"]
             pipeline.evaluate(other, tasks=tasks, embeddings=foreign, clients=listed)
         yield {
@@ -113,6 +116,13 @@ def test_all_that_was_scored_and_all_that_was_left_out_is_named(
         assert all(f">{name}</th>" in page for name in block.params)
     for info in found.scores.of_kind("profile", "block", "baseline", "foreign"):
         assert f"{found.scores.score(info.name).mean:.3f}" in page
+    for info in found.scores.budgeted():
+        assert f"{found.scores.score(info.name, labels=100).mean:.3f}" in page
+        assert f"{found.scores.score(info.name, head='network').mean:.3f}" in page
+        assert f"{found.scores.metric('auroc', info.name, 'propensity_price').mean:.3f}" in page
+    for info in found.scores.ranked()[1:]:
+        low = found.scores.gain(found.scores.subject.name, info.name).low
+        assert info.name == found.scores.subject.name or f"{signed(low)} to" in page
     for name in {"lightfm", "next_url"} if found.blocks else {"propensity_sku"}:
         assert re.search(rf"<li>.*{name}.*: not asked for</li>", page)
 
@@ -178,28 +188,36 @@ def test_a_browser_shows_all_of_it_on_a_screen_and_on_a_phone(
     assert phone["height"] > screen["height"]
 
 
-def scores_of(sums: Mapping[str, tuple[Kind, list[float]]]) -> Scores:
+Sums = Mapping[str, tuple[Kind, list[float]]]
+# How far a draw lies from the score: all rows' together, and each row's by itself.
+COMMON, OWN = [-0.2, -0.1, 0.1, 0.2], {"profile": [0.01, -0.01, 0.01, -0.01], "simple": [0] * 4}
+
+
+def made_up(sums: Sums) -> Scores:
     """Make up scores on one task: by name a kind, and a score for each seed."""
-    seeds = range(len(next(iter(sums.values()))[1]))
-    return Scores(
-        network="small",
-        seeds=list(seeds),
-        tasks=[
-            TaskInfo(name="churn", clients=9, classes=1, train=0.5, validation=0.5, unanswerable=0)
-        ],
-        representations=[
-            RepresentationInfo(name=name, kind=kind, width=3) for name, (kind, _) in sums.items()
-        ],
-        results=[
-            Result(
-                **{"representation": name, "task": "churn", "seed": seed, "best_epoch": 0},
-                **{"epochs": [Metrics(auroc=values[seed])], "seconds": 1.0, "curves": None},
+    return scores_of(
+        [
+            result(
+                *(name, "churn", value),
+                [value + c + o for c, o in zip(COMMON, OWN.get(name, [0] * 4), strict=True)],
+                seed=seed,
             )
             for name, (_, values) in sums.items()
-            for seed in seeds
+            for seed, value in enumerate(values)
         ],
-        reused=0,
+        {name: kind for name, (kind, _) in sums.items()},
     )
+
+
+def against(profile: list[float]) -> Sums:
+    count = len(profile)
+    return {
+        "profile": ("profile", profile),
+        "a": ("block", [0.5] * count),
+        "b": ("block", [0.7] * count),
+        "without a": ("without", [0.99] * count),
+        "simple": ("baseline", [0.74, 0.76][:count]),
+    }
 
 
 @pytest.mark.parametrize(
@@ -208,55 +226,59 @@ def scores_of(sums: Mapping[str, tuple[Kind, list[float]]]) -> Scores:
         (
             [0.8, 0.82],
             "The profile is best.",
-            "0.810 ± 0.014 on one task: 0.110 ± 0.014 ahead of the best block, “b”, and "
-            "0.060 ± 0.000 ahead of the best baseline, “simple”.",
+            "0.810 ± 0.014 on one task: 0.110 ahead of the best block, “b” "
+            "(95%: +0.100 to +0.120), and 0.060 ahead of the best baseline, “simple” "
+            "(95%: +0.050 to +0.070).",
         ),
         (
-            [0.72, 0.8],
-            "The profile and “simple” are best, and level.",
-            "level with the best baseline, “simple” (difference +0.010 ± 0.042).",
+            [0.72, 0.79],
+            "The profile is level with “simple”.",
+            "level with the best baseline, “simple” (+0.005; 95%: −0.005 to +0.015).",
         ),
         (
             [0.6, 0.62],
             "The profile is not best here: “simple” is.",
-            "0.090 ± 0.014 behind the best block, “b”, and 0.140 ± 0.000 behind",
+            "0.090 behind the best block, “b” (95%: −0.100 to −0.080), and 0.140 behind",
         ),
+        ([0.8], "The profile is ahead of “simple”.", "It scores 0.800 on one task: 0.100 ahead"),
+        ([0.6], "The profile is not ahead: “simple” is.", "It scores 0.600 on one task"),
+        ([0.745], "The profile is level with “simple”.", "level with the best baseline"),
     ],
 )
 def test_the_headline_is_honest(profile: list[float], verdict: str, details: str) -> None:
-    sums: dict[str, tuple[Kind, list[float]]] = {
-        "profile": ("profile", profile),
-        "a": ("block", [0.5, 0.5]),
-        "b": ("block", [0.7, 0.7]),
-        "without a": ("without", [0.99, 0.99]),
-        "simple": ("baseline", [0.74, 0.76]),
-    }
-    found = headline(scores_of(sums))
+    found = headline(made_up(against(profile)))
     assert found["verdict"] == verdict
     # What must not be torn apart at the end of a line is held together.
-    assert details in found["details"].replace("\xa0±\xa0", " ± ")
-
-
-def test_one_seed_has_no_deviation_in_the_headline() -> None:
-    sums: dict[str, tuple[Kind, list[float]]] = {
-        "profile": ("profile", [0.7]),
-        "theirs": ("foreign", [0.8]),
-        "simple": ("baseline", [0.6]),
-    }
-    assert headline(scores_of(sums)) == {
-        "verdict": "“theirs” is best.",
-        "details": "It scores 0.800 on one task: 0.100 ahead of the profile, and 0.200 ahead of "
-        "the best baseline, “simple”.",
-    }
+    assert details in found["details"].replace("\xa0", " ")
 
 
 def test_the_headline_of_embeddings_from_elsewhere_names_the_profile() -> None:
-    sums: dict[str, tuple[Kind, list[float]]] = {
-        "profile": ("profile", [0.9]),
-        "theirs": ("foreign", [0.8]),
-    }
-    found = headline(scores_of(sums))
+    sums: Sums = {"profile": ("profile", [0.9, 0.9]), "theirs": ("foreign", [0.8, 0.8])}
+    found = headline(made_up(sums))
     assert found["verdict"] == "“theirs” is not best here: the profile is."
+    sums = {"profile": ("profile", [0.7]), "theirs": ("foreign", [0.8])}
+    assert headline(made_up(sums))["verdict"] == "“theirs” is ahead of the profile."
+
+
+def test_what_stands_alone_is_not_best() -> None:
+    found = headline(made_up({"theirs": ("foreign", [0.8])}))
+    assert found == {
+        "verdict": "“theirs” stands alone.",
+        "details": "It scores 0.800 on one task.",
+    }
+
+
+def test_by_the_challenges_protocol_there_is_one_head_and_no_budget(tmp_path: Path) -> None:
+    delivery = deliver_shop(tmp_path / "delivery", clients=100, events=300)
+    home = Home(home=tmp_path / "home")
+    ingest(home, str(delivery))
+    with thin_networks():
+        pipeline.evaluate(home, BLOCKS, tasks=["conversion"], protocol="challenge")
+    page = home.report.read_text()
+    left_out = {"AUROC, novelty, diversity", "Head by head", "Fewer labels"}
+    assert headings(page) == [name for name in SECTIONS if name not in left_out]
+    assert "the epoch is the best on the validation window" in page
+    assert "Logistic regression" not in page
 
 
 def test_labels_of_points_do_not_cover_each_other() -> None:

@@ -1,13 +1,20 @@
-"""Two representations that need no learning: what a profile has to beat.
+"""Representations that need no learning: what a profile has to beat.
 
-Numbers are logarithms, log(1 + x): a network learns more from them than from raw counts.
+Counts are logarithms, log(1 + x): a head learns more from them than from raw ones.
 """
+
+import tempfile
+from pathlib import Path
 
 import numpy as np
 
+from ubp_platform.blocks.encoding import encode
+from ubp_platform.blocks.handcrafted import Handcrafted
+from ubp_platform.blocks.snapshot import iterate, thinned
 from ubp_platform.evaluation.places import find
-from ubp_platform.evaluation.representations import Representation, whole
+from ubp_platform.evaluation.representations import Representation, as_float16, whole
 from ubp_platform.events.schema import EVENT_CODES, EVENT_TYPES, PRODUCT_EVENTS
+from ubp_platform.profile.normalizer import FIT_CLIENTS, Normalizer
 from ubp_platform.warehouse.history import History
 
 _WINDOWS = ("day", "week", "month")
@@ -23,7 +30,7 @@ _NUMBERED = ("sku", "category", "price", "url")
 
 
 def baselines(history: History, clients: np.ndarray) -> list[Representation]:
-    """Make both baselines.
+    """Make the baselines of few numbers and of many counts.
 
     Parameters
     ----------
@@ -56,6 +63,33 @@ def baselines(history: History, clients: np.ndarray) -> list[Representation]:
         whole("recency, frequency", "baseline", np.log1p(np.stack(four, 1)).astype(np.float16)),
         whole("counts", "baseline", counts),
     ]
+
+
+def handcrafted(history: History, clients: np.ndarray) -> Representation:
+    """Make the baseline of the 42 handcrafted features, normalized as in a profile.
+
+    Parameters
+    ----------
+    history : History
+        The input of the split.
+    clients : ndarray of int64, shape (n_clients,)
+        Who has no event that the features read gets the mean.
+
+    Raises
+    ------
+    BlockUnavailable
+        If nobody has one.
+    """
+    block = Handcrafted().fit(history)
+    with tempfile.TemporaryDirectory() as directory:
+        path = Path(directory) / "handcrafted.parquet"
+        encode(block, history, path)
+        normalizer = Normalizer.fit(thinned(path, FIT_CLIENTS), block.normalization)
+        matrix = np.tile(as_float16(normalizer.mean, block.name), (len(clients), 1))
+        for ids, vectors in iterate(path):
+            rows, listed = find(clients, ids)
+            matrix[rows] = as_float16(normalizer.transform(vectors[listed]), block.name)
+    return whole(block.name, "baseline", matrix)
 
 
 def _count(history: History, clients: np.ndarray, counts: np.ndarray) -> None:

@@ -1,6 +1,7 @@
 """The challenge's metrics: AUROC, novelty, diversity, the score of a task, and the Borda count."""
 
 from collections.abc import Mapping
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -13,6 +14,8 @@ from ubp_platform.evaluation.tasks import Task
 
 #: Novelty looks at so many predictions of a client.
 TOP = 10
+#: Novelty is 1 less the mean popularity, to this power.
+NOVELTY_POWER = 100
 _EPSILON = 1e-9
 
 
@@ -22,8 +25,7 @@ class Metrics(BaseModel):
     Parameters
     ----------
     auroc : float
-        Of a multi-label task the mean over its classes; a class without a yes (or a no) counts 0,
-        as in torchmetrics.
+        Of a multi-label task the mean over its classes, see :func:`measure`.
     novelty, diversity : float, optional
         Of multi-label tasks.
     """
@@ -48,10 +50,18 @@ class Metrics(BaseModel):
         """
         if self.novelty is None or self.diversity is None:
             return self.auroc
-        return 0.8 * self.auroc + 0.1 * self.novelty + 0.1 * self.diversity
+        return weighted(self.auroc, self.novelty, self.diversity)
 
 
-def measure(task: Task, probabilities: Tensor) -> Metrics:
+Number = TypeVar("Number", float, np.ndarray)
+
+
+def weighted(auroc: Number, novelty: Number, diversity: Number) -> Number:
+    """Weigh the three metrics of a multi-label task."""
+    return 0.8 * auroc + 0.1 * novelty + 0.1 * diversity
+
+
+def measure(task: Task, probabilities: Tensor, skip_undefined: bool = False) -> Metrics:
     """Judge predictions by the validation window.
 
     Parameters
@@ -59,8 +69,14 @@ def measure(task: Task, probabilities: Tensor) -> Metrics:
     task : Task
     probabilities : Tensor of float32, shape (n_rows, n_classes)
         In the order of the task's rows.
+    skip_undefined : bool
+        Whether classes without a yes or without a no are left out of the mean AUROC (0.5, guessing,
+        if all are); otherwise they count 0, as in the challenge.
     """
-    mean = float(auroc(probabilities.cpu().numpy(), task.validation).mean())
+    areas = auroc(probabilities.cpu().numpy(), task.validation)
+    if skip_undefined:
+        areas = areas[answerable(task.validation)]
+    mean = float(areas.mean()) if len(areas) else 0.5
     if task.classes is None:
         return Metrics(auroc=mean)
     return Metrics(
@@ -68,6 +84,21 @@ def measure(task: Task, probabilities: Tensor) -> Metrics:
         novelty=novelty(probabilities, task.classes.popularity),
         diversity=diversity(probabilities),
     )
+
+
+def answerable(labels: np.ndarray) -> np.ndarray:
+    """Find the classes with a yes and a no: the others have no AUROC.
+
+    Parameters
+    ----------
+    labels : ndarray of uint8, shape (n_rows, n_classes)
+
+    Returns
+    -------
+    ndarray of bool, shape (n_classes,)
+    """
+    yes = labels.sum(axis=0, dtype=np.int64)
+    return (yes > 0) & (yes < len(labels))
 
 
 def auroc(probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:
@@ -114,9 +145,13 @@ def diversity(probabilities: Tensor) -> float:
     >>> round(diversity(torch.tensor([[0.2, 0.2], [0.3, 0.3]])), 6)
     1.0
     """
+    return float(entropies(probabilities).mean() / np.log2(probabilities.shape[1]))
+
+
+def entropies(probabilities: Tensor) -> Tensor:
+    """Give the entropy of each client's predictions, in bits: float64, shape (n_rows,)."""
     shares = normalize(probabilities.double(), p=1, dim=1)
-    entropy = -(shares * torch.log2(shares + _EPSILON)).sum(dim=1).mean()
-    return float(entropy / np.log2(shares.shape[1]))
+    return -(shares * torch.log2(shares + _EPSILON)).sum(dim=1)
 
 
 def novelty(probabilities: Tensor, popularity: np.ndarray) -> float:
@@ -132,12 +167,24 @@ def novelty(probabilities: Tensor, popularity: np.ndarray) -> float:
     >>> novelty(torch.tensor([[1.0, 0.0]]), np.array([3.0, 1.0])) == 0.25**100
     True
     """
+    popular = popularities(probabilities, popularity).mean().item()
+    return float((1 - popular) ** NOVELTY_POWER)
+
+
+def popularities(probabilities: Tensor, popularity: np.ndarray) -> Tensor:
+    """Sum sigmoid × popularity over each client's likeliest classes: float64, shape (n_rows,).
+
+    Parameters
+    ----------
+    probabilities : Tensor of float32, shape (n_rows, n_classes)
+    popularity : ndarray of float64, shape (n_classes,)
+        Scaled here, so that the :data:`TOP` largest sum to 1.
+    """
     top = min(TOP, len(popularity))
     scale = np.sort(popularity)[-top:].sum()
     values, which = probabilities.double().topk(top, dim=1)
     worth = torch.from_numpy(popularity / scale).to(values.device)
-    popular = (values * worth[which]).sum(dim=1).mean().item()
-    return float((1 - popular) ** 100)
+    return (values * worth[which]).sum(dim=1)
 
 
 def borda(scores: Mapping[str, Mapping[str, float]]) -> dict[str, int]:

@@ -1,7 +1,7 @@
 """The challenge's downstream network: fitted on one window, judged on the next."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
@@ -126,7 +126,7 @@ def fit(
     seed: int = SEED,
     advance: Callable[[float], None] = lambda amount: None,
 ) -> Fitted:
-    """Fit the network on the train window and judge it on the validation window.
+    """Fit the network as the challenge does: the epoch that counts is the validation window's best.
 
     Rows come in the order of the task's; nothing is shuffled.
 
@@ -140,37 +140,77 @@ def fit(
     advance : callable
         Is told rows as they are learned from.
     """
-    start, where, size = time.perf_counter(), device(), NETWORKS[network]
-    with seeded(seed):
-        net = Network(representation.width, task.train.shape[1], size.thin, size.wide).to(where)
-        optimizer = torch.optim.AdamW(net.parameters(), lr=LEARNING_RATE, fused=True)
-        epochs: list[Metrics] = []
-        best = torch.empty(0)
-        for _ in range(size.epochs):
-            net.train()
-            for first in range(0, len(task.rows), BATCH):
-                batch = slice(first, first + BATCH)
-                x = representation.batch(task.rows[batch]).to(where)
-                y = torch.from_numpy(task.train[batch]).to(where, torch.float32)
-                optimizer.zero_grad()
-                binary_cross_entropy_with_logits(net(x), y).backward()
-                optimizer.step()
-                advance(len(x))
-            probabilities = _predict(net, representation, task, where)
-            epochs.append(measure(task, probabilities))
-            # Of equals the first, as `Fitted.best_epoch` has it.
-            if epochs[-1].score > max((metrics.score for metrics in epochs[:-1]), default=-1):
-                best = probabilities
+    start, epochs, best = time.perf_counter(), list[Metrics](), torch.empty(0)
+    for net in learn(representation, task.rows, task.train, NETWORKS[network], seed, advance):
+        probabilities = predict(net, representation, task.rows)
+        epochs.append(measure(task, probabilities))
+        # Of equals the first, as `Fitted.best_epoch` has it.
+        if epochs[-1].score > max((metrics.score for metrics in epochs[:-1]), default=-1):
+            best = probabilities
     return Fitted(epochs, best.cpu().numpy(), time.perf_counter() - start)
 
 
+def learn(
+    representation: Representation,
+    rows: np.ndarray,
+    labels: np.ndarray,
+    size: Size,
+    seed: int,
+    advance: Callable[[float], None],
+) -> Iterator[Network]:
+    """Fit the network, and give it after each epoch; it is the same one that learns on.
+
+    Parameters
+    ----------
+    representation : Representation
+    rows : ndarray of int64, shape (n,)
+        Whom to learn from, as positions in the list of clients, ascending.
+    labels : ndarray of uint8, shape (n, n_classes)
+    size : Size
+    seed : int
+        Of the first weights.
+    advance : callable
+        Is told rows as they are learned from.
+
+    Yields
+    ------
+    Network
+    """
+    where = device()
+    with seeded(seed):
+        net = Network(representation.width, labels.shape[1], size.thin, size.wide).to(where)
+    optimizer = torch.optim.AdamW(net.parameters(), lr=LEARNING_RATE, fused=True)
+    for _ in range(size.epochs):
+        net.train()
+        for first in range(0, len(rows), BATCH):
+            batch = slice(first, first + BATCH)
+            x = representation.batch(rows[batch]).to(where)
+            y = torch.from_numpy(labels[batch]).to(where, torch.float32)
+            optimizer.zero_grad()
+            binary_cross_entropy_with_logits(net(x), y).backward()
+            optimizer.step()
+            advance(len(x))
+        yield net
+
+
 @torch.inference_mode()
-def _predict(
-    net: Network, representation: Representation, task: Task, where: torch.device
-) -> Tensor:
+def predict(net: Network, representation: Representation, rows: np.ndarray) -> Tensor:
+    """Predict some clients.
+
+    Parameters
+    ----------
+    net : Network
+    representation : Representation
+    rows : ndarray of int64, shape (n,)
+        Positions in the list of clients, ascending.
+
+    Returns
+    -------
+    Tensor of float32, shape (n, n_classes)
+    """
     net.eval()
-    answers = []
-    for first in range(0, len(task.rows), _JUDGED_AT_ONCE):
-        rows = task.rows[first : first + _JUDGED_AT_ONCE]
-        answers.append(net(representation.batch(rows).to(where)).sigmoid())
+    where, answers = device(), []
+    for first in range(0, len(rows), _JUDGED_AT_ONCE):
+        some = rows[first : first + _JUDGED_AT_ONCE]
+        answers.append(net(representation.batch(some).to(where)).sigmoid())
     return torch.cat(answers)

@@ -1,28 +1,28 @@
-"""The challenge's protocol: every representation on every task, with one seed or several."""
+"""The protocol: every representation on every task, by every head, with one seed or several."""
 
-import hashlib
-import json
+import time
 from collections.abc import Sequence
-from itertools import product
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
-from pydantic import ValidationError
 from sklearn.calibration import calibration_curve
 from sklearn.metrics import roc_curve
 
-from ubp_platform.blocks.training import device
-from ubp_platform.evaluation import network
-from ubp_platform.evaluation.network import BATCH, LEARNING_RATE, NETWORKS, SEED, NetworkName
+from ubp_platform.evaluation import bootstrap, network
+from ubp_platform.evaluation import kept as store
+from ubp_platform.evaluation.bootstrap import Bootstrap
+from ubp_platform.evaluation.heads import Head, HeadName, Labelled, make
+from ubp_platform.evaluation.heads.base import Advance
+from ubp_platform.evaluation.metrics import measure
+from ubp_platform.evaluation.network import NETWORKS, NetworkName
+from ubp_platform.evaluation.plan import Job, Plan
 from ubp_platform.evaluation.representations import Representation
 from ubp_platform.evaluation.scores import Curves, RepresentationInfo, Result, Scores, TaskInfo
 from ubp_platform.evaluation.tasks import Task
-from ubp_platform.home import write_whole
 from ubp_platform.progress import ProgressFactory, silent
 
-#: Raised with each change that gives other scores for the same vectors and labels.
-REVISION = 1
 _ROC_POINTS, _BINS = 101, 10
 
 
@@ -30,103 +30,146 @@ def run(
     representations: Sequence[Representation],
     tasks: Sequence[Task],
     size: NetworkName = "paper",
-    seeds: Sequence[int] = (SEED,),
+    plan: Plan = Plan(),
     kept: Path | None = None,
     progress: ProgressFactory = silent,
 ) -> Scores:
-    """Fit and judge a network for every representation, task and seed.
+    """Fit and judge heads for every representation and task.
 
     Parameters
     ----------
     representations : sequence of Representation
-        Of the same clients, by different names.
+        Of the same clients. One name may stand for several, with different block seeds.
     tasks : sequence of Task
         Asked of these clients.
     size : {"paper", "small"}
         The network.
-    seeds : sequence of int
+    plan : Plan
+        The protocol, heads, seeds and label budgets.
     kept : Path, optional
         A directory that keeps every result under a name that follows from all that it depends on:
         what is there is not computed again.
     progress : ProgressFactory
     """
-    labels = {task.name: _digest(task) for task in tasks}
+    draws = Bootstrap(representations[0].clients, bootstrap.DRAWS)
+    judge = _Judge(plan, size, draws)
+    labels = {task.name: store.digest(task) for task in tasks}
+    jobs = list(plan.jobs(representations, tasks))
     # By name; equal vectors have one, whatever they are called.
-    names: list[str] = []
-    results: dict[str, Result] = {}
-    missing: dict[str, tuple[Representation, Task, int]] = {}
-    for representation, task, seed in product(representations, tasks, seeds):
-        made_of = [representation.identity, labels[task.name], NETWORKS[size], seed]
-        made_of += [BATCH, LEARNING_RATE, REVISION, torch.__version__, device().type]
-        name = hashlib.sha256(json.dumps(made_of).encode()).hexdigest()
-        names.append(name)
-        if name in results or name in missing:
-            continue
-        if kept and (known := _read(_path(kept, name))):
-            results[name] = known
-        else:
-            missing[name] = (representation, task, seed)
+    names = [judge.name(job, labels[job.task.name]) for job in jobs]
+    wanted: dict[str, Job] = {}
+    for name, job in zip(names, jobs, strict=True):
+        wanted.setdefault(name, job)
+    results = {name: found for name in wanted if kept and (found := store.read(kept, name))}
+    missing = {name: job for name, job in wanted.items() if name not in results}
     reused = sum(name in results for name in names)
-    rows = sum(len(task.rows) for _, task, _ in missing.values()) * NETWORKS[size].epochs
     if missing:
-        with progress(f"{len(missing)} networks", rows, "rows") as advance:
-            for name, (representation, task, seed) in missing.items():
-                fitted = network.fit(representation, task, size, seed, advance)
-                results[name] = _result(representation, task, seed, fitted)
+        with progress(f"{len(missing):,} fits", len(missing), "fits") as advance:
+            for name, job in missing.items():
+                results[name] = judge.result(job, one := _One(advance))
+                one.finish()
                 if kept:
-                    kept.mkdir(parents=True, exist_ok=True)
-                    write_whole(_path(kept, name), results[name].model_dump_json())
-    order = product(representations, tasks, seeds)
+                    store.write(kept, name, results[name])
     return Scores(
+        protocol=plan.protocol,
         network=size,
-        seeds=list(seeds),
+        heads=list(plan.heads),
+        seeds=list(plan.seeds),
+        block_seeds=sorted({made.block_seed for made in representations}),
+        budgets=list(plan.budgets),
         tasks=[TaskInfo.of(task) for task in tasks],
-        representations=[
-            RepresentationInfo(name=r.name, kind=r.kind, width=r.width) for r in representations
-        ],
+        representations=list({r.name: RepresentationInfo.of(r) for r in representations}.values()),
         results=[
-            results[name].model_copy(update={"representation": who.name, "task": task.name})
-            for name, (who, task, _) in zip(names, order, strict=True)
+            results[name].model_copy(
+                update={
+                    "representation": job.representation.name,
+                    "block_seed": job.representation.block_seed,
+                    "task": job.task.name,
+                }
+            )
+            for name, job in zip(names, jobs, strict=True)
         ],
         reused=reused,
     )
 
 
-def _read(path: Path) -> Result | None:
-    """Read a result that was kept; one that was cut off by a power failure is made again."""
-    try:
-        return Result.model_validate_json(path.read_text())
-    except (FileNotFoundError, ValidationError):
-        return None
+class _One:
+    """Advances a bar by shares of one fit, and in the end by exactly one."""
+
+    def __init__(self, advance: Advance) -> None:
+        self._advance, self._done = advance, 0.0
+
+    def __call__(self, share: float) -> None:
+        self._done += share
+        self._advance(share)
+
+    def finish(self) -> None:
+        """Advance by what rounding has left."""
+        self._advance(1 - self._done)
 
 
-def _path(kept: Path, name: str) -> Path:
-    return kept / f"{name}.json"
+class _Judge:
+    """Fits and judges what a plan asks for."""
+
+    def __init__(self, plan: Plan, size: NetworkName, draws: Bootstrap) -> None:
+        self._plan, self._size, self._draws = plan, size, draws
+        self._heads: dict[HeadName, Head] = {name: make(name, size) for name in plan.heads}
+
+    def name(self, job: Job, labels: str) -> str:
+        """Name the result of a job."""
+        head, protocol = self._heads[job.head], self._plan.protocol
+        return store.name_of(job, labels, head, protocol, self._draws)
+
+    def result(self, job: Job, advance: Advance) -> Result:
+        """Fit and judge."""
+        fit = self._challenge if self._plan.protocol == "challenge" else self._holdout
+        result, probabilities = fit(job, advance)
+        draws = self._draws.scores(job.task, probabilities, self._plan.skips_undefined)
+        curves = _curves(job.task, probabilities) if job.task.classes is None else None
+        return result.model_copy(update={"draws": draws.tobytes(), "curves": curves})
+
+    def _holdout(self, job: Job, advance: Advance) -> tuple[Result, np.ndarray]:
+        start = time.perf_counter()
+        labelled = Labelled.of(job.task, job.labels, job.seed)
+        predicted = self._heads[job.head].fit(
+            job.representation, labelled, job.task.rows, job.seed, advance
+        )
+        said = predicted.probabilities
+        metrics = measure(job.task, torch.from_numpy(said), self._plan.skips_undefined)
+        result = Result(
+            **_about(job),
+            choice=predicted.choice,
+            inner=predicted.inner,
+            metrics=metrics,
+            seconds=round(time.perf_counter() - start, 3),
+        )
+        return result, said
+
+    def _challenge(self, job: Job, advance: Advance) -> tuple[Result, np.ndarray]:
+        rows = len(job.task.rows) * NETWORKS[self._size].epochs
+        fitted = network.fit(
+            *(job.representation, job.task, self._size, job.seed),
+            lambda amount: advance(amount / rows),
+        )
+        result = Result(
+            **_about(job),
+            choice=f"epoch {fitted.best_epoch + 1}",
+            metrics=fitted.best,
+            epochs=fitted.epochs,
+            seconds=round(fitted.seconds, 3),
+        )
+        return result, fitted.probabilities
 
 
-def _digest(task: Task) -> str:
-    """Name a task's questions and answers: equal names, equal tasks, whatever they are called."""
-    digest = hashlib.sha256(task.kind.encode())
-    digest.update(np.ascontiguousarray(task.rows).data)
-    digest.update(np.packbits(task.train, axis=None).data)
-    digest.update(np.packbits(task.validation, axis=None).data)
-    if task.classes is not None:
-        digest.update(np.ascontiguousarray(task.classes.popularity).data)
-    return digest.hexdigest()
-
-
-def _result(
-    representation: Representation, task: Task, seed: int, fitted: network.Fitted
-) -> Result:
-    return Result(
-        representation=representation.name,
-        task=task.name,
-        seed=seed,
-        epochs=fitted.epochs,
-        best_epoch=fitted.best_epoch,
-        seconds=round(fitted.seconds, 3),
-        curves=_curves(task, fitted.probabilities) if task.classes is None else None,
-    )
+def _about(job: Job) -> dict[str, Any]:
+    return {
+        "representation": job.representation.name,
+        "block_seed": job.representation.block_seed,
+        "task": job.task.name,
+        "head": job.head,
+        "labels": job.labels,
+        "seed": job.seed,
+    }
 
 
 def _curves(task: Task, probabilities: np.ndarray) -> Curves:

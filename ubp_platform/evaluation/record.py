@@ -10,9 +10,19 @@ from pydantic import BaseModel
 
 from ubp_platform.blocks.fit_report import FitReport
 from ubp_platform.evaluation.scores import Scores
+from ubp_platform.evaluation.summary import Summary
 
 _PACKAGES = (
-    *("ubp-platform", "duckdb", "feast", "implicit", "lightfm-next", "numpy", "scikit-learn"),
+    *(
+        "ubp-platform",
+        "duckdb",
+        "feast",
+        "implicit",
+        "lightfm-next",
+        "numpy",
+        "scikit-learn",
+        "scipy",
+    ),
     *("torch", "transformers"),
 )
 
@@ -57,12 +67,14 @@ class Evaluation(BaseModel):
     unknown : int
         Of these clients, how many have no profile; they get the mean one.
     profile : str, optional
-        The version below ``evaluation/profiles``; None where none was evaluated.
+        The version below ``evaluation/profiles``, of several block seeds that of the first; None
+        where none was evaluated.
     preset : str, optional
     blocks : list of BlockRecord
     unavailable_blocks, unavailable_tasks : dict of str to str
         What was left out, with the reason.
     scores : Scores
+    summary : Summary
     machine : str
     versions : dict of str to str
         Of the packages that scores depend on.
@@ -83,6 +95,7 @@ class Evaluation(BaseModel):
     unavailable_blocks: dict[str, str]
     unavailable_tasks: dict[str, str]
     scores: Scores
+    summary: Summary
     machine: str
     versions: dict[str, str]
 

@@ -1,12 +1,16 @@
 """The page about an evaluation: one HTML file that needs nothing beside it."""
 
 from collections.abc import Sequence
+from statistics import fmean
+from typing import Literal
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from ubp_platform.blocks.registry import block_names
 from ubp_platform.evaluation import network
 from ubp_platform.evaluation import report_pictures as draw
+from ubp_platform.evaluation.heads import boosting, logistic
+from ubp_platform.evaluation.label_pictures import label_pictures
 from ubp_platform.evaluation.record import Evaluation
 from ubp_platform.evaluation.report_pictures import LOOKS, TYPE_COLOURS, Cloud, signed
 from ubp_platform.evaluation.scores import Average, RepresentationInfo, Scores
@@ -25,6 +29,10 @@ QUESTIONS = {
 }
 _TITLES = {
     "scores": "Scores",
+    "differences": "How sure it is",
+    "parts": "AUROC, novelty, diversity",
+    "heads": "Head by head",
+    "labels": "Fewer labels",
     "tasks": "Task by task",
     "ablation": "What each block adds",
     "curves": "ROC and calibration",
@@ -55,7 +63,15 @@ def render(found: Evaluation, shape: Shape, cloud: Cloud | None) -> str:
     scores = found.scores
     ranked = scores.ranked()
     lines = draw.curve_lines(ranked)
+    propensities = [task for task in scores.tasks if task.classes > 1]
+    # Sections that may be empty.
+    there: dict[str, Sequence[object]] = {
+        "differences": ranked[1:],
+        "parts": propensities,
+        "heads": scores.heads[1:],
+    }
     pictures: dict[str, Sequence[Picture]] = {
+        "labels": label_pictures(scores),
         "tasks": draw.task_pictures(scores, ranked),
         "ablation": draw.ablation_pictures(scores),
         "curves": draw.curve_pictures(scores, lines),
@@ -71,9 +87,15 @@ def render(found: Evaluation, shape: Shape, cloud: Cloud | None) -> str:
         shape=shape,
         cloud=cloud,
         pictures=pictures,
-        titles={key: title for key, title in _TITLES.items() if pictures.get(key, True)},
+        titles={key: title for key, title in _TITLES.items() if (there | pictures).get(key, True)},
         headline=headline(scores),
-        subject=_subject(scores),
+        subject=scores.subject,
+        called=_called(scores.subject),
+        propensities=propensities,
+        average=_average,
+        budgets=[*scores.budgets, None],
+        budgeted=scores.budgeted(),
+        without=scores.of_kind("without"),
         ranked=ranked,
         best=scores.best(),
         borda=scores.borda([info.name for info in ranked]),
@@ -83,6 +105,8 @@ def render(found: Evaluation, shape: Shape, cloud: Cloud | None) -> str:
         questions=QUESTIONS,
         left_out=_left_out(found),
         network=network,
+        boosting=boosting,
+        penalties=logistic.PENALTIES,
     )
 
 
@@ -102,9 +126,11 @@ def _environment() -> Environment:
     return environment
 
 
-def _subject(scores: Scores) -> RepresentationInfo:
-    """Tell whom the evaluation is about: embeddings from elsewhere, or the profile."""
-    return (scores.of_kind("foreign") or scores.of_kind("profile"))[0]
+def _average(scores: Scores, metric: Literal["novelty", "diversity"], name: str) -> float:
+    """Average a metric over the propensities."""
+    return fmean(
+        scores.metric(metric, name, task.name).mean for task in scores.tasks if task.classes > 1
+    )
 
 
 def headline(scores: Scores) -> dict[str, str]:
@@ -113,51 +139,57 @@ def headline(scores: Scores) -> dict[str, str]:
     Returns
     -------
     dict
-        ``verdict`` against all others, and ``details``: the score, and how far it is from the best
-        of each other kind. A difference that is smaller than its deviation over the seeds is none.
+        ``verdict`` against the next of all others, and ``details``: the score, and how far it is
+        from the best of each other kind. A difference whose interval includes 0 is none; and with
+        one seed nobody is called best.
     """
-    subject, ranked = _subject(scores), scores.ranked()
+    subject, ranked = scores.subject, scores.ranked()
     others = [info for info in ranked if info.name != subject.name]
-    place = _ahead(scores, subject.name, others[0].name)
-    name, rival = _called(subject), _called(others[0])
-    verdict = {
-        1: f"{name} is best.",
-        0: f"{name} and {rival} are best, and level.",
-        -1: f"{name} is not best here: {rival} is.",
-    }[place]
+    total, count = scores.score(subject.name), len(scores.tasks)
+    over = "on one task" if count == 1 else f"in the sum of {count} tasks"
+    scored = f"It scores {total.mean:.3f}{_noise(scores, total)} {over}"
+    if not others:
+        return {"verdict": f"{_capital(_called(subject))} stands alone.", "details": f"{scored}."}
     kinds = {"profile": "the profile", "block": "the best block", "baseline": "the best baseline"}
-    rivals = []
+    told = []
     for kind, what in kinds.items():
         best = next((info for info in others if info.kind == kind), None)
         if best:
-            rivals.append(_against(scores, subject.name, best.name, what))
-    total = scores.score(subject.name)
-    count = len(scores.tasks)
-    scored = f"{total.mean:.3f}{_noise(scores, total)}"
-    over = "on one task" if count == 1 else f"in the sum of {count} tasks"
+            told.append(_against(scores, subject.name, best.name, what))
     return {
-        "verdict": verdict[0].upper() + verdict[1:],
-        "details": f"It scores {scored} {over}: {', and '.join(rivals)}.",
+        "verdict": _capital(_verdict(scores, subject, others[0])),
+        "details": f"{scored}: {', and '.join(told)}.",
     }
+
+
+def _verdict(scores: Scores, subject: RepresentationInfo, rival: RepresentationInfo) -> str:
+    name, other = _called(subject), _called(rival)
+    several = len(scores.seeds) > 1
+    sign = scores.gain(subject.name, rival.name).sign
+    if sign > 0:
+        return f"{name} is best." if several else f"{name} is ahead of {other}."
+    if sign < 0:
+        best = "best here" if several else "ahead"
+        return f"{name} is not {best}: {other} is."
+    return f"{name} is level with {other}."
+
+
+def _capital(text: str) -> str:
+    return text[0].upper() + text[1:]
 
 
 def _called(info: RepresentationInfo) -> str:
     return "the profile" if info.kind == "profile" else f"“{info.name}”"
 
 
-def _ahead(scores: Scores, one: str, other: str) -> int:
-    """Say who is ahead, beyond the deviation over seeds: 1, -1, or 0 for nobody."""
-    gap = scores.gain(one, other)
-    return 0 if abs(gap.mean) <= gap.deviation else 1 if gap.mean > 0 else -1
-
-
 def _against(scores: Scores, one: str, other: str, what: str) -> str:
-    gap, place = scores.gain(one, other), _ahead(scores, one, other)
+    gain = scores.gain(one, other)
     told = what if what.endswith(other) else f"{what}, “{other}”"
-    noise = _noise(scores, gap)
-    if place == 0:
-        return f"level with {told} (difference {signed(gap.mean)}{noise})"
-    return f"{abs(gap.mean):.3f}{noise} {'ahead of' if place > 0 else 'behind'} {told}"
+    interval = f"95%: {signed(gain.low)} to {signed(gain.high)}".replace(" ", "\xa0")
+    if gain.sign == 0:
+        return f"level with {told} ({signed(gain.mean)}; {interval})"
+    where = "ahead of" if gain.sign > 0 else "behind"
+    return f"{abs(gain.mean):.3f} {where} {told} ({interval})"
 
 
 def _noise(scores: Scores, average: Average) -> str:

@@ -15,7 +15,13 @@ from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocato
 from ubp_platform.evaluation.pictures import BLUE, GREEN, ORANGE, draw_losses, draw_map, plane
 from ubp_platform.evaluation.record import BlockRecord, Evaluation
 from ubp_platform.evaluation.representations import Kind
-from ubp_platform.evaluation.scores import Average, Curves, RepresentationInfo, Scores
+from ubp_platform.evaluation.scores import (
+    Average,
+    Curves,
+    Difference,
+    RepresentationInfo,
+    Scores,
+)
 from ubp_platform.evaluation.svg import FAINT, INK, Picture, label_points, picture, short
 from ubp_platform.events.schema import EVENT_TYPES
 from ubp_platform.warehouse.shape import Shape
@@ -31,7 +37,7 @@ LOOKS: Mapping[Kind, tuple[str, str, str]] = {
 #: Colour of each event type.
 TYPE_COLOURS = dict(zip(EVENT_TYPES, (BLUE, GREEN, ORANGE, INK, _PINK), strict=True))
 # Widths in inches: of these four, three and two stand side by side on a screen.
-_SMALL, _MEDIUM, _WIDE = 3.3, 4.6, 4.9
+_SMALL, _MEDIUM, WIDE = 3.3, 4.6, 4.9
 
 Ranked = Sequence[RepresentationInfo]
 
@@ -69,17 +75,24 @@ def task_pictures(scores: Scores, ranked: Ranked) -> list[Picture]:
     for task in scores.tasks:
         averages = [scores.score(info.name, task.name) for info in ranked]
         told = "; ".join(_told(i.name, a) for i, a in zip(ranked, averages, strict=True))
-        draw = partial(_draw_scores, ranked=ranked, averages=averages)
+        intervals = [scores.interval(info.name, task.name) for info in ranked]
+        draw = partial(_draw_scores, ranked=ranked, averages=averages, intervals=intervals)
         size = (_MEDIUM, _height(ranked))
         found.append(picture(task.name, f"Scores on {task.name}: {told}", size, draw))
     return found
 
 
-def _draw_scores(ax: Axes, ranked: Ranked, averages: Sequence[Average]) -> None:
-    for place, (info, average) in enumerate(zip(ranked, averages, strict=True)):
+def _draw_scores(
+    ax: Axes,
+    ranked: Ranked,
+    averages: Sequence[Average],
+    intervals: Sequence[tuple[float, float]],
+) -> None:
+    rows = zip(ranked, averages, intervals, strict=True)
+    for place, (info, average, interval) in enumerate(rows):
         color, mark, _ = LOOKS[info.kind]
-        error = average.deviation or None
-        ax.errorbar(average.mean, place, xerr=error, fmt=mark, color=color, ms=6, capsize=3)
+        ax.plot(interval, [place, place], color=color, marker="|", lw=1.2)
+        ax.plot(average.mean, place, mark, color=color, ms=6)
     _name_rows(ax, [info.name for info in ranked], [f"{a.mean:.3f}" for a in averages])
 
 
@@ -88,24 +101,23 @@ def ablation_pictures(scores: Scores) -> list[Picture]:
     without = scores.of_kind("without")
     if not without:
         return []
-    without.sort(key=lambda info: -scores.gain("profile", info.name).mean)
+    without.sort(key=lambda info: -scores.lost(info.name).mean)
     names = [info.name.removeprefix("without ") for info in without]
     found = []
     for task in (None, *(info.name for info in scores.tasks)):
-        losses = [scores.gain("profile", info.name, task) for info in without]
+        losses = [scores.lost(info.name, task) for info in without]
         told = "; ".join(map(_told, names, losses))
         alt = f"What the profile loses without each block, {task or 'sum of all tasks'}: {told}"
-        size = (_MEDIUM if task else _WIDE, _height(without) + 0.2)
+        size = (_MEDIUM if task else WIDE, _height(without) + 0.2)
         draw = partial(_draw_losses_of, names=names, losses=losses)
         found.append(picture(task or "sum of all tasks", alt, size, draw))
     return found
 
 
-def _draw_losses_of(ax: Axes, names: Sequence[str], losses: Sequence[Average]) -> None:
+def _draw_losses_of(ax: Axes, names: Sequence[str], losses: Sequence[Difference]) -> None:
     for place, loss in enumerate(losses):
-        color = BLUE if abs(loss.mean) > loss.deviation else FAINT
-        ax.barh(place, loss.mean, 0.6, color=color)
-        ax.errorbar(loss.mean, place, xerr=loss.deviation or None, color=INK, capsize=3, lw=1.2)
+        ax.barh(place, loss.mean, 0.6, color=BLUE if loss.sign else FAINT)
+        ax.plot([loss.low, loss.high], [place, place], color=INK, marker="|", lw=1.2)
     ax.axvline(0, color=FAINT, lw=1)
     ax.set_xlabel("score lost without it")
     _name_rows(ax, names, [signed(loss.mean) for loss in losses])
@@ -128,7 +140,7 @@ def _height(rows: Sequence[object]) -> float:
     return 0.6 + 0.25 * len(rows)
 
 
-def _told(name: str, average: Average) -> str:
+def _told(name: str, average: Average | Difference) -> str:
     return f"{name} {average.mean:.3f}"
 
 
@@ -162,7 +174,7 @@ def curve_pictures(scores: Scores, lines: Mapping[str, Line]) -> list[Picture]:
         drawn = [(lines[name], r.curves) for name, r in results.items() if r.curves]
         if not drawn:
             continue
-        told = "; ".join(f"{name} {result.best.auroc:.3f}" for name, result in results.items())
+        told = "; ".join(f"{name} {result.metrics.auroc:.3f}" for name, result in results.items())
         pairs = (
             ("ROC", f"ROC curves of {task.name}; area below them: {told}", _draw_roc),
             ("calibration", f"Calibration of {task.name} in ten groups", _draw_calibration),
@@ -205,17 +217,17 @@ def width_picture(scores: Scores, ranked: Ranked) -> Picture:
             color, mark, _ = LOOKS[info.kind]
             ax.plot(info.width, total, mark, color=color, ms=7)
         ax.set_xscale("log")
-        _mark_powers(ax.xaxis, (1, 2, 5))
+        mark_powers(ax.xaxis, (1, 2, 5))
         ax.set(xlabel="numbers a client", ylabel="sum of scores")
         ax.margins(x=0.2, y=0.15)
         ax.grid()
         label_points(ax, [i.name for i in ranked], [i.width for i in ranked], sums)
 
     told = "; ".join(f"{i.name} {i.width}, {scores.score(i.name).mean:.3f}" for i in ranked)
-    return picture("", f"Width and sum of scores: {told}", (_WIDE, 4.0), draw)
+    return picture("", f"Width and sum of scores: {told}", (WIDE, 4.0), draw)
 
 
-def _mark_powers(axis: Axis, digits: Sequence[float]) -> None:
+def mark_powers(axis: Axis, digits: Sequence[float]) -> None:
     """Write a logarithmic axis' numbers out, those that begin with some digits."""
     axis.set_major_locator(LogLocator(subs=digits))
     axis.set_major_formatter(FuncFormatter(_whole))
@@ -232,7 +244,7 @@ def map_pictures(cloud: Cloud) -> Iterator[Picture]:
     for title, quantity in cloud.colours.items():
         draw = partial(draw_map, points=points, quantity=quantity, size=8)
         alt = f"Map of {len(points):,} clients by their {cloud.name}, coloured by: {title}"
-        yield picture(title, alt, (_WIDE, 4.1), draw)
+        yield picture(title, alt, (WIDE, 4.1), draw)
 
 
 def training_pictures(blocks: Sequence[BlockRecord]) -> list[Picture]:
@@ -256,8 +268,8 @@ def data_pictures(shape: Shape, found: Evaluation) -> list[Picture]:
     alt = f"Events a week by type, {len(shape.weeks)} weeks; on average {told}"
     told = "; ".join(map("{} events: {:,} clients".format, _ranges(shape), shape.activity))
     return [
-        picture("Events a week", alt, (_WIDE, 3.4), weekly),
-        picture("Events a client", told, (_WIDE, 3.4), partial(_draw_activity, shape=shape)),
+        picture("Events a week", alt, (WIDE, 3.4), weekly),
+        picture("Events a client", told, (WIDE, 3.4), partial(_draw_activity, shape=shape)),
     ]
 
 
@@ -271,7 +283,7 @@ def _draw_weeks(ax: Axes, shape: Shape, found: Evaluation) -> None:
     if max(means) > 10 * min(means):
         ax.set_yscale("log")
         ax.set_ylabel("events, logarithmic")
-        _mark_powers(ax.yaxis, (1, 3))
+        mark_powers(ax.yaxis, (1, 3))
     else:
         ax.set_ylabel("events")
         ax.set_ylim(0, None)

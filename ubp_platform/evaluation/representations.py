@@ -64,11 +64,19 @@ class Representation:
         The whole profile, one block of it, the profile without that block, …
     parts : tuple of Part
         Side by side.
+    block_seed : int
+        Of the blocks; 0 also where none was fitted.
     """
 
     name: str
     kind: Kind
     parts: tuple[Part, ...]
+    block_seed: int = 0
+
+    @property
+    def clients(self) -> int:
+        """How many have a vector."""
+        return len(self.parts[0].matrix)
 
     @property
     def width(self) -> int:
@@ -105,7 +113,9 @@ def whole(name: str, kind: Kind, matrix: np.ndarray) -> Representation:
     return Representation(name, kind, (Part(matrix, 0, matrix.shape[1]),))
 
 
-def of_profile(matrix: np.ndarray, blocks: Sequence[tuple[str, int]]) -> Iterator[Representation]:
+def of_profile(
+    matrix: np.ndarray, blocks: Sequence[tuple[str, int]], block_seed: int = 0
+) -> Iterator[Representation]:
     """Give the profile, each block of it, and the profile without each block.
 
     Parameters
@@ -113,18 +123,20 @@ def of_profile(matrix: np.ndarray, blocks: Sequence[tuple[str, int]]) -> Iterato
     matrix : ndarray of float16, shape (n_clients, width)
     blocks : sequence of (str, int)
         Names and widths, in the order of the profile.
+    block_seed : int
+        With which they were fitted.
     """
     parts, start = [], 0
     for _, width in blocks:
         parts.append(Part(matrix, start, start + width))
         start += width
-    yield Representation("profile", "profile", tuple(parts))
+    yield Representation("profile", "profile", tuple(parts), block_seed)
     for (name, _), part in zip(blocks, parts, strict=True):
-        yield Representation(name, "block", (part,))
+        yield Representation(name, "block", (part,), block_seed)
     if len(parts) > 1:
         for name, _ in blocks:
             rest = tuple(p for (n, _), p in zip(blocks, parts, strict=True) if n != name)
-            yield Representation(f"without {name}", "without", rest)
+            yield Representation(f"without {name}", "without", rest, block_seed)
 
 
 def profile_matrix(

@@ -77,7 +77,7 @@ class Task:
     def unanswerable(self) -> int:
         """How many classes nobody bought in the validation window, or all did.
 
-        Their AUROC is not defined; torchmetrics counts it as 0.
+        Their AUROC is not defined.
         """
         yes = self.validation.sum(axis=0, dtype=np.int64)
         return int(((yes == 0) | (yes == len(self.rows))).sum())
