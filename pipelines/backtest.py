@@ -74,7 +74,7 @@ def backtest(
     progress : ProgressFactory
     seed : int
         Of the blocks.
-    profile : {"default", "quick", "paper"}
+    profile : {"default", "paper"}
         Which blocks it has where none are named.
     """
     fits = fit_blocks(

@@ -70,7 +70,7 @@ def evaluate(
     seeds : int
         How often each head is fitted, with other inner splits, first weights and labelled clients.
     progress : ProgressFactory
-    profile : {"default", "quick", "paper"}
+    profile : {"default", "paper"}
         Which blocks it has where none are named.
     protocol : {"holdout", "challenge"}
     heads : sequence of str

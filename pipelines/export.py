@@ -89,7 +89,7 @@ def export(
     blocks : sequence of str
         The blocks of the profile, also patterns.
     progress : ProgressFactory
-    profile : {"default", "quick", "paper"}
+    profile : {"default", "paper"}
         Which blocks it has where none are named.
     width : int, optional
         How many of its numbers to write, the first ones; all by default.

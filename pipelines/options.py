@@ -32,7 +32,7 @@ ProfileOption = Annotated[
     str,
     typer.Option(
         "--profile",
-        help="Which blocks: 'default', 'quick' (a minute or two), 'paper' (the twelve).",
+        help="Which blocks: 'default', or the paper's twelve: 'paper'.",
     ),
 ]
 PresetOption = Annotated[

@@ -86,7 +86,7 @@ def train(
     ----------
     home, names, cutoff, preset, seed, progress, skip, model, resume
         As in :func:`fit_blocks`.
-    profile : {"default", "quick", "paper"}
+    profile : {"default", "paper"}
         Which blocks to fit where none are named.
 
     Returns

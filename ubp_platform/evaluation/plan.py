@@ -8,7 +8,7 @@ from ubp_platform.errors import UBPError
 from ubp_platform.evaluation.heads import HEADS, HeadName
 from ubp_platform.evaluation.heads.boosting import WIDEST
 from ubp_platform.evaluation.network import SEED
-from ubp_platform.evaluation.representations import Representation
+from ubp_platform.evaluation.representations import ORDERED, Kind, Representation
 from ubp_platform.evaluation.tasks import Task
 
 ProtocolName = Literal["holdout", "challenge"]
@@ -18,6 +18,7 @@ PROTOCOLS: tuple[ProtocolName, ...] = get_args(ProtocolName)
 #: The fewest labels of a budget: of less than two of ten clients nothing can be held out.
 FEWEST_LABELS = 10
 _HANDMADE = "handcrafted"
+_OWN: tuple[Kind, ...] = ("profile", "compact", "foreign", "baseline")
 
 
 @dataclass(frozen=True)
@@ -70,8 +71,7 @@ class Plan:
         return ["logistic"] if "logistic" in heads else heads[:1]
 
     def _labels(self, representation: Representation, task: Task) -> list[int | None]:
-        own = representation.kind in ("profile", "foreign", "baseline")
-        if not own and representation.name != _HANDMADE:
+        if representation.kind not in _OWN and representation.name not in (_HANDMADE, ORDERED):
             return [None]
         return [None, *(count for count in self.budgets if count < len(task.rows))]
 
@@ -99,8 +99,8 @@ class Job:
 
 def can_be_boosted(representation: Representation) -> bool:
     """Whether trees are grown on a representation: narrow ones that stand for themselves."""
-    own = representation.kind in ("profile", "foreign", "baseline")
-    return representation.width <= WIDEST and (own or representation.name == _HANDMADE)
+    own = representation.kind in _OWN or representation.name == _HANDMADE
+    return representation.width <= WIDEST and own
 
 
 def choose_protocol(name: str) -> ProtocolName:

@@ -144,7 +144,8 @@ def headline(scores: Scores) -> dict[str, str]:
         one seed nobody is called best.
     """
     subject, ranked = scores.subject, scores.ranked()
-    others = [info for info in ranked if info.name != subject.name]
+    # The profile's own first numbers are no rival.
+    others = [info for info in ranked if info.name != subject.name and info.kind != "compact"]
     total, count = scores.score(subject.name), len(scores.tasks)
     over = "on one task" if count == 1 else f"in the sum of {count} tasks"
     scored = f"It scores {total.mean:.3f}{_noise(scores, total)} {over}"

@@ -30,6 +30,7 @@ _PINK = "#CC79A7"
 #: Colour of each kind of representation, its mark in pictures, and one like it for text.
 LOOKS: Mapping[Kind, tuple[str, str, str]] = {
     "profile": (BLUE, "D", "◆"),
+    "compact": (BLUE, "d", "◇"),
     "foreign": (_PINK, "^", "▲"),
     "block": (ORANGE, "o", "●"),
     "baseline": (GREEN, "s", "■"),

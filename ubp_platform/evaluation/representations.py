@@ -22,10 +22,12 @@ from ubp_platform.profile.version import ProfileVersion
 
 #: The challenge takes no wider embeddings.
 MAX_WIDTH = 2048
+#: A block whose first numbers say most, and of how many of them a profile's short form is made.
+ORDERED, FIRST = "future_window", 16
 # Rows of a snapshot that are read at once.
 _ROWS = 65_536
 
-Kind = Literal["profile", "block", "without", "baseline", "foreign"]
+Kind = Literal["profile", "compact", "block", "without", "baseline", "foreign"]
 
 
 @dataclass(frozen=True)
@@ -60,8 +62,8 @@ class Representation:
     Parameters
     ----------
     name : str
-    kind : {"profile", "block", "without", "baseline", "foreign"}
-        The whole profile, one block of it, the profile without that block, …
+    kind : {"profile", "compact", "block", "without", "baseline", "foreign"}
+        The whole profile, its first numbers, one block of it, the profile without that block, …
     parts : tuple of Part
         Side by side.
     block_seed : int
@@ -116,7 +118,9 @@ def whole(name: str, kind: Kind, matrix: np.ndarray) -> Representation:
 def of_profile(
     matrix: np.ndarray, blocks: Sequence[tuple[str, int]], block_seed: int = 0
 ) -> Iterator[Representation]:
-    """Give the profile, each block of it, and the profile without each block.
+    """Give the profile, its first numbers, each block of it, and the profile without each block.
+
+    The first numbers are given where the profile begins with a block that is in order.
 
     Parameters
     ----------
@@ -131,6 +135,9 @@ def of_profile(
         parts.append(Part(matrix, start, start + width))
         start += width
     yield Representation("profile", "profile", tuple(parts), block_seed)
+    if blocks[0][0] == ORDERED and blocks[0][1] > FIRST:
+        first = (Part(matrix, 0, FIRST),)
+        yield Representation(f"profile, first {FIRST}", "compact", first, block_seed)
     for (name, _), part in zip(blocks, parts, strict=True):
         yield Representation(name, "block", (part,), block_seed)
     if len(parts) > 1:

@@ -366,7 +366,7 @@ class Scores(BaseModel):
 
     def ranked(self) -> list[RepresentationInfo]:
         """Give what stands for itself (a profile without one block does not), best first."""
-        found = self.of_kind("profile", "foreign", "block", "baseline")
+        found = self.of_kind("profile", "compact", "foreign", "block", "baseline")
         return sorted(found, key=lambda info: -self.score(info.name).mean)
 
     def budgeted(self) -> list[RepresentationInfo]:
