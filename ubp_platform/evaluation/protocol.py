@@ -24,6 +24,8 @@ from ubp_platform.evaluation.tasks import Task
 from ubp_platform.progress import ProgressFactory, silent
 
 _ROC_POINTS, _BINS = 101, 10
+# Of a fit, on a progress bar; a power of two, so that they sum to 1 exactly.
+_STEPS = 1024
 
 
 def run(
@@ -94,18 +96,22 @@ def run(
 
 
 class _One:
-    """Advances a bar by shares of one fit, and in the end by exactly one."""
+    """Advances a bar by shares of one fit, in the end by exactly one: in steps without rounding."""
 
     def __init__(self, advance: Advance) -> None:
-        self._advance, self._done = advance, 0.0
+        self._advance, self._done, self._shown = advance, 0.0, 0.0
 
     def __call__(self, share: float) -> None:
         self._done += share
-        self._advance(share)
+        self._show(min(1, int(self._done * _STEPS) / _STEPS))
 
     def finish(self) -> None:
-        """Advance by what rounding has left."""
-        self._advance(1 - self._done)
+        """Advance by what is left."""
+        self._show(1)
+
+    def _show(self, share: float) -> None:
+        self._advance(share - self._shown)
+        self._shown = share
 
 
 class _Judge:
