@@ -49,7 +49,7 @@ def home(landed_shop: Home, tmp_path_factory: pytest.TempPathFactory) -> Home:
     """A home that has done its whole job once, fitted at FIT and encoded up to LAST."""
     place = tmp_path_factory.mktemp("job") / "home"
     home = Home(home=shutil.copytree(landed_shop.root, place))
-    train(home, cutoff=FIT)
+    train(home, block_names(), FIT)
     encode(home, [LATER, LAST])
     publish(home)
     return home
@@ -66,11 +66,14 @@ def test_all_blocks_make_the_profile(home: Home) -> None:
             # Means of absent clients aside, each block has length one.
             lengths = np.linalg.norm(own, axis=1)
             assert np.isclose(lengths, 1, atol=1e-5).mean() > 0.9
-        else:
+        elif part.kind == "quantile":
             # Quantiles over an interval of length 2 that has 0 in it.
             assert own.min() >= -2
             assert own.max() <= 2
             assert (own.max(axis=0) - own.min(axis=0)).max() <= 2 + 1e-6
+        else:
+            # No further from the mean than six deviations, of 1 or of 0.3.
+            assert np.abs(own).max() <= 6 * {"standard": 1, "log": 0.3}[part.kind] + 1e-6
 
 
 def test_offline_and_online_agree_bit_for_bit_for_every_client(home: Home) -> None:
@@ -169,7 +172,7 @@ def test_future_events_change_no_snapshot(
     }
     other = Home(home=tmp_path / "home")
     ingest(other, str(deliver(tmp_path / "delivery", **past)))
-    train(other, cutoff=FIT)
+    train(other, block_names(), FIT)
     whole = Snapshot.read(newest_version(home).snapshot_path(FIT))
     ended = Snapshot.read(newest_version(other).snapshot_path(FIT))
     assert whole.client_ids.tobytes() == ended.client_ids.tobytes()
@@ -178,7 +181,7 @@ def test_future_events_change_no_snapshot(
 
 def test_training_again_fits_nothing_again(home: Home) -> None:
     before = newest_version(home).name
-    again = train(home, cutoff=FIT)
+    again = train(home, block_names(), FIT)
     assert not again.fitted
     assert {fitted.name for fitted in again.reused} == set(block_names())
     assert again.profile.name == before
@@ -217,7 +220,7 @@ def test_blocks_without_events_are_left_out_and_said(tmp_path: Path) -> None:
     shop = random_shop(clients=30, events=200)
     home = Home(home=tmp_path / "home")
     ingest(home, str(deliver(tmp_path / "delivery", page_visit=shop["page_visit"])))
-    result = train(home)
+    result = train(home, profile="paper")
     assert "no product_buy or add_to_cart events" in result.unavailable["ials_categories"]
     assert "ials_categories" not in [part.block for part in result.profile.parts]
     with pytest.raises(BlockUnavailable, match="ials_categories: no product_buy"):

@@ -46,7 +46,7 @@ class FeatureBlock(Block):
     #: block is fitted, and kept with the fit. Their columns are whole numbers.
     kept: ClassVar[tuple[str, ...]] = ()
 
-    kept_: dict[str, pa.Table] = field(init=False, repr=False)
+    kept_: dict[str, pa.Table] = field(default_factory=dict, init=False, repr=False)
 
     @classmethod
     def sql(cls) -> str:
