@@ -18,7 +18,7 @@ pytestmark = pytest.mark.usefixtures("thin")
     ("options", "message"),
     [
         (["--tasks", "chrun"], "no task is called 'chrun'; there are churn, conversion, "),
-        (["--blocks", "gru"], "no block is called 'gru'; there are ials_categories, "),
+        (["--blocks", "gru"], "no block is called 'gru'; there are future_window, "),
         (["--blocks", "handcrafted,gru_x*"], r"no block is called 'gru_x\*'; there are "),
         (["--network", "huge"], "no network is called 'huge'; there are paper, small"),
         (["--protocol", "fair"], "no protocol is called 'fair'; there are holdout, challenge"),

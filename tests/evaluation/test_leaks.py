@@ -140,7 +140,7 @@ def test_no_bit_of_a_profile_knows_the_windows(tmp_path: Path, tiny_blocks: None
     shop = plant_future(shop, last.normalize() - pd.Timedelta("27D"))
     whole_log, cut_log = Home(home=tmp_path / "whole"), Home(home=tmp_path / "cut")
     ingest(whole_log, str(deliver(tmp_path / "delivery", **shop)))
-    tested = backtest(whole_log, *plan(whole_log))
+    tested = backtest(whole_log, *plan(whole_log), block_names())
     cutoff = tested.split.cutoff
     assert tested.split.end.replace(tzinfo=None) == last
     assert [part.block for part in tested.version.parts] == list(block_names())
@@ -154,7 +154,7 @@ def test_no_bit_of_a_profile_knows_the_windows(tmp_path: Path, tiny_blocks: None
     products = shop["product_properties"]
     ingest(cut_log, str(deliver(tmp_path / "cut_off", **before, product_properties=products)))
     # Its last purchase is another one, and so would its split be.
-    fits = fit_blocks(cut_log, cutoff=cutoff)
+    fits = fit_blocks(cut_log, block_names(), cutoff)
     version = create(cut_log, fits.parts, cutoff, cut_log.evaluation / "profiles")
     profiles = Snapshot.read(assemble(cut_log, version, cutoff))
     matrix, known = profile_matrix(version, cutoff, tested.clients)
