@@ -23,6 +23,7 @@ from pipelines.tables import (
 )
 from pipelines.train import Trained, encode, train
 from ubp_platform.blocks.catalog import Catalog
+from ubp_platform.blocks.registry import profile_blocks
 from ubp_platform.errors import UBPError, WarehouseMissing
 from ubp_platform.evaluation import pictures
 from ubp_platform.evaluation.churn import ChurnResult, evaluate_churn
@@ -129,7 +130,9 @@ def demo(home: Home, console: Console, plan: Plan) -> None:
 
     first = plan.fit_cutoffs[0]
     _heading(console, f"2  Train: blocks fitted on events before {first:%Y-%m-%d}")
-    trained = train(home, cutoff=first, progress=progress)
+    # An autoencoder more, where there is something to decode and to understand.
+    names = [*profile_blocks("default"), "gru_ae_week_all"] if plan.simulated else ()
+    trained = train(home, names, first, progress=progress)
     show_trained(console, trained)
 
     _heading(console, "3  Encode: the same blocks at later cutoffs")
