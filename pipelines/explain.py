@@ -126,7 +126,9 @@ def _autoencoder(parts: list[Fitted], name: str | None, version: str) -> Fitted:
         if issubclass(block_class(fitted.name), GRUAutoencoder)
     }
     if not found:
-        raise UBPError(f"profile {version} has no autoencoder to decode: `ubp train gru_ae_week_all` adds one")
+        raise UBPError(
+            f"profile {version} has no autoencoder to decode: `ubp train gru_ae_week_all` adds one"
+        )
     if name is None:
         return max(found.values(), key=lambda fitted: len(_fields(fitted.name)))
     if name not in found:

@@ -376,3 +376,13 @@ def test_exported_embeddings_score_as_the_profile_does(shop: Home, out: Path) ->
         assert of_files[f"{out.name}/", task] == of_home["profile", task]
         # Of the same numbers twice in one evaluation, each with networks of its own.
         assert of_files[f"{out.name}/", task] == of_files["profile", task]
+
+
+def test_the_first_numbers_alone(shop: Home, tmp_path: Path) -> None:
+    export(shop, tmp_path / "whole", blocks=BLOCKS)
+    export(shop, tmp_path / "short", blocks=BLOCKS, width=3)
+    whole, short = (np.load(tmp_path / name / "embeddings.npy") for name in ("whole", "short"))
+    np.testing.assert_array_equal(short, whole[:, :3])
+    with pytest.raises(UBPError, match="a width of 5000 is not to be had"):
+        export(shop, tmp_path / "wide", blocks=BLOCKS, width=5000)
+    assert not (tmp_path / "wide").exists()

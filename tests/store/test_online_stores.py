@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from pipelines.publish import publish
@@ -203,3 +204,23 @@ def test_the_commands(home: Home, online_store: str, capsys: pytest.CaptureFixtu
         assert (outcome.code, outcome.err) == (0, "")
     assert status(home)["online_store"] == online_store
     assert status(home)["next"] != "ubp publish"
+
+
+def test_the_first_numbers_alone_are_a_prefix_offline_and_online(
+    home: Home, online_store: str
+) -> None:
+    publish(home)
+    whole, short = ProfileStore(home), ProfileStore(home, width=5)
+    assert (short.width, whole.width) == (5, whole.version.width)
+    for client in (1, 2, 10**12):
+        assert short.lookup(client).vector.tobytes() == whole.lookup(client).vector[:5].tobytes()
+    rows = pd.DataFrame({"client_id": [3, 10**12, 1], "event_timestamp": FIT})
+    ours, theirs = (store.training_set(rows).X for store in (short, whole))
+    assert ours.shape == (3, 5)
+    np.testing.assert_array_equal(ours, theirs[:, :5])
+
+
+@pytest.mark.parametrize("width", [0, -1, 10_000])
+def test_a_width_that_is_not_to_be_had_is_refused(home: Home, width: int) -> None:
+    with pytest.raises(UBPError, match=f"a width of {width} is not to be had: profile v1 has"):
+        ProfileStore(home, width=width)

@@ -281,3 +281,22 @@ def test_later_rows_and_the_order_of_rows_change_nothing(
         assert len(ours[f"tokens {field}"]) == offsets[-1]
     assert (ours["tokens event_type"] >= FIRST).all()
     assert (ours["tokens sku"] >= MISSING).all()
+
+
+def test_a_part_of_a_history_begins_and_ends_where_it_is_told(history: History) -> None:
+    start = CUTOFF - pd.Timedelta("1D")
+    with history.until(CUTOFF - pd.Timedelta("1h"), start=start) as part:
+        # An event at the start is seen, one at the end is not.
+        assert part.counts["add_to_cart"] == 1
+        assert part.counts["page_visit"] == 1
+        assert part.clients.tolist() == [1, 2]
+    with history.until(CUTOFF, clients=np.array([2])) as part:
+        assert part.counts == history.counts
+        assert part.clients_with(["product_buy"]).tolist() == [2]
+    assert history.first == CUTOFF - pd.Timedelta("4D")
+
+
+def test_a_part_never_reaches_past_its_history(history: History) -> None:
+    late = CUTOFF + pd.Timedelta("1us")
+    with pytest.raises(ValueError, match="is after the cutoff"), history.until(late):
+        pass
