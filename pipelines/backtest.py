@@ -9,7 +9,6 @@ import numpy as np
 
 from pipelines.train import Fits, fit_blocks
 from ubp_platform.blocks.catalog import Catalog, describe_snapshot
-from ubp_platform.blocks.registry import matching, profile_blocks
 from ubp_platform.evaluation.clients import read_clients
 from ubp_platform.evaluation.representations import profile_matrix
 from ubp_platform.evaluation.split import Split, split_of
@@ -55,8 +54,6 @@ def backtest(
     model: str | None = None,
     progress: ProgressFactory = silent,
     seed: int = 0,
-    *,
-    profile: str = "default",
 ) -> Backtest:
     """Make the profile of a split's input; what is fitted and encoded already is used again.
 
@@ -67,19 +64,17 @@ def backtest(
     clients : ndarray of int64, shape (n_clients,)
         Whose profiles are wanted, see :func:`plan`.
     blocks : sequence of str
-        The blocks of the profile, also patterns such as ``gru_*``.
+        The blocks of the profile; those of the default one by default.
     preset : {"small", "paper"}
     model : str, optional
         The language model of the blocks that use one.
     progress : ProgressFactory
     seed : int
         Of the blocks.
-    profile : {"default", "paper"}
-        Which blocks it has where none are named.
     """
     fits = fit_blocks(
         *(home, (), split.cutoff, preset, seed, progress),
-        among=matching(blocks) if blocks else profile_blocks(profile),
+        among=blocks or None,
         model=model,
         resume=True,
         whole=True,

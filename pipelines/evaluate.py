@@ -13,7 +13,7 @@ from pipelines.report import write_report
 from pipelines.train import choose
 from ubp_platform.blocks.catalog import Catalog
 from ubp_platform.blocks.handcrafted import Handcrafted
-from ubp_platform.blocks.registry import block_class, matching, profile_blocks
+from ubp_platform.blocks.registry import block_class, profile_blocks
 from ubp_platform.errors import BlockUnavailable, TaskUnavailable, UBPError
 from ubp_platform.evaluation import tasks as task_list
 from ubp_platform.evaluation.baselines import baselines, handcrafted
@@ -109,7 +109,7 @@ def evaluate(
         if count < 1:
             raise UBPError(f"an evaluation takes one {what} or more, not {count}")
     if embeddings is None:
-        wanted = matching(blocks) if blocks else profile_blocks(profile)
+        wanted = profile_blocks(profile, blocks)
         choose(preset=preset, model=model, among=wanted)
     elif blocks or model or (profile, preset, block_seeds) != ("default", "small", 1):
         raise UBPError(
@@ -126,9 +126,7 @@ def evaluate(
     if foreign is None:
         compared = _ours(
             [
-                backtest(
-                    *(home, split, listed, blocks, preset, model, progress, seed), profile=profile
-                )
+                backtest(home, split, listed, wanted, preset, model, progress, seed)
                 for seed in range(block_seeds)
             ]
         )

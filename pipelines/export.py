@@ -11,6 +11,7 @@ from rich.console import Console
 
 from pipelines.backtest import Backtest, backtest, plan
 from pipelines.tables import made_of, plain_table
+from ubp_platform.blocks.registry import profile_blocks
 from ubp_platform.errors import UBPError
 from ubp_platform.evaluation.export import appearing, write_embeddings, write_split
 from ubp_platform.evaluation.tasks import Targets
@@ -114,11 +115,12 @@ def export(
     """
     if format not in FORMATS:
         raise UBPError(f"no format is called {format!r}; there is {', '.join(FORMATS)}")
+    wanted = profile_blocks(profile, blocks)
     # Open throughout: nothing lands between the profile and the files beside it.
     with Warehouse(home.warehouse) as warehouse, appearing(directory) as new:
         split, listed = plan(home, clients)
         targets = Targets(warehouse, split, listed, classes)
-        tested = backtest(*(home, split, listed, blocks, preset, model, progress), profile=profile)
+        tested = backtest(home, split, listed, wanted, preset, model, progress)
         narrow = checked_width(tested.version, width)
         write_embeddings(new, listed, tested.matrix[:, :narrow])
         with Warehouse(home.warehouse, memory_limit=_MEMORY) as frugal:

@@ -109,11 +109,10 @@ EXPECTED = {
 }
 
 
-@pytest.mark.parametrize("client", [1])
-def test_counters_are_as_counted_by_hand(client: int) -> None:
+def test_counters_are_as_counted_by_hand() -> None:
     history = _history()
     snapshot = Counters().fit(history).encode(history)
-    found = dict(zip(snapshot.names or (), snapshot.vectors[client - 1].tolist(), strict=True))
+    found = dict(zip(snapshot.names or (), snapshot.vectors[0].tolist(), strict=True))
     wrong = {
         name: (found[name], value)
         for name, value in EXPECTED.items()

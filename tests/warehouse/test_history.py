@@ -297,6 +297,12 @@ def test_a_part_of_a_history_begins_and_ends_where_it_is_told(history: History) 
 
 
 def test_a_part_never_reaches_past_its_history(history: History) -> None:
-    late = CUTOFF + pd.Timedelta("1us")
+    late, start = CUTOFF + pd.Timedelta("1us"), CUTOFF - pd.Timedelta("1D")
     with pytest.raises(ValueError, match="is after the cutoff"), history.until(late):
         pass
+    with history.until(CUTOFF, start=start) as part:
+        with part.until(CUTOFF) as same:
+            assert same.counts == part.counts != history.counts
+        early = start - pd.Timedelta("1us")
+        with pytest.raises(ValueError, match="is before the start"), part.until(CUTOFF, early):
+            pass

@@ -288,3 +288,12 @@ class Block(Parameterized, ABC):
         block = cls.describe(directory)
         block.restore(load_file(Path(directory) / "weights.safetensors"))
         return block
+
+
+def below(arrays: dict[str, np.ndarray], name: str) -> dict[str, np.ndarray]:
+    """Give the arrays whose keys begin with a name and a full stop, by the rest of the key."""
+    return {
+        key.removeprefix(f"{name}."): array
+        for key, array in arrays.items()
+        if key.startswith(f"{name}.")
+    }

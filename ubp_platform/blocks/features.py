@@ -11,7 +11,7 @@ import duckdb
 import numpy as np
 import pyarrow as pa
 
-from ubp_platform.blocks.base import Block, Normalization
+from ubp_platform.blocks.base import Block, Normalization, below
 from ubp_platform.blocks.checkpoint import Checkpoint
 from ubp_platform.blocks.snapshot import Snapshot
 from ubp_platform.errors import UBPError, first_line
@@ -111,13 +111,4 @@ class FeatureBlock(Block):
         }
 
     def restore(self, arrays: dict[str, np.ndarray]) -> None:  # noqa: D102
-        self.kept_ = {name: pa.table(columns_of(arrays, name)) for name in self.kept}
-
-
-def columns_of(arrays: dict[str, np.ndarray], name: str) -> dict[str, np.ndarray]:
-    """Give the arrays whose keys begin with a name and a full stop, by the rest of the key."""
-    return {
-        key.removeprefix(f"{name}."): array
-        for key, array in arrays.items()
-        if key.startswith(f"{name}.")
-    }
+        self.kept_ = {name: pa.table(below(arrays, name)) for name in self.kept}

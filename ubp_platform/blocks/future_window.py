@@ -10,10 +10,9 @@ from pydantic import Field, PositiveFloat, PositiveInt
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 
-from ubp_platform.blocks.base import Block
+from ubp_platform.blocks.base import Block, below
 from ubp_platform.blocks.checkpoint import Checkpoint
 from ubp_platform.blocks.counters import Counters
-from ubp_platform.blocks.features import columns_of
 from ubp_platform.blocks.parameters import Share
 from ubp_platform.blocks.pseudo_cutoffs import Examples, examples
 from ubp_platform.blocks.snapshot import Snapshot
@@ -168,7 +167,7 @@ class FutureWindow(Block):
         deviation = logarithms.std(axis=0, dtype=np.float64)
         self.deviation_ = np.where(deviation > 1e-6, deviation, 1).astype(np.float32)
         with threads(self.threads), seeded(self.seed):
-            learner = _Learner(self, found, self._inputs(found.inputs))
+            learner = _Learner(self, found, self._scaled(logarithms))
             trainer = Trainer(
                 self.name,
                 learner,
@@ -189,14 +188,14 @@ class FutureWindow(Block):
         """Make the unfitted encoder."""
         return Encoder(inputs, self.hidden, self.width, self.dropout)
 
-    def _inputs(self, counters: np.ndarray) -> np.ndarray:
-        """Bring counters to the scale that the encoder takes: float32, of the same shape."""
-        scaled = (np.log1p(counters) - self.center_) / self.deviation_
+    def _scaled(self, logarithms: np.ndarray) -> np.ndarray:
+        """Bring counters' logarithms to the scale that the encoder takes: of the same shape."""
+        scaled: np.ndarray = (logarithms - self.center_) / self.deviation_
         return scaled.clip(-_FAR, _FAR)
 
     def encode(self, history: History, progress: ProgressFactory = silent) -> Snapshot:  # noqa: D102
         counters = self.counters_.encode(history)
-        inputs = torch.from_numpy(self._inputs(counters.vectors))
+        inputs = torch.from_numpy(self._scaled(np.log1p(counters.vectors)))
         vectors = np.empty((len(inputs), self.width), np.float32)
         self.encoder_.eval()
         bar = progress(f"{self.name}: encode", len(inputs), "clients")
@@ -218,10 +217,10 @@ class FutureWindow(Block):
 
     def restore(self, arrays: dict[str, np.ndarray]) -> None:  # noqa: D102
         self.counters_ = Counters()
-        self.counters_.restore(columns_of(arrays, "counters"))
+        self.counters_.restore(below(arrays, "counters"))
         self.center_, self.deviation_ = arrays["center"], arrays["deviation"]
         self.encoder_ = self.encoder(len(self.center_))
-        weights = columns_of(arrays, "encoder").items()
+        weights = below(arrays, "encoder").items()
         self.encoder_.load_state_dict({name: torch.from_numpy(array) for name, array in weights})
         self.encoder_.to(device())
 

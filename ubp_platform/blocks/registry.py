@@ -7,7 +7,7 @@ A package registers a block by an entry point of the group ``ubp_platform.blocks
 """
 
 import fnmatch
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import cache
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
@@ -81,19 +81,23 @@ def _package(entry: EntryPoint) -> str:
     return entry.dist.name if entry.dist else entry.value
 
 
-def profile_blocks(profile: str) -> list[str]:
+def profile_blocks(profile: str, patterns: Sequence[str] = ()) -> list[str]:
     """Name the blocks of a kind of profile, in their order.
 
     Parameters
     ----------
     profile : {"default", "paper"}
         The blocks of other packages belong to ``default``.
+    patterns : sequence of str
+        Name the blocks in its place, see :func:`matching`.
 
     Raises
     ------
     UBPError
-        If there is no such kind.
+        If there is no such kind, or a pattern matches no block.
     """
+    if patterns:
+        return matching(patterns)
     if profile not in PROFILES:
         raise UBPError(f"no profile is called {profile!r}; there are {', '.join(PROFILES)}")
     wanted = set(PROFILES[profile])

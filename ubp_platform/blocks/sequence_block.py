@@ -10,7 +10,7 @@ import torch
 from pydantic import Field, PositiveFloat, PositiveInt
 from torch import Tensor
 
-from ubp_platform.blocks.base import Block
+from ubp_platform.blocks.base import Block, below
 from ubp_platform.blocks.checkpoint import Checkpoint
 from ubp_platform.blocks.parameters import Share
 from ubp_platform.blocks.ragged import POSITIONS_A_BATCH, Batch, Batches
@@ -179,9 +179,7 @@ class SequenceBlock(Block):
         }
         self.network_ = self._network()
         weights = {
-            name.removeprefix("network."): torch.from_numpy(array)
-            for name, array in arrays.items()
-            if name.startswith("network.")
+            name: torch.from_numpy(array) for name, array in below(arrays, "network").items()
         }
         self.network_.load_state_dict(weights)
         self.network_.to(device())

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
+from ubp_platform.blocks.handcrafted import Handcrafted
 from ubp_platform.errors import UBPError
 from ubp_platform.evaluation.heads import HEADS, HeadName
 from ubp_platform.evaluation.heads.boosting import WIDEST
@@ -17,7 +18,6 @@ ProtocolName = Literal["holdout", "challenge"]
 PROTOCOLS: tuple[ProtocolName, ...] = get_args(ProtocolName)
 #: The fewest labels of a budget: of less than two of ten clients nothing can be held out.
 FEWEST_LABELS = 10
-_HANDMADE = "handcrafted"
 _OWN: tuple[Kind, ...] = ("profile", "compact", "foreign", "baseline")
 
 
@@ -71,7 +71,10 @@ class Plan:
         return ["logistic"] if "logistic" in heads else heads[:1]
 
     def _labels(self, representation: Representation, task: Task) -> list[int | None]:
-        if representation.kind not in _OWN and representation.name not in (_HANDMADE, ORDERED):
+        if representation.kind not in _OWN and representation.name not in (
+            Handcrafted.name,
+            ORDERED,
+        ):
             return [None]
         return [None, *(count for count in self.budgets if count < len(task.rows))]
 
@@ -99,7 +102,7 @@ class Job:
 
 def can_be_boosted(representation: Representation) -> bool:
     """Whether trees are grown on a representation: narrow ones that stand for themselves."""
-    own = representation.kind in _OWN or representation.name == _HANDMADE
+    own = representation.kind in _OWN or representation.name == Handcrafted.name
     return representation.width <= WIDEST and own
 
 

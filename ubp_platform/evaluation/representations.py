@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ubp_platform.blocks.future_window import FutureWindow
 from ubp_platform.blocks.snapshot import iterate
 from ubp_platform.errors import UBPError
 from ubp_platform.evaluation.places import find
@@ -23,7 +24,7 @@ from ubp_platform.profile.version import ProfileVersion
 #: The challenge takes no wider embeddings.
 MAX_WIDTH = 2048
 #: A block whose first numbers say most, and of how many of them a profile's short form is made.
-ORDERED, FIRST = "future_window", 16
+ORDERED, FIRST = FutureWindow.name, 16
 # Rows of a snapshot that are read at once.
 _ROWS = 65_536
 

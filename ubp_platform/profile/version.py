@@ -11,7 +11,7 @@ import numpy as np
 from pydantic import BaseModel
 from safetensors.numpy import load_file, save
 
-from ubp_platform.blocks.base import Normalization
+from ubp_platform.blocks.base import Normalization, below
 from ubp_platform.blocks.catalog import (
     Catalog,
     Fitted,
@@ -109,16 +109,7 @@ class ProfileVersion:
     def normalizers(self) -> list[Normalizer]:
         """The fitted normalizers, in the order of the parts."""
         arrays = load_file(self.directory / "normalizers.safetensors")
-        result = []
-        for part in self.parts:
-            prefix = f"{part.block}."
-            own = {
-                name.removeprefix(prefix): array
-                for name, array in arrays.items()
-                if name.startswith(prefix)
-            }
-            result.append(Normalizer(part.kind, own))
-        return result
+        return [Normalizer(part.kind, below(arrays, part.block)) for part in self.parts]
 
     @cached_property
     def mean(self) -> np.ndarray:

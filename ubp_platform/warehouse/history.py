@@ -134,7 +134,8 @@ class History:
         self.cutoff = cutoff.astimezone(UTC)
         self._connection = connection.cursor()
         self._relevant = None if clients is None else np.unique(clients)
-        create_views(self._connection, self.cutoff, self._relevant, start and start.astimezone(UTC))
+        self._start = start and start.astimezone(UTC)
+        create_views(self._connection, self.cutoff, self._relevant, self._start)
 
     @classmethod
     def of(
@@ -181,7 +182,7 @@ class History:
         cutoff : datetime
             The first instant that the part does not see; not after this history's own.
         start : datetime, optional
-            The first instant that it sees.
+            The first instant that it sees; not before this history's own, which is the default.
         clients : ndarray of int64, optional
             Its relevant clients; by default those of this history.
 
@@ -192,8 +193,10 @@ class History:
         """
         if cutoff > self.cutoff:
             raise ValueError(f"{cutoff} is after the cutoff of the history, {self.cutoff}")
+        if start and self._start and start < self._start:
+            raise ValueError(f"{start} is before the start of the history, {self._start}")
         relevant = self._relevant if clients is None else clients
-        part = type(self)(self._connection, cutoff, relevant, start)
+        part = type(self)(self._connection, cutoff, relevant, start or self._start)
         try:
             yield part
         finally:
@@ -457,8 +460,7 @@ class History:
             self._connection.execute(
                 f"CREATE TEMP TABLE IF NOT EXISTS {name} AS {query_text(name)}"
             )
-        for name, table in (given or {}).items():
-            self._connection.register(name, table)
+        self._show(given)
         return self._connection.sql(text, params=dict(parameters or {})).to_arrow_table()
 
     def columns(
@@ -471,14 +473,17 @@ class History:
         text, counted, given
             As in :meth:`query`.
         """
-        for name, table in (given or {}).items():
-            self._connection.register(name, table)
+        self._show(given)
         for name in counted:
             text = f"WITH {name} AS ({query_text(name)}\n) FROM ({text}\n)"
         described = self._connection.sql(text)
         return {
             name: str(kind) for name, kind in zip(described.columns, described.types, strict=True)
         }
+
+    def _show(self, given: Mapping[str, pa.Table] | None) -> None:
+        for name, table in (given or {}).items():
+            self._connection.register(name, table)
 
     def close(self) -> None:
         """Let go of the connection."""
