@@ -23,7 +23,7 @@ pytestmark = pytest.mark.usefixtures("thin")
         (["--network", "huge"], "no network is called 'huge'; there are paper, small"),
         (["--protocol", "fair"], "no protocol is called 'fair'; there are holdout, challenge"),
         (["--heads", "forest"], "no head is called 'forest'; there are network, logistic, boost"),
-        (["--heads", "boosting"], "--heads boosting: representations wider than 350 numbers"),
+        (["--heads", "boosting"], "--heads boosting: profiles wider than 64 numbers"),
         (["--labels", "many"], "--labels many: a budget is a whole number from 10 on"),
         (["--labels", "300"], "--labels 300: a budget is .* below the 300 clients; 'all' alone"),
         (["--protocol", "challenge", "--heads", "logistic"], "--heads logistic: the challenge has"),

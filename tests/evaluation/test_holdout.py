@@ -166,7 +166,7 @@ def test_heads_are_named() -> None:
     assert choose_heads(["network"], "challenge") == ("network",)
     for names, protocol_name, message in (
         (["forest"], "holdout", "no head is called 'forest'; there are network, logistic"),
-        (["boosting"], "holdout", "--heads boosting: representations wider than 350"),
+        (["boosting"], "holdout", "--heads boosting: profiles wider than 64"),
         (["logistic"], "challenge", "--heads logistic: the challenge has one head"),
     ):
         with pytest.raises(UBPError, match=message):

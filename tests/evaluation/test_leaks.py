@@ -74,8 +74,8 @@ def posed(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[Task], dict[st
         tasks = [Targets(warehouse, split, clients).task(name) for name in ASKED]
         honest = baselines(warehouse.history(split.cutoff), clients)
     known = coins[clients - 1, None] == np.arange(LIKED)
-    planted = whole("planted", "foreign", known.astype(np.float16))
-    both = Representation("counts, planted", "foreign", honest[1].parts + planted.parts)
+    planted = whole("planted", "baseline", known.astype(np.float16))
+    both = Representation("counts, planted", "baseline", honest[1].parts + planted.parts)
     return tasks, {made.name: made for made in (*honest, planted, both)}
 
 

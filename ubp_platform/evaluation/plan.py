@@ -101,9 +101,10 @@ class Job:
 
 
 def can_be_boosted(representation: Representation) -> bool:
-    """Whether trees are grown on a representation: narrow ones that stand for themselves."""
-    own = representation.kind in _OWN or representation.name == Handcrafted.name
-    return representation.width <= WIDEST and own
+    """Whether trees are grown on a representation: baselines, and what is narrow and no part."""
+    if representation.kind == "baseline" or representation.name == Handcrafted.name:
+        return True
+    return representation.kind in _OWN and representation.width <= WIDEST
 
 
 def choose_protocol(name: str) -> ProtocolName:
@@ -141,7 +142,7 @@ def choose_heads(names: Sequence[str], protocol: ProtocolName) -> tuple[HeadName
         return ("network",)
     if chosen == ("boosting",):
         raise UBPError(
-            f"--heads boosting: representations wider than {WIDEST} numbers are not boosted; name "
+            f"--heads boosting: profiles wider than {WIDEST} numbers are not boosted; name "
             "logistic or network beside it"
         )
     return chosen
