@@ -21,7 +21,7 @@ from ubp_platform.progress import ProgressFactory, silent
 from ubp_platform.warehouse.history import History
 
 #: How a profile brings a block to scale; see :mod:`ubp_platform.profile.normalizer`.
-Normalization = Literal["unit", "quantile", "log", "standard"]
+Normalization = Literal["unit", "quantile", "log", "standard", "centred"]
 
 
 class Block(Parameterized, ABC):

@@ -14,7 +14,7 @@ from ubp_platform.blocks.base import Block, below
 from ubp_platform.blocks.checkpoint import Checkpoint
 from ubp_platform.blocks.counters import Counters
 from ubp_platform.blocks.parameters import Share
-from ubp_platform.blocks.pseudo_cutoffs import Examples, examples
+from ubp_platform.blocks.pseudo_cutoffs import Examples, drawn, examples
 from ubp_platform.blocks.snapshot import Snapshot
 from ubp_platform.blocks.trainer import Trainer
 from ubp_platform.blocks.training import Optimizers, TorchLearner, device, seeded, threads
@@ -154,7 +154,7 @@ class FutureWindow(Block):
     def _fit(self, history: History, progress: ProgressFactory, checkpoint: Checkpoint) -> None:
         self.counters_ = Counters().fit(history)
         window = timedelta(days=self.days)
-        wanted = _drawn(history.clients, self.clients, self.seed)
+        wanted = drawn(history.clients, self.clients, self.seed)
         found = examples(history, self.counters_, window, self.cutoffs, self.top, wanted)
         if found is None:
             raise BlockUnavailable(
@@ -298,10 +298,3 @@ def _weights(rates: np.ndarray, groups: np.ndarray) -> np.ndarray:
     there, group = np.unique(groups, return_inverse=True)
     weights: np.ndarray = 1 / np.bincount(group, entropy)[group] / len(there)
     return weights.astype(np.float32)
-
-
-def _drawn(clients: np.ndarray, most: int, seed: int) -> np.ndarray | None:
-    """Draw some clients if there are too many; None: all."""
-    if len(clients) <= most:
-        return None
-    return np.sort(np.random.default_rng(seed).choice(clients, most, replace=False))

@@ -13,6 +13,7 @@ import numpy as np
 from scipy import sparse
 
 from ubp_platform.blocks.base import Block
+from ubp_platform.events.schema import EVENT_TYPES
 from ubp_platform.warehouse.history import History
 
 #: Events whose items are predicted, and the fields of these items.
@@ -64,6 +65,34 @@ def pseudo_cutoffs(history: History, window: timedelta, count: int) -> list[date
     return [time for time in times if time - first >= _SHORTEST]
 
 
+def windows(
+    history: History, window: timedelta, count: int, clients: np.ndarray | None = None
+) -> Iterator[tuple[History, History]]:
+    """Give what was before each pseudo-cutoff, and the days after it.
+
+    Parameters
+    ----------
+    history : History
+    window : timedelta
+        How far is looked ahead; see :func:`pseudo_cutoffs`.
+    count : int
+        How many pseudo-cutoffs at most.
+    clients : ndarray of int64, optional
+        Whom to take; the relevant clients by default.
+
+    Yields
+    ------
+    past, future : History
+        Until the next pair is asked for. The relevant clients of the future are those with an event
+        in the past.
+    """
+    for time in pseudo_cutoffs(history, window, count):
+        with history.until(time, clients=clients) as past:
+            known = past.clients_with(EVENT_TYPES)
+            with history.until(time + window, start=time, clients=known) as future:
+                yield past, future
+
+
 def examples(
     history: History,
     block: Block,
@@ -96,11 +125,9 @@ def examples(
     """
     items = {name: np.sort(history.vocabulary(name, top, EVENTS).values) for name in FIELDS}
     ids, inputs, targets = [], [], []
-    for time in pseudo_cutoffs(history, window, count):
-        with history.until(time, clients=clients) as past:
-            snapshot = block.encode(past)
-        with history.until(time + window, start=time, clients=snapshot.client_ids) as future:
-            happened = list(_happened(future, snapshot.client_ids, items))
+    for past, future in windows(history, window, count, clients):
+        snapshot = block.encode(past)
+        happened = list(_happened(future, snapshot.client_ids, items))
         ids.append(snapshot.client_ids)
         inputs.append(snapshot.vectors)
         targets.append(sparse.hstack(happened, format="csr"))
@@ -131,3 +158,10 @@ def _happened(
             places = (rows[matrix.row], matrix.col)
             ones = np.ones(matrix.nnz, np.float32)
             yield sparse.csr_matrix((ones, places), shape=(len(clients), len(items[name])))
+
+
+def drawn(clients: np.ndarray, most: int, seed: int) -> np.ndarray | None:
+    """Draw some clients if there are too many, ascending; None: all."""
+    if len(clients) <= most:
+        return None
+    return np.sort(np.random.default_rng(seed).choice(clients, most, replace=False))

@@ -22,6 +22,7 @@ GROUP = "ubp_platform.blocks"
 REGISTRY = {
     "future_window": "ubp_platform.blocks.future_window:FutureWindow",
     "counters": "ubp_platform.blocks.counters:Counters",
+    "item_scores": "ubp_platform.blocks.item_scores:ItemScores",
     "ials_categories": "ubp_platform.blocks.ials:IALSCategories",
     "ials_page_visits": "ubp_platform.blocks.ials_page_visits:IALSPageVisits",
     "lightfm": "ubp_platform.blocks.lightfm:LightFMBlock",
@@ -36,7 +37,7 @@ REGISTRY = {
     "handcrafted": "ubp_platform.blocks.handcrafted:Handcrafted",
 }
 
-_NEW = ("future_window", "counters")
+_NEW = ("future_window", "counters", "item_scores")
 #: Which blocks a profile is made of, where none are named: those that are worth their minutes
 #: (docs/evaluation.md), or the paper's twelve.
 PROFILES = {"default": _NEW, "paper": tuple(name for name in REGISTRY if name not in _NEW)}

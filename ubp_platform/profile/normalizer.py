@@ -3,7 +3,8 @@
 ``unit``, of learned blocks: less the population's mean, then optional PCA, then unit length.
 ``quantile``, of handcrafted features: quantiles of the fitted population, so that each is uniform,
 less their mean. ``standard``: less the mean, over the deviation. ``log``: logarithms of counts,
-then the same, but smaller. Fitted once for a profile version, then saved.
+then the same, but smaller. ``centred``: less the mean alone, of numbers whose scale says how much
+they tell. Fitted once for a profile version, then saved.
 
 How large the columns of a block are is how much they weigh for a model that is fitted on few
 labels: a penalty on its weights makes it look at large columns first. So what says most is largest.
@@ -44,7 +45,7 @@ class Normalizer:
 
     Parameters
     ----------
-    kind : {"unit", "quantile", "log", "standard"}
+    kind : {"unit", "quantile", "log", "standard", "centred"}
     arrays : dict of str to ndarray
         ``center`` (dim,), which is taken away, and ``axes`` (width, dim) of the PCA; or
         ``quantiles`` (n, dim), the ``center`` of these and their ``spread`` (1,); or ``center``
@@ -74,7 +75,7 @@ class Normalizer:
         ----------
         vectors : ndarray of float32, shape (n_clients, dim)
             Of :data:`FIT_CLIENTS` clients, evenly chosen, if there are more.
-        kind : {"unit", "quantile", "log", "standard"}
+        kind : {"unit", "quantile", "log", "standard", "centred"}
         components : int, optional
             Principal components to keep, as far as clients and dimensions allow; all by default.
         """
@@ -90,6 +91,9 @@ class Normalizer:
             arrays["quantiles"] = transformer.quantiles_
             arrays["center"] = transformer.transform(population).mean(axis=0).astype(np.float32)
             arrays["spread"] = np.full(1, _SPREAD, np.float32)
+        elif kind == "centred":
+            arrays["center"] = population.mean(axis=0).astype(np.float32)
+            arrays["scale"] = np.ones(population.shape[1], np.float32)
         elif kind in ("log", "standard"):
             values = _logarithm(population) if kind == "log" else population
             deviation = values.std(axis=0) / (_LOG_DEVIATION if kind == "log" else 1)

@@ -1,0 +1,96 @@
+import numpy as np
+import pandas as pd
+import pytest
+
+from tests.blocks.contract import CUTOFF, CUTOFF_DAY, BlockContract, Tables
+from tests.shops import START, land
+from ubp_platform.blocks.item_scores import ItemScores
+from ubp_platform.errors import BlockUnavailable
+from ubp_platform.warehouse import Warehouse
+from ubp_platform.warehouse.history import History
+
+DAY = pd.Timedelta(days=1)
+EMPTY_NAME = np.zeros(16, np.uint8).tolist()
+
+
+class TestItemScores(BlockContract):
+    block_name = "item_scores"
+    # Fewer than there are, so that the seed draws them.
+    params = {"clients": 15}  # noqa: RUF012
+
+    def test_a_purchase_before_the_cutoff_reaches_the_fit_and_one_at_it_does_not(
+        self, tables: Tables, block: ItemScores, tmp_path: pytest.TempPathFactory
+    ) -> None:
+        # No feature knows of it: all earlier cutoffs are at least 14 days before the last day.
+        for name, day, same in (("last", CUTOFF_DAY - DAY, False), ("at", CUTOFF_DAY, True)):
+            buys = tables["product_buy"]
+            many = pd.DataFrame({"client_id": np.arange(1, 41), "sku": buys["sku"].mode()[0]})
+            planted = {**tables, "product_buy": pd.concat([buys, many.assign(timestamp=day)])}
+            with land(tmp_path / f"{name}.duckdb", planted) as warehouse:
+                again = self.fit(warehouse)
+            assert (again.weights_.tolist() == block.weights_.tolist()) == same
+
+    def test_a_fit_that_draws_clients_encodes_all(self, warehouse: Warehouse) -> None:
+        block = self.fit(warehouse, clients=10)
+        assert block.report_.clients <= 10
+        assert len(block.encode(warehouse.history(CUTOFF)).client_ids) > 30
+
+    def test_history_without_a_whole_window_is_unavailable(self, warehouse: Warehouse) -> None:
+        soon = pd.Timestamp(START) + 20 * DAY
+        with pytest.raises(BlockUnavailable, match="in 14 days after a week or more"):
+            self.new_block().fit(warehouse.history(soon.tz_localize("UTC").to_pydatetime()))
+
+
+def _shop(faithful: bool) -> History:
+    """40 clients buy one of five products each third day: always their own, or a random one.
+
+    Odd clients do nothing but look.
+    """
+    rng = np.random.default_rng(3)
+    clients = np.repeat(np.arange(2, 82, 2), 28)
+    days = np.tile(np.arange(0, 84, 3), 40)
+    own = clients % 5
+    buys = pd.DataFrame({"client_id": clients, "sku": 100 + own})
+    if not faithful:
+        buys["sku"] = 100 + rng.integers(0, 5, len(buys))
+    buys["timestamp"] = [START + DAY * int(day) for day in days]
+    products = pd.DataFrame({"sku": np.arange(100, 105), "category": np.arange(5), "price": 7})
+    products["name"] = [EMPTY_NAME] * 5
+    visits = pd.DataFrame({"client_id": np.arange(1, 81, 2), "url": 1, "timestamp": START})
+    frames = {"product_buy": buys, "product_properties": products, "page_visit": visits}
+    return History.of(frames, cutoff=str(START + DAY * 84))
+
+
+def test_a_client_that_comes_back_to_its_product_scores_it_highest() -> None:
+    history = _shop(faithful=True)
+    block = ItemScores().fit(history)
+    found = block.encode(history)
+    # Five categories, five products, one price.
+    assert found.vectors.shape == (80, 11)
+    buyers = found.client_ids % 2 == 0
+    own = found.client_ids[buyers] % 5
+    for fields in (slice(0, 5), slice(5, 10)):
+        scores = found.vectors[buyers, fields]
+        assert (scores.argmax(axis=1) == own).all()
+        assert (scores.max(axis=1) > 1).all()
+        assert (np.sort(scores, axis=1)[:, :-1] == 0).all()
+    # Who never bought has a vector, too: nothing.
+    assert (found.vectors[~buyers] == 0).all()
+    assert block.report_.loss is not None
+    assert block.report_.loss < 0.7
+
+
+def test_where_nobody_comes_back_scores_are_small() -> None:
+    faithful, fickle = (
+        ItemScores().fit(history).encode(history).vectors[:, 5:10].std(axis=0).mean()
+        for history in map(_shop, (True, False))
+    )
+    assert fickle < faithful / 3
+
+
+def test_a_shop_without_purchases_is_unavailable() -> None:
+    visits = pd.DataFrame({"client_id": [1, 2] * 30, "url": 3})
+    visits["timestamp"] = [START + DAY * number for number in range(60)]
+    history = History.of({"page_visit": visits}, cutoff=str(START + DAY * 60))
+    with pytest.raises(BlockUnavailable, match="nothing is known of what clients bought"):
+        ItemScores().fit(history)
