@@ -27,6 +27,7 @@ SMALL = {
     "lightfm_codes": ["--small"],
     "evaluation": ["--small"],
     "simulate": ["--clients", "300"],
+    "shops": ["simulated", "--clients", "150", "--heads", "logistic", "--labels", "all"],
     "full_log": ["--scales", "0.0003", "--directory", "{}/run", "--append", "{}/runs.md"],
 }
 

@@ -1,0 +1,132 @@
+"""What the default profile is worth on several shops, as tables for docs/evaluation.md.
+
+Every row is scored as `ubp evaluate` does it; the baseline is recency and frequency, four numbers.
+`journey` is Complete Journey, `simulated` the shop of `ubp simulate`, `other` a shop with other
+mechanics: shorter lives, more and shorter interests, more drift, more launches, clients that come
+back to more products and mind prices less. What was scored is kept in the home.
+
+    python -m benchmarks.shops simulated --clients 20000 --block-seeds 3 --home build/simulated
+"""
+
+import argparse
+import tempfile
+import time
+from pathlib import Path
+
+from rich.console import Console
+
+from benchmarks.arguments import count
+from benchmarks.machine import report
+from pipelines.demo import GROCERY
+from pipelines.evaluate import evaluate
+from pipelines.ingest import ingest
+from pipelines.score_tables import SHORT
+from ubp_platform.evaluation.record import Evaluation
+from ubp_platform.events.simulated_shop import Shop
+from ubp_platform.events.simulator import simulate
+from ubp_platform.home import Home
+from ubp_platform.progress import bars
+
+FOUR = "recency, frequency"
+DAYS = 120
+OTHER = Shop(
+    sessions_a_day=0.25,
+    newcomers=0.5,
+    dropout_a_day=1 / 80,
+    dropout_shape=1.0,
+    launched=0.4,
+    product_tail=0.9,
+    interests=7,
+    interest_days=35,
+    drift=0.7,
+    exploring=0.25,
+    focus=0.7,
+    favourites=6,
+    returning=0.5,
+    price_width=1.0,
+    searchers=0.5,
+    adding=0.09,
+    buying=0.35,
+    direct=0.1,
+)
+SEEDS = {"simulated": 0, "other": 21}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("shop", choices=["journey", *SEEDS])
+    parser.add_argument("--clients", type=count, default=20_000, help="of a simulated shop")
+    parser.add_argument("--home", type=Path, help="kept; by default a temporary one")
+    parser.add_argument("--block-seeds", type=count, default=1)
+    parser.add_argument("--heads", nargs="*", default=[])
+    parser.add_argument("--labels", nargs="*", default=[], help="as `ubp evaluate --labels`")
+    parser.add_argument("--blocks", nargs="*", default=[], help="of the profile; the default ones")
+    options = parser.parse_args()
+    progress = bars(Console(stderr=True))
+    begun = time.perf_counter()
+    with tempfile.TemporaryDirectory() as directory:
+        home = Home(home=options.home or Path(directory) / "home")
+        if not home.warehouse.exists():
+            _fill(home, options.shop, options.clients, Path(directory) / "log")
+        found = evaluate(
+            *(home, options.blocks),
+            progress=progress,
+            heads=options.heads,
+            labels=options.labels,
+            block_seeds=options.block_seeds,
+        )
+    print(table(found))
+    sums = {one.representation: one.mean for one in found.summary.scores if one.task is None}
+    fits = sum(block.report.seconds for block in found.blocks)
+    report(
+        "shops",
+        f"The default profile on the shop {options.shop}, {found.clients:,} clients",
+        [
+            ("recency and frequency, sum", f"{sums[FOUR]:.3f}"),
+            ("profile, sum", f"{sums['profile']:.3f}"),
+            ("ratio", f"{sums['profile'] / sums[FOUR]:.3f}×"),
+            ("seconds of the fits", f"{fits:.0f}"),
+            ("seconds in all", f"{time.perf_counter() - begun:.0f}"),
+        ],
+        sums={name: round(value, 4) for name, value in sums.items()},
+        ratio=round(sums["profile"] / sums[FOUR], 4),
+    )
+
+
+def _fill(home: Home, shop: str, clients: int, log: Path) -> None:
+    if shop == "journey":
+        ingest(home, GROCERY.source, GROCERY.layout)
+        return
+    simulate(log, clients, DAYS, seed=SEEDS[shop], shop=OTHER if shop == "other" else None)
+    ingest(home, str(log))
+
+
+def table(found: Evaluation) -> str:
+    """The scores of a task by row, what the profile is ahead, and the sums with fewer labels."""
+    tasks = [info.name for info in found.scores.tasks]
+    widths = {info.name: info.width for info in found.scores.representations}
+    scores = {(one.representation, one.task): one for one in found.summary.scores}
+    ahead = {one.over: one for one in found.summary.differences if one.task is None}
+    few = {
+        (one.representation, one.labels): one.mean
+        for one in found.summary.budgets
+        if one.task is None
+    }
+    budgets = sorted({labels for _, labels in few if labels})
+    names = [*(SHORT.get(task, task) for task in tasks), "sum", "± blocks"]
+    names += ["profile ahead by", *(f"{labels:,} labels" for labels in budgets)]
+    lines = ["| | width | " + " | ".join(names) + " |", "|---" * (len(names) + 2) + "|"]
+    for info in found.scores.ranked():
+        whole = scores[info.name, None]
+        cells = [str(widths[info.name])]
+        cells += [f"{scores[info.name, task].mean:.3f}" for task in tasks]
+        cells += [f"{whole.mean:.3f}", f"{whole.block_deviation:.3f}"]
+        gain = ahead.get(info.name)
+        cells.append(f"{gain.mean:+.3f} ({gain.low:+.3f} to {gain.high:+.3f})" if gain else "")
+        cells += [f"{few[info.name, n]:.3f}" if (info.name, n) in few else "" for n in budgets]
+        lines.append(f"| {info.name} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    main()
