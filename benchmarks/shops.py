@@ -60,6 +60,7 @@ def main() -> None:
     parser.add_argument("--block-seeds", type=count, default=1)
     parser.add_argument("--heads", nargs="*", default=[])
     parser.add_argument("--labels", nargs="*", default=[], help="as `ubp evaluate --labels`")
+    parser.add_argument("--tasks", nargs="*", default=[], help="all by default")
     parser.add_argument("--blocks", nargs="*", default=[], help="of the profile; the default ones")
     options = parser.parse_args()
     progress = bars(Console(stderr=True))
@@ -69,7 +70,7 @@ def main() -> None:
         if not home.warehouse.exists():
             _fill(home, options.shop, options.clients, Path(directory) / "log")
         found = evaluate(
-            *(home, options.blocks),
+            *(home, options.blocks, options.tasks),
             progress=progress,
             heads=options.heads,
             labels=options.labels,

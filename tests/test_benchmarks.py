@@ -27,7 +27,7 @@ SMALL = {
     "lightfm_codes": ["--small"],
     "evaluation": ["--small"],
     "simulate": ["--clients", "300"],
-    "shops": ["simulated", "--clients", "150", "--heads", "logistic", "--labels", "all"],
+    "shops": ["simulated", "--clients", "150", "--tasks", "churn", "--heads", "logistic"],
     "full_log": ["--scales", "0.0003", "--directory", "{}/run", "--append", "{}/runs.md"],
 }
 

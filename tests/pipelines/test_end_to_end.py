@@ -72,8 +72,9 @@ def test_all_blocks_make_the_profile(home: Home) -> None:
             assert own.max() <= 2
             assert (own.max(axis=0) - own.min(axis=0)).max() <= 2 + 1e-6
         else:
-            # No further from the mean than six deviations, of 1 or of 0.3.
-            assert np.abs(own).max() <= 6 * {"standard": 1, "log": 0.3}[part.kind] + 1e-6
+            # No further from the mean than six, or than six deviations of 1 or of 0.3.
+            unit = {"centred": 1, "standard": 1, "log": 0.3}[part.kind]
+            assert np.abs(own).max() <= 6 * unit + 1e-6
 
 
 def test_offline_and_online_agree_bit_for_bit_for_every_client(home: Home) -> None:

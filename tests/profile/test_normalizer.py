@@ -112,3 +112,10 @@ def test_standard_columns_have_deviation_1_and_no_value_is_far() -> None:
     scaled = fitted.transform(np.array([[1], [3], [4], [99]], np.float32))
     np.testing.assert_allclose(scaled[:, 0], [-1, 1, 2, 6])
     np.testing.assert_allclose(fitted.mean, [0], atol=1e-7)
+
+
+def test_centred_columns_keep_their_scale_and_no_value_is_far() -> None:
+    fitted = Normalizer.fit(np.array([[0, 0.1], [4, 0.3]], np.float32), "centred")
+    scaled = fitted.transform(np.array([[0, 0.1], [4, 0.3], [99, 0.2]], np.float32))
+    np.testing.assert_allclose(scaled, [[-2, -0.1], [2, 0.1], [6, 0]], atol=1e-6)
+    np.testing.assert_allclose(fitted.mean, [0, 0], atol=1e-7)
