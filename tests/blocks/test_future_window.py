@@ -1,55 +1,29 @@
 import numpy as np
 import pandas as pd
-import pytest
 from sklearn.linear_model import LogisticRegression
 
-from tests.blocks.contract import CUTOFF, CUTOFF_DAY, BlockContract, Tables
-from tests.shops import START, land
+from tests.blocks.future_contract import DAY, FutureContract
+from tests.shops import START
 from ubp_platform.blocks.counters import Counters
 from ubp_platform.blocks.future_window import FutureWindow
 from ubp_platform.blocks.pseudo_cutoffs import examples, pseudo_cutoffs
-from ubp_platform.errors import BlockUnavailable
-from ubp_platform.warehouse import Warehouse
 from ubp_platform.warehouse.history import History
 
 TWO_WEEKS = pd.Timedelta(days=14).to_pytimedelta()
-DAY = pd.Timedelta(days=1)
 
 
-class TestFutureWindow(BlockContract):
+class TestFutureWindow(FutureContract):
     block_name = "future_window"
     params = {"max_epochs": 3, "width": 12, "hidden": 16, "batch_size": 16}  # noqa: RUF012
 
-    def test_a_purchase_before_the_cutoff_reaches_the_fit_and_one_at_it_does_not(
-        self, tables: Tables, block: FutureWindow, tmp_path: pytest.TempPathFactory
-    ) -> None:
-        # No input knows of it: all earlier cutoffs are at least 14 days before the last day.
-        for name, day, same in (("last", CUTOFF_DAY - DAY, False), ("at", CUTOFF_DAY, True)):
-            with land(tmp_path / f"{name}.duckdb", _buying(tables, day)) as warehouse:
-                again = self.fit(warehouse)
-            assert (again.report_.curves == block.report_.curves) == same
+    @staticmethod
+    def learned_by(block: FutureWindow) -> object:
+        return block.report_.curves
 
     def test_prefixes_are_powers_of_two_and_the_whole(self) -> None:
         assert FutureWindow(width=64).prefixes() == [8, 16, 32, 64]
         assert FutureWindow(width=100).prefixes() == [8, 16, 32, 64, 100]
         assert FutureWindow(width=5).prefixes() == [5]
-
-    def test_a_fit_that_draws_clients_encodes_all(self, warehouse: Warehouse) -> None:
-        block = self.fit(warehouse, clients=10)
-        assert block.report_.clients <= 10
-        assert len(block.encode(warehouse.history(CUTOFF)).client_ids) > 30
-
-    def test_history_without_a_whole_window_is_unavailable(self, warehouse: Warehouse) -> None:
-        soon = pd.Timestamp(START) + 20 * DAY
-        with pytest.raises(BlockUnavailable, match="in 14 days after a week or more"):
-            self.new_block().fit(warehouse.history(soon.tz_localize("UTC").to_pydatetime()))
-
-
-def _buying(tables: Tables, time: pd.Timestamp) -> Tables:
-    """Let the most bought product be bought by many at a time."""
-    buys = tables["product_buy"]
-    many = pd.DataFrame({"client_id": np.arange(1, 41), "sku": buys["sku"].mode()[0]})
-    return {**tables, "product_buy": pd.concat([buys, many.assign(timestamp=time)])}
 
 
 def _history() -> History:

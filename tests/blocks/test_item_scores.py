@@ -2,43 +2,23 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tests.blocks.contract import CUTOFF, CUTOFF_DAY, BlockContract, Tables
-from tests.shops import START, land
+from tests.blocks.future_contract import DAY, FutureContract
+from tests.shops import START
 from ubp_platform.blocks.item_scores import ItemScores
 from ubp_platform.errors import BlockUnavailable
-from ubp_platform.warehouse import Warehouse
 from ubp_platform.warehouse.history import History
 
-DAY = pd.Timedelta(days=1)
 EMPTY_NAME = np.zeros(16, np.uint8).tolist()
 
 
-class TestItemScores(BlockContract):
+class TestItemScores(FutureContract):
     block_name = "item_scores"
     # Fewer than there are, so that the seed draws them.
     params = {"clients": 15}  # noqa: RUF012
 
-    def test_a_purchase_before_the_cutoff_reaches_the_fit_and_one_at_it_does_not(
-        self, tables: Tables, block: ItemScores, tmp_path: pytest.TempPathFactory
-    ) -> None:
-        # No feature knows of it: all earlier cutoffs are at least 14 days before the last day.
-        for name, day, same in (("last", CUTOFF_DAY - DAY, False), ("at", CUTOFF_DAY, True)):
-            buys = tables["product_buy"]
-            many = pd.DataFrame({"client_id": np.arange(1, 41), "sku": buys["sku"].mode()[0]})
-            planted = {**tables, "product_buy": pd.concat([buys, many.assign(timestamp=day)])}
-            with land(tmp_path / f"{name}.duckdb", planted) as warehouse:
-                again = self.fit(warehouse)
-            assert (again.weights_.tolist() == block.weights_.tolist()) == same
-
-    def test_a_fit_that_draws_clients_encodes_all(self, warehouse: Warehouse) -> None:
-        block = self.fit(warehouse, clients=10)
-        assert block.report_.clients <= 10
-        assert len(block.encode(warehouse.history(CUTOFF)).client_ids) > 30
-
-    def test_history_without_a_whole_window_is_unavailable(self, warehouse: Warehouse) -> None:
-        soon = pd.Timestamp(START) + 20 * DAY
-        with pytest.raises(BlockUnavailable, match="in 14 days after a week or more"):
-            self.new_block().fit(warehouse.history(soon.tz_localize("UTC").to_pydatetime()))
+    @staticmethod
+    def learned_by(block: ItemScores) -> object:
+        return block.weights_.tolist()
 
 
 def _shop(faithful: bool) -> History:

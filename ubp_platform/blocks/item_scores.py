@@ -15,7 +15,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 
 from ubp_platform.blocks.base import Block, below
 from ubp_platform.blocks.checkpoint import Checkpoint
-from ubp_platform.blocks.pseudo_cutoffs import FIELDS, drawn, windows
+from ubp_platform.blocks.pseudo_cutoffs import FIELDS, drawn, touched, windows
 from ubp_platform.blocks.snapshot import Snapshot
 from ubp_platform.blocks.training import threads
 from ubp_platform.errors import BlockUnavailable
@@ -77,7 +77,7 @@ class ItemScores(Block):
         }
         asked = drawn(history.clients, self.clients, self.seed)
         seen = [
-            (*self._features(past), self._bought(future))
+            (future.clients, self._features(past, future.clients), self._bought(future))
             for past, future in windows(history, timedelta(days=self.days), self.cutoffs, asked)
         ]
         if not any(bought.nnz for *_, bought in seen):
@@ -102,12 +102,12 @@ class ItemScores(Block):
         self.report_.loss = float(np.mean(losses))
 
     def encode(self, history: History, progress: ProgressFactory = silent) -> Snapshot:  # noqa: D102
-        lengths = [len(items) for items in self.items_.values()]
         bar = progress(f"{self.name}: encode", None, "clients")
         with bar as advance:
-            clients, (rows, places, features) = self._features(history)
-            vectors = np.zeros((len(clients), sum(lengths)), np.float32)
-            of_item = np.repeat(self.weights_, lengths, axis=0)
+            clients = history.clients_with(self.needs)
+            rows, places, features = self._features(history, clients)
+            of_item = np.repeat(self.weights_, self._lengths(), axis=0)
+            vectors = np.zeros((len(clients), len(of_item)), np.float32)
             vectors[rows, places] = (features * of_item[places]).sum(axis=1)
             advance(len(clients))
         return Snapshot(history.cutoff, clients, vectors)
@@ -123,40 +123,39 @@ class ItemScores(Block):
         self.items_ = {name: items[name] for name in FIELDS}
         self.weights_ = arrays["weights"]
 
+    def _lengths(self) -> list[int]:
+        """Tell how many items of each field have a score."""
+        return [len(items) for items in self.items_.values()]
+
     def _places(self) -> list[slice]:
         """Give the columns of each field."""
-        ends = np.cumsum([0, *(len(items) for items in self.items_.values())]).tolist()
+        ends = np.cumsum([0, *self._lengths()]).tolist()
         return [slice(start, end) for start, end in pairwise(ends)]
 
     def _features(
-        self, history: History
-    ) -> tuple[np.ndarray, tuple[np.ndarray, np.ndarray, np.ndarray]]:
-        """Give all clients with an event, and of each item that one touched: row, place, features.
+        self, history: History, clients: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Give the row, the place and the features of each item that one of the clients touched.
 
-        The features are float32, shape (n_touched, n_features).
+        The clients are all with an event, ascending. The features are float32, shape
+        (n_touched, n_features).
         """
-        clients = history.clients_with(self.needs)
         values = np.concatenate(list(self.items_.values()))
-        numbers = np.repeat(np.arange(len(FIELDS)), [len(items) for items in self.items_.values()])
+        numbers = np.repeat(np.arange(len(FIELDS)), self._lengths())
         listed = pa.table({"field": numbers, "value": values, "place": np.arange(len(values))})
         table = history.query(query_text(_QUERY), given={"scored_items": listed})
         rows = np.searchsorted(clients, table["client_id"].to_numpy())
         features = np.stack(
             [table[name].to_numpy().astype(np.float32) for name in table.column_names[2:]], axis=1
         )
-        return clients, (rows, table["place"].to_numpy(), features)
+        return rows, table["place"].to_numpy(), features
 
     def _bought(self, future: History) -> sparse.csr_matrix:
         """Tell which items the relevant clients bought: (n_clients, n_items), 1 where they did."""
-        clients = future.clients
-        fields = []
-        for name, items in self.items_.items():
-            found = future.interactions(name, {"product_buy": 1}, items)
-            matrix = found.matrix.tocoo()
-            rows = np.searchsorted(clients, found.client_ids)[matrix.row]
-            ones = np.ones(matrix.nnz, np.float32)
-            shape = (len(clients), len(items))
-            fields.append(sparse.csr_matrix((ones, (rows, matrix.col)), shape))
+        fields = [
+            touched(future, future.clients, "product_buy", name, items)
+            for name, items in self.items_.items()
+        ]
         return sparse.hstack(fields, format="csr")
 
 
@@ -175,7 +174,7 @@ def _learn(features: np.ndarray, bought: np.ndarray) -> tuple[np.ndarray, float]
 
     The log-odds of a purchase are a sum of the item's own, of the client's (how much the client
     touched of all items, weighted too), and of the weighted features of this client and this item.
-    Weights are taken to be about 1 where little is known: their prior is a normal distribution.
+    All of these have a normal prior of mean 0 and deviation 1, which matters where little is known.
 
     Parameters
     ----------
@@ -189,17 +188,18 @@ def _learn(features: np.ndarray, bought: np.ndarray) -> tuple[np.ndarray, float]
     """
     if not bought.size:
         return np.zeros(features.shape[2], np.float32), 1.0
-    touched, labels = torch.from_numpy(features), torch.from_numpy(bought)
-    active = touched.mean(dim=1) * touched.shape[1] ** 0.5
+    inputs, labels = torch.from_numpy(features), torch.from_numpy(bought)
+    # Of as many items the root makes a sum about as large as one of them.
+    active = inputs.mean(dim=1) * inputs.shape[1] ** 0.5
     rates = (labels.sum(dim=0) + 0.5) / (len(labels) + 1)
     usual = torch.logit(rates)
-    weights, activity = (torch.zeros(touched.shape[2], requires_grad=True) for _ in range(2))
+    weights, activity = (torch.zeros(inputs.shape[2], requires_grad=True) for _ in range(2))
     item = torch.zeros(len(usual), requires_grad=True)
     learned = (weights, activity, item)
     optimizer = torch.optim.LBFGS(learned, max_iter=_ITERATIONS, line_search_fn="strong_wolfe")
 
     def cross_entropy() -> Tensor:
-        logits = touched @ weights + (active @ activity)[:, None] + usual + item
+        logits = inputs @ weights + (active @ activity)[:, None] + usual + item
         return binary_cross_entropy_with_logits(logits, labels)
 
     def closure() -> Tensor:

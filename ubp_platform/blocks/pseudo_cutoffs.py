@@ -151,13 +151,33 @@ def _happened(
         active = np.isin(clients, future.clients_with([event]))
         yield sparse.csr_matrix(active[:, None].astype(np.float32))
     for event in EVENTS:
-        for name in FIELDS:
-            found = future.interactions(name, {event: 1}, items[name])
-            rows = np.searchsorted(clients, found.client_ids)
-            matrix = found.matrix.tocoo()
-            places = (rows[matrix.row], matrix.col)
-            ones = np.ones(matrix.nnz, np.float32)
-            yield sparse.csr_matrix((ones, places), shape=(len(clients), len(items[name])))
+        for name, values in items.items():
+            yield touched(future, clients, event, name, values)
+
+
+def touched(
+    future: History, clients: np.ndarray, event: str, name: str, items: np.ndarray
+) -> sparse.csr_matrix:
+    """Tell which items clients had to do with: (n_clients, n_items), 1 where there is an event.
+
+    Parameters
+    ----------
+    future : History
+    clients : ndarray of int64, shape (n_clients,)
+        Ascending; all relevant clients with such an event are among them.
+    event : str
+        Its type.
+    name : str
+        The field that the items are of.
+    items : ndarray of int64, shape (n_items,)
+        Ascending.
+    """
+    found = future.interactions(name, {event: 1}, items)
+    rows = np.searchsorted(clients, found.client_ids)
+    matrix = found.matrix.tocoo()
+    places = (rows[matrix.row], matrix.col)
+    ones = np.ones(matrix.nnz, np.float32)
+    return sparse.csr_matrix((ones, places), shape=(len(clients), len(items)))
 
 
 def drawn(clients: np.ndarray, most: int, seed: int) -> np.ndarray | None:
