@@ -1,5 +1,6 @@
 """A shop to evaluate profiles of, and what ``ubp evaluate`` says and keeps."""
 
+import math
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -24,7 +25,9 @@ def thin_networks() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(boosting, "ITERATIONS", 3)
         patch.setattr(boosting, "FEWEST", 60)
-        patch.setattr(logistic, "PENALTIES", (1.0, 1e-2))
+        patch.setattr(logistic, "SHARED", (1.0, 1e-2))
+        patch.setattr(logistic, "OWN", (math.inf, 1e-2))
+        patch.setattr(logistic, "FEW", 100)
         patch.setattr(bootstrap, "DRAWS", 40)
         for name, size in {"small": Size(8, 16, 3), "paper": Size(16, 32, 3)}.items():
             patch.setitem(NETWORKS, name, size)

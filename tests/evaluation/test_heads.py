@@ -1,5 +1,7 @@
 """Heads: what they learn, what they choose, and that the validation window tells them nothing."""
 
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -142,20 +144,62 @@ def test_the_inner_score_is_the_mean_auroc_of_classes_that_can_be_asked() -> Non
     assert base_rates(yes) == pytest.approx([0.5, 0.1, 0.5])
 
 
-@pytest.mark.parametrize("penalty", logistic.PENALTIES)
-def test_logistic_regression_is_scikit_learns(
-    penalty: float, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(logistic, "PENALTIES", (penalty,))
-    made, task = shop()
-    found = fit("logistic", made, task)
+def scaled(made: Representation, task: Task) -> np.ndarray:
     x = made.batch(task.rows).numpy().astype(np.float64)
     x -= x.mean(axis=0)
-    x /= np.sqrt(x.var(axis=0).mean())
-    for column in range(3):
+    return x / np.sqrt(x.var(axis=0).mean())
+
+
+@pytest.mark.parametrize("penalty", [100.0, 1.0, 1e-2, 1e-4])
+@pytest.mark.parametrize("classes", [1, 3])
+def test_logistic_regression_is_scikit_learns(
+    penalty: float, classes: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # One class has what all have in common; three without that have their own alone.
+    monkeypatch.setattr(logistic, "SHARED", (penalty if classes == 1 else math.inf,))
+    monkeypatch.setattr(logistic, "OWN", (penalty,))
+    made, task = shop(classes)
+    found, x = fit("logistic", made, task), scaled(made, task)
+    for column in range(classes):
         plain = LogisticRegression(C=1 / (penalty * CLIENTS), tol=1e-8, max_iter=1000)
         said = plain.fit(x, task.train[:, column]).predict_proba(x)[:, 1]
         np.testing.assert_allclose(found.probabilities[:, column], said, atol=5e-3)
+
+
+def test_weights_in_common_are_those_of_all_answers_one_below_the_other(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(logistic, "SHARED", (0.1,))
+    monkeypatch.setattr(logistic, "OWN", (math.inf,))
+    made, task = shop()
+    found, x = fit("logistic", made, task), scaled(made, task)
+    # Biases are all but free of the penalty where what they are multiplied with is large.
+    biases = np.repeat(np.eye(3) * 1e3, CLIENTS, axis=0)
+    below = np.hstack([np.tile(x, (3, 1)), biases])
+    plain = LogisticRegression(C=1 / (0.1 * CLIENTS), fit_intercept=False, tol=1e-9, max_iter=5000)
+    said = plain.fit(below, task.train.T.ravel()).predict_proba(below)[:, 1]
+    np.testing.assert_allclose(found.probabilities.T.ravel(), said, atol=5e-3)
+
+
+def test_a_class_that_nobody_bought_is_told_by_the_others() -> None:
+    made, task = shop()
+    task.train[:, 1:] = task.train[:, :1]
+    task.train[:, 2] = 0
+    found = fit("logistic", made, task)
+    assert auroc(found.probabilities[:, 2:], task.validation[:, :1])[0] > 0.7
+
+
+def test_few_clients_are_each_held_out_once() -> None:
+    _, task = shop()
+    for count in (2, 3, 7, 12, CLIENTS):
+        labelled = Labelled.of(task, count)
+        folds = list(labelled.folds(7))
+        held = np.concatenate([held.rows for _, held in folds])
+        assert sorted(held) == labelled.rows.tolist()
+        for fitted, out in folds:
+            assert sorted([*fitted.rows, *out.rows]) == labelled.rows.tolist()
+            assert len(fitted.rows) >= 1
+    assert np.array_equal(folds[0][1].rows, labelled.split(7)[1].rows)
 
 
 def test_the_scale_of_an_input_does_not_matter_but_that_of_its_columns_does() -> None:

@@ -1,6 +1,6 @@
 """The contract of a head, and the inner split by which it makes its choices."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol, Self, get_args
 
@@ -62,13 +62,31 @@ class Labelled:
         -------
         fitted, held_out : Labelled
         """
+        return next(self.folds(seed))
+
+    def folds(self, seed: int) -> Iterator[tuple[Self, Self]]:
+        """Hold out one part of the clients after the other, until each was held out once.
+
+        Parameters
+        ----------
+        seed : int
+
+        Yields
+        ------
+        fitted, held_out : Labelled
+            First those of :meth:`split`.
+        """
         count = len(self.rows)
         if count < 2:
-            return self, self
-        held = np.zeros(count, dtype=bool)
+            yield self, self
+            return
         drawn = np.random.default_rng([seed, 0]).permutation(count)
-        held[drawn[: max(1, round(HELD_OUT * count))]] = True
-        return self._where(~held), self._where(held)
+        size = max(1, round(HELD_OUT * count))
+        for first in range(0, count - size + 1, size):
+            held = np.zeros(count, dtype=bool)
+            last = first + size if first + 2 * size <= count else count
+            held[drawn[first:last]] = True
+            yield self._where(~held), self._where(held)
 
     def _where(self, chosen: np.ndarray) -> Self:
         return type(self)(self.rows[chosen], self.labels[chosen])
