@@ -106,7 +106,7 @@ def render(found: Evaluation, shape: Shape, cloud: Cloud | None) -> str:
         left_out=_left_out(found),
         network=network,
         boosting=boosting,
-        penalties=logistic.PENALTIES,
+        logistic=logistic,
     )
 
 

@@ -7,7 +7,7 @@ scikit-learn's solver fits one class after the other; a hundred classes take it 
 """
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any, NamedTuple
@@ -45,7 +45,8 @@ class Logistic:
 
     First s and the biases are fitted, by the sum over classes of mean cross-entropy + λ/2 ‖s‖².
     Then all v and the biases, s as it is, by the same sum + μ/2 Σ ‖v‖². λ, and μ after it, is the
-    strongest whose cross-entropy on clients held out is within one standard error of the least.
+    strongest whose cross-entropy on clients held out is within one standard error of the least;
+    where it has risen by more than one, weaker ones are not tried.
 
     The input is centred and divided by one scale, the root of its columns' mean variance, never
     column by column: the scale of columns carries their weight, and a penalty means the same for
@@ -53,10 +54,9 @@ class Logistic:
     """
 
     def __init__(self) -> None:
-        own = [str(penalty) for penalty in OWN]
-        self.parameters: list[Any] = [
-            *("logistic", [*SHARED], own, FEW, _ITERATIONS, _GRADIENT, _CHANGE, _NEGLIGIBLE)
-        ]
+        strengths = [str(penalty) for penalty in (*SHARED, *OWN)]
+        numbers = [FEW, _ITERATIONS, _GRADIENT, _CHANGE, _NEGLIGIBLE]
+        self.parameters: list[Any] = ["logistic", "one standard error", strengths, *numbers]
 
     def fit(
         self,
@@ -73,8 +73,9 @@ class Logistic:
             for fitted, held in islice(labelled.folds(seed), count)
         ]
         stages = 1 + (labelled.labels.shape[1] > 1)
-        step = 1 / (stages * len(folds) + 1)
-        inner, penalties = _search(folds, stages, lambda: advance(step))
+        # Of each stage a share, and one of the last fit.
+        step = 1 / (stages + 1)
+        inner, penalties = _search(folds, stages, lambda amount: advance(step * amount))
         del folds
         whole = _Part.of(representation, labelled)
         (line,) = whole.path(penalties[:1])
@@ -89,37 +90,56 @@ class Logistic:
         return Prediction(torch.cat(answers).numpy(), inner, f"penalty {told}")
 
 
-def _search(
-    folds: "list[_Fold]", stages: int, advance: Callable[[], None]
-) -> tuple[float, tuple[float, ...]]:
+def _search(folds: "list[_Fold]", stages: int, advance: Advance) -> tuple[float, tuple[float, ...]]:
     """Choose one penalty after the other; give the inner score of the first fold, and them."""
     best: list[_Line | None] = [None] * len(folds)
     penalties = []
     for strengths in (SHARED, OWN)[:stages]:
-        lines, losses = [], []
-        for fold, before in zip(folds, best, strict=True):
-            lines.append(list(fold.fitted.path(strengths, beside=before)))
-            losses.append(torch.stack([fold.losses(line) for line in lines[-1]]))
-            advance()
-        chosen = _strongest(torch.cat(losses, dim=1))
-        best = [some[chosen] for some in lines]
+        paths = [
+            fold.fitted.path(strengths, beside) for fold, beside in zip(folds, best, strict=True)
+        ]
+        lines, losses, done = [], [], 0.0
+        for every in zip(*paths, strict=True):
+            lines.append(every)
+            losses.append(
+                torch.cat([fold.losses(line) for fold, line in zip(folds, every, strict=True)])
+            )
+            advance(1 / len(strengths))
+            done += 1 / len(strengths)
+            if _rises(losses):
+                break
+        advance(1 - done)
+        chosen = _strongest(torch.stack(losses))
+        best = [*lines[chosen]]
         penalties.append(strengths[chosen])
-    said = lines[0][chosen].logits(folds[0].x).sigmoid().cpu().numpy()
+    said = lines[chosen][0].logits(folds[0].x).sigmoid().cpu().numpy()
     return inner_score(said, folds[0].labels), tuple(penalties)
 
 
-def _strongest(losses: Tensor) -> int:
-    """Choose the first penalty within one standard error of the least loss held out.
-
-    The standard error is that of the difference between the two losses, client by client.
+def _excess(losses: Tensor, over: int) -> tuple[Tensor, Tensor]:
+    """Give what the losses are more than one of them, in the mean, and its standard error.
 
     Parameters
     ----------
     losses : Tensor of float64, shape (n_penalties, n)
+        Of each client held out; the standard error is that of the differences, client by client.
+    over : int
     """
-    excess = losses - losses[losses.mean(dim=1).argmin()]
-    error = excess.std(dim=1, correction=0) / math.sqrt(losses.shape[1])
-    return int((excess.mean(dim=1) <= error).nonzero()[0])
+    excess = losses - losses[over]
+    return excess.mean(dim=1), excess.std(dim=1, correction=0) / math.sqrt(losses.shape[1])
+
+
+def _strongest(losses: Tensor) -> int:
+    """Choose the first penalty within one standard error of the least loss: (n_penalties, n)."""
+    mean, error = _excess(losses, int(losses.mean(dim=1).argmin()))
+    return int((mean <= error).nonzero()[0])
+
+
+def _rises(losses: list[Tensor]) -> bool:
+    """Say whether the last loss is more than one standard error above the least."""
+    stacked = torch.stack(losses)
+    mean, error = _excess(stacked, int(stacked.mean(dim=1).argmin()))
+    return bool(mean[-1] > error[-1])
 
 
 class _Line(NamedTuple):
@@ -200,13 +220,15 @@ class _Part:
         """
         # How the loss is curved at the base rate: along the axes as their variances are.
         curved = self.rates * (1 - self.rates)
+        axes, classes = self.x.shape[1], len(curved)
         if beside is None:
-            line = _Line(self.x.new_zeros(self.x.shape[1], 1), self.rates.logit())
-            start, offset, curvature = line.weights, 0.0, curved.sum(dim=0, keepdim=True)
+            # One column, which counts in every class.
+            line = _Line(self.x.new_zeros(axes, 1), self.rates.logit())
+            start, offset, curvature = line.weights, self.x.new_zeros(1), curved.sum()
         else:
             line, curvature = beside, curved
-            start, offset = self.x.new_zeros(self.x.shape[1], len(curved)), self.x @ beside.weights
-        fixed, bias = line.weights, line.bias
+            start, offset = self.x.new_zeros(axes, classes), self.x @ beside.weights
+        fixed, bias = line
         for penalty in penalties:
             if math.isfinite(penalty):
                 stretch = (self.axes.variances[:, None] * curvature + penalty).sqrt()
@@ -218,7 +240,7 @@ class _Part:
 
     def _minimize(
         self,
-        offset: Tensor | float,
+        offset: Tensor,
         penalty: float,
         start: tuple[Tensor, Tensor],
         stretch: tuple[Tensor, Tensor],
