@@ -11,6 +11,8 @@ back to more products and mind prices less. What was scored is kept in the home.
 import argparse
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from rich.console import Console
@@ -28,7 +30,7 @@ from ubp_platform.home import Home
 from ubp_platform.progress import bars
 
 FOUR = "recency, frequency"
-DAYS = 120
+CLIENTS, DAYS = 20_000, 120
 OTHER = Shop(
     sessions_a_day=0.25,
     newcomers=0.5,
@@ -53,22 +55,13 @@ SEEDS = {"simulated": 0, "other": 21}
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("shop", choices=["journey", *SEEDS])
-    parser.add_argument("--clients", type=count, default=20_000, help="of a simulated shop")
-    parser.add_argument("--home", type=Path, help="kept; by default a temporary one")
-    parser.add_argument("--block-seeds", type=count, default=1)
+    parser = shop_parser(__doc__)
     parser.add_argument("--heads", nargs="*", default=[])
-    parser.add_argument("--labels", nargs="*", default=[], help="as `ubp evaluate --labels`")
-    parser.add_argument("--tasks", nargs="*", default=[], help="all by default")
     parser.add_argument("--blocks", nargs="*", default=[], help="of the profile; the default ones")
     options = parser.parse_args()
     progress = bars(Console(stderr=True))
     begun = time.perf_counter()
-    with tempfile.TemporaryDirectory() as directory:
-        home = Home(home=options.home or Path(directory) / "home")
-        if not home.warehouse.exists():
-            _fill(home, options.shop, options.clients, Path(directory) / "log")
+    with filled(parser, options) as home:
         found = evaluate(
             *(home, options.blocks, options.tasks),
             progress=progress,
@@ -94,12 +87,34 @@ def main() -> None:
     )
 
 
-def _fill(home: Home, shop: str, clients: int, log: Path) -> None:
-    if shop == "journey":
-        ingest(home, GROCERY.source, GROCERY.layout)
-        return
-    simulate(log, clients, DAYS, seed=SEEDS[shop], shop=OTHER if shop == "other" else None)
-    ingest(home, str(log))
+def shop_parser(description: str | None) -> argparse.ArgumentParser:
+    """Give a parser of what shop is evaluated, and how often."""
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("shop", choices=["journey", *SEEDS])
+    parser.add_argument(
+        "--clients", type=count, help=f"of a simulated shop; {CLIENTS:,} by default"
+    )
+    parser.add_argument("--home", type=Path, help="kept; by default a temporary one")
+    parser.add_argument("--block-seeds", type=count, default=1)
+    parser.add_argument("--labels", nargs="*", default=[], help="as `ubp evaluate --labels`")
+    parser.add_argument("--tasks", nargs="*", default=[], help="all by default")
+    return parser
+
+
+@contextmanager
+def filled(parser: argparse.ArgumentParser, options: argparse.Namespace) -> Iterator[Home]:
+    """Give the home with the shop's log in it."""
+    if options.shop == "journey" and options.clients:
+        parser.error("journey is a real log of 2,500 households: leave out --clients")
+    with tempfile.TemporaryDirectory() as directory:
+        home, log = Home(home=options.home or Path(directory) / "home"), Path(directory) / "log"
+        if not home.warehouse.exists() and options.shop == "journey":
+            ingest(home, GROCERY.source, GROCERY.layout)
+        elif not home.warehouse.exists():
+            shop = OTHER if options.shop == "other" else None
+            simulate(log, options.clients or CLIENTS, DAYS, seed=SEEDS[options.shop], shop=shop)
+            ingest(home, str(log))
+        yield home
 
 
 def table(found: Evaluation) -> str:

@@ -28,6 +28,7 @@ SMALL = {
     "evaluation": ["--small"],
     "simulate": ["--clients", "300"],
     "shops": ["simulated", "--clients", "150", "--tasks", "churn", "--heads", "logistic"],
+    "beside": ["simulated", "--clients", "150", "--tasks", "churn", "--blocks", "ials_*"],
     "full_log": ["--scales", "0.0003", "--directory", "{}/run", "--append", "{}/runs.md"],
 }
 

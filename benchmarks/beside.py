@@ -1,0 +1,118 @@
+"""What each other block adds to the default profile, and the paper's twelve against it.
+
+One profile of all blocks is fitted for each block seed; what is compared are parts of it, read by
+logistic regression. The baseline is the default profile. Fits and scores are kept in the home.
+
+    python -m benchmarks.beside journey --block-seeds 3 --labels 300 --home build/journey
+"""
+
+import argparse
+from collections.abc import Iterator
+
+from rich.console import Console
+
+from benchmarks.machine import report
+from benchmarks.shops import filled, shop_parser
+from pipelines.backtest import Backtest, backtest, plan
+from pipelines.evaluate import pose
+from pipelines.score_tables import SHORT
+from ubp_platform.blocks.registry import PROFILES, profile_blocks
+from ubp_platform.evaluation import tasks as task_list
+from ubp_platform.evaluation.plan import Plan, choose_budgets
+from ubp_platform.evaluation.protocol import run
+from ubp_platform.evaluation.representations import Part, Representation
+from ubp_platform.evaluation.scores import Scores
+from ubp_platform.evaluation.summary import summarize
+from ubp_platform.evaluation.tasks import Targets
+from ubp_platform.home import Home
+from ubp_platform.progress import ProgressFactory, bars
+from ubp_platform.warehouse import Warehouse
+
+PAPER = "the paper's blocks"
+
+
+def main() -> None:
+    parser = shop_parser(__doc__)
+    parser.add_argument("--blocks", nargs="*", default=["*"], help="the other ones; all by default")
+    options = parser.parse_args()
+    progress = bars(Console(stderr=True))
+    with filled(parser, options) as home:
+        scores = _scored(home, options, progress)
+    print(table(scores))
+    means = scores.sums
+    other = PAPER if PAPER in means else list(means)[-1]
+    report(
+        "beside",
+        f"Blocks beside the default profile, the shop {options.shop}",
+        [
+            ("the default profile, sum", f"{means['profile']:.3f}"),
+            (f"{other}, sum", f"{means[other]:.3f}"),
+            ("ratio", f"{means['profile'] / means[other]:.3f}×"),
+        ],
+        sums={name: round(value, 4) for name, value in means.items()},
+        ratio=round(means["profile"] / means[other], 4),
+    )
+
+
+def _scored(home: Home, options: argparse.Namespace, progress: ProgressFactory) -> Scores:
+    split, clients = plan(home)
+    wanted = profile_blocks("default", [*PROFILES["default"], *options.blocks])
+    tested = [
+        backtest(home, split, clients, wanted, progress=progress, seed=seed)
+        for seed in range(options.block_seeds)
+    ]
+    with Warehouse(home.warehouse) as warehouse:
+        names = task_list.choose(options.tasks)
+        tasks, _ = pose(Targets(warehouse, split, clients), names, bool(options.tasks))
+    budgets = choose_budgets(options.labels or ["all"], len(clients), "holdout")
+    rows = [row for seed, one in enumerate(tested) for row in _compared(one, seed)]
+    judged = Plan(heads=("logistic",), budgets=budgets)
+    return run(rows, tasks, "small", judged, home.evaluation / "scores", progress)
+
+
+def _compared(tested: Backtest, seed: int) -> Iterator[Representation]:
+    """The default profile, with each other block, with all, and the paper's blocks alone."""
+    parts, start = {}, 0
+    for name, width in tested.version.widths:
+        parts[name] = Part(tested.matrix, start, start + width)
+        start += width
+    default = {name: part for name, part in parts.items() if name in PROFILES["default"]}
+    others = {name: part for name, part in parts.items() if name not in default}
+    paper = tuple(part for name, part in others.items() if name in PROFILES["paper"])
+    yield Representation("profile", "profile", tuple(default.values()), seed)
+    for name, part in others.items():
+        yield Representation(f"with {name}", "without", (*default.values(), part), seed)
+    if len(others) > 1:
+        everything = (*default.values(), *others.values())
+        yield Representation("with all of these", "without", everything, seed)
+    if len(paper) > 1:
+        yield Representation(PAPER, "foreign", paper, seed)
+
+
+def table(scores: Scores) -> str:
+    """What each row is more than the default profile: by task, the sum, and its interval."""
+    summary = summarize(scores)
+    tasks = [info.name for info in scores.tasks]
+    more = {(one.over, one.task): one for one in summary.differences if one.one == "profile"}
+    mean = {(one.representation, one.task): one.mean for one in summary.scores}
+    few = {
+        (one.representation, one.labels): one.mean
+        for one in summary.budgets
+        if one.task is None and one.labels
+    }
+    budgets = sorted({labels for _, labels in few})
+    heads = [*(SHORT.get(task, task) for task in tasks), "sum", "more than the profile"]
+    heads += [f"{labels:,} labels" for labels in budgets]
+    lines = ["| | width | " + " | ".join(heads) + " |", "|---" * (len(heads) + 2) + "|"]
+    for info in scores.representations:
+        cells = [str(info.width), *(f"{mean[info.name, task]:.3f}" for task in [*tasks, None])]
+        gain = more.get((info.name, None))
+        # The difference is that of the profile over the row.
+        cells.append(f"{-gain.mean:+.3f} ({-gain.high:+.3f} to {-gain.low:+.3f})" if gain else "")
+        cells += [f"{few[info.name, n]:.3f}" if (info.name, n) in few else "" for n in budgets]
+        lines.append(f"| {info.name} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    main()
