@@ -18,7 +18,8 @@ from ubp_platform.blocks.snapshot import Snapshot
 from ubp_platform.blocks.trainer import Trainer
 from ubp_platform.blocks.training import NetworkLearner, device, seeded, threads
 from ubp_platform.progress import ProgressFactory, silent
-from ubp_platform.warehouse.history import History, Sequences, Vocabulary
+from ubp_platform.warehouse.arrays import Sequences, Vocabulary
+from ubp_platform.warehouse.history import History
 
 
 class SequenceBlock(Block):

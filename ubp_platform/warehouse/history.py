@@ -5,7 +5,6 @@ All is read through the views of :mod:`~ubp_platform.warehouse.views`, which end
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
 from importlib import resources
@@ -19,6 +18,7 @@ from scipy import sparse
 from ubp_platform.errors import BlockUnavailable
 from ubp_platform.events.schema import EVENT_CODES, EVENT_TYPES
 from ubp_platform.home import parse_time
+from ubp_platform.warehouse.arrays import Interactions, Sequences, Vocabulary
 from ubp_platform.warehouse.frames import Frame, database_of
 from ubp_platform.warehouse.views import create_views, show_relevant
 
@@ -35,77 +35,6 @@ FIELDS = {
     "day": "day",
     "week": "day // 7",
 }
-
-
-@dataclass(frozen=True)
-class Vocabulary:
-    """The values of one field that a model knows, most frequent first.
-
-    A value's token is its position plus :data:`Vocabulary.FIRST`; the tokens below are special.
-
-    Parameters
-    ----------
-    field : str
-        A key of :data:`FIELDS`.
-    values : ndarray of int64, shape (n_values,)
-        The known values, most frequent first, ties by value.
-    """
-
-    field: str
-    values: np.ndarray
-
-    PAD = 0
-    START = 1
-    END = 2
-    MISSING = 3
-    RARE = 4
-    FIRST = 5
-
-    @property
-    def size(self) -> int:
-        """The number of tokens, special ones included."""
-        return self.FIRST + len(self.values)
-
-
-@dataclass(frozen=True)
-class Sequences:
-    """Ragged sequences: client ``i`` owns ``offsets[i]:offsets[i + 1]`` of each field.
-
-    Parameters
-    ----------
-    client_ids : ndarray of int64, shape (n_clients,)
-        Ascending; every client here has at least one event.
-    offsets : ndarray of int64, shape (n_clients + 1,)
-    fields : dict of str to ndarray of int32, shape (n_events,)
-        Tokens in time order, oldest first, without start and end.
-    """
-
-    client_ids: np.ndarray
-    offsets: np.ndarray
-    fields: dict[str, np.ndarray]
-
-    @property
-    def lengths(self) -> np.ndarray:
-        """Events of each client, int64, shape (n_clients,)."""
-        return np.diff(self.offsets)
-
-
-@dataclass(frozen=True)
-class Interactions:
-    """A client × item matrix of summed event weights.
-
-    Parameters
-    ----------
-    client_ids : ndarray of int64, shape (n_clients,)
-        Row labels, ascending; every row has an entry.
-    items : ndarray of int64, shape (n_items,)
-        Column labels.
-    matrix : csr_matrix of float32, shape (n_clients, n_items)
-    """
-
-    client_ids: np.ndarray
-    items: np.ndarray
-    matrix: sparse.csr_matrix
 
 
 class History:
