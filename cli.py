@@ -23,9 +23,9 @@ from pipelines.options import (
 )
 from pipelines.run import run
 from ubp_platform.errors import UBPError
-from ubp_platform.events.layouts import MAX_QUARANTINE, Layout, parse_layout
 from ubp_platform.events.simulated_shop import MAX_DAYS
 from ubp_platform.home import open_home, parse_time, write_whole
+from ubp_platform.layouts import MAX_QUARANTINE
 from ubp_platform.progress import bars
 
 # Threads that wait must not spin: on a busy machine they would take the core from the one they wait
@@ -60,7 +60,7 @@ def ingest(
     ],
     layout: Annotated[
         str | None,
-        typer.Option(help="How the files lie: 'challenge' (the default) or 'completejourney'."),
+        typer.Option(help="A layout's name or directory; recognised from the files by default."),
     ] = None,
     max_quarantine: Annotated[
         float, typer.Option(help="Reject the batch if a file has a larger share of bad rows.")
@@ -69,16 +69,23 @@ def ingest(
 ) -> None:
     """Check event files and land them in the warehouse as one batch.
 
-    The layout 'challenge' is a directory with any of product_buy, add_to_cart, remove_from_cart,
-    page_visit, search_query, product_properties, each as .parquet or .csv.
+    SOURCE is a file, a folder or a tree. Which layout it is in is recognised from names of files
+    and columns; 'ubp layouts' lists the layouts, and docs/ingest.md says how to write one.
     """
     from pipelines import ingest as pipeline
     from pipelines.tables import show_ingested
 
-    default = source if source == Layout.completejourney else Layout.challenge
-    known = parse_layout(layout or default)
-    result = pipeline.ingest(open_home(home), source, known, max_quarantine, bars(console))
+    result = pipeline.ingest(open_home(home), source, layout, max_quarantine, bars(console))
     show_ingested(console, result)
+
+
+@app.command()
+def layouts() -> None:
+    """List the layouts that 'ubp ingest' knows: how files become tables of events."""
+    from pipelines.tables import show_layouts
+    from ubp_platform.layouts.description import shipped
+
+    show_layouts(console, shipped().values())
 
 
 @app.command()

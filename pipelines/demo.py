@@ -27,7 +27,6 @@ from ubp_platform.blocks.registry import profile_blocks
 from ubp_platform.errors import UBPError, WarehouseMissing
 from ubp_platform.evaluation import pictures
 from ubp_platform.evaluation.churn import ChurnResult, evaluate_churn
-from ubp_platform.events.layouts import Layout
 from ubp_platform.events.schema import PRODUCTS
 from ubp_platform.events.simulator import END, simulate
 from ubp_platform.home import Home
@@ -47,7 +46,7 @@ class Plan:
     ----------
     about : str
     source : str
-    layout : Layout
+    layout : str
     clients : str
         What the shop's clients are called.
     client : int
@@ -64,7 +63,7 @@ class Plan:
 
     about: str
     source: str
-    layout: Layout
+    layout: str
     clients: str
     client: int
     simulated: bool
@@ -83,7 +82,7 @@ GROCERY = Plan(
     about="Complete Journey: a year of grocery purchases of 2,469 US households, published by "
     "84.51° as real and CC0 (the package that carries them calls them simulated)",
     source="completejourney",
-    layout=Layout.completejourney,
+    layout="completejourney",
     clients="households",
     client=1228,
     simulated=False,
@@ -97,7 +96,7 @@ def simulated(home: Home) -> Plan:
     return Plan(
         about=f"A simulated shop: {CLIENTS:,} clients, {LOG_DAYS} days, all five event types",
         source=str(home.root / "simulated"),
-        layout=Layout.challenge,
+        layout="challenge",
         clients="clients",
         client=395,
         simulated=True,

@@ -1,6 +1,8 @@
 """``ubp ingest``: check a delivery, quarantine what fails, land the rest as one batch."""
 
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -9,22 +11,20 @@ import numpy as np
 
 from ubp_platform.errors import BatchRejected, UBPError
 from ubp_platform.events import completejourney
-from ubp_platform.events.layouts import (
-    MAX_QUARANTINE,
-    DeliveredFile,
-    Layout,
-    challenge_files,
-    unknown_files,
-)
-from ubp_platform.events.schema import TABLES
 from ubp_platform.home import Home
+from ubp_platform.layouts import MAX_QUARANTINE, RELEVANT_CLIENTS
+from ubp_platform.layouts.description import find, shipped
+from ubp_platform.layouts.source import Delivery, Source, recognise
+from ubp_platform.layouts.staging import Part, Stage, staging
 from ubp_platform.progress import ProgressFactory, silent
 from ubp_platform.quality import BrokenRule, DataDocs, SuiteRun
 from ubp_platform.warehouse import Warehouse, landing
-from ubp_platform.warehouse.scan import CSV_RULE, Scan
+from ubp_platform.warehouse.scan import CSV_RULE, RejectedLine, Scan, Staged
 
 # What DuckDB may take; what does not fit is sorted on disk.
-_MEMORY = "2500MB"
+_MEMORY = "1500MB"
+#: The layout whose files must be brought into another one.
+COMPLETEJOURNEY = "completejourney"
 
 
 @dataclass
@@ -52,7 +52,8 @@ class Ingested:
 
 @dataclass(frozen=True)
 class _Checked:
-    file: DeliveredFile
+    part: Part
+    staged: Staged
     run: SuiteRun
     rows: int
     bad: landing.BadRows
@@ -61,7 +62,7 @@ class _Checked:
 def ingest(
     home: Home,
     source: str,
-    layout: Layout = Layout.challenge,
+    layout: str | None = None,
     max_quarantine: float = MAX_QUARANTINE,
     progress: ProgressFactory = silent,
 ) -> Ingested:
@@ -71,10 +72,11 @@ def ingest(
     ----------
     home : Home
     source : str
-        A directory; for the layout ``completejourney`` also that word, for the installed package.
-    layout : Layout
+        A file, a folder or a tree; ``completejourney`` is the installed package of that name.
+    layout : str, optional
+        The name or the directory of a layout; recognised from the files by default.
     max_quarantine : float
-        The share of bad rows of a file above which the whole batch is rejected.
+        The share of bad rows of a table above which the whole batch is rejected.
     progress : ProgressFactory
 
     Returns
@@ -88,43 +90,69 @@ def ingest(
     WarehouseBusy
         If another process is writing.
     UBPError
-        If there is nothing to ingest.
+        If there is nothing to ingest, or no layout that fits.
     """
     if not 0 <= max_quarantine <= 1:
         raise UBPError(f"--max-quarantine is a share between 0 and 1, not {max_quarantine}")
-    if layout is Layout.challenge:
-        files = challenge_files(Path(source))
-        result = _ingest_files(home, source, files, max_quarantine, progress)
-        if others := unknown_files(Path(source)):
-            result.notes.append(f"not read, since no table is called so: {', '.join(others)}")
-        return result
-    data = completejourney.package_data() if source == layout else Path(source)
+    with _delivered(source, layout, progress) as (delivery, notes):
+        result = _land(home, source, delivery, max_quarantine, progress)
+    result.notes[:0] = notes
+    return result
+
+
+@contextmanager
+def _delivered(
+    source: str, layout: str | None, progress: ProgressFactory
+) -> Iterator[tuple[Delivery, list[str]]]:
+    """Look at a source; what is not in the shape of a layout is brought into one."""
+    if COMPLETEJOURNEY not in (source, layout):
+        delivery = _look(Path(source), layout)
+        notes = []
+        if layout is None:
+            notes.append(f"taken for the layout {delivery.layout.name!r}, by its files and columns")
+        if unread := [name for name in delivery.unread if name != RELEVANT_CLIENTS]:
+            notes.append(f"not read, since no table is called so: {', '.join(unread)}")
+        yield delivery, notes
+        return
+    data = completejourney.package_data() if source == COMPLETEJOURNEY else Path(source)
     if not data.exists():
         raise UBPError(f"no such path: {data}")
     with tempfile.TemporaryDirectory(prefix="ubp-") as target:
         with progress("convert completejourney", None, "rows") as advance:
             dropped = completejourney.convert(data, Path(target))
             advance(dropped.rows)
-        files = challenge_files(Path(target))
-        result = _ingest_files(home, str(layout), files, max_quarantine, progress)
-    result.notes.insert(0, str(dropped))
-    return result
+        yield _look(Path(target), "challenge"), [str(dropped)]
 
 
-def _ingest_files(
-    home: Home,
-    source: str,
-    files: list[DeliveredFile],
-    max_quarantine: float,
-    progress: ProgressFactory,
+def _look(path: Path, layout: str | None) -> Delivery:
+    found = Source.at(path)
+    if layout is None:
+        return recognise(found, shipped())
+    delivery = found.of(find(layout))
+    if missing := delivery.missing or ([] if delivery.files else [*delivery.layout.relations]):
+        patterns = delivery.layout.relations[missing[0]].files
+        raise UBPError(
+            f"no known file in {path}: the layout {delivery.layout.name} wants {missing[0]} as "
+            f"{' or '.join(patterns[:2])}"
+        )
+    return delivery
+
+
+def _land(
+    home: Home, source: str, delivery: Delivery, max_quarantine: float, progress: ProgressFactory
 ) -> Ingested:
     result = Ingested()
-    with Warehouse(home.warehouse, write=True, memory_limit=_MEMORY) as warehouse:
+    with (
+        Warehouse(home.warehouse, write=True, memory_limit=_MEMORY) as warehouse,
+        tempfile.TemporaryDirectory(prefix=".staging-", dir=home.root) as directory,
+        _opened(delivery, Path(directory)) as stage,
+    ):
         connection = warehouse.connection
         known = landing.known_files(connection)
-        new = [file for file in files if (file.table, file.sha256) not in known]
+        parts = stage.parts()
+        new = [part for part in parts if (part.table, part.sha256) not in known]
         result.skipped = [
-            (file.path.name, known[file.table, file.sha256]) for file in files if file not in new
+            (part.name, known[part.table, part.sha256]) for part in parts if part not in new
         ]
         if not new:
             return result
@@ -132,24 +160,27 @@ def _ingest_files(
         docs = DataDocs(home.data_docs)
         checked: list[_Checked] = []
         try:
-            for file in new:
-                checked.append(_check(warehouse, file, max_quarantine, progress))
+            lines = stage.lines(new)
+            for part in new:
+                checked.append(
+                    _check(warehouse, stage, part, lines[part.table], max_quarantine, progress)
+                )
         except _Rejection as rejection:
-            runs = {item.file.path.name: item.run for item in checked}
-            runs[rejection.file.path.name] = rejection.run
+            runs = {item.part.name: item.run for item in checked}
+            runs[rejection.name] = rejection.run
             page = docs.write(f"rejected-{datetime.now(UTC):%Y%m%dT%H%M%SZ}", runs)
             raise BatchRejected(f"{rejection}. Nothing was ingested; see {page}") from None
         except BatchRejected as unreadable:
             raise BatchRejected(f"{unreadable}. Nothing was ingested") from None
         # Before the commit: a batch in the books has its pages.
-        page = docs.write(f"batch-{batch}", {item.file.path.name: item.run for item in checked})
+        page = docs.write(f"batch-{batch}", {item.part.name: item.run for item in checked})
         with warehouse.transaction():
             for item in checked:
-                scan = _open(warehouse, item.file)
-                with progress(f"land {item.file.table}", item.rows, "rows") as advance:
+                scan = Scan(connection, item.staged)
+                with progress(f"land {item.part.table}", item.rows, "rows") as advance:
                     result.files.append(
                         landing.land_file(
-                            connection, scan, item.file.sha256, item.rows, item.bad, batch
+                            connection, scan, item.part.sha256, item.rows, item.bad, batch
                         )
                     )
                     advance(item.rows)
@@ -163,45 +194,47 @@ def _ingest_files(
     return result
 
 
+@contextmanager
+def _opened(delivery: Delivery, directory: Path) -> Iterator[Stage]:
+    try:
+        with staging(delivery, directory, _MEMORY) as stage:
+            yield stage
+    except BatchRejected as unreadable:
+        said = str(unreadable)
+        raise BatchRejected(
+            said if "Nothing was ingested" in said else f"{said}. Nothing was ingested"
+        ) from None
+
+
 class _Rejection(Exception):
-    """A file that was read but must not land."""
+    """A table that was read but must not land."""
 
-    def __init__(self, text: str, file: DeliveredFile, run: SuiteRun) -> None:
+    def __init__(self, text: str, name: str, run: SuiteRun) -> None:
         super().__init__(text)
-        self.file, self.run = file, run
-
-
-def _open(warehouse: Warehouse, file: DeliveredFile) -> Scan:
-    scan = Scan(warehouse.connection, file.path, TABLES[file.table])
-    scan.stage()
-    return scan
+        self.name, self.run = name, run
 
 
 def _check(
-    warehouse: Warehouse, file: DeliveredFile, max_quarantine: float, progress: ProgressFactory
+    warehouse: Warehouse,
+    stage: Stage,
+    part: Part,
+    lines: list[RejectedLine],
+    max_quarantine: float,
+    progress: ProgressFactory,
 ) -> _Checked:
-    """Run the suite over a file, slice by slice."""
-    name = file.path.name
-    run = SuiteRun(file.table)
-    scan = Scan(warehouse.connection, file.path, TABLES[file.table])
+    """Run the suite over a table, slice by slice."""
+    run = SuiteRun(part.table)
+    staged = stage.rows(part)
+    scan = Scan(warehouse.connection, staged)
     if missing := run.check_header(scan.columns):
-        hint = ""
-        if len(scan.columns) == 1 and file.path.suffix.lower() == ".csv":
-            hint = "; values must be separated by commas"
-        raise _Rejection(
-            f"{name}: missing column {', '.join(missing)}; its columns are "
-            f"{', '.join(map(repr, scan.columns))}{hint}",
-            file,
-            run,
-        )
-    scan.stage()
+        raise _Rejection(f"{part.name}: missing column {', '.join(missing)}", part.name, run)
     total, rows = scan.count(), 0
     broken_rules = _BrokenRules()
-    with progress(f"check {file.table}", total, "rows") as advance:
+    with progress(f"check {part.table}", total, "rows") as advance:
         for numbers, frame in scan.slices():
             for broken in run.check(frame):
                 if broken.whole_file:
-                    raise _Rejection(f"{name}: breaks the rule: {broken.rule}", file, run)
+                    raise _Rejection(f"{part.name}: breaks the rule: {broken.rule}", part.name, run)
                 broken_rules.add(broken, numbers)
             broken_rules.end_slice()
             rows += len(frame)
@@ -209,12 +242,12 @@ def _check(
             # What is already too much need not be counted to the end.
             if total and broken_rules.rows > max_quarantine * total:
                 break
-    found = landing.BadRows(*broken_rules.result(), scan.rejected_lines())
+    found = landing.BadRows(*broken_rules.result(), lines)
     if found.count and (
-        reason := _too_bad(scan, found, broken_rules.absent, rows, total or rows, max_quarantine)
+        reason := _too_bad(scan, found, broken_rules.absent, rows, total, max_quarantine)
     ):
-        raise _Rejection(f"{name}: {reason}", file, run)
-    return _Checked(file, run, rows, found)
+        raise _Rejection(f"{part.name}: {reason}", part.name, run)
+    return _Checked(part, staged, run, rows, found)
 
 
 class _BrokenRules:
@@ -278,7 +311,7 @@ def _too_bad(
             return f"a quote is not closed: a value runs over lines in {value[:200]}"
         first = f"row {bad.row_numbers[0]}, {scan.first_bad()}"
     else:
-        first = f"line {bad.lines[0][0]}, {bad.lines[0][1]!r}"
+        first = f"line {bad.lines[0].line}, {bad.lines[0].text!r}"
     for rule, count in absent.items():
         if count == rows:
             return f"no row obeys the rule '{rule}'; {first}"

@@ -11,7 +11,7 @@ from rich.console import Console, Group, RenderableType
 from rich.markup import escape
 from rich.table import Table
 
-from ubp_platform.events.layouts import RELEVANT_CLIENTS
+from ubp_platform.layouts import RELEVANT_CLIENTS
 from ubp_platform.store.served import Served
 
 if TYPE_CHECKING:
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from pipelines.ingest import Ingested
     from pipelines.train import Trained
     from ubp_platform.events.simulator import SimulatedFile
+    from ubp_platform.layouts.description import Layout
 
 
 def plain_table(title: str, *columns: str, numbers: Iterable[str] = ()) -> Table:
@@ -47,17 +48,19 @@ def plain_table(title: str, *columns: str, numbers: Iterable[str] = ()) -> Table
 
 
 def show_ingested(console: Console, result: "Ingested") -> None:
-    """Say what became of each file."""
+    """Say what became of each table's rows."""
     for name, batch in result.skipped:
         console.print(
             f"{name}: landed before, in batch {batch}; skipped", highlight=False, markup=False
         )
     if result.batch is not None:
         numbers = ("rows", "landed", "known", "quarantined")
-        table = plain_table(f"Batch {result.batch}", "file", *numbers, numbers=numbers)
+        table = plain_table(f"Batch {result.batch}", "table", "file", *numbers, numbers=numbers)
         for file in result.files:
             counts = (file.read, file.landed, file.known, file.quarantined)
-            table.add_row(file.file, *(f"{count:,}" for count in counts))
+            # A table that is made of several files has no name of a file.
+            name = "" if file.file == file.table else file.file
+            table.add_row(file.table, name, *(f"{count:,}" for count in counts))
         console.print(table)
     for note in result.notes:
         console.print(note, highlight=False, markup=False)
@@ -67,6 +70,16 @@ def show_ingested(console: Console, result: "Ingested") -> None:
         )
     if result.batch is None:
         console.print("nothing new")
+
+
+def show_layouts(console: Console, layouts: "Iterable[Layout]") -> None:
+    """Say what each layout is for, and which tables it gives."""
+    table = plain_table("Layouts", "layout", "note", "tables")
+    for layout in layouts:
+        table.add_row(layout.name, escape(layout.description.about), f"{len(layout.queries)} of 6")
+    console.print(table)
+    console.print("[bold]Next[/bold]", end=" ")
+    console.print("ubp ingest SOURCE", highlight=False, markup=False)
 
 
 def show_simulated(console: Console, directory: Path, files: "list[SimulatedFile]") -> None:

@@ -13,7 +13,6 @@ from pipelines.train import train
 from ubp_platform.blocks.snapshot import Snapshot
 from ubp_platform.errors import UBPError
 from ubp_platform.events.completejourney import convert, minhash, package_data
-from ubp_platform.events.layouts import Layout
 from ubp_platform.home import Home, parse_time
 from ubp_platform.profile.version import newest_version
 from ubp_platform.store.retrieval import ProfileStore
@@ -23,7 +22,7 @@ from ubp_platform.warehouse import Warehouse
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Home:
     home = Home(home=tmp_path_factory.mktemp("journey"))
-    result = ingest(home, "completejourney", Layout.completejourney)
+    result = ingest(home, "completejourney")
     assert result.notes[0] == (
         "1,469,307 transaction rows; dropped 12,997 of fuel, 4,694 of coupons and 8,789 with a "
         "quantity of zero or less"

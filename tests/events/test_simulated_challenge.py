@@ -12,7 +12,6 @@ import pytest
 from pipelines.ingest import ingest
 from tests.events.test_simulator import contents
 from tests.pipelines.commands import run_ubp
-from ubp_platform.events.layouts import RELEVANT_CLIENTS
 from ubp_platform.events.schema import EVENT_TYPES, TABLES
 from ubp_platform.events.simulated_catalogue import draw_catalogue
 from ubp_platform.events.simulated_challenge import (
@@ -29,6 +28,7 @@ from ubp_platform.events.simulated_clients import draw_clients
 from ubp_platform.events.simulated_sessions import draw_sessions
 from ubp_platform.events.simulator import END, draw_relevant, simulate
 from ubp_platform.home import Home
+from ubp_platform.layouts import RELEVANT_CLIENTS
 
 SCALE = 0.01
 SMALL = 0.0001

@@ -35,7 +35,7 @@ def write(name: str, text: str) -> Callable[[Path], None]:
 
 BROKEN: dict[str, tuple[Callable[[Path], object], str]] = {
     "no such path": (lambda directory: None, "no such path: .*delivery"),
-    "no known file": (write("notes.txt", "x"), "no known file in .* expected product_buy"),
+    "no known file": (write("notes.txt", "x"), "no layout that is known has files as .*notes.txt"),
     "truncated Parquet": (truncated, "product_buy.parquet: not a readable parquet file"),
     "text called .parquet": (
         write("product_buy.parquet", "client_id,timestamp,sku\n1,2022-06-01 10:00:00,3\n"),

@@ -10,6 +10,7 @@ from pipelines.ingest import ingest
 from tests.pipelines.deliveries import as_text, deliver, purchases, queries
 from tests.pipelines.landed import events, landed, rows
 from tests.shops import random_shop
+from ubp_platform.errors import BatchRejected
 from ubp_platform.home import Home
 
 
@@ -21,8 +22,16 @@ from ubp_platform.home import Home
         ("sku", None, "sku is present"),
         ("sku", "1e3.4", "sku is present and a whole number"),
         ("timestamp", "2999-01-01 00:00:00", "timestamp is not in the future"),
-        ("timestamp", "infinity", "timestamp is not in the future"),
-        ("timestamp", "-infinity", "timestamp is not before 1970"),
+        ("timestamp", "infinity", "timestamp is present and a time"),
+        ("timestamp", "-infinity", "timestamp is present and a time"),
+        ("timestamp", "epoch", "timestamp is present and a time"),
+        ("timestamp", "1969-12-31 23:59:59", "timestamp is not before 1970"),
+        ("client_id", "5.12E+08", "client_id is present and a whole number"),
+        ("client_id", "1001_2", "client_id is present and a whole number"),
+        ("client_id", "007", "client_id is present and a whole number"),
+        ("sku", "1_000", "sku is present and a whole number"),
+        ("sku", "9223372036854774784.5", "sku is present and a whole number"),
+        ("sku", "1.0000000000000000001", "sku is present and a whole number"),
         ("timestamp", "01/06/2022", "timestamp is present and a time"),
     ],
 )
@@ -83,7 +92,35 @@ def test_offsets_in_text_are_heeded(home: Home, tmp_path: Path) -> None:
         "2022-06-01 12:00:00+02:00",
         "2022-06-01T05:00:00-05:00",
         "2022-06-01 10:00:00.000",
+        "2022-06-01 12:00:00 +0200",
+        "2022-06-01 12:00:00 Europe/Prague",
+        "2022-06-01 10:00:00 UTC",
     ]
-    delivery = deliver(tmp_path / "delivery", ".csv", product_buy=purchases(5, timestamp=texts))
-    assert landed(ingest(home, str(delivery))) == (5, 0, 0)
+    delivery = deliver(tmp_path / "delivery", ".csv", product_buy=purchases(8, timestamp=texts))
+    assert landed(ingest(home, str(delivery))) == (8, 0, 0)
     assert {row[1] for row in events(home)} == {datetime(2022, 6, 1, 10)}
+
+
+@pytest.mark.parametrize(("kind", "first"), [("float64", 2**53), ("float32", 2**24)])
+def test_ids_that_a_double_cannot_tell_apart_are_refused(
+    home: Home, tmp_path: Path, kind: str, first: int
+) -> None:
+    small = purchases(client_id=pd.Series(range(100), dtype=kind))
+    assert landed(ingest(home, str(deliver(tmp_path / "small", product_buy=small)))) == (100, 0, 0)
+    large = purchases(client_id=pd.Series([first] * 100, dtype=kind))
+    delivery = deliver(tmp_path / "large", product_buy=large)
+    with pytest.raises(BatchRejected, match="merge with their neighbours; deliver them as whole"):
+        ingest(home, str(delivery))
+    assert len(events(home)) == 100
+
+
+def test_a_line_that_begins_with_a_number_sign_is_no_comment(home: Home, tmp_path: Path) -> None:
+    delivery = tmp_path / "delivery"
+    delivery.mkdir()
+    lines = [f"#{number},{number},2022-06-01 10:00:00,4" for number in range(1001, 1101)]
+    (delivery / "product_buy.csv").write_text("\n".join(["Name,client_id,timestamp,sku", *lines]))
+    assert landed(ingest(home, str(delivery))) == (100, 0, 0)
+    titled = "\n".join(["# Orders export", "Name,client_id,timestamp,sku", *lines])
+    (delivery / "product_buy.csv").write_text(titled)
+    with pytest.raises(BatchRejected, match="missing column client_id"):
+        ingest(home, str(delivery), "challenge")

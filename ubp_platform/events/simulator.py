@@ -16,7 +16,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ubp_platform.errors import UBPError
-from ubp_platform.events.layouts import RELEVANT_CLIENTS, SUFFIXES
 from ubp_platform.events.schema import CODES, EVENT_TYPES, EVENTS, PRODUCTS, TABLES, Kind, Table
 from ubp_platform.events.simulated_catalogue import (
     SECONDS_A_DAY,
@@ -26,6 +25,7 @@ from ubp_platform.events.simulated_catalogue import (
 from ubp_platform.events.simulated_clients import draw_clients
 from ubp_platform.events.simulated_sessions import Columns, draw_events
 from ubp_platform.events.simulated_shop import MAX_DAYS, Shop
+from ubp_platform.layouts import RELEVANT_CLIENTS
 from ubp_platform.progress import ProgressFactory, silent
 
 #: A Monday; the first instant after every simulated log.
@@ -98,7 +98,7 @@ def simulate(
         If the directory holds such files already, or a number is out of its range.
     """
     _check_numbers(clients, days, seed)
-    names = [f"{table}{suffix}" for table in TABLES for suffix in SUFFIXES]
+    names = [f"{table}{suffix}" for table in TABLES for suffix in (".parquet", ".csv")]
     names += [RELEVANT_CLIENTS] * bool(relevant)
     _check_directory(directory, names)
     catalogue = draw_catalogue(shop or Shop(), clients, days, np.random.default_rng([seed, 0]))

@@ -7,6 +7,7 @@ of two equal rows in one delivery is the same event as the second of two equal r
 a client may do the same thing twice within a second, and yet deliveries that overlap add nothing.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,7 +16,7 @@ import duckdb
 import numpy as np
 
 from ubp_platform.events.schema import DUCKDB_TYPES, PRODUCTS, TABLES, Table
-from ubp_platform.warehouse.scan import CSV_RULE, Scan
+from ubp_platform.warehouse.scan import CSV_RULE, RejectedLine, Scan
 
 
 @dataclass(frozen=True)
@@ -28,13 +29,13 @@ class BadRows:
         Ascending, from 1; the header of a CSV file does not count.
     rules : ndarray of object (str), shape (n,)
         The rules each row breaks, in words.
-    lines : list of (int, str)
-        Lines of a CSV file that are no rows at all, with their line numbers.
+    lines : list of RejectedLine
+        Lines of CSV files that are no rows at all.
     """
 
     row_numbers: np.ndarray
     rules: np.ndarray
-    lines: list[tuple[int, str]]
+    lines: Sequence[RejectedLine]
 
     @property
     def count(self) -> int:
@@ -113,7 +114,7 @@ def land_file(
             f"SELECT min(timestamp), max(timestamp) FROM {table.name} WHERE batch_id = ?", [batch]
         ).fetchall()[0]
     good, read = rows - len(bad.row_numbers), rows + len(bad.lines)
-    result = Landed(table.name, scan.path.name, read, landed, good - landed, bad.count)
+    result = Landed(table.name, scan.name, read, landed, good - landed, bad.count)
     connection.execute(
         "INSERT INTO batch_file VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         [
@@ -194,13 +195,13 @@ def _quarantine(
 ) -> None:
     connection.execute(
         """INSERT INTO quarantine
-           SELECT ?, ?, ?, row_number, rule, original FROM bad_original ORDER BY row_number""",
-        [batch, scan.table.name, scan.path.name],
+           SELECT ?, ?, file, source_row, rule, original FROM bad_original ORDER BY row_number""",
+        [batch, scan.table.name],
     )
-    for line, text in bad.lines:
+    for file, line, text in bad.lines:
         connection.execute(
             "INSERT INTO quarantine VALUES (?, ?, ?, ?, ?, to_json(?::VARCHAR))",
-            [batch, scan.table.name, scan.path.name, line, CSV_RULE, text],
+            [batch, scan.table.name, file, line, CSV_RULE, text],
         )
 
 

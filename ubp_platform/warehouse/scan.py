@@ -1,11 +1,13 @@
-"""Delivered files as rows of the warehouse's types: rename and cast, no judgement.
+"""Staged tables as rows of the warehouse's types: cast, no judgement.
 
 A value that cannot be cast becomes NULL here; that this is not allowed is said by the suites.
 """
 
-import glob
+import json
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import duckdb
 import numpy as np
@@ -25,95 +27,102 @@ INTEGERS = {"TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT"} | {
     "UBIGINT",
     "UHUGEINT",
 }
-# No file has a column of this name.
+# No table has a column of this name.
 _ROW = "_ubp_row"
-# DuckDB keeps no more of a rejected line.
-_LONGEST_LINE = 10_000
-_TIMES = ("TIMESTAMP", "DATE", "VARCHAR")
+# From so large on a number of the type is not every whole number.
+EXACT = {"FLOAT": 2**24, "DOUBLE": 2**53}
+# What a text must begin with to be a time, and what says its zone: Z, +02:00, +0200, a name.
+ISO = r"^\d{4}-\d\d-\d\d"
+ZONED = r"(?:\d\s*(?:Z|[+-]\d\d(?::?\d\d)?)|\s[A-Za-z][A-Za-z_/+-]*\d*)$"
+
+
+class RejectedLine(NamedTuple):
+    """A line of a CSV file that is no row."""
+
+    file: str
+    line: int
+    text: str
+
+
+@dataclass(frozen=True)
+class Staged:
+    """The rows of a table as a layout's SQL gives them.
+
+    Parameters
+    ----------
+    table : Table
+    path : Path
+        A Parquet file with a column for each of the table, and more, which are kept in the
+        quarantine: ``_file`` and ``_row`` say where a row came from.
+    name : str
+        What messages call it: the file that it is made of, or the table.
+    time_zone : str, optional
+        Of times that name none.
+    """
+
+    table: Table
+    path: Path
+    name: str
+    time_zone: str | None = None
 
 
 class Scan:
-    """One delivered file, readable any number of times on its own DuckDB connection.
+    """A staged table, readable any number of times on its own DuckDB connection.
 
     Parameters
     ----------
     connection : DuckDBPyConnection
-        Gets the temporary views ``delivered`` (the file as it is, with ``_ubp_row``, from 1) and
+        Gets the temporary views ``delivered`` (as it was staged, with ``_ubp_row``, from 1) and
         ``staged`` (the columns of the table, cast).
-    path : Path
-        A ``.parquet`` or ``.csv`` file.
-    table : Table
+    staged : Staged
 
     Raises
     ------
     BatchRejected
-        If the file cannot be read.
+        If a column is missing, or its type cannot hold what the table wants.
     """
 
-    def __init__(self, connection: duckdb.DuckDBPyConnection, path: Path, table: Table) -> None:
-        self.path, self.table, self._suffix = path, table, path.suffix.lower()
+    def __init__(self, connection: duckdb.DuckDBPyConnection, staged: Staged) -> None:
+        self.staged, self.table, self.name = staged, staged.table, staged.name
         self._connection = connection
         self._types = self._open()
+        self._stage()
 
     @property
     def columns(self) -> list[str]:
-        """The file's own columns."""
+        """The columns that were staged."""
         return list(self._types)
 
     def _open(self) -> dict[str, str]:
-        # A directory may be called `shop [new]`; for DuckDB that is a pattern.
-        name = glob.escape(str(self.path))
-        if not self.path.stat().st_size:
-            raise BatchRejected(f"{self.path.name}: the file is empty")
         try:
-            if self._suffix == ".parquet":
-                relation = self._connection.read_parquet(
-                    name, file_row_number=True, hive_partitioning=False
-                )
-                columns = {
-                    column: str(kind)
-                    for column, kind in zip(relation.columns, relation.types, strict=True)
-                    if column != "file_row_number"
-                }
-                raw = relation.project(f"* EXCLUDE file_row_number, file_row_number + 1 AS {_ROW}")
-            else:
-                # store_rejects keeps lines that are no CSV, for the quarantine.
-                relation = self._connection.read_csv(
-                    name,
-                    header=True,
-                    delimiter=",",
-                    quotechar='"',
-                    all_varchar=True,
-                    store_rejects=True,
-                    rejects_limit=0,
-                    hive_partitioning=False,
-                )
-                columns = dict.fromkeys(relation.columns, "VARCHAR")
-                raw = relation.project(f"*, row_number() OVER () AS {_ROW}")
-            raw.create_view("delivered", replace=True)
+            relation = self._connection.read_parquet(
+                str(self.staged.path), file_row_number=True, hive_partitioning=False
+            )
         except duckdb.Error as error:
-            kind, said = self._suffix[1:], first_line(error)
-            if "sniffing" in said:  # DuckDB does not say why
-                said = "lines do not fit the header, or a quote is not closed"
-            raise BatchRejected(f"{self.path.name}: not a readable {kind} file: {said}") from None
-        return columns
+            raise BatchRejected(f"{self.name}: cannot be read: {first_line(error)}") from None
+        types = {
+            column: str(kind)
+            for column, kind in zip(relation.columns, relation.types, strict=True)
+            if column != "file_row_number"
+        }
+        if missing := [column for column in self.table.columns if column not in types]:
+            raise BatchRejected(
+                f"{self.name}: missing column {', '.join(missing)}; its columns are "
+                f"{', '.join(map(repr, types))}"
+            )
+        raw = relation.project(f"* EXCLUDE file_row_number, file_row_number + 1 AS {_ROW}")
+        raw.create_view("delivered", replace=True)
+        return types
 
-    def stage(self) -> None:
-        """Make the view ``staged``; all columns of the table must be there.
-
-        Raises
-        ------
-        BatchRejected
-            If a column's type cannot hold what the table wants.
-        """
+    def _stage(self) -> None:
         casts = []
         for column, kind in self.table.columns.items():
             type_ = self._types[column]
-            expression = _cast(f'"{column}"', kind, type_)
+            expression = self._cast(f'"{column}"', kind, type_)
             if expression is None:
                 wanted = {"whole": "a whole number", "time": "a time", "codes": "a list of codes"}
                 raise BatchRejected(
-                    f"{self.path.name}: the column {column} is of type {type_} throughout; "
+                    f"{self.name}: the column {column} is of type {type_} throughout; "
                     f"{wanted[kind]} is expected"
                 )
             casts.append(f"{expression} AS {column}")
@@ -122,14 +131,32 @@ class Scan:
                 SELECT {_ROW} AS row_number, {", ".join(casts)} FROM delivered"""
         )
 
-    def count(self) -> int | None:
-        """Count the rows where that is cheap; None for CSV."""
-        if self._suffix != ".parquet":
-            return None
+    def _cast(self, value: str, kind: Kind, type_: str) -> str | None:
+        """Write the cast of a raw column; None where its type cannot hold the kind."""
+        if kind == "time":
+            return _time(value, type_, self.staged.time_zone)
+        if kind == "whole" and type_ in EXACT:
+            self._require_exact(value, type_)
+        return (_whole if kind == "whole" else _codes)(value, type_)
+
+    def _require_exact(self, value: str, type_: str) -> None:
+        """Refuse numbers that are too large for their type to tell them apart."""
+        rows = self._connection.execute(
+            f"SELECT {value} FROM delivered WHERE abs({value}) >= {EXACT[type_]} LIMIT 1"
+        ).fetchall()
+        if rows:
+            raise BatchRejected(
+                f"{self.name}: the column {value} is of type {type_} and holds {rows[0][0]:.0f}: "
+                f"from {EXACT[type_]:,} on such numbers merge with their neighbours; deliver them "
+                "as whole numbers or as text"
+            )
+
+    def count(self) -> int:
+        """Count the rows."""
         return int(self._connection.execute("SELECT count(*) FROM delivered").fetchall()[0][0])
 
     def slices(self) -> Iterator[tuple[np.ndarray, pd.DataFrame]]:
-        """Read the file as GX takes it.
+        """Read the rows as GX takes it.
 
         Yields
         ------
@@ -150,7 +177,6 @@ class Scan:
                 ]
             else:
                 parts.append(column)
-        self._forget_rejected_lines()
         try:
             reader = self._connection.sql(
                 f"SELECT row_number, {', '.join(parts)} FROM staged"
@@ -159,13 +185,14 @@ class Scan:
                 frame = table.to_pandas()
                 yield frame.pop("row_number").to_numpy(), frame
         except (duckdb.Error, pa.ArrowException) as error:
-            raise BatchRejected(f"{self.path.name}: cannot be read: {first_line(error)}") from None
+            raise BatchRejected(f"{self.name}: cannot be read: {first_line(error)}") from None
 
     def mark_bad(self, row_numbers: np.ndarray, rules: np.ndarray) -> None:
         """Make the views ``good`` and ``bad_original``.
 
-        ``good`` is ``staged`` without these rows; ``bad_original`` has them as they were delivered:
-        ``row_number``, ``rule`` and ``original`` (JSON).
+        ``good`` is ``staged`` without these rows; ``bad_original`` has them as they were staged:
+        ``row_number``, ``file``, ``rule`` and ``original`` (JSON). Number and file are those of the
+        delivery, where the staged rows say them.
 
         Parameters
         ----------
@@ -177,15 +204,18 @@ class Scan:
             {_ROW: pa.array(row_numbers, pa.int64()), "rule": pa.array(rules, pa.string())}
         )
         self._connection.register("bad_row", bad)
+        number = "_row" if "_row" in self._types else _ROW
+        file = "parse_filename(_file)" if "_file" in self._types else _literal(self.name)
+        hidden = json.dumps(dict.fromkeys([_ROW, "_row", "_file"]))
         self._connection.execute(
             f"""CREATE OR REPLACE TEMP VIEW good AS
                 SELECT * FROM staged ANTI JOIN bad_row ON row_number = {_ROW}"""
         )
         self._connection.execute(
             f"""CREATE OR REPLACE TEMP VIEW bad_original AS
-                SELECT {_ROW} AS row_number, rule,
-                       json_merge_patch(original, '{{"{_ROW}": null}}') AS original
-                FROM (SELECT {_ROW}, to_json(d) AS original
+                SELECT {_ROW} AS row_number, {number} AS source_row, {file} AS file, rule,
+                       json_merge_patch(original, '{hidden}') AS original
+                FROM (SELECT d.*, to_json(d) AS original
                       FROM (SELECT * FROM delivered SEMI JOIN bad_row USING ({_ROW})) d)
                 JOIN bad_row USING ({_ROW})"""
         )
@@ -197,47 +227,12 @@ class Scan:
         ).fetchall()
         return str(rows[0][0])
 
-    def rejected_lines(self) -> list[tuple[int, str]]:
-        """Give the lines of a CSV file that hold too many or too few values.
-
-        Call it after the slices were read.
-
-        Returns
-        -------
-        list of (int, str)
-            Line number in the file, and the line.
-
-        Raises
-        ------
-        BatchRejected
-            If a quote is not closed: it takes all that follows for one value.
-        """
-        if self._suffix != ".csv":
-            return []
-        rows = self._connection.execute(
-            """SELECT line, any_value(csv_line), bool_or(error_type = 'UNQUOTED VALUE')
-               FROM reject_errors GROUP BY line ORDER BY line"""
-        ).fetchall()
-        for line, text, unquoted in rows:
-            if unquoted or len(text) >= _LONGEST_LINE:
-                raise BatchRejected(
-                    f"{self.path.name}: line {line}: a quote is not closed, so that it cannot be "
-                    f"told what follows: {text[:60]!r}"
-                )
-        return [(line, text) for line, text, _ in rows]
-
-    def _forget_rejected_lines(self) -> None:
-        """Each reading adds to the lines of all readings before; start anew."""
-        known = "SELECT count(*) FROM duckdb_tables() WHERE table_name = 'reject_errors'"
-        if self._connection.execute(known).fetchall()[0][0]:
-            self._connection.execute("DELETE FROM reject_errors")
-
     def first_value_over_lines(self) -> str | None:
         """Give the first bad row with a value that runs over lines; call `mark_bad` before.
 
-        In a CSV file without codes such a value is what lies between two stray quotes.
+        Without codes such a value is what lies between two stray quotes of a CSV file.
         """
-        if self._suffix != ".csv" or self.table.codes:
+        if self.table.codes:
             return None
         rows = self._connection.execute(
             """SELECT original FROM bad_original WHERE contains(original::VARCHAR, '\\n')
@@ -259,22 +254,27 @@ def _slices(reader: pa.RecordBatchReader) -> Iterator[pa.Table]:
         yield pa.Table.from_batches(waiting)
 
 
-def _cast(value: str, kind: Kind, type_: str) -> str | None:
-    """Write the cast of a raw column; None where its type cannot hold the kind."""
-    number = type_ in INTEGERS or type_ in ("FLOAT", "DOUBLE") or type_.startswith("DECIMAL")
-    if kind == "whole":
-        if type_ in INTEGERS:
-            return f"TRY_CAST({value} AS BIGINT)"
-        if number or type_ == "VARCHAR":
-            # DuckDB rounds 1.5 to 2; that is not a whole number.
-            whole = f"TRY_CAST({value} AS BIGINT)"
-            return f"CASE WHEN TRY_CAST({value} AS DOUBLE) = {whole} THEN {whole} END"
+def _literal(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
+
+
+def _whole(value: str, type_: str) -> str | None:
+    """Write the cast to a whole number; what only looks like one, as '5.12E+08', is none."""
+    if type_ in INTEGERS:
+        return f"TRY_CAST({value} AS BIGINT)"
+    if type_ in EXACT or type_.startswith("DECIMAL"):
+        whole = f"TRY_CAST({value} AS BIGINT)"
+        return f"CASE WHEN {value} = trunc({value}) THEN {whole} END"
+    if type_ != "VARCHAR":
         return None
-    if kind == "time":
-        if type_ == "VARCHAR" or type_.startswith("TIMESTAMPTZ"):
-            # A straight cast drops the offset of a text, and makes NULL of zoned nanoseconds.
-            value = f"TRY_CAST({value} AS TIMESTAMPTZ)"
-        return f"TRY_CAST({value} AS TIMESTAMP)" if type_.startswith(_TIMES) else None
+    return (
+        f"CASE WHEN regexp_full_match({value}, '(0|-?[1-9][0-9]*)([.]0+)?') "
+        f"THEN TRY_CAST(regexp_extract({value}, '^-?[0-9]+') AS BIGINT) END"
+    )
+
+
+def _codes(value: str, type_: str) -> str | None:
+    """Write the cast to a list of codes."""
     if type_ == "VARCHAR":
         inner = f"trim({value}, '[] ' || chr(10) || chr(13) || chr(9))"
         value = f"string_split_regex({inner}, '[,\\s]+')"
@@ -286,3 +286,26 @@ def _cast(value: str, kind: Kind, type_: str) -> str | None:
     if not any(type_.startswith(f"{integer}[") for integer in INTEGERS):
         complete += f" AND TRY_CAST({value} AS DOUBLE[]) = {whole}"
     return f"CASE WHEN {complete} THEN {whole} END"
+
+
+def _time(value: str, type_: str, zone: str | None) -> str | None:
+    """Write the cast to a time in UTC; times without a zone are of the one given, or none."""
+    local = _local(f"TRY_CAST({value} AS TIMESTAMP)", zone)
+    if type_.startswith("TIMESTAMPTZ") or type_ == "TIMESTAMP WITH TIME ZONE":
+        # A straight cast makes NULL of zoned nanoseconds.
+        return f"TRY_CAST(TRY_CAST({value} AS TIMESTAMPTZ) AS TIMESTAMP)"
+    if type_ != "VARCHAR":
+        return local if type_.startswith(("TIMESTAMP", "DATE")) else None
+    # DuckDB takes +02:00 and not +0200, and drops the offset of a text in a straight cast.
+    offset = f"regexp_replace({value}, '\\s*([+-]\\d\\d):?(\\d\\d)$', '\\1:\\2')"
+    return (
+        f"CASE WHEN NOT regexp_matches({value}, '{ISO}') THEN NULL "
+        f"WHEN regexp_matches({value}, '{ZONED}') "
+        f"THEN TRY_CAST(TRY_CAST({offset} AS TIMESTAMPTZ) AS TIMESTAMP) ELSE {local} END"
+    )
+
+
+def _local(value: str, zone: str | None) -> str:
+    if zone is None:
+        return "NULL::TIMESTAMP"
+    return value if zone == "UTC" else f"timezone('UTC', timezone({_literal(zone)}, {value}))"

@@ -1,0 +1,90 @@
+"""A layout that somebody sends must not be able to do harm."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.layouts.layouts import write_layout
+from ubp_platform.errors import BatchRejected, UBPError
+from ubp_platform.layouts.description import Layout
+from ubp_platform.layouts.source import Source
+from ubp_platform.layouts.staging import staging
+
+SELECT = "SELECT client_id, timestamp, sku FROM buys"
+
+
+def stage(tmp_path: Path, query: str, **files: str) -> Path:
+    """Stage one table of a little source."""
+    source = tmp_path / "source"
+    source.mkdir()
+    (source / "buys.csv").write_text("client_id,timestamp,sku\n1,2022-06-01,4\n")
+    layout = write_layout(tmp_path / "mine", product_buy=query)
+    directory = tmp_path / "stage"
+    directory.mkdir()
+    delivery = Source.at(source).of(Layout.read(layout))
+    with staging(delivery, directory, "1GB") as opened:
+        (part,) = opened.parts()
+        return opened.rows(part).path
+
+
+def test_what_is_asked_for_is_staged(tmp_path: Path) -> None:
+    assert stage(tmp_path, SELECT + " -- a comment;").is_file()
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "SELECT 1 AS client_id FROM buys, read_text('{secret}')",
+        "SELECT 1 AS client_id FROM buys, '{secret}'",
+        "SELECT 1 AS client_id FROM buys, read_csv('{secret}')",
+        "SELECT 1 AS client_id FROM buys, glob('{folder}/*')",
+        "SELECT getenv('HOME') AS client_id FROM buys",
+        "SELECT 1 AS client_id FROM buys, read_csv('https://example.com/x.csv')",
+    ],
+)
+def test_nothing_but_the_source_and_the_layout_can_be_read(tmp_path: Path, query: str) -> None:
+    secret = tmp_path / "secret.csv"
+    secret.write_text("password\nx\n")
+    with pytest.raises(UBPError, match=r"mine/product_buy\.sql(, line 1)?: "):
+        stage(tmp_path, query.format(secret=secret, folder=tmp_path))
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "COPY (SELECT 1) TO '{folder}/source/written.csv'",
+        "CREATE TABLE x AS SELECT 1",
+        "SET memory_limit = '100GB'",
+        "ATTACH '{folder}/other.duckdb'",
+        "INSTALL httpfs",
+        f"{SELECT}; {SELECT}",
+        f"{SELECT}; COPY (SELECT 1) TO '{{folder}}/source/written.csv'",
+        "",
+    ],
+)
+def test_one_select_is_allowed_and_nothing_else(tmp_path: Path, query: str) -> None:
+    with pytest.raises(UBPError, match=r"mine/product_buy\.sql: one SELECT is allowed"):
+        stage(tmp_path, query.format(folder=tmp_path))
+    assert {path.name for path in (tmp_path / "source").iterdir()} == {"buys.csv"}
+
+
+def test_wrong_sql_is_said_in_duckdbs_words_with_file_and_line(tmp_path: Path) -> None:
+    with pytest.raises(UBPError, match=r"product_buy\.sql, line 2: .*syntax error"):
+        stage(tmp_path, "SELECT client_id\nFROM WHERE buys")
+
+
+def test_a_column_that_is_not_there_is_said_with_file_and_line(tmp_path: Path) -> None:
+    with pytest.raises(UBPError, match=r'product_buy\.sql, line 2: .*"user_id" not found'):
+        stage(tmp_path, "SELECT\n user_id FROM buys")
+
+
+def test_a_file_without_a_column_that_the_layout_needs_is_named(tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    source.mkdir()
+    (source / "buys.csv").write_text("client;timestamp;sku\n1;2022-06-01;4\n")
+    layout = Layout.read(write_layout(tmp_path / "mine", product_buy=SELECT))
+    with (
+        pytest.raises(BatchRejected, match=r"buys\.csv: missing column client_id.* by commas"),
+        staging(Source.at(source).of(layout), tmp_path, "1GB"),
+    ):
+        pass

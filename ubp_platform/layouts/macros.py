@@ -1,0 +1,8 @@
+"""Functions that a layout's SQL may use beside DuckDB's own."""
+
+#: Instants from numbers, or texts of digits, that count from 1970-01-01 00:00 UTC.
+MACROS = (
+    "CREATE MACRO from_seconds(x) AS to_timestamp(TRY_CAST(x AS BIGINT))",
+    "CREATE MACRO from_milliseconds(x) AS make_timestamptz(TRY_CAST(x AS BIGINT) * 1000)",
+    "CREATE MACRO from_microseconds(x) AS make_timestamptz(TRY_CAST(x AS BIGINT))",
+)

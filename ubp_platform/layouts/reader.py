@@ -1,0 +1,97 @@
+"""The SQL that reads the files of a relation.
+
+Nothing is guessed: a comment sign, a type or a null found by a reader costs rows or ids.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import duckdb
+
+from ubp_platform.errors import BatchRejected, first_line
+from ubp_platform.layouts.description import Relation
+
+
+def reading(
+    connection: duckdb.DuckDBPyConnection, relation: Relation, paths: Sequence[Path]
+) -> str:
+    """Write the ``SELECT`` that reads files; columns go together by name.
+
+    The column ``_file`` names the file of a row, in Parquet ``_row`` its number, from 1.
+
+    Parameters
+    ----------
+    connection : DuckDBPyConnection
+        Reads the headers of CSV files.
+    relation : Relation
+    paths : sequence of Path
+    """
+    # DuckDB matches the columns of several CSV files by name or keeps broken lines, not both.
+    groups: dict[tuple[str, ...], list[Path]] = {}
+    for path in paths:
+        kind = relation.format_of(path)
+        header: list[str] = []
+        if kind == "csv" and not relation.names:
+            header = connection.sql(_select(relation, kind, [path])).columns
+        groups.setdefault((kind, *header), []).append(path)
+    return " UNION ALL BY NAME ".join(
+        _select(relation, kind, group) for (kind, *_), group in groups.items()
+    )
+
+
+def _select(relation: Relation, kind: str, paths: Sequence[Path]) -> str:
+    listed = "[" + ", ".join(quoted(path.resolve()) for path in paths) + "]"
+    hive = f"hive_partitioning = {str(relation.hive).lower()}"
+    if relation.hive:
+        hive += ", hive_types_autocast = false"
+    options = f"{listed}, filename = true, {hive}"
+    if kind == "parquet":
+        numbered = f"read_parquet({options}, file_row_number = true, union_by_name = true)"
+        return (
+            "SELECT * EXCLUDE (filename, file_row_number), filename AS _file, "
+            f"file_row_number + 1 AS _row FROM {numbered}"
+        )
+    if kind == "ndjson":
+        types = [f"{quoted(name)}: {quoted(kind)}" for name, kind in relation.types.items()]
+        columns = f", columns = {{{', '.join(types)}}}" if types else ""
+        return (
+            f"SELECT * EXCLUDE (filename), filename AS _file FROM read_ndjson({options}{columns})"
+        )
+    names = ", ".join(quoted(name) for name in relation.names)
+    header = f"header = false, names = [{names}]" if relation.names else "header = true"
+    quote = quoted(relation.quote)
+    table = (
+        f"read_csv({options}, {header}, all_varchar = true, delim = {quoted(relation.delimiter)}, "
+        f"quote = {quote}, escape = {quote}, comment = '', skip = {relation.skip}, "
+        "store_rejects = true, rejects_limit = 0)"
+    )
+    return f"SELECT * EXCLUDE (filename), filename AS _file FROM {table}"
+
+
+def unreadable(paths: Sequence[Path], relation: Relation, error: Exception) -> BatchRejected:
+    """Say that files cannot be read, and why."""
+    said = first_line(error)
+    if "sniffing" in said:  # DuckDB does not say why
+        said = "lines do not fit the header, or a quote is not closed"
+    more = f" and {len(paths) - 1:,} more" if len(paths) > 1 else ""
+    return BatchRejected(
+        f"{paths[0].name}{more}: not a readable {relation.format_of(paths[0])} file: {said}"
+    )
+
+
+def require_content(paths: Sequence[Path]) -> None:
+    """Refuse empty files.
+
+    Raises
+    ------
+    BatchRejected
+        If there is one.
+    """
+    for path in paths:
+        if not path.stat().st_size:
+            raise BatchRejected(f"{path.name}: the file is empty")
+
+
+def quoted(value: object) -> str:
+    """Write a text of SQL."""
+    return "'" + str(value).replace("'", "''") + "'"

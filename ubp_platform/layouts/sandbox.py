@@ -1,0 +1,189 @@
+"""Running a layout's SQL where it can do no harm.
+
+It runs in a DuckDB of its own, in memory, that may read the source and the layout, write nowhere
+but into the staging directory, load nothing, and change no setting.
+"""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from ubp_platform.errors import BatchRejected, UBPError, first_line
+from ubp_platform.layouts.description import Layout
+from ubp_platform.layouts.macros import MACROS
+from ubp_platform.layouts.reader import quoted, reading, require_content, unreadable
+from ubp_platform.warehouse.scan import RejectedLine
+
+# DuckDB keeps no more of a rejected line.
+_LONGEST_LINE = 10_000
+
+
+class Sandbox:
+    """A locked DuckDB over the relations of a layout.
+
+    Parquet is read where it lies; what must be parsed is parsed once, and kept as Parquet.
+
+    Parameters
+    ----------
+    connection : DuckDBPyConnection
+    layout : Layout
+    files : mapping of str to sequence of Path
+        The files of each relation that is there.
+    staging : Path
+        An existing directory.
+    """
+
+    def __init__(
+        self,
+        connection: duckdb.DuckDBPyConnection,
+        layout: Layout,
+        files: Mapping[str, Sequence[Path]],
+        staging: Path,
+    ) -> None:
+        self._connection, self._layout, self._staging = connection, layout, staging
+        self._files = {name: {path.resolve() for path in paths} for name, paths in files.items()}
+        for name, paths in files.items():
+            self._open(name, paths)
+
+    def _open(self, name: str, paths: Sequence[Path]) -> None:
+        relation = self._layout.relations[name]
+        require_content(paths)
+        formats = {relation.format_of(path) for path in paths}
+        try:
+            query = reading(self._connection, relation, paths)
+            if formats != {"parquet"}:
+                parsed = self._staging / f"{name}.relation.parquet"
+                numbered = f"SELECT *, row_number() OVER () AS _row FROM ({query})"
+                self._connection.sql(numbered).write_parquet(str(parsed))
+                query = f"FROM read_parquet({quoted(parsed)})"
+            self._connection.execute(f'CREATE VIEW "{name}" AS {query}')
+        except duckdb.Error as error:
+            raise unreadable(paths, relation, error) from None
+
+    def rejected_lines(self, name: str) -> list[RejectedLine]:
+        """Give the lines of a relation's CSV files that hold too many or too few values.
+
+        Raises
+        ------
+        BatchRejected
+            If a quote is not closed: it takes all that follows for one value.
+        """
+        query = "SELECT count(*) FROM duckdb_tables() WHERE table_name = 'reject_errors'"
+        if not self._connection.execute(query).fetchall()[0][0]:
+            return []
+        rows = self._connection.execute(
+            """SELECT file_path, line, any_value(csv_line), bool_or(error_type = 'UNQUOTED VALUE')
+               FROM reject_errors JOIN reject_scans USING (scan_id, file_id)
+               GROUP BY ALL ORDER BY ALL"""
+        ).fetchall()
+        found = []
+        for file, line, text, unquoted in rows:
+            path = Path(file)
+            if path not in self._files[name]:
+                continue
+            if unquoted or len(text) >= _LONGEST_LINE:
+                raise BatchRejected(
+                    f"{path.name}: line {line}: a quote is not closed, so that it cannot be "
+                    f"told what follows: {text[:60]!r}"
+                )
+            found.append(RejectedLine(path.name, line, text))
+        return found
+
+    def reads(self, table: str) -> set[str]:
+        """Name the relations that a table's ``SELECT`` reads.
+
+        Raises
+        ------
+        UBPError
+            If it is not one ``SELECT``.
+        """
+        text = self._layout.queries[table]
+        (serialized,) = self._connection.execute(
+            "SELECT json_serialize_sql($text)", {"text": text}
+        ).fetchall()[0]
+        tree = json.loads(serialized)
+        path = self._layout.directory / f"{table}.sql"
+        if tree.get("error"):
+            kind, said = tree.get("error_type", ""), tree.get("error_message", "")
+            if kind == "not implemented":
+                raise UBPError(f"{path}: one SELECT is allowed, and nothing else")
+            line = text[: int(tree.get("position", 0) or 0)].count("\n") + 1
+            raise UBPError(f"{path}, line {line}: {first_line(Exception(said))}")
+        if len(tree["statements"]) != 1:
+            raise UBPError(
+                f"{path}: one SELECT is allowed, not {len(tree['statements'])} statements"
+            )
+        return {name for name in _tables(tree) if name in self._layout.relations}
+
+    def stage(self, table: str, path: Path) -> None:
+        """Write what a table's ``SELECT`` gives into a Parquet file.
+
+        Raises
+        ------
+        UBPError
+            If DuckDB refuses it; the message is DuckDB's, with the layout's file.
+        """
+        text = self._layout.queries[table].strip().rstrip(";")
+        try:
+            # `reads` has made sure that it is one SELECT. It begins in the second line.
+            self._connection.execute(f"COPY (\n{text}\n) TO {quoted(path)} (FORMAT parquet)")
+        except duckdb.Error as error:
+            script = self._layout.directory / f"{table}.sql"
+            raise UBPError(f"{script}{_with_line(error)}") from None
+
+
+def _tables(node: Any) -> Iterator[str]:
+    if isinstance(node, dict):
+        if node.get("type") == "BASE_TABLE":
+            yield node["table_name"]
+        for value in node.values():
+            yield from _tables(value)
+    elif isinstance(node, list):
+        for value in node:
+            yield from _tables(value)
+
+
+def _with_line(error: duckdb.Error) -> str:
+    """Give DuckDB's message with the line of the statement that it points at."""
+    said = str(error)
+    pointed = next((line for line in said.splitlines() if line.startswith("LINE ")), "")
+    if not pointed:
+        return f": {first_line(error)}"
+    line = int(pointed.removeprefix("LINE ").partition(":")[0]) - 1
+    return f", line {line}: {first_line(error)}"
+
+
+@contextmanager
+def sandbox(
+    layout: Layout, source: Path, files: Mapping[str, Sequence[Path]], staging: Path, memory: str
+) -> Iterator[Sandbox]:
+    """Open a sandbox.
+
+    Parameters
+    ----------
+    layout : Layout
+    source : Path
+        What may be read, beside the layout.
+    files : dict of str to list of Path
+        Of each relation that is there.
+    staging : Path
+        An existing directory: what may be written.
+    memory : str
+        How much DuckDB may take.
+    """
+    with duckdb.connect(":memory:") as connection:
+        connection.execute("SET TimeZone = 'UTC'")
+        connection.execute(f"SET memory_limit = {quoted(memory)}")
+        connection.execute(f"SET temp_directory = {quoted(staging / 'spilled')}")
+        for macro in MACROS:
+            connection.execute(macro)
+        allowed = [source.parent if source.is_file() else source, layout.directory, staging]
+        listed = ", ".join(quoted(path.resolve()) for path in allowed)
+        connection.execute(f"SET allowed_directories = [{listed}]")
+        connection.execute("SET enable_external_access = false")
+        connection.execute("SET lock_configuration = true")
+        yield Sandbox(connection, layout, files, staging)

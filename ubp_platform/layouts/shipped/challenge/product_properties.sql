@@ -1,0 +1,1 @@
+SELECT sku, category, price, name, _file, _row FROM product_properties

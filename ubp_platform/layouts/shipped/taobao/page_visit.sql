@@ -1,0 +1,3 @@
+-- There is no URL: the product stands for its page.
+SELECT user_id AS client_id, from_seconds(seconds) AS timestamp, item_id AS url
+FROM behaviour WHERE behavior = 'pv'

@@ -1,0 +1,137 @@
+"""From a delivery to the rows of its tables, each in a Parquet file, ready to be checked."""
+
+import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from ubp_platform.errors import BatchRejected, UBPError
+from ubp_platform.events.schema import TABLES
+from ubp_platform.layouts.sandbox import Sandbox, sandbox
+from ubp_platform.layouts.source import Delivery
+from ubp_platform.warehouse.scan import RejectedLine, Staged
+
+
+@dataclass(frozen=True)
+class Part:
+    """What a delivery has for one table.
+
+    Parameters
+    ----------
+    table : str
+    name : str
+        What messages call it: the file, where there is one; else the table.
+    sha256 : str
+        Of the contents of its files and of the ``SELECT``: equal names, equal rows.
+    relations : tuple of str
+        What it is read from.
+    """
+
+    table: str
+    name: str
+    sha256: str
+    relations: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A delivery that is being staged.
+
+    Parameters
+    ----------
+    delivery : Delivery
+    box : Sandbox
+    directory : Path
+        Gets the Parquet files.
+    """
+
+    delivery: Delivery
+    box: Sandbox
+    directory: Path
+
+    def parts(self) -> list[Part]:
+        """Name the tables that the delivery has rows for, product properties first.
+
+        Raises
+        ------
+        UBPError
+            If there are none.
+        """
+        digests = {
+            name: [_sha256(path) for path in files] for name, files in self.delivery.files.items()
+        }
+        found = []
+        for table, query in self.delivery.layout.queries.items():
+            relations = tuple(sorted(self.box.reads(table)))
+            if not all(name in digests for name in relations):
+                continue
+            files = [path for name in relations for path in self.delivery.files[name]]
+            known = [query, *(digest for name in relations for digest in digests[name])]
+            sha256 = hashlib.sha256("\n".join(known).encode()).hexdigest()
+            name = files[0].name if len(files) == 1 else table
+            found.append(Part(table, name, sha256, relations))
+        if not found:
+            raise UBPError(f"{self.delivery.source.path}: no table has files to be made of")
+        return sorted(found, key=lambda part: part.table != "product_properties")
+
+    def rows(self, part: Part) -> Staged:
+        """Write the rows of a table."""
+        path = self.directory / f"{part.table}.staged.parquet"
+        self.box.stage(part.table, path)
+        description = self.delivery.layout.description
+        return Staged(TABLES[part.table], path, part.name, description.time_zone)
+
+    def lines(self, parts: list[Part]) -> dict[str, list[RejectedLine]]:
+        """Give the lines that are no rows, by the first table that its relation is read for."""
+        found: dict[str, list[RejectedLine]] = {part.table: [] for part in parts}
+        seen: set[str] = set()
+        for part in parts:
+            for name in part.relations:
+                if name not in seen:
+                    found[part.table] += self.box.rejected_lines(name)
+                    seen.add(name)
+        return found
+
+
+@contextmanager
+def staging(delivery: Delivery, directory: Path, memory: str) -> Iterator[Stage]:
+    """Open a delivery for staging.
+
+    Parameters
+    ----------
+    delivery : Delivery
+    directory : Path
+        An existing directory.
+    memory : str
+        How much DuckDB may take.
+
+    Raises
+    ------
+    BatchRejected
+        If a file cannot be read, or lacks a column that the layout needs.
+    """
+    for name, files in delivery.files.items():
+        kinds = {delivery.layout.relations[name].format_of(path): path for path in files}
+        if len(kinds) > 1:
+            names = " and ".join(path.name for path in kinds.values())
+            raise BatchRejected(
+                f"{delivery.source.path} holds {name} twice, as {names}: remove one of them"
+            )
+    for name, lacking in delivery.absent().items():
+        first = delivery.files[name][0]
+        columns = delivery.columns(name)
+        hint = ""
+        if len(columns) == 1 and first.suffix.lower() == ".csv":
+            hint = "; values must be separated by commas"
+        raise BatchRejected(
+            f"{first.name}: missing column {', '.join(lacking)}; its columns are "
+            f"{', '.join(map(repr, columns))}{hint}"
+        )
+    with sandbox(delivery.layout, delivery.source.path, delivery.files, directory, memory) as box:
+        yield Stage(delivery, box, directory)
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
