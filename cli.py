@@ -167,7 +167,13 @@ def train(
     from pipelines.tables import show_trained
 
     result = pipeline.train(
-        *(open_home(home), blocks or (), parse_time(cutoff) if cutoff else None, preset, seed),
+        *(
+            open_home(home),
+            blocks or (),
+            None if cutoff is None else parse_time(cutoff),
+            preset,
+            seed,
+        ),
         bars(console),
         profile=profile,
         skip=skip or (),

@@ -7,8 +7,23 @@ import typer
 
 from ubp_platform.errors import UBPError
 
+
+def _directory(text: str) -> Path:
+    # An unset variable of a shell must not become the directory one happens to be in.
+    if not text:
+        raise typer.BadParameter("a directory is expected, not an empty text")
+    return Path(text)
+
+
 HomeOption = Annotated[
-    Path, typer.Option("--home", envvar="UBP_HOME", help="Where all state lives.")
+    Path,
+    typer.Option(
+        "--home",
+        envvar="UBP_HOME",
+        help="Where all state lives.",
+        parser=_directory,
+        metavar="<path>",
+    ),
 ]
 DEFAULT_HOME = Path("ubp_home")
 VersionOption = Annotated[

@@ -118,6 +118,7 @@ def assert_one_line(outcome: Outcome, message: str) -> None:
         (["training-set", "nowhere.parquet", "out.parquet"], "no such file: nowhere.parquet"),
         (["train", "gru"], "no block is called 'gru'; there are .*handcrafted"),
         (["train", "--preset", "huge"], "no preset is called 'huge'; there are small, paper"),
+        (["train", "--cutoff", ""], "not a time: ''; write it like 2017-12-18"),
         (["train", "--cutoff", "yesterday"], "not a time: 'yesterday'; write it like 2017-12-18"),
         (
             ["ingest", ".", "--layout", "kaggle"],
@@ -144,6 +145,7 @@ def test_commands_out_of_order_and_mistyped(ubp: Ubp, arguments: list[str], mess
         (["simulate", "shop", "--scale", "abc"], "ubp simulate: .*'--scale'.*number, not 'abc'"),
         (["simulate", "shop", "--days", "0"], "'--days'.*greater than or equal to 1, not '0'"),
         (["ingest"], "ubp ingest: Missing argument '.*'; see ubp ingest --help$"),
+        (["status", "--home", ""], "'--home'.*a directory is expected, not an empty text"),
         (["status", "here"], r"ubp status: .*extra argument.*\(here\); see ubp status --help$"),
         (["train", "--x"], "ubp train: No such option: --x; see ubp train --help$"),
         (["train", "--seed"], "ubp train: .*'--seed' requires an argument; see ubp train --help$"),

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ubp_platform.blocks.snapshot import EMBEDDING
-from ubp_platform.errors import UBPError
+from ubp_platform.errors import UBPError, first_line
 from ubp_platform.home import Home
 from ubp_platform.profile.version import (
     ProfileVersion,
@@ -329,9 +329,12 @@ def _keys(frame: pd.DataFrame) -> pd.DataFrame:
     if pd.api.types.is_numeric_dtype(frame["event_timestamp"]) and len(frame):
         raise UBPError("the entities' event_timestamp must be times, not numbers")
     try:
-        times = pd.to_datetime(frame["event_timestamp"], utc=True)
+        # 02/03/2024 is a day in February for some, in March for others.
+        times = pd.to_datetime(frame["event_timestamp"], utc=True, format="ISO8601")
     except (ValueError, TypeError) as error:
-        raise UBPError(f"the entities' event_timestamp cannot be read: {error}") from None
+        raise UBPError(
+            f"the entities' event_timestamp must be like 2017-12-18 06:00:00: {first_line(error)}"
+        ) from None
     if times.isna().any():
         raise UBPError("the entities' event_timestamp must be present in every row")
     return pd.DataFrame(

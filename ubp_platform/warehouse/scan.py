@@ -110,8 +110,12 @@ class Scan:
                 f"{self.name}: missing column {', '.join(missing)}; its columns are "
                 f"{', '.join(map(repr, types))}"
             )
-        raw = relation.project(f"* EXCLUDE file_row_number, file_row_number + 1 AS {_ROW}")
-        raw.create_view("delivered", replace=True)
+        self._connection.execute(
+            f"""CREATE OR REPLACE TEMP VIEW delivered AS
+                SELECT * EXCLUDE file_row_number, file_row_number + 1 AS {_ROW}
+                FROM read_parquet({_literal(str(self.staged.path))},
+                                  file_row_number = true, hive_partitioning = false)"""
+        )
         return types
 
     def _stage(self) -> None:
