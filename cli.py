@@ -55,7 +55,7 @@ def ingest(
     source: Annotated[
         str,
         typer.Argument(
-            help="A directory of event files; 'completejourney' for the data of that package.",
+            help="A file, a folder or a tree; 'completejourney' for the data of that package.",
         ),
     ],
     layout: Annotated[
@@ -65,6 +65,9 @@ def ingest(
     max_quarantine: Annotated[
         float, typer.Option(help="Reject the batch if a file has a larger share of bad rows.")
     ] = MAX_QUARANTINE,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Stage and check, show what would land, land nothing.")
+    ] = False,
     home: HomeOption = DEFAULT_HOME,
 ) -> None:
     """Check event files and land them in the warehouse as one batch.
@@ -72,9 +75,14 @@ def ingest(
     SOURCE is a file, a folder or a tree. Which layout it is in is recognised from names of files
     and columns; 'ubp layouts' lists the layouts, and docs/ingest.md says how to write one.
     """
+    from pipelines import dry_run as rehearsal
     from pipelines import ingest as pipeline
     from pipelines.tables import show_ingested
 
+    if dry_run:
+        found = rehearsal.dry_run(source, layout, max_quarantine, bars(console))
+        rehearsal.show(console, found)
+        raise typer.Exit(2 if found.rejected else 0)
     result = pipeline.ingest(open_home(home), source, layout, max_quarantine, bars(console))
     show_ingested(console, result)
 

@@ -7,22 +7,21 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
-import numpy as np
-
+from pipelines.checks import Checked, Rejection, check
 from ubp_platform.errors import BatchRejected, UBPError
 from ubp_platform.events import completejourney
 from ubp_platform.home import Home
 from ubp_platform.layouts import MAX_QUARANTINE, RELEVANT_CLIENTS
 from ubp_platform.layouts.description import find, shipped
 from ubp_platform.layouts.source import Delivery, Source, recognise
-from ubp_platform.layouts.staging import Part, Stage, staging
+from ubp_platform.layouts.staging import Stage, staging
 from ubp_platform.progress import ProgressFactory, silent
-from ubp_platform.quality import BrokenRule, DataDocs, SuiteRun
+from ubp_platform.quality import DataDocs
 from ubp_platform.warehouse import Warehouse, landing
-from ubp_platform.warehouse.scan import CSV_RULE, RejectedLine, Scan, Staged
+from ubp_platform.warehouse.scan import Scan
 
-# What DuckDB may take; what does not fit is sorted on disk.
-_MEMORY = "1500MB"
+#: What DuckDB may take; what does not fit is sorted on disk.
+MEMORY = "1500MB"
 #: The layout whose files must be brought into another one.
 COMPLETEJOURNEY = "completejourney"
 
@@ -48,15 +47,6 @@ class Ingested:
     skipped: list[tuple[str, int]] = field(default_factory=list)
     data_docs: Path | None = None
     notes: list[str] = field(default_factory=list)
-
-
-@dataclass(frozen=True)
-class _Checked:
-    part: Part
-    staged: Staged
-    run: SuiteRun
-    rows: int
-    bad: landing.BadRows
 
 
 def ingest(
@@ -94,17 +84,30 @@ def ingest(
     """
     if not 0 <= max_quarantine <= 1:
         raise UBPError(f"--max-quarantine is a share between 0 and 1, not {max_quarantine}")
-    with _delivered(source, layout, progress) as (delivery, notes):
+    with delivered(source, layout, progress) as (delivery, notes):
         result = _land(home, source, delivery, max_quarantine, progress)
     result.notes[:0] = notes
     return result
 
 
 @contextmanager
-def _delivered(
+def delivered(
     source: str, layout: str | None, progress: ProgressFactory
 ) -> Iterator[tuple[Delivery, list[str]]]:
-    """Look at a source; what is not in the shape of a layout is brought into one."""
+    """Look at a source; what is not in the shape of a layout is brought into one.
+
+    Parameters
+    ----------
+    source : str
+    layout : str, optional
+    progress : ProgressFactory
+
+    Yields
+    ------
+    delivery : Delivery
+    notes : list of str
+        Which layout was taken and why; what is not read.
+    """
     if COMPLETEJOURNEY not in (source, layout):
         delivery = _look(Path(source), layout)
         notes = []
@@ -143,9 +146,9 @@ def _land(
 ) -> Ingested:
     result = Ingested()
     with (
-        Warehouse(home.warehouse, write=True, memory_limit=_MEMORY) as warehouse,
+        Warehouse(home.warehouse, write=True, memory_limit=MEMORY) as warehouse,
         tempfile.TemporaryDirectory(prefix=".staging-", dir=home.root) as directory,
-        _opened(delivery, Path(directory)) as stage,
+        opened(delivery, Path(directory)) as stage,
     ):
         connection = warehouse.connection
         known = landing.known_files(connection)
@@ -158,14 +161,13 @@ def _land(
             return result
         batch = landing.next_batch(connection)
         docs = DataDocs(home.data_docs)
-        checked: list[_Checked] = []
+        checked: list[Checked] = []
         try:
             lines = stage.lines(new)
             for part in new:
-                checked.append(
-                    _check(warehouse, stage, part, lines[part.table], max_quarantine, progress)
-                )
-        except _Rejection as rejection:
+                staged, broken = stage.rows(part), lines[part.table]
+                checked.append(check(connection, part, staged, broken, max_quarantine, progress))
+        except Rejection as rejection:
             runs = {item.part.name: item.run for item in checked}
             runs[rejection.name] = rejection.run
             page = docs.write(f"rejected-{datetime.now(UTC):%Y%m%dT%H%M%SZ}", runs)
@@ -195,132 +197,13 @@ def _land(
 
 
 @contextmanager
-def _opened(delivery: Delivery, directory: Path) -> Iterator[Stage]:
+def opened(delivery: Delivery, directory: Path) -> Iterator[Stage]:
+    """Open a delivery for staging; say of what cannot be read that nothing was ingested."""
     try:
-        with staging(delivery, directory, _MEMORY) as stage:
+        with staging(delivery, directory, MEMORY) as stage:
             yield stage
     except BatchRejected as unreadable:
         said = str(unreadable)
         raise BatchRejected(
             said if "Nothing was ingested" in said else f"{said}. Nothing was ingested"
         ) from None
-
-
-class _Rejection(Exception):
-    """A table that was read but must not land."""
-
-    def __init__(self, text: str, name: str, run: SuiteRun) -> None:
-        super().__init__(text)
-        self.name, self.run = name, run
-
-
-def _check(
-    warehouse: Warehouse,
-    stage: Stage,
-    part: Part,
-    lines: list[RejectedLine],
-    max_quarantine: float,
-    progress: ProgressFactory,
-) -> _Checked:
-    """Run the suite over a table, slice by slice."""
-    run = SuiteRun(part.table)
-    staged = stage.rows(part)
-    scan = Scan(warehouse.connection, staged)
-    if missing := run.check_header(scan.columns):
-        raise _Rejection(f"{part.name}: missing column {', '.join(missing)}", part.name, run)
-    total, rows = scan.count(), 0
-    broken_rules = _BrokenRules()
-    with progress(f"check {part.table}", total, "rows") as advance:
-        for numbers, frame in scan.slices():
-            for broken in run.check(frame):
-                if broken.whole_file:
-                    raise _Rejection(f"{part.name}: breaks the rule: {broken.rule}", part.name, run)
-                broken_rules.add(broken, numbers)
-            broken_rules.end_slice()
-            rows += len(frame)
-            advance(len(frame))
-            # What is already too much need not be counted to the end.
-            if total and broken_rules.rows > max_quarantine * total:
-                break
-    found = landing.BadRows(*broken_rules.result(), lines)
-    if found.count and (
-        reason := _too_bad(scan, found, broken_rules.absent, rows, total, max_quarantine)
-    ):
-        raise _Rejection(f"{part.name}: {reason}", part.name, run)
-    return _Checked(part, staged, run, rows, found)
-
-
-class _BrokenRules:
-    """Which rows break which rules, in eight bytes a row and one text a combination."""
-
-    def __init__(self) -> None:
-        self.rows = 0
-        #: Rows without a readable value, by the rule that wants one.
-        self.absent: dict[str, int] = {}
-        self._rules: list[str] = []
-        self._slice: list[tuple[np.ndarray, int]] = []
-        self._found: list[tuple[np.ndarray, np.ndarray]] = []
-
-    def add(self, broken: BrokenRule, numbers: np.ndarray) -> None:
-        """Take a rule and the rows of the slice that break it."""
-        if broken.rule not in self._rules:
-            self._rules.append(broken.rule)
-        self._slice.append((numbers[broken.positions], 1 << self._rules.index(broken.rule)))
-        if broken.absent:
-            self.absent[broken.rule] = self.absent.get(broken.rule, 0) + len(broken.positions)
-
-    def end_slice(self) -> None:
-        """Bring the rules of each row together."""
-        if self._slice:
-            numbers = np.concatenate([rows for rows, _ in self._slice])
-            bits = np.concatenate([np.full(len(rows), bit) for rows, bit in self._slice])
-            bad, which = np.unique(numbers, return_inverse=True)
-            rules = np.zeros(len(bad), np.int64)
-            np.bitwise_or.at(rules, which, bits)
-            self._found.append((bad, rules))
-            self.rows += len(bad)
-            self._slice.clear()
-
-    def result(self) -> tuple[np.ndarray, np.ndarray]:
-        """Give the bad rows' numbers, and their rules in words."""
-        numbers = np.concatenate([np.empty(0, np.int64), *(part[0] for part in self._found)])
-        rules = np.concatenate([np.empty(0, np.int64), *(part[1] for part in self._found)])
-        combinations, which = np.unique(rules, return_inverse=True)
-        texts = [
-            "; ".join(rule for bit, rule in enumerate(self._rules) if combination >> bit & 1)
-            for combination in combinations.tolist()
-        ]
-        return numbers, np.array(texts, dtype=object)[which]
-
-
-def _too_bad(
-    scan: Scan,
-    bad: landing.BadRows,
-    absent: dict[str, int],
-    rows: int,
-    total: int,
-    max_quarantine: float,
-) -> str:
-    """Say why a file with bad rows must not land; nothing if it may.
-
-    Of ``total`` rows the first ``rows`` were checked.
-    """
-    if len(bad.row_numbers):
-        scan.mark_bad(bad.row_numbers[:1000], bad.rules[:1000])
-        if value := scan.first_value_over_lines():
-            return f"a quote is not closed: a value runs over lines in {value[:200]}"
-        first = f"row {bad.row_numbers[0]}, {scan.first_bad()}"
-    else:
-        first = f"line {bad.lines[0].line}, {bad.lines[0].text!r}"
-    for rule, count in absent.items():
-        if count == rows:
-            return f"no row obeys the rule '{rule}'; {first}"
-    read = total + len(bad.lines)
-    if bad.count <= max_quarantine * read:
-        return ""
-    rule = bad.rules[0] if len(bad.rules) else CSV_RULE
-    return (
-        f"{'at least ' if rows < total else ''}{bad.count:,} of {read:,} rows "
-        f"({bad.count / read:.1%}) break a rule, more than "
-        f"--max-quarantine {max_quarantine:g} allows; the first, '{rule}', in {first}"
-    )

@@ -196,6 +196,33 @@ def test_ingest_says_what_became_of_each_file(ubp: Ubp, tmp_path: Path) -> None:
     assert "landed before, in batch 1; skipped" in ubp("ingest", delivery).out
 
 
+def test_a_dry_run_shows_what_would_land_and_lands_nothing(ubp: Ubp, tmp_path: Path) -> None:
+    bad = purchases().astype(object)
+    bad.loc[3, "sku"] = "5.12E+08"
+    delivery = deliver(tmp_path / "delivery", ".csv", product_buy=bad)
+    outcome = ubp("ingest", delivery, "--dry-run")
+    assert outcome.code == 0
+    for said in (
+        "taken for the layout 'challenge'",
+        "product_buy: 100 rows staged",
+        "2022-06-01 09:00:00",
+        "quarantined: 1 rows: sku is present and a whole number",
+        '"sku":"5.12E+08"',
+        "Nothing was landed",
+    ):
+        assert said in outcome.out, outcome.out
+    assert json.loads(ubp("status", "--json").out)["warehouse"] is None
+    deliver(tmp_path / "delivery", ".csv", product_buy=purchases(sku="x"))
+    outcome = ubp("ingest", delivery, "--dry-run")
+    assert outcome.code == 2
+    assert "no row obeys the rule 'sku is present" in outcome.out.replace("\n", " ")
+    assert "the batch would be rejected" in outcome.out
+
+
+def test_layouts_are_listed(ubp: Ubp) -> None:
+    assert "rees46" in ubp("layouts").out
+
+
 def test_status_of_an_empty_home(ubp: Ubp) -> None:
     status = json.loads(ubp("status", "--json").out)
     assert status["warehouse"] is None

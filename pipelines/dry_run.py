@@ -1,0 +1,187 @@
+"""``ubp ingest --dry-run``: what a delivery would be, without a warehouse."""
+
+import tempfile
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import duckdb
+import numpy as np
+import pandas as pd
+from rich.console import Console
+from rich.text import Text
+
+from pipelines.checks import Rejection, check
+from pipelines.ingest import MEMORY, delivered, opened
+from pipelines.tables import plain_table
+from ubp_platform.layouts import MAX_QUARANTINE
+from ubp_platform.layouts.source import Delivery
+from ubp_platform.layouts.staging import Part, Stage
+from ubp_platform.progress import ProgressFactory, silent
+from ubp_platform.warehouse.scan import CSV_RULE, RejectedLine, Scan
+
+#: Staged rows that are shown of each table.
+SHOWN = 10
+
+
+@dataclass
+class Preview:
+    """What would become of one table.
+
+    Parameters
+    ----------
+    table : str
+    rows : int
+        Staged, with the lines that are no rows.
+    quarantined : mapping of str to int
+        How many rows break which rules.
+    first_bad : str
+        The first of them as it was staged, as JSON.
+    rejection : str
+        Why the whole batch would be rejected; empty where it would not.
+    shown : DataFrame
+        The first rows as they were staged.
+    """
+
+    table: str
+    rows: int
+    shown: pd.DataFrame
+    quarantined: dict[str, int] = field(default_factory=dict)
+    first_bad: str = ""
+    rejection: str = ""
+
+
+@dataclass
+class DryRun:
+    """What ``ubp ingest --dry-run`` found.
+
+    Parameters
+    ----------
+    layout : str
+    relations : mapping of str to int
+        How many files each has.
+    tables : list of Preview
+    left_out : list of str
+        Tables of the layout whose files are not there.
+    notes : list of str
+    """
+
+    layout: str
+    relations: dict[str, int]
+    tables: list[Preview]
+    left_out: list[str]
+    notes: list[str]
+
+    @property
+    def rejected(self) -> bool:
+        """Whether the batch would be rejected."""
+        return any(table.rejection for table in self.tables)
+
+
+def dry_run(
+    source: str,
+    layout: str | None = None,
+    max_quarantine: float = MAX_QUARANTINE,
+    progress: ProgressFactory = silent,
+) -> DryRun:
+    """Stage and check a delivery, and land nothing.
+
+    Parameters
+    ----------
+    source : str
+    layout : str, optional
+    max_quarantine : float
+    progress : ProgressFactory
+
+    Raises
+    ------
+    UBPError
+        If there is nothing to ingest, no layout that fits, or a file that cannot be read.
+    """
+    with (
+        delivered(source, layout, progress) as (delivery, notes),
+        tempfile.TemporaryDirectory(prefix="ubp-") as directory,
+        opened(delivery, Path(directory)) as stage,
+        duckdb.connect() as connection,
+    ):
+        connection.execute("SET TimeZone = 'UTC'")
+        connection.execute(f"SET memory_limit = '{MEMORY}'")
+        parts = stage.parts()
+        lines = stage.lines(parts)
+        tables = [
+            _preview(connection, stage, part, lines[part.table], max_quarantine, progress)
+            for part in parts
+        ]
+        made = {part.table for part in parts}
+        return DryRun(
+            layout=delivery.layout.name,
+            relations=_files(delivery),
+            tables=tables,
+            left_out=[name for name in delivery.layout.queries if name not in made],
+            notes=notes,
+        )
+
+
+def _files(delivery: Delivery) -> dict[str, int]:
+    return {name: len(files) for name, files in delivery.files.items()}
+
+
+def _preview(
+    connection: duckdb.DuckDBPyConnection,
+    stage: Stage,
+    part: Part,
+    lines: list[RejectedLine],
+    max_quarantine: float,
+    progress: ProgressFactory,
+) -> Preview:
+    staged = stage.rows(part)
+    first = connection.read_parquet(str(staged.path)).limit(SHOWN)
+    shown = first.to_df().drop(columns=["_file", "_row"], errors="ignore")
+    count = int(connection.read_parquet(str(staged.path)).count("*").fetchall()[0][0])
+    preview = Preview(part.table, count + len(lines), shown)
+    try:
+        checked = check(connection, part, staged, lines, max_quarantine, progress)
+    except Rejection as rejection:
+        preview.rejection = str(rejection)
+        return preview
+    preview.quarantined = dict(Counter(checked.bad.rules.tolist()).most_common())
+    if lines:
+        preview.quarantined[CSV_RULE] = len(lines)
+        preview.first_bad = f"line {lines[0].line}: {lines[0].text}"
+    if len(checked.bad.row_numbers):
+        scan = Scan(connection, staged)
+        scan.mark_bad(checked.bad.row_numbers[:1000], checked.bad.rules[:1000])
+        preview.first_bad = scan.first_bad()
+    return preview
+
+
+def show(console: Console, found: DryRun) -> None:
+    """Say what would land, with the first rows of each table, and what would not."""
+    for note in found.notes:
+        console.print(note, highlight=False, markup=False)
+    files = ", ".join(f"{name} ({count:,})" for name, count in found.relations.items())
+    console.print(f"layout {found.layout}; files: {files}", highlight=False, markup=False)
+    for table in found.tables:
+        rows = plain_table(f"{table.table}: {table.rows:,} rows staged", *table.shown.columns)
+        for column in rows.columns:
+            column.min_width = 24 if column.header == "timestamp" else None
+        for row in table.shown.itertuples(index=False):
+            rows.add_row(*(Text(_cell(value), overflow="ellipsis") for value in row))
+        console.print(rows)
+        for rule, count in table.quarantined.items():
+            console.print(f"quarantined: {count:,} rows: {rule}", highlight=False, markup=False)
+        if table.first_bad:
+            console.print(f"the first: {table.first_bad}", highlight=False, markup=False)
+        if table.rejection:
+            console.print("[red]rejected:[/red]", end=" ")
+            console.print(table.rejection, highlight=False, markup=False)
+    for name in found.left_out:
+        console.print(f"{name}: no files", highlight=False, markup=False)
+    would = "; the batch would be rejected" if found.rejected else ""
+    console.print(f"Nothing was landed{would}")
+
+
+def _cell(value: object) -> str:
+    if isinstance(value, np.ndarray):
+        return "[" + " ".join(map(str, value)) + "]"
+    return "" if value is None or value is pd.NaT or value != value else str(value)
