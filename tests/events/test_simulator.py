@@ -54,7 +54,7 @@ def test_all_of_it_lands(delivery: Path, tmp_path: Path) -> None:
     assert [file.table for file in result.files] == ["product_properties", *EVENT_TYPES]
     assert all(file.landed == file.read > 0 for file in result.files)
     assert not any(file.quarantined for file in result.files)
-    assert not result.notes
+    assert result.notes == ["taken for the layout 'challenge', by its files and columns"]
 
 
 def test_the_smallest_shop_lands_too(tmp_path: Path) -> None:
