@@ -93,7 +93,17 @@ def table(scores: Scores) -> str:
     """What each row is more than the default profile: by task, the sum, and its interval."""
     summary = summarize(scores)
     tasks = [info.name for info in scores.tasks]
-    more = {(one.over, one.task): one for one in summary.differences if one.one == "profile"}
+    more = {
+        one.over: (-one.mean, -one.high, -one.low)
+        for one in summary.differences
+        if one.one == "profile" and one.task is None
+    }
+    # A row that is no part of the profile stands first in its difference.
+    more |= {
+        one.one: (one.mean, one.low, one.high)
+        for one in summary.differences
+        if one.over == "profile" and one.task is None
+    }
     mean = {(one.representation, one.task): one.mean for one in summary.scores}
     few = {
         (one.representation, one.labels): one.mean
@@ -106,9 +116,8 @@ def table(scores: Scores) -> str:
     lines = ["| | width | " + " | ".join(heads) + " |", "|---" * (len(heads) + 2) + "|"]
     for info in scores.representations:
         cells = [str(info.width), *(f"{mean[info.name, task]:.3f}" for task in [*tasks, None])]
-        gain = more.get((info.name, None))
-        # The difference is that of the profile over the row.
-        cells.append(f"{-gain.mean:+.3f} ({-gain.high:+.3f} to {-gain.low:+.3f})" if gain else "")
+        gain = more.get(info.name)
+        cells.append("{:+.3f} ({:+.3f} to {:+.3f})".format(*gain) if gain else "")
         cells += [f"{few[info.name, n]:.3f}" if (info.name, n) in few else "" for n in budgets]
         lines.append(f"| {info.name} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
