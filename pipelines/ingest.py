@@ -1,5 +1,6 @@
 """``ubp ingest``: check a delivery, quarantine what fails, land the rest as one batch."""
 
+import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,6 +23,7 @@ from ubp_platform.warehouse.scan import Scan
 
 #: What DuckDB may take; what does not fit is sorted on disk.
 MEMORY = "1500MB"
+_STAGING = ".staging-"
 #: The layout whose files must be brought into another one.
 COMPLETEJOURNEY = "completejourney"
 
@@ -147,7 +149,7 @@ def _land(
     result = Ingested()
     with (
         Warehouse(home.warehouse, write=True, memory_limit=MEMORY) as warehouse,
-        tempfile.TemporaryDirectory(prefix=".staging-", dir=home.root) as directory,
+        _staging_directory(home) as directory,
         opened(delivery, Path(directory)) as stage,
     ):
         connection = warehouse.connection
@@ -194,6 +196,15 @@ def _land(
                 "category and price are missing"
             )
     return result
+
+
+@contextmanager
+def _staging_directory(home: Home) -> Iterator[str]:
+    """Make room for staged rows; only who writes the warehouse may call it."""
+    for left in home.root.glob(f"{_STAGING}*"):  # by an ingest that was killed
+        shutil.rmtree(left, ignore_errors=True)
+    with tempfile.TemporaryDirectory(prefix=_STAGING, dir=home.root) as directory:
+        yield directory
 
 
 @contextmanager

@@ -317,3 +317,4 @@ def test_kill_9_leaves_the_warehouse_as_before_and_a_rerun_lands_the_batch(
     assert not rows(home, "SELECT * FROM quarantine")
     assert rows(home, "SELECT count(*) FROM batch") == [(1,)]
     assert landed(ingest(home, str(delivery))) == (200_000 - 50, 49, 1)
+    assert {path.name for path in home.root.iterdir()} == {"warehouse.duckdb", "data_docs"}
