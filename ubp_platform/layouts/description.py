@@ -3,7 +3,7 @@
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from importlib import resources
 from pathlib import Path
 from typing import Annotated, Literal
@@ -164,7 +164,8 @@ class Layout:
         return self.description.relation
 
 
-def shipped() -> dict[str, Layout]:
+@cache
+def shipped() -> Mapping[str, Layout]:
     """Read the layouts that come with the platform, by name."""
     root = Path(str(resources.files(__package__).joinpath("shipped")))
     return {path.name: Layout.read(path) for path in sorted(root.iterdir()) if path.is_dir()}

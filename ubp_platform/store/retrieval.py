@@ -333,7 +333,8 @@ def _keys(frame: pd.DataFrame) -> pd.DataFrame:
         times = pd.to_datetime(frame["event_timestamp"], utc=True, format="ISO8601")
     except (ValueError, TypeError) as error:
         raise UBPError(
-            f"the entities' event_timestamp must be like 2017-12-18 06:00:00: {first_line(error)}"
+            "the entities' event_timestamp cannot be read; write times like 2017-12-18 06:00:00: "
+            f"{first_line(error)}"
         ) from None
     if times.isna().any():
         raise UBPError("the entities' event_timestamp must be present in every row")
