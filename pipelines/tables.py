@@ -55,12 +55,10 @@ def show_ingested(console: Console, result: "Ingested") -> None:
         )
     if result.batch is not None:
         numbers = ("rows", "landed", "known", "quarantined")
-        table = plain_table(f"Batch {result.batch}", "table", "file", *numbers, numbers=numbers)
+        table = plain_table(f"Batch {result.batch}", "table", *numbers, numbers=numbers)
         for file in result.files:
             counts = (file.read, file.landed, file.known, file.quarantined)
-            # A table that is made of several files has no name of a file.
-            name = "" if file.file == file.table else file.file
-            table.add_row(file.table, name, *(f"{count:,}" for count in counts))
+            table.add_row(file.table, *(f"{count:,}" for count in counts))
         console.print(table)
     for note in result.notes:
         console.print(note, highlight=False, markup=False)
