@@ -20,7 +20,7 @@ from ubp_platform.blocks.registry import PROFILES, profile_blocks
 from ubp_platform.evaluation import tasks as task_list
 from ubp_platform.evaluation.plan import Plan, choose_budgets
 from ubp_platform.evaluation.protocol import run
-from ubp_platform.evaluation.representations import Part, Representation
+from ubp_platform.evaluation.representations import Representation, parts_of
 from ubp_platform.evaluation.scores import Scores
 from ubp_platform.evaluation.summary import summarize
 from ubp_platform.evaluation.tasks import Targets
@@ -72,10 +72,9 @@ def _scored(home: Home, options: argparse.Namespace, progress: ProgressFactory) 
 
 def _compared(tested: Backtest, seed: int) -> Iterator[Representation]:
     """The default profile, with each other block, with all, and the paper's blocks alone."""
-    parts, start = {}, 0
-    for name, width in tested.version.widths:
-        parts[name] = Part(tested.matrix, start, start + width)
-        start += width
+    widths = tested.version.widths
+    names = [name for name, _ in widths]
+    parts = dict(zip(names, parts_of(tested.matrix, widths), strict=True))
     default = {name: part for name, part in parts.items() if name in PROFILES["default"]}
     others = {name: part for name, part in parts.items() if name not in default}
     paper = tuple(part for name, part in others.items() if name in PROFILES["paper"])

@@ -174,8 +174,6 @@ def _land(
             runs[rejection.name] = rejection.run
             page = docs.write(f"rejected-{datetime.now(UTC):%Y%m%dT%H%M%SZ}", runs)
             raise BatchRejected(f"{rejection}. Nothing was ingested; see {page}") from None
-        except BatchRejected as unreadable:
-            raise BatchRejected(f"{unreadable}. Nothing was ingested") from None
         # Before the commit: a batch in the books has its pages.
         page = docs.write(f"batch-{batch}", {item.part.name: item.run for item in checked})
         with warehouse.transaction():

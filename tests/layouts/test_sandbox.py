@@ -2,13 +2,17 @@
 
 from pathlib import Path
 
+import duckdb
+import pandas as pd
 import pytest
 
 from tests.layouts.layouts import write_layout
 from ubp_platform.errors import BatchRejected, UBPError
+from ubp_platform.events.schema import TABLES
 from ubp_platform.layouts.description import Layout
 from ubp_platform.layouts.source import Source
 from ubp_platform.layouts.staging import staging
+from ubp_platform.warehouse.scan import Scan, Staged
 
 SELECT = "SELECT client_id, timestamp, sku FROM buys"
 
@@ -88,3 +92,25 @@ def test_a_file_without_a_column_that_the_layout_needs_is_named(tmp_path: Path) 
         staging(Source.at(source).of(layout), tmp_path, "1GB"),
     ):
         pass
+
+
+@pytest.mark.parametrize(
+    ("text", "utc"),
+    [
+        ("2026-07-01", "2026-06-30 22:00:00"),
+        ("2026-07-01 02:00", "2026-07-01 00:00:00"),
+        ("2026-07-01 02:00:00.5", "2026-07-01 00:00:00.5"),
+        ("2026-07-01 02:00:00Z", "2026-07-01 02:00:00"),
+        ("2026-07-01 02:00:00-0300", "2026-07-01 05:00:00"),
+        ("2026-07-01 02:00:00 UTC", "2026-07-01 02:00:00"),
+    ],
+)
+def test_times_without_a_zone_are_of_the_layouts(tmp_path: Path, text: str, utc: str) -> None:
+    path = tmp_path / "staged.parquet"
+    row = {"client_id": [1], "timestamp": [text], "sku": [4]}
+    pd.DataFrame(row).to_parquet(path)
+    with duckdb.connect() as connection:
+        connection.execute("SET TimeZone = 'UTC'")
+        Scan(connection, Staged(TABLES["product_buy"], path, "x", "Europe/Berlin"))
+        found = connection.execute("SELECT timestamp FROM staged").fetchall()
+    assert found == [(pd.Timestamp(utc).to_pydatetime(),)]

@@ -116,6 +116,19 @@ def whole(name: str, kind: Kind, matrix: np.ndarray) -> Representation:
     return Representation(name, kind, (Part(matrix, 0, matrix.shape[1]),))
 
 
+def parts_of(matrix: np.ndarray, blocks: Sequence[tuple[str, int]]) -> list[Part]:
+    """Give the columns of each block of a profile, in its order.
+
+    Parameters
+    ----------
+    matrix : ndarray of float16, shape (n_clients, width)
+    blocks : sequence of (str, int)
+        Names and widths.
+    """
+    ends = np.cumsum([width for _, width in blocks]).tolist()
+    return [Part(matrix, end - width, end) for end, (_, width) in zip(ends, blocks, strict=True)]
+
+
 def of_profile(
     matrix: np.ndarray, blocks: Sequence[tuple[str, int]], block_seed: int = 0
 ) -> Iterator[Representation]:
@@ -131,10 +144,7 @@ def of_profile(
     block_seed : int
         With which they were fitted.
     """
-    parts, start = [], 0
-    for _, width in blocks:
-        parts.append(Part(matrix, start, start + width))
-        start += width
+    parts = parts_of(matrix, blocks)
     yield Representation("profile", "profile", tuple(parts), block_seed)
     if blocks[0][0] == ORDERED and blocks[0][1] > FIRST:
         first = (Part(matrix, 0, FIRST),)

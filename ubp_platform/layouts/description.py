@@ -54,6 +54,17 @@ class Relation(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
+    files: Annotated[list[str], Field(min_length=1)]
+    format: Format | None = None
+    columns: list[str] = []
+    names: list[str] = []
+    types: dict[str, str] = {}
+    delimiter: Annotated[str, StringConstraints(min_length=1, max_length=1)] = ","
+    quote: Annotated[str, StringConstraints(max_length=1)] = '"'
+    skip: Annotated[int, Field(ge=0)] = 0
+    hive: bool = False
+    optional: bool = False
+
     def format_of(self, path: Path) -> Format:
         """Tell the format of a file.
 
@@ -73,17 +84,6 @@ class Relation(BaseModel):
         raise UBPError(
             f"{path}: neither its name nor the layout says whether it is CSV, NDJSON or Parquet"
         )
-
-    files: Annotated[list[str], Field(min_length=1)]
-    format: Format | None = None
-    columns: list[str] = []
-    names: list[str] = []
-    types: dict[str, str] = {}
-    delimiter: Annotated[str, StringConstraints(min_length=1, max_length=1)] = ","
-    quote: Annotated[str, StringConstraints(max_length=1)] = '"'
-    skip: Annotated[int, Field(ge=0)] = 0
-    hive: bool = False
-    optional: bool = False
 
 
 class Description(BaseModel):

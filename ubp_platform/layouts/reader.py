@@ -10,6 +10,7 @@ import duckdb
 
 from ubp_platform.errors import BatchRejected, first_line
 from ubp_platform.layouts.description import Relation
+from ubp_platform.warehouse.scan import quoted
 
 
 def reading(
@@ -90,8 +91,3 @@ def require_content(paths: Sequence[Path]) -> None:
     for path in paths:
         if not path.stat().st_size:
             raise BatchRejected(f"{path.name}: the file is empty")
-
-
-def quoted(value: object) -> str:
-    """Write a text of SQL."""
-    return "'" + str(value).replace("'", "''") + "'"

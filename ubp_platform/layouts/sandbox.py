@@ -15,8 +15,8 @@ import duckdb
 from ubp_platform.errors import BatchRejected, UBPError, first_line
 from ubp_platform.layouts.description import Layout
 from ubp_platform.layouts.macros import MACROS
-from ubp_platform.layouts.reader import quoted, reading, require_content, unreadable
-from ubp_platform.warehouse.scan import RejectedLine
+from ubp_platform.layouts.reader import reading, require_content, unreadable
+from ubp_platform.warehouse.scan import RejectedLine, quoted
 
 # DuckDB keeps no more of a rejected line.
 _LONGEST_LINE = 10_000

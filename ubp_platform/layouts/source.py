@@ -126,6 +126,7 @@ class Delivery:
             raise unreadable(first, relation, error) from None
         return [column for column in columns if column not in ("_file", "_row")]
 
+    @cached_property
     def absent(self) -> dict[str, list[str]]:
         """Name the columns that relations should have and have not."""
         found = {}
@@ -153,7 +154,7 @@ def recognise(source: Source, layouts: Mapping[str, Layout]) -> Delivery:
         if delivery.called:
             called.append(delivery)
         try:
-            fits = not delivery.absent()
+            fits = not delivery.absent
         except UBPError:
             fits = False
         if fits:

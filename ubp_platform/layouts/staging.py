@@ -118,7 +118,7 @@ def staging(delivery: Delivery, directory: Path, memory: str) -> Iterator[Stage]
             raise BatchRejected(
                 f"{delivery.source.path} holds {name} twice, as {names}: remove one of them"
             )
-    for name, lacking in delivery.absent().items():
+    for name, lacking in delivery.absent.items():
         first = delivery.files[name][0]
         columns = delivery.columns(name)
         hint = ""

@@ -33,7 +33,8 @@ _ROW = "_ubp_row"
 EXACT = {"FLOAT": 2**24, "DOUBLE": 2**53}
 # What a text must begin with to be a time, and what says its zone: Z, +02:00, +0200, a name.
 ISO = r"^\d{4}-\d\d-\d\d"
-ZONED = r"(?:\d\s*(?:Z|[+-]\d\d(?::?\d\d)?)|\s[A-Za-z][A-Za-z_/+-]*\d*)$"
+# An offset follows a time of day: the end of 2022-06-01 is none.
+ZONED = r"(?:\d\s*Z|:\d\d(?:\.\d+)?\s*[+-]\d\d(?::?\d\d)?|\s[A-Za-z][A-Za-z_/+-]*\d*)$"
 
 
 class RejectedLine(NamedTuple):
@@ -113,7 +114,7 @@ class Scan:
         self._connection.execute(
             f"""CREATE OR REPLACE TEMP VIEW delivered AS
                 SELECT * EXCLUDE file_row_number, file_row_number + 1 AS {_ROW}
-                FROM read_parquet({_literal(str(self.staged.path))},
+                FROM read_parquet({quoted(self.staged.path)},
                                   file_row_number = true, hive_partitioning = false)"""
         )
         return types
@@ -209,7 +210,7 @@ class Scan:
         )
         self._connection.register("bad_row", bad)
         number = "_row" if "_row" in self._types else _ROW
-        file = "parse_filename(_file)" if "_file" in self._types else _literal(self.name)
+        file = "parse_filename(_file)" if "_file" in self._types else quoted(self.name)
         hidden = json.dumps(dict.fromkeys([_ROW, "_row", "_file"]))
         self._connection.execute(
             f"""CREATE OR REPLACE TEMP VIEW good AS
@@ -258,8 +259,9 @@ def _slices(reader: pa.RecordBatchReader) -> Iterator[pa.Table]:
         yield pa.Table.from_batches(waiting)
 
 
-def _literal(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"
+def quoted(value: object) -> str:
+    """Write a text of SQL."""
+    return "'" + str(value).replace("'", "''") + "'"
 
 
 def _whole(value: str, type_: str) -> str | None:
@@ -312,4 +314,4 @@ def _time(value: str, type_: str, zone: str | None) -> str | None:
 def _local(value: str, zone: str | None) -> str:
     if zone is None:
         return "NULL::TIMESTAMP"
-    return value if zone == "UTC" else f"timezone('UTC', timezone({_literal(zone)}, {value}))"
+    return value if zone == "UTC" else f"timezone('UTC', timezone({quoted(zone)}, {value}))"
