@@ -15,7 +15,7 @@ from ubp_platform.blocks.checkpoint import Checkpoint
 from ubp_platform.blocks.next_product import NextProduct
 from ubp_platform.blocks.next_url import NextURL
 from ubp_platform.blocks.ragged import Batches
-from ubp_platform.blocks.training import Optimizers, accelerate, evaluate, training_step
+from ubp_platform.blocks.training import Optimizers, evaluate, training_step
 from ubp_platform.blocks.transformer import NextEvent, Transformer
 from ubp_platform.errors import BlockUnavailable
 from ubp_platform.warehouse import Warehouse
@@ -249,33 +249,3 @@ def test_the_paper_presets_have_the_sizes_of_the_paper() -> None:
 def test_heads_must_share_the_width() -> None:
     with pytest.raises(ValueError, match=r"hidden \(10\) is not a multiple of heads \(4\)"):
         NextURL(hidden=10, heads=4)
-
-
-def test_compiling_changes_neither_names_nor_what_is_learned(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    gathered = batches(ragged([5, 9, 2, 7, 12, 11]))
-    parts = [gathered.gather(np.array(part)) for part in ([0, 1], [2, 3, 4], [4, 5])]
-
-    def learned(device: str) -> next_url.Network:
-        network = url_network(layers=1)
-        compiled = []
-
-        def compile_without_gpu(**options: object) -> None:
-            compiled.append(options)
-            torch.nn.Module.compile(network, backend="aot_eager", **options)
-
-        monkeypatch.setattr(network, "compile", compile_without_gpu)
-        accelerate(network, torch.device(device))
-        assert compiled == ([{"dynamic": True}] if device == "cuda" else [])
-        optimizers = Optimizers(network, 3, learning_rate=0.01)
-        torch.manual_seed(1)  # of the negatives
-        for batch in parts:
-            training_step(network, batch, optimizers)
-        assert network.embeddings["url"].weight.grad.is_sparse
-        return network
-
-    eager, compiled = learned("cpu").state_dict(), learned("cuda").state_dict()
-    assert list(compiled) == list(eager)
-    for name, weights in eager.items():
-        torch.testing.assert_close(compiled[name], weights, rtol=1e-4, atol=1e-5)

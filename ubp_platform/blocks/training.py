@@ -210,7 +210,6 @@ class NetworkLearner(TorchLearner):
         table_learning_rate: float | None,
     ) -> None:
         self._batches = batches
-        accelerate(network, batches.device)
         rng = np.random.default_rng(seed)
         clients = rng.permutation(np.flatnonzero(batches.predicted))
         self.clients = len(clients)
@@ -319,16 +318,6 @@ def evaluate(network: Any, batches: Iterable[Batch]) -> float:
 def mixed_precision(device_type: str) -> torch.autocast:
     """Compute in bfloat16 where there is a GPU."""
     return torch.autocast(device_type, torch.bfloat16, enabled=device_type == "cuda")
-
-
-def accelerate(network: nn.Module, device: torch.device) -> None:
-    """Compile the forward pass where there is a GPU and the network's class says that it pays.
-
-    Compiling takes longer than a CPU's whole fit of the small preset, and recurrent networks run in
-    cuDNN's kernels already. Names in the state dict and results stay; lengths may vary.
-    """
-    if device.type == "cuda" and getattr(network, "compiled", False):
-        network.compile(dynamic=True)
 
 
 def device() -> torch.device:

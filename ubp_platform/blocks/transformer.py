@@ -103,9 +103,6 @@ class Transformer(nn.Module):
         Whether the embeddings' gradients are sparse: for tables of which a batch uses few rows.
     """
 
-    #: Whether compiling pays on a GPU.
-    compiled = True
-
     def __init__(
         self,
         sizes: Mapping[str, int],
