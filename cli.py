@@ -125,7 +125,7 @@ def simulate(
 @app.command()
 def clients(
     file: Annotated[
-        Path | None, typer.Argument(metavar="FILE", help="A list of clients: .npy or .parquet.")
+        Path | None, typer.Argument(metavar="FILE", help="A list of clients: .npy, .parquet or .csv.")
     ] = None,
     everybody: Annotated[bool, typer.Option("--all", help="All clients again.")] = False,
     home: HomeOption = DEFAULT_HOME,
@@ -260,7 +260,7 @@ def evaluate(
     ] = None,
     clients: Annotated[
         Path | None,
-        typer.Option(help="Whom to ask about: .npy or .parquet; by default all in the input."),
+        typer.Option(help="Whom to ask about: .npy, .parquet or .csv; by default all in the input."),
     ] = None,
     classes: ClassesOption = None,
     embeddings: Annotated[
@@ -316,7 +316,7 @@ def export(
     blocks: BlocksOption = None,
     clients: Annotated[
         Path | None,
-        typer.Option(help="Whom to export: .npy or .parquet; by default all in the input."),
+        typer.Option(help="Whom to export: .npy, .parquet or .csv; by default all in the input."),
     ] = None,
     classes: ClassesOption = None,
     profile: ProfileOption = "default",

@@ -99,12 +99,16 @@ def plan(home: Home, clients_file: Path | None = None) -> tuple[Split, np.ndarra
     split : Split
     clients : ndarray of int64, shape (n_clients,)
     """
-    listed = None if clients_file is None else read_clients(clients_file)
+    ids = None if clients_file is None else read_clients(clients_file)
     with Warehouse(home.warehouse) as warehouse:
         split = split_of(warehouse)
-        if listed is None:
+        if ids is None:
             listed = warehouse.relevant
-        return split, targets.clients(warehouse, split.cutoff) if listed is None else listed
+        else:
+            listed = warehouse.identifiers("client_id").keys(ids)
+        if listed is not None:
+            return split, listed
+        return split, targets.clients(warehouse, split.cutoff)
 
 
 def evaluated_profile(home: Home, split: Split) -> ProfileVersion | None:

@@ -38,7 +38,7 @@ def relevant_clients(home: Home, file: Path | None = None, everybody: bool = Fal
     ----------
     home : Home
     file : Path, optional
-        Lists the clients, ``.npy`` or ``.parquet``; from now on these are wanted.
+        Lists the clients, ``.npy``, ``.parquet`` or ``.csv``; from now on these are wanted.
     everybody : bool
         From now on all are.
 
@@ -57,7 +57,9 @@ def relevant_clients(home: Home, file: Path | None = None, everybody: bool = Fal
         raise UBPError("name a FILE or give --all, not both")
     listed = None if file is None else read_clients(file)
     with Warehouse(home.warehouse) as warehouse:
-        clients = listed if file or everybody else warehouse.relevant
+        clients = None if file or everybody else warehouse.relevant
+        if listed is not None:
+            clients = warehouse.identifiers("client_id").keys(listed)
         with_events = None if clients is None else warehouse.clients(clients)
     if listed is not None and not with_events:
         raise UBPError(
@@ -65,6 +67,8 @@ def relevant_clients(home: Home, file: Path | None = None, everybody: bool = Fal
         )
     if file or everybody:
         with Warehouse(home.warehouse, write=True) as warehouse:
+            if listed is not None:
+                clients = warehouse.identifiers("client_id").with_new(listed)
             warehouse.set_relevant(clients)
     return Wanted(None if clients is None else np.sort(clients), with_events)
 

@@ -16,9 +16,9 @@ from pipelines.ingest import MEMORY, delivered, opened
 from pipelines.tables import plain_table
 from ubp_platform.layouts import MAX_QUARANTINE
 from ubp_platform.layouts.source import Delivery
-from ubp_platform.layouts.staging import Part, Stage
+from ubp_platform.layouts.staging import Part
 from ubp_platform.progress import ProgressFactory, silent
-from ubp_platform.warehouse.scan import CSV_RULE, RejectedLine, Scan
+from ubp_platform.warehouse.scan import CSV_RULE, RejectedLine, Scan, Staged
 
 #: Staged rows that are shown of each table.
 SHOWN = 10
@@ -107,9 +107,12 @@ def dry_run(
         connection.execute("SET TimeZone = 'UTC'")
         connection.execute(f"SET memory_limit = '{MEMORY}'")
         parts = stage.parts()
-        lines = stage.lines(parts)
+        staged, lines = stage.all_rows(connection, parts, {}, max_quarantine)
         tables = [
-            _preview(connection, stage, part, lines[part.table], max_quarantine, progress)
+            _preview(
+                *(connection, part, staged[part.table], lines[part.table]),
+                *(max_quarantine, progress),
+            )
             for part in parts
         ]
         made = {part.table for part in parts}
@@ -128,13 +131,12 @@ def _files(delivery: Delivery) -> dict[str, int]:
 
 def _preview(
     connection: duckdb.DuckDBPyConnection,
-    stage: Stage,
     part: Part,
+    staged: Staged,
     lines: list[RejectedLine],
     max_quarantine: float,
     progress: ProgressFactory,
 ) -> Preview:
-    staged = stage.rows(part)
     first = connection.read_parquet(str(staged.path)).limit(SHOWN)
     shown = first.to_df().drop(columns=["_file", "_row"], errors="ignore")
     count = int(connection.read_parquet(str(staged.path)).count("*").fetchall()[0][0])

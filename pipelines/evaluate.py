@@ -119,7 +119,7 @@ def evaluate(
     # Before anything is fitted: what cannot be asked is said at once.
     split, listed = plan(home, clients)
     budgets = choose_budgets(labels, len(listed), rules)
-    foreign = None if embeddings is None else _foreign(embeddings, listed)
+    foreign = None if embeddings is None else _foreign(home, embeddings, listed)
     with Warehouse(home.warehouse) as warehouse:
         posed, unavailable = pose(Targets(warehouse, split, listed, classes), names, bool(tasks))
         sources = {str(batch["source"]) for batch in landing.batches(warehouse.connection)}
@@ -219,8 +219,10 @@ def _network(name: str) -> NetworkName:
     raise UBPError(f"no network is called {name!r}; there are {', '.join(NETWORKS)}")
 
 
-def _foreign(directory: Path, clients: np.ndarray) -> Representation:
-    _, vectors = read_embeddings(directory, clients)
+def _foreign(home: Home, directory: Path, clients: np.ndarray) -> Representation:
+    with Warehouse(home.warehouse) as warehouse:
+        shop = warehouse.identifiers("client_id")
+        _, vectors = read_embeddings(directory, clients, shop)
     # No block and no baseline has a name that ends so.
     return whole(f"{directory.resolve().name}/", "foreign", vectors)
 

@@ -3,6 +3,7 @@
 from collections import Counter
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 import numpy as np
 
@@ -10,7 +11,7 @@ from ubp_platform.blocks.catalog import Catalog, Fitted
 from ubp_platform.blocks.gru_ae import GRUAutoencoder
 from ubp_platform.blocks.registry import block_class
 from ubp_platform.errors import UBPError
-from ubp_platform.events.schema import CODE_VALUES, EVENT_TYPES
+from ubp_platform.events.schema import CODE_VALUES, EVENT_TYPES, ID_COLUMNS
 from ubp_platform.home import Home
 from ubp_platform.profile.version import get_version, newest_version
 from ubp_platform.warehouse import Warehouse
@@ -48,7 +49,7 @@ class Explanation:
 
     Parameters
     ----------
-    client_id : int
+    client_id : str
     block, version : str
     cutoff : datetime
     true, decoded : dict of str to list of str
@@ -56,7 +57,7 @@ class Explanation:
     recalls : list of Recall
     """
 
-    client_id: int
+    client_id: str
     block: str
     version: str
     cutoff: datetime
@@ -66,14 +67,15 @@ class Explanation:
 
 
 def explain(
-    home: Home, client_id: int, name: str | None = None, version: str | None = None
+    home: Home, client_id: str, name: str | None = None, version: str | None = None
 ) -> Explanation:
     """Decode a client's vector back into events.
 
     Parameters
     ----------
     home : Home
-    client_id : int
+    client_id : str
+        As the shop writes it.
     name : str, optional
         An autoencoder of the profile; the one with most fields by default.
     version : str, optional
@@ -99,7 +101,13 @@ def explain(
         raise UBPError(f"profile {profile.name} was not finished: run `ubp encode` first")
     cutoff = profile.snapshots[-1].cutoff
     with Warehouse(home.warehouse) as warehouse:
-        sequences = block.sequences(warehouse.history(cutoff, np.array([client_id])))
+        key = warehouse.identifiers("client_id").keys(np.array([client_id]))
+        sequences = block.sequences(warehouse.history(cutoff, key))
+        ids = {
+            field: warehouse.identifiers(field).ids(vocabulary.values).tolist()
+            for field, vocabulary in block.vocabularies_.items()
+            if field in ID_COLUMNS
+        }
     if not len(sequences.client_ids):
         raise UBPError(
             f"client {client_id} has no {' or '.join(block.needs)} event before "
@@ -113,8 +121,8 @@ def explain(
         fitted.name,
         fitted.version,
         cutoff,
-        {field: _words(block.vocabularies_[field], tokens) for field, tokens in true.items()},
-        {field: _words(block.vocabularies_[field], tokens) for field, tokens in decoded.items()},
+        {f: _words(block.vocabularies_[f], tokens, ids.get(f)) for f, tokens in true.items()},
+        {f: _words(block.vocabularies_[f], tokens, ids.get(f)) for f, tokens in decoded.items()},
         [_recall(field, true[field], decoded[field]) for field in true],
     )
 
@@ -158,13 +166,14 @@ def _recall(field: str, true: np.ndarray, decoded: np.ndarray) -> Recall:
     )
 
 
-def _words(vocabulary: Vocabulary, tokens: np.ndarray) -> list[str]:
-    """Say the values of one field; codes of a name as position:code."""
+def _words(
+    vocabulary: Vocabulary, tokens: np.ndarray, ids: list[Any] | None = None
+) -> list[str]:
+    """Say the values of one field, ids as the shop's; codes of a name as position:code."""
+    known = vocabulary.values.tolist() if ids is None else ids
     special = {Vocabulary.MISSING: "", Vocabulary.RARE: "rare"}
     values = [
-        special.get(token)
-        if token < Vocabulary.FIRST
-        else int(vocabulary.values[token - Vocabulary.FIRST])
+        special.get(token) if token < Vocabulary.FIRST else known[token - Vocabulary.FIRST]
         for token in tokens.tolist()
     ]
     return [_word(vocabulary.field, value) for value in values]

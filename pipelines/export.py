@@ -122,7 +122,8 @@ def export(
         targets = Targets(warehouse, split, listed, classes)
         tested = backtest(home, split, listed, wanted, preset, model, progress)
         narrow = checked_width(tested.version, width)
-        write_embeddings(new, listed, tested.matrix[:, :narrow])
+        ids = warehouse.identifiers("client_id").ids(listed)
+        write_embeddings(new, ids, tested.matrix[:, :narrow])
         with Warehouse(home.warehouse, memory_limit=_MEMORY) as frugal:
             unavailable = write_split(new, frugal, split, targets, progress)
         files = list(_describe(new))

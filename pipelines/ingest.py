@@ -18,7 +18,7 @@ from ubp_platform.layouts.source import Delivery, Source, recognise
 from ubp_platform.layouts.staging import Stage, staging
 from ubp_platform.progress import ProgressFactory, silent
 from ubp_platform.quality import DataDocs
-from ubp_platform.warehouse import Warehouse, landing
+from ubp_platform.warehouse import Warehouse, identifiers, landing
 from ubp_platform.warehouse.scan import Scan
 
 #: What DuckDB may take; what does not fit is sorted on disk.
@@ -164,11 +164,14 @@ def _land(
         batch = landing.next_batch(connection)
         docs = DataDocs(home.data_docs)
         checked: list[Checked] = []
+        known_kinds = identifiers.kinds(connection)
         try:
-            lines = stage.lines(new)
+            staged, lines = stage.all_rows(connection, new, known_kinds, max_quarantine)
             for part in new:
-                staged, broken = stage.rows(part), lines[part.table]
-                checked.append(check(connection, part, staged, broken, max_quarantine, progress))
+                broken = lines[part.table]
+                checked.append(
+                    check(connection, part, staged[part.table], broken, max_quarantine, progress)
+                )
         except Rejection as rejection:
             runs = {item.part.name: item.run for item in checked}
             runs[rejection.name] = rejection.run
@@ -178,6 +181,7 @@ def _land(
         page = docs.write(f"batch-{batch}", {item.part.name: item.run for item in checked})
         with warehouse.transaction():
             for item in checked:
+                identifiers.remember(connection, item.staged.kinds)
                 scan = Scan(connection, item.staged)
                 with progress(f"land {item.part.table}", item.rows, "rows") as advance:
                     result.files.append(

@@ -59,7 +59,7 @@ ModelOption = Annotated[
     typer.Option(help="The language model of the lm_ blocks: a folder or a hub's name."),
 ]
 ClientArgument = Annotated[
-    int, typer.Argument(help="The client.", min=-(2**63), max=2**63 - 1, metavar="CLIENT_ID")
+    str, typer.Argument(help="The client, by the shop's own id.", metavar="CLIENT_ID")
 ]
 
 

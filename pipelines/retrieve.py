@@ -14,10 +14,17 @@ from ubp_platform.home import Home, appearing_file
 from ubp_platform.profile.version import Part
 from ubp_platform.progress import ProgressFactory, silent
 from ubp_platform.store.retrieval import Profile, ProfileStore
+from ubp_platform.warehouse.identifiers import whole_number
 
 
-def profile(home: Home, client_id: int) -> tuple[Profile, list[Part]]:
+def profile(home: Home, client_id: str) -> tuple[Profile, list[Part]]:
     """Look up a client in the online store.
+
+    Parameters
+    ----------
+    home : Home
+    client_id : str
+        As the shop writes it.
 
     Returns
     -------
@@ -26,7 +33,8 @@ def profile(home: Home, client_id: int) -> tuple[Profile, list[Part]]:
         Which columns are which block's.
     """
     store = ProfileStore(home)
-    return store.lookup(client_id), store.version.parts
+    wanted = client_id if store.has_text_ids else whole_number(client_id)
+    return store.lookup(wanted), store.version.parts
 
 
 def as_json(found: Profile) -> dict[str, Any]:

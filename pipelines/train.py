@@ -367,7 +367,7 @@ def _encode_blocks(
 ) -> None:
     """Bring the snapshots of all parts at a cutoff up to date."""
     identity = warehouse.identity(cutoff)
-    history = warehouse.history(cutoff)
+    history, clients = warehouse.history(cutoff), warehouse.identifiers("client_id")
     catalog = Catalog(home)
     stale = []
     for fitted in parts:
@@ -379,7 +379,7 @@ def _encode_blocks(
     for fitted, path in stale:
         block = fitted.load()
         block.scratch = home.scratch
-        encode_into(block, history, path, identity, progress)
+        encode_into(block, history, path, identity, progress, shop_ids=clients.shop_ids)
 
 
 def _reasons(unavailable: dict[str, str]) -> str:

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from ubp_platform.blocks.base import Block
-from ubp_platform.blocks.snapshot import Snapshot, SnapshotWriter
+from ubp_platform.blocks.snapshot import ShopIds, Snapshot, SnapshotWriter
 from ubp_platform.progress import Advance, ProgressFactory, silent
 from ubp_platform.warehouse.history import CLIENTS_A_SLICE, History
 
@@ -17,6 +17,7 @@ def encode(
     identity: str = "",
     progress: ProgressFactory = silent,
     size: int = CLIENTS_A_SLICE,
+    shop_ids: ShopIds | None = None,
 ) -> None:
     """Encode the relevant clients of a history into a file, which appears whole or not at all.
 
@@ -31,10 +32,12 @@ def encode(
     progress : ProgressFactory
     size : int
         Clients in a slice.
+    shop_ids : callable, optional
+        As of :class:`~ubp_platform.blocks.snapshot.SnapshotWriter`.
     """
     if len(history.clients) <= size:
         # The block's own bar says more.
-        block.encode(history, progress).write(path, identity)
+        block.encode(history, progress).write(path, identity, shop_ids)
         return
     slices = history.slices(size)
     title = f"{block.name}: encode"
@@ -42,7 +45,9 @@ def encode(
         clients, part = next(slices)
         first = _encode(block, part, advance, clients)
         width = first.vectors.shape[1]
-        with SnapshotWriter(path, first.cutoff, width, first.names, identity) as writer:
+        with SnapshotWriter(
+            path, first.cutoff, width, first.names, identity, shop_ids
+        ) as writer:
             writer.write(first.client_ids, first.vectors)
             for clients, part in slices:
                 found = _encode(block, part, advance, clients)

@@ -15,7 +15,7 @@ from ubp_platform.errors import TaskUnavailable, UBPError
 from ubp_platform.evaluation.representations import MAX_WIDTH, as_float16
 from ubp_platform.evaluation.split import Split
 from ubp_platform.evaluation.tasks import PROPENSITIES, Targets
-from ubp_platform.events.schema import EVENT_TYPES
+from ubp_platform.events.schema import EVENT_TYPES, ID_COLUMNS
 from ubp_platform.progress import ProgressFactory, silent
 from ubp_platform.warehouse import Warehouse, unload
 
@@ -137,12 +137,13 @@ def write_split(
             ("validation_target", split.validation_window),
         ):
             advance(unload.purchase_file(warehouse, *window, answers / f"{name}.parquet"))
-    _save(events / "relevant_clients.npy", targets.clients)
-    _save(answers / "active_clients.npy", targets.clients[targets.active])
-    return _write_classes(answers, targets)
+    who = warehouse.identifiers("client_id")
+    _save(events / "relevant_clients.npy", who.ids(targets.clients))
+    _save(answers / "active_clients.npy", who.ids(targets.clients[targets.active]))
+    return _write_classes(answers, warehouse, targets)
 
 
-def _write_classes(directory: Path, targets: Targets) -> dict[str, str]:
+def _write_classes(directory: Path, warehouse: Warehouse, targets: Targets) -> dict[str, str]:
     unavailable = {}
     for name in PROPENSITIES:
         try:
@@ -150,7 +151,10 @@ def _write_classes(directory: Path, targets: Targets) -> dict[str, str]:
         except TaskUnavailable as reason:
             unavailable[name] = str(reason)
             continue
-        _save(directory / f"{name}.npy", classes.values)
+        values, column = classes.values, PROPENSITIES[name]
+        if column in ID_COLUMNS:
+            values = warehouse.identifiers(column).ids(values)
+        _save(directory / f"{name}.npy", values)
         _save(directory / f"popularity_{name}.npy", classes.popularity)
     return unavailable
 

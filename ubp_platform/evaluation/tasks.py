@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 from ubp_platform.errors import TaskUnavailable, UBPError
 from ubp_platform.evaluation.places import find
 from ubp_platform.evaluation.split import Split
+from ubp_platform.events.schema import ID_COLUMNS
 from ubp_platform.warehouse import Warehouse, targets
 
 #: How many classes a multi-label task has at most.
@@ -104,7 +105,9 @@ class Targets:
         self.clients = clients
         if given is not None and not given.is_dir():
             raise UBPError(f"{given} is not a directory of class lists")
-        self._given = {name: _load(given, name) for name in PROPENSITIES} if given else {}
+        self._given = (
+            {name: _load(warehouse, given, name) for name in PROPENSITIES} if given else {}
+        )
         if given and not any(self._given.values()):
             raise UBPError(
                 f"{given} holds no class list: none of "
@@ -211,7 +214,7 @@ class Targets:
         return Classes(values[top].astype(np.int64), counts[top].astype(np.float64))
 
 
-def _load(directory: Path, name: str) -> Classes | None:
+def _load(warehouse: Warehouse, directory: Path, name: str) -> Classes | None:
     """Read given classes; None where there are none for this task."""
     path, popularity_path = directory / f"{name}.npy", directory / f"popularity_{name}.npy"
     if not path.exists():
@@ -219,7 +222,9 @@ def _load(directory: Path, name: str) -> Classes | None:
     if not popularity_path.exists():
         raise UBPError(f"{path} comes without {popularity_path.name}")
     values, popularity = load_array(path), load_array(popularity_path)
-    if values.ndim != 1 or values.dtype.kind not in "iu":
+    column = PROPENSITIES[name]
+    kinds = "iuU" if column in ID_COLUMNS else "iu"
+    if values.ndim != 1 or values.dtype.kind not in kinds:
         raise UBPError(f"{path} must be a list of whole numbers, not {_form(values)}")
     if len(np.unique(values)) != len(values):
         raise UBPError(f"{path} names a class twice")
@@ -230,6 +235,8 @@ def _load(directory: Path, name: str) -> Classes | None:
         )
     if not (np.isfinite(popularity).all() and (popularity >= 0).all() and popularity.any()):
         raise UBPError(f"{popularity_path} must be numbers from 0 on, not all 0")
+    if column in ID_COLUMNS:
+        values = warehouse.identifiers(column).keys(values)
     return Classes(values.astype(np.int64), popularity.astype(np.float64))
 
 

@@ -95,6 +95,8 @@ class Description(BaseModel):
         One line for ``ubp layouts``.
     time_zone : str, optional
         The zone of times that name none, such as ``Europe/Berlin``.
+    text_ids : list of str
+        Columns of ids that are text though most of them look like numbers, as ``0017`` may.
     relation : mapping of str to Relation
         By the name that the SQL uses.
     """
@@ -103,6 +105,7 @@ class Description(BaseModel):
 
     about: str
     time_zone: str | None = None
+    text_ids: list[Literal["client_id", "sku", "category", "url"]] = []
     relation: Annotated[dict[Name, Relation], Field(min_length=1)]
 
 

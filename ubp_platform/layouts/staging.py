@@ -1,15 +1,18 @@
 """From a delivery to the rows of its tables, each in a Parquet file, ready to be checked."""
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+import duckdb
+
 from ubp_platform.errors import BatchRejected, UBPError
-from ubp_platform.events.schema import TABLES
+from ubp_platform.events.schema import TABLES, IdKind
 from ubp_platform.layouts.sandbox import Sandbox, sandbox
 from ubp_platform.layouts.source import Delivery
+from ubp_platform.warehouse.id_kinds import decide
 from ubp_platform.warehouse.scan import RejectedLine, Staged
 
 
@@ -81,6 +84,37 @@ class Stage:
         self.box.stage(part.table, path)
         description = self.delivery.layout.description
         return Staged(TABLES[part.table], path, part.name, description.time_zone)
+
+    def all_rows(
+        self,
+        connection: duckdb.DuckDBPyConnection,
+        parts: list[Part],
+        known: Mapping[str, IdKind],
+        most_bad: float,
+    ) -> tuple[dict[str, Staged], dict[str, list[RejectedLine]]]:
+        """Write the rows of tables, and tell of what kind their ids are.
+
+        Parameters
+        ----------
+        connection : DuckDBPyConnection
+        parts : list of Part
+        known : mapping of str to {"whole", "text"}
+            The kinds of ids that the warehouse has.
+        most_bad : float
+            The share of a column of whole numbers that may be none.
+
+        Returns
+        -------
+        rows : dict of str to Staged
+            By table.
+        lines : dict of str to list of RejectedLine
+            See :meth:`lines`.
+        """
+        lines = self.lines(parts)
+        rows = {part.table: self.rows(part) for part in parts}
+        text = self.delivery.layout.description.text_ids
+        kinds = decide(connection, [*rows.values()], known, text, most_bad)
+        return {table: replace(one, kinds=kinds) for table, one in rows.items()}, lines
 
     def lines(self, parts: list[Part]) -> dict[str, list[RejectedLine]]:
         """Give the lines that are no rows, by the first table that its relation is read for."""

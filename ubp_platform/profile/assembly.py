@@ -6,10 +6,17 @@ from datetime import datetime
 from pathlib import Path
 
 import numpy as np
-import pyarrow.parquet as pq
+import pyarrow as pa
 
 from ubp_platform.blocks.catalog import Catalog, describe_snapshot
-from ubp_platform.blocks.snapshot import ROWS_A_GROUP, SnapshotWriter, iterate
+from ubp_platform.blocks.snapshot import (
+    ROWS_A_GROUP,
+    ShopIds,
+    SnapshotWriter,
+    client_keys,
+    iterate,
+    shop_ids,
+)
 from ubp_platform.home import Home
 from ubp_platform.profile.version import ProfileVersion
 from ubp_platform.progress import ProgressFactory, silent
@@ -43,14 +50,16 @@ def assemble(
     target = version.snapshot_path(cutoff)
     if target.exists() and describe_snapshot(target).identity == identity:
         return target
-    encoded = np.unique(np.concatenate([_client_ids(path) for path in paths]))
-    before = _client_ids(target) if target.exists() else np.empty(0, np.int64)
+    encoded = np.unique(np.concatenate([client_keys(path) for path in paths]))
+    before = client_keys(target) if target.exists() else np.empty(0, np.int64)
     left = np.setdiff1d(before, encoded, assume_unique=True)
     clients = np.union1d(encoded, left)
     readers = [_Reader(path) for path in paths]
     earlier = _Reader(target) if len(left) else None
     with (
-        SnapshotWriter(target, cutoff, version.width, identity=identity) as writer,
+        SnapshotWriter(
+            target, cutoff, version.width, identity=identity, shop_ids=_shop_ids([*paths, target])
+        ) as writer,
         progress(f"profile {version.name} {cutoff:%Y-%m-%d}", len(clients), "clients") as advance,
     ):
         for start in range(0, len(clients), ROWS_A_GROUP):
@@ -73,8 +82,15 @@ def assemble(
     return target
 
 
-def _client_ids(path: Path) -> np.ndarray:
-    return pq.read_table(path, columns=["client_id"])["client_id"].to_numpy()
+def _shop_ids(paths: list[Path]) -> ShopIds | None:
+    """Find the shop's text ids of keys in the snapshots that have them; None where there are none."""
+    known = [(client_keys(path), shop_ids(path)) for path in paths if path.exists()]
+    texts = [ids for _, ids in known if ids is not None]
+    if not texts:
+        return None
+    keys, first = np.unique(np.concatenate([keys for keys, _ in known]), return_index=True)
+    ids = pa.concat_arrays(texts).take(pa.array(first))
+    return lambda wanted: ids.take(pa.array(np.searchsorted(keys, wanted)))
 
 
 class _Reader:

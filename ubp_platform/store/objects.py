@@ -11,16 +11,20 @@ from feast.feast_object import FeastObject
 from feast.types import Array, Float32
 
 from ubp_platform.blocks.catalog import SnapshotFile, snapshot_files
-from ubp_platform.blocks.snapshot import EMBEDDING, feature_names
+from ubp_platform.blocks.snapshot import EMBEDDING, feature_names, has_text_ids
 from ubp_platform.home import Home
 from ubp_platform.profile.version import ProfileVersion, versions
 
-CLIENT = Entity(
-    name="client",
-    join_keys=["client_id"],
-    value_type=ValueType.INT64,
-    description="A client of the shop.",
-)
+
+def client_entity(profiles: list[ProfileVersion]) -> Entity:
+    """Make the entity, whose ids are of the shop's type."""
+    text = any(has_text_ids(file.path) for version in profiles for file in version.snapshots[-1:])
+    return Entity(
+        name="client",
+        join_keys=["client_id"],
+        value_type=ValueType.STRING if text else ValueType.INT64,
+        description="A client of the shop.",
+    )
 
 
 def snapshot_pattern(directory: Path) -> str:
@@ -46,12 +50,14 @@ def feast_objects(home: Home) -> list[FeastObject]:
         The entity ``client``; for each block of the newest profile version a view of its name,
         offline only; for each profile version ``vN`` a view and a feature service ``profile_vN``.
     """
-    objects: list[FeastObject] = [CLIENT]
     profiles = versions(home)
+    client = client_entity(profiles)
+    objects: list[FeastObject] = [client]
     if profiles:
         for part in profiles[-1].parts:
             directory = home.snapshots / part.block / part.version
             objects += _view(
+                client,
                 part.block,
                 directory,
                 snapshot_files(directory),
@@ -59,7 +65,7 @@ def feast_objects(home: Home) -> list[FeastObject]:
                 description=f"Block {part.block}, version {part.version}.",
             )
     for version in profiles:
-        view = _profile_view(version)
+        view = _profile_view(client, version)
         service = FeatureService(
             name=profile_view_name(version.name),
             features=[view[1]],
@@ -69,9 +75,10 @@ def feast_objects(home: Home) -> list[FeastObject]:
     return objects
 
 
-def _profile_view(version: ProfileVersion) -> tuple[FileSource, FeatureView]:
+def _profile_view(client: Entity, version: ProfileVersion) -> tuple[FileSource, FeatureView]:
     blocks = ", ".join(f"{part.block} {part.version}" for part in version.parts)
     return _view(
+        client,
         profile_view_name(version.name),
         version.directory,
         version.snapshots,
@@ -81,7 +88,12 @@ def _profile_view(version: ProfileVersion) -> tuple[FileSource, FeatureView]:
 
 
 def _view(
-    name: str, directory: Path, files: list[SnapshotFile], online: bool, description: str
+    client: Entity,
+    name: str,
+    directory: Path,
+    files: list[SnapshotFile],
+    online: bool,
+    description: str,
 ) -> tuple[FileSource, FeatureView]:
     names = feature_names(pq.read_schema(files[-1].path)) if files else None
     schema = (
@@ -98,7 +110,7 @@ def _view(
     )
     view = FeatureView(
         name=name,
-        entities=[CLIENT],
+        entities=[client],
         schema=schema,
         source=source,
         online=online,

@@ -20,7 +20,7 @@ from feast.protos.feast.types.EntityKey_pb2 import EntityKey
 from feast.protos.feast.types.Value_pb2 import FloatList, Value
 
 from ubp_platform.blocks.catalog import SnapshotFile
-from ubp_platform.blocks.snapshot import EMBEDDING, iterate
+from ubp_platform.blocks.snapshot import EMBEDDING, iterate_shop_ids
 from ubp_platform.errors import UBPError, first_line
 from ubp_platform.progress import ProgressFactory, silent
 
@@ -54,7 +54,7 @@ def write_profiles(
     provider: Any = store._get_provider()
     slices = (
         _rows(client_ids, vectors, snapshot.cutoff)
-        for client_ids, vectors in iterate(snapshot.path, _SLICE)
+        for client_ids, vectors in iterate_shop_ids(snapshot.path, _SLICE)
     )
     kind = store.config.online_store.type
     title = f"publish {view.name}" + f" to {kind}" * (kind != "sqlite")
@@ -99,11 +99,18 @@ def one_line_errors(store: FeatureStore) -> Iterator[None]:
         raise UBPError(f"{online.path}: {first_line(error)}; {advice}") from None
 
 
-def _rows(client_ids: np.ndarray, vectors: np.ndarray, cutoff: datetime) -> Iterator[Row]:
+def _rows(
+    client_ids: list[int] | list[str], vectors: np.ndarray, cutoff: datetime
+) -> Iterator[Row]:
     """Make what Feast's online stores take."""
     header = _float_list_header(vectors.shape[1])
-    for client_id, vector in zip(client_ids.tolist(), vectors.astype("<f4"), strict=True):
-        key = EntityKey(join_keys=["client_id"], entity_values=[Value(int64_val=client_id)])
+    for client_id, vector in zip(client_ids, vectors.astype("<f4"), strict=True):
+        value = (
+            Value(string_val=client_id)
+            if isinstance(client_id, str)
+            else Value(int64_val=client_id)
+        )
+        key = EntityKey(join_keys=["client_id"], entity_values=[value])
         yield key, {EMBEDDING: Value.FromString(header + vector.tobytes())}, cutoff, None
 
 

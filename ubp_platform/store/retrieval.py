@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
+from typing import Any, TypeAlias
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ubp_platform.blocks.snapshot import EMBEDDING
+from ubp_platform.blocks.snapshot import EMBEDDING, has_text_ids
 from ubp_platform.errors import UBPError, first_line
 from ubp_platform.home import Home
 from ubp_platform.profile.version import (
@@ -35,6 +36,10 @@ _SLICE_BYTES = 400_000_000
 _KEYS = 1000
 
 
+#: Of the shop's own type.
+ClientId: TypeAlias = int | str
+
+
 class FutureModelWarning(UserWarning):
     """Rows of a training set are older than what the models of their profiles learned from."""
 
@@ -45,7 +50,8 @@ class Profile:
 
     Parameters
     ----------
-    client_id : int
+    client_id : int or str
+        The shop's.
     vector : ndarray of float32, shape (width,)
     known : bool
         False where the client has no profile and the vector is the mean one.
@@ -55,7 +61,7 @@ class Profile:
         The profile version.
     """
 
-    client_id: int
+    client_id: ClientId
     vector: np.ndarray
     known: bool
     cutoff: datetime | None
@@ -136,12 +142,18 @@ class ProfileStore:
             for known in self._store.list_feature_views()
         )
 
-    def lookup(self, client_id: int) -> Profile:
+    @cached_property
+    def has_text_ids(self) -> bool:
+        """Whether the shop's client ids are text."""
+        return any(has_text_ids(file.path) for file in self.version.snapshots[-1:])
+
+    def lookup(self, client_id: ClientId) -> Profile:
         """Read one client's newest profile from the online store.
 
         Parameters
         ----------
-        client_id : int
+        client_id : int or str
+            Of the shop's own type.
 
         Returns
         -------
@@ -155,12 +167,12 @@ class ProfileStore:
         """
         return self.lookup_many([client_id])[0]
 
-    def lookup_many(self, client_ids: Iterable[int]) -> list[Profile]:
+    def lookup_many(self, client_ids: Iterable[ClientId]) -> list[Profile]:
         """Read many clients' newest profiles from the online store.
 
         Parameters
         ----------
-        client_ids : iterable of int
+        client_ids : iterable of int or of str
 
         Returns
         -------
@@ -172,12 +184,7 @@ class ProfileStore:
         UBPError
             If the version is not online, or the online store does not answer or has lost it.
         """
-        try:
-            wanted = [operator.index(client_id) for client_id in client_ids]
-        except TypeError:
-            raise UBPError("a client id is a whole number") from None
-        if any(not -(2**63) <= client_id < 2**63 for client_id in wanted):
-            raise UBPError("a client id is a whole number of 64 bits")
+        wanted = self._checked(client_ids)
         self._cutoff_online()
         result: list[Profile] = []
         for start in range(0, len(wanted), _KEYS):
@@ -185,6 +192,21 @@ class ProfileStore:
         if result and not any(profile.known for profile in result):
             self._refuse_an_emptied_store()
         return result
+
+    def _checked(self, client_ids: Iterable[Any]) -> list[ClientId]:
+        """Insist on ids of the shop's type."""
+        if self.has_text_ids:
+            wanted = list(client_ids)
+            if not all(isinstance(client_id, str) for client_id in wanted):
+                raise UBPError("a client id of this shop is a text")
+            return wanted
+        try:
+            numbers = [operator.index(client_id) for client_id in client_ids]
+        except TypeError:
+            raise UBPError("a client id of this shop is a whole number") from None
+        if any(not -(2**63) <= client_id < 2**63 for client_id in numbers):
+            raise UBPError("a client id of this shop is a whole number of 64 bits")
+        return [*numbers]
 
     def _cutoff_online(self) -> datetime:
         """Give the cutoff that was published last, if the version is online at all."""
@@ -201,7 +223,7 @@ class ProfileStore:
             )
         return datetime.fromisoformat(served.online[name])
 
-    def _read_online(self, client_ids: list[int]) -> list[Profile]:
+    def _read_online(self, client_ids: list[ClientId]) -> list[Profile]:
         with one_line_errors(self._store):
             response = self._store.get_online_features(
                 features=[self._feature], entity_rows={"client_id": client_ids}
@@ -236,7 +258,7 @@ class ProfileStore:
             )
 
     @cached_property
-    def _somebody(self) -> int | None:
+    def _somebody(self) -> ClientId | None:
         """A client who was published; None where the snapshot is no longer there."""
         path = self.version.snapshot_path(self._cutoff_online())
         if not path.exists():
@@ -271,7 +293,7 @@ class ProfileStore:
             If a column is missing or of the wrong type.
         """
         frame = entities.to_pandas() if isinstance(entities, pa.Table) else entities
-        keys = _keys(frame)
+        keys = _keys(frame, self.has_text_ids)
         self._warn_of_future_models(keys["event_timestamp"])
         X = np.empty((len(keys), self.width), np.float32)
         known = np.zeros(len(keys), dtype=bool)
@@ -311,7 +333,7 @@ class ProfileStore:
             )
 
 
-def _keys(frame: pd.DataFrame) -> pd.DataFrame:
+def _keys(frame: pd.DataFrame, text: bool) -> pd.DataFrame:
     """Check and bring to Feast's form the columns a join needs."""
     missing = [name for name in ("client_id", "event_timestamp") if name not in frame.columns]
     if missing:
@@ -319,13 +341,7 @@ def _keys(frame: pd.DataFrame) -> pd.DataFrame:
             f"the entities lack the column {' and '.join(missing)}; they have "
             f"{', '.join(map(str, frame.columns)) or 'none'}"
         )
-    if not pd.api.types.is_integer_dtype(frame["client_id"]) or frame["client_id"].isna().any():
-        raise UBPError(
-            f"the entities' client_id must be whole numbers, all present; it is of type "
-            f"{frame['client_id'].dtype}"
-        )
-    if frame["client_id"].dtype.kind == "u" and (frame["client_id"] >= 2**63).any():
-        raise UBPError("the entities' client_id must be whole numbers of 64 bits with a sign")
+    client_ids = _text_ids(frame["client_id"]) if text else _whole_ids(frame["client_id"])
     if pd.api.types.is_numeric_dtype(frame["event_timestamp"]) and len(frame):
         raise UBPError("the entities' event_timestamp must be times, not numbers")
     try:
@@ -340,8 +356,30 @@ def _keys(frame: pd.DataFrame) -> pd.DataFrame:
         raise UBPError("the entities' event_timestamp must be present in every row")
     return pd.DataFrame(
         {
-            "client_id": frame["client_id"].to_numpy(np.int64),
+            "client_id": client_ids,
             "event_timestamp": times.array,
             "row": np.arange(len(frame)),
         }
     )
+
+
+def _whole_ids(column: pd.Series) -> np.ndarray:
+    if not pd.api.types.is_integer_dtype(column) or column.isna().any():
+        raise UBPError(
+            f"the entities' client_id must be whole numbers, all present; it is of type "
+            f"{column.dtype}"
+        )
+    if column.dtype.kind == "u" and (column >= 2**63).any():
+        raise UBPError("the entities' client_id must be whole numbers of 64 bits with a sign")
+    return column.to_numpy(np.int64)
+
+
+def _text_ids(column: pd.Series) -> np.ndarray:
+    values = column.astype(object).to_numpy()
+    wrong = [value for value in values if not isinstance(value, str)]
+    if wrong:
+        raise UBPError(
+            f"the entities' client_id must be texts, as this shop's are, all present; one is "
+            f"{wrong[0]!r}"
+        )
+    return values

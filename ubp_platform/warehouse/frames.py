@@ -85,7 +85,7 @@ def _insert(connection: duckdb.DuckDBPyConnection, table: Table, frame: Frame) -
 
 def _holds(kind: Kind, type_: str) -> bool:
     """Whether all values of a DuckDB type are of a kind, and no others could merge with them."""
-    if kind == "whole":
+    if kind in ("id", "whole"):
         return type_ in INTEGERS
     if kind == "time":
         return type_.startswith(("TIMESTAMP", "DATE"))
@@ -115,6 +115,7 @@ def _relation(
 
 def _wrong(table: Table, column: str, why: str) -> UBPError:
     wanted = {
+        "id": "a whole number",
         "whole": "a whole number",
         "time": "a time",
         "codes": f"a list of {CODES} whole numbers from 0 to 255",

@@ -16,6 +16,7 @@ import duckdb
 import numpy as np
 
 from ubp_platform.events.schema import DUCKDB_TYPES, PRODUCTS, TABLES, Table
+from ubp_platform.warehouse import identifiers
 from ubp_platform.warehouse.scan import CSV_RULE, RejectedLine, Scan
 
 
@@ -106,6 +107,7 @@ def land_file(
     """
     scan.mark_bad(bad.row_numbers, bad.rules)
     table = scan.table
+    identifiers.give_keys(connection, table, scan.kinds)
     landed = (_upsert_products if table is PRODUCTS else _append_events)(connection, table, batch)
     _quarantine(connection, scan, bad, batch)
     first, last = (None, None)
@@ -135,7 +137,7 @@ def land_file(
 
 def _append_events(connection: duckdb.DuckDBPyConnection, table: Table, batch: int) -> int:
     columns = ", ".join(table.columns)
-    good = f"SELECT {columns} FROM good"
+    good = f"SELECT {columns} FROM keyed"
     if _overlaps(connection, table):
         typed = ", ".join(f"{c}::{DUCKDB_TYPES[kind]} AS {c}" for c, kind in table.columns.items())
         good = f"""
@@ -176,7 +178,7 @@ def _upsert_products(connection: duckdb.DuckDBPyConnection, table: Table, batch:
     connection.execute(
         f"""CREATE OR REPLACE TEMP TABLE new_product AS
             WITH newest AS (
-                SELECT * FROM good
+                SELECT * FROM keyed
                 QUALIFY row_number() OVER (PARTITION BY sku ORDER BY row_number DESC) = 1)
             (SELECT {typed} FROM newest) EXCEPT (SELECT {columns} FROM {table.name})"""
     )

@@ -4,8 +4,8 @@ A value that cannot be cast becomes NULL here; that this is not allowed is said 
 """
 
 import json
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,7 +15,7 @@ import pandas as pd
 import pyarrow as pa
 
 from ubp_platform.errors import BatchRejected, first_line
-from ubp_platform.events.schema import Kind, Table
+from ubp_platform.events.schema import IdKind, Kind, Table
 
 SLICE_ROWS = 1_000_000
 CSV_RULE = "the line has as many values as the header has columns"
@@ -27,6 +27,10 @@ INTEGERS = {"TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT"} | {
     "UBIGINT",
     "UHUGEINT",
 }
+# A text that is a whole number: digits, and an exact .0 that a spreadsheet has added.
+WHOLE = "(0|-?[1-9][0-9]*)([.]0+)?"
+# A text id that a spreadsheet has shortened: many become one.
+_SHORTENED = "[+-]?[0-9]+([.,][0-9]+)?[eE][+][0-9]+"
 # No table has a column of this name.
 _ROW = "_ubp_row"
 # From so large on a number of the type is not every whole number.
@@ -59,12 +63,15 @@ class Staged:
         What messages call it: the file that it is made of, or the table.
     time_zone : str, optional
         Of times that name none.
+    kinds : mapping of str to {"whole", "text"}
+        Of the columns of ids; whole numbers where nothing is said.
     """
 
     table: Table
     path: Path
     name: str
     time_zone: str | None = None
+    kinds: Mapping[str, IdKind] = field(default_factory=dict)
 
 
 class Scan:
@@ -88,6 +95,11 @@ class Scan:
         self._connection = connection
         self._types = self._open()
         self._stage()
+
+    @property
+    def kinds(self) -> Mapping[str, IdKind]:
+        """The kinds of the columns of ids."""
+        return self.staged.kinds
 
     @property
     def columns(self) -> list[str]:
@@ -125,10 +137,9 @@ class Scan:
             type_ = self._types[column]
             expression = self._cast(f'"{column}"', kind, type_)
             if expression is None:
-                wanted = {"whole": "a whole number", "time": "a time", "codes": "a list of codes"}
                 raise BatchRejected(
                     f"{self.name}: the column {column} is of type {type_} throughout; "
-                    f"{wanted[kind]} is expected"
+                    f"{self._wanted(column, kind)} is expected"
                 )
             casts.append(f"{expression} AS {column}")
         self._connection.execute(
@@ -140,9 +151,18 @@ class Scan:
         """Write the cast of a raw column; None where its type cannot hold the kind."""
         if kind == "time":
             return _time(value, type_, self.staged.time_zone)
-        if kind == "whole" and type_ in EXACT:
+        if kind == "codes":
+            return _codes(value, type_)
+        if kind == "id" and self.kinds.get(value.strip('"')) == "text":
+            return _text(value, type_)
+        if type_ in EXACT:
             self._require_exact(value, type_)
-        return (_whole if kind == "whole" else _codes)(value, type_)
+        return _whole(value, type_)
+
+    def _wanted(self, column: str, kind: Kind) -> str:
+        if self.kinds.get(column) == "text":
+            return "a text, as this shop's ids in that column are,"
+        return {"time": "a time", "codes": "a list of codes"}.get(kind, "a whole number")
 
     def _require_exact(self, value: str, type_: str) -> None:
         """Refuse numbers that are too large for their type to tell them apart."""
@@ -274,9 +294,19 @@ def _whole(value: str, type_: str) -> str | None:
     if type_ != "VARCHAR":
         return None
     return (
-        f"CASE WHEN regexp_full_match({value}, '(0|-?[1-9][0-9]*)([.]0+)?') "
+        f"CASE WHEN regexp_full_match({value}, {quoted(WHOLE)}) "
         f"THEN TRY_CAST(regexp_extract({value}, '^-?[0-9]+') AS BIGINT) END"
     )
+
+
+def _text(value: str, type_: str) -> str | None:
+    """Write what stays of a text id: all of it; NULL where it is blank, or was shortened."""
+    if type_ in {"UUID", "UBIGINT", "HUGEINT", "UHUGEINT"}:
+        return f"{value}::VARCHAR"
+    if type_ != "VARCHAR":
+        return None
+    shortened = f"regexp_full_match({value}, {quoted(_SHORTENED)})"
+    return f"CASE WHEN trim({value}) <> '' AND NOT {shortened} THEN {value} END"
 
 
 def _codes(value: str, type_: str) -> str | None:

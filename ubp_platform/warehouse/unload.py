@@ -4,13 +4,14 @@ Codes become text such as ``[12 255 3 …]``, as in the files of RecSys Challeng
 from table to file: memory does not grow with the log.
 """
 
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 
 import duckdb
 
 from ubp_platform.errors import UBPError, first_line
-from ubp_platform.events.schema import PRODUCTS, TABLES, Table
+from ubp_platform.events.schema import ID_COLUMNS, PRODUCTS, TABLES, Table
 from ubp_platform.warehouse.warehouse import Warehouse
 
 
@@ -32,8 +33,9 @@ def event_file(warehouse: Warehouse, name: str, before: datetime, path: Path) ->
     int
         How many rows there are.
     """
-    query = f"SELECT {_columns(TABLES[name])} FROM {name} WHERE timestamp < $before"
-    return _copy(warehouse, query, path, before=before)
+    table = TABLES[name]
+    query = f"SELECT {_columns(table)} FROM {name} WHERE timestamp < $before"
+    return _copy(warehouse, _with_ids(warehouse, query, table.columns), path, before=before)
 
 
 def product_file(warehouse: Warehouse, path: Path) -> int:
@@ -50,7 +52,8 @@ def product_file(warehouse: Warehouse, path: Path) -> int:
     int
         How many rows there are.
     """
-    return _copy(warehouse, f"SELECT {_columns(PRODUCTS)} FROM {PRODUCTS.name}", path)
+    query = f"SELECT {_columns(PRODUCTS)} FROM {PRODUCTS.name}"
+    return _copy(warehouse, _with_ids(warehouse, query, PRODUCTS.columns), path)
 
 
 def purchase_file(warehouse: Warehouse, start: datetime, end: datetime, path: Path) -> int:
@@ -72,7 +75,23 @@ def purchase_file(warehouse: Warehouse, start: datetime, end: datetime, path: Pa
     query = f"""SELECT client_id, timestamp, sku, {_columns(PRODUCTS, "sku")}
                 FROM product_buy LEFT JOIN product_properties USING (sku)
                 WHERE timestamp >= $start AND timestamp < $end"""
-    return _copy(warehouse, query, path, start=start, end=end)
+    columns = ("client_id", *PRODUCTS.columns)
+    return _copy(warehouse, _with_ids(warehouse, query, columns), path, start=start, end=end)
+
+
+def _with_ids(warehouse: Warehouse, query: str, columns: Iterable[str]) -> str:
+    """Put the shop's text ids in the place of their keys."""
+    texts = [
+        column
+        for column in columns
+        if column in ID_COLUMNS and warehouse.identifiers(column).is_text
+    ]
+    joins = " ".join(
+        f"LEFT JOIN {column}_key AS {column}_of ON keyed.{column} = {column}_of.key"
+        for column in texts
+    )
+    replaced = ", ".join(f"{column}_of.id AS {column}" for column in texts)
+    return f"SELECT keyed.* REPLACE ({replaced}) FROM ({query}) keyed {joins}" if texts else query
 
 
 def _columns(table: Table, *without: str) -> str:

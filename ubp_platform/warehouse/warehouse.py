@@ -18,7 +18,9 @@ import pyarrow as pa
 
 from ubp_platform.errors import UBPError, WarehouseBusy, WarehouseMissing
 from ubp_platform.events.schema import DUCKDB_TYPES, EVENT_TYPES, TABLES
+from ubp_platform.warehouse import identifiers
 from ubp_platform.warehouse.history import History
+from ubp_platform.warehouse.identifiers import Identifiers
 
 _BOOKKEEPING = """
 CREATE TABLE batch (
@@ -99,6 +101,8 @@ class Warehouse:
             raise WarehouseMissing(
                 f"{path} is a database, but no warehouse: remove it, then run `ubp ingest SOURCE`"
             )
+        if write:
+            identifiers.create_tables(self.connection)
 
     def __enter__(self) -> Self:
         return self
@@ -139,6 +143,15 @@ class Warehouse:
         found: np.ndarray = self.connection.execute(query).fetchnumpy()["client_id"]
         return found
 
+    def identifiers(self, column: str) -> Identifiers:
+        """Translate between a column's ids and their keys.
+
+        Parameters
+        ----------
+        column : {"client_id", "sku", "category", "url"}
+        """
+        return Identifiers(self.connection, column)
+
     def set_relevant(self, clients: np.ndarray | None) -> None:
         """Say whose profiles are wanted from now on.
 
@@ -165,7 +178,8 @@ class Warehouse:
         clients : ndarray of int64, optional
             In place of the relevant clients.
         """
-        history = History(self.connection, cutoff, self.relevant if clients is None else clients)
+        relevant = self.relevant if clients is None else clients
+        history = History(self.connection, cutoff, relevant)
         self._histories.append(history)
         return history
 
