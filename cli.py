@@ -125,7 +125,8 @@ def simulate(
 @app.command()
 def clients(
     file: Annotated[
-        Path | None, typer.Argument(metavar="FILE", help="A list of clients: .npy, .parquet or .csv.")
+        Path | None,
+        typer.Argument(metavar="FILE", help="A list of clients: .npy, .parquet or .csv."),
     ] = None,
     everybody: Annotated[bool, typer.Option("--all", help="All clients again.")] = False,
     home: HomeOption = DEFAULT_HOME,
@@ -260,7 +261,9 @@ def evaluate(
     ] = None,
     clients: Annotated[
         Path | None,
-        typer.Option(help="Whom to ask about: .npy, .parquet or .csv; by default all in the input."),
+        typer.Option(
+            help="Whom to ask about: .npy, .parquet or .csv; by default all in the input."
+        ),
     ] = None,
     classes: ClassesOption = None,
     embeddings: Annotated[

@@ -102,12 +102,10 @@ def plan(home: Home, clients_file: Path | None = None) -> tuple[Split, np.ndarra
     ids = None if clients_file is None else read_clients(clients_file)
     with Warehouse(home.warehouse) as warehouse:
         split = split_of(warehouse)
-        if ids is None:
-            listed = warehouse.relevant
-        else:
-            listed = warehouse.identifiers("client_id").keys(ids)
-        if listed is not None:
-            return split, listed
+        if ids is not None:
+            return split, warehouse.identifiers("client_id").keys(ids)
+        if warehouse.relevant is not None:
+            return split, warehouse.relevant
         return split, targets.clients(warehouse, split.cutoff)
 
 

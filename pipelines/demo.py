@@ -145,7 +145,7 @@ def demo(home: Home, console: Console, plan: Plan) -> None:
     store = ProfileStore(home, trained.profile.name)
     console.print(as_table(store.lookup(plan.client), store.version.parts))
     if plan.simulated:
-        console.print(explanation_tables(explain(home, plan.client), rows=12))
+        console.print(explanation_tables(explain(home, str(plan.client)), rows=12))
     with Warehouse(home.warehouse) as warehouse:
         result = evaluate_churn(
             warehouse, store, plan.fit_cutoffs, plan.score_cutoff, DAYS, progress

@@ -166,9 +166,7 @@ def _recall(field: str, true: np.ndarray, decoded: np.ndarray) -> Recall:
     )
 
 
-def _words(
-    vocabulary: Vocabulary, tokens: np.ndarray, ids: list[Any] | None = None
-) -> list[str]:
+def _words(vocabulary: Vocabulary, tokens: np.ndarray, ids: list[Any] | None = None) -> list[str]:
     """Say the values of one field, ids as the shop's; codes of a name as position:code."""
     known = vocabulary.values.tolist() if ids is None else ids
     special = {Vocabulary.MISSING: "", Vocabulary.RARE: "rare"}

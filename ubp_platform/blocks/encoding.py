@@ -45,9 +45,7 @@ def encode(
         clients, part = next(slices)
         first = _encode(block, part, advance, clients)
         width = first.vectors.shape[1]
-        with SnapshotWriter(
-            path, first.cutoff, width, first.names, identity, shop_ids
-        ) as writer:
+        with SnapshotWriter(path, first.cutoff, width, first.names, identity, shop_ids) as writer:
             writer.write(first.client_ids, first.vectors)
             for clients, part in slices:
                 found = _encode(block, part, advance, clients)

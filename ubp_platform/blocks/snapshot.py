@@ -56,9 +56,7 @@ class Snapshot:
                 f"{vectors.dtype} of shape {vectors.shape}"
             )
 
-    def write(
-        self, path: Path, identity: str = "", shop_ids: ShopIds | None = None
-    ) -> None:
+    def write(self, path: Path, identity: str = "", shop_ids: ShopIds | None = None) -> None:
         """Write the Parquet file; it appears whole or not at all.
 
         Parameters
@@ -70,9 +68,7 @@ class Snapshot:
             As of :class:`SnapshotWriter`.
         """
         width = self.vectors.shape[1]
-        with SnapshotWriter(
-            path, self.cutoff, width, self.names, identity, shop_ids
-        ) as writer:
+        with SnapshotWriter(path, self.cutoff, width, self.names, identity, shop_ids) as writer:
             for start in range(0, len(self.client_ids), ROWS_A_GROUP):
                 rows = slice(start, start + ROWS_A_GROUP)
                 writer.write(self.client_ids[rows], self.vectors[rows])

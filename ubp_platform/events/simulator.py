@@ -34,7 +34,8 @@ END = datetime(2022, 11, 28, tzinfo=UTC)
 _CHUNK_EVENTS = 500_000
 
 _ARROW: dict[Kind, pa.DataType] = {
-    "whole": pa.int64(),
+    "id": pa.int64(),
+    "price": pa.int64(),
     "time": pa.timestamp("us"),
     "codes": pa.list_(pa.uint8()),
 }

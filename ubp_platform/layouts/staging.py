@@ -9,10 +9,10 @@ from pathlib import Path
 import duckdb
 
 from ubp_platform.errors import BatchRejected, UBPError
-from ubp_platform.events.schema import TABLES, IdKind
+from ubp_platform.events.schema import TABLES, ColumnKind
 from ubp_platform.layouts.sandbox import Sandbox, sandbox
 from ubp_platform.layouts.source import Delivery
-from ubp_platform.warehouse.id_kinds import decide
+from ubp_platform.warehouse.column_kinds import decide
 from ubp_platform.warehouse.scan import RejectedLine, Staged
 
 
@@ -89,19 +89,19 @@ class Stage:
         self,
         connection: duckdb.DuckDBPyConnection,
         parts: list[Part],
-        known: Mapping[str, IdKind],
+        known: Mapping[str, ColumnKind],
         most_bad: float,
     ) -> tuple[dict[str, Staged], dict[str, list[RejectedLine]]]:
-        """Write the rows of tables, and tell of what kind their ids are.
+        """Write the rows of tables, and tell what their columns hold.
 
         Parameters
         ----------
         connection : DuckDBPyConnection
         parts : list of Part
-        known : mapping of str to {"whole", "text"}
-            The kinds of ids that the warehouse has.
+        known : mapping of str to str
+            What the warehouse's columns hold, by column.
         most_bad : float
-            The share of a column of whole numbers that may be none.
+            The share of a column that may be of another kind.
 
         Returns
         -------

@@ -83,7 +83,7 @@ def assemble(
 
 
 def _shop_ids(paths: list[Path]) -> ShopIds | None:
-    """Find the shop's text ids of keys in the snapshots that have them; None where there are none."""
+    """Find the text ids of keys in the snapshots that have them; None where there are none."""
     known = [(client_keys(path), shop_ids(path)) for path in paths if path.exists()]
     texts = [ids for _, ids in known if ids is not None]
     if not texts:

@@ -125,7 +125,7 @@ class SuiteRun:
                     BrokenRule(
                         rule=_rule(found),
                         column=_config_of(found).kwargs.get("column", ""),
-                        absent=_config_of(found).type.endswith("not_be_null"),
+                        absent=_is_about_absence(_config_of(found)),
                         positions=np.asarray(positions or [], dtype=np.int64),
                         whole_file=positions is None,
                     )
@@ -205,6 +205,11 @@ def _config_of(found: ExpectationValidationResult) -> ExpectationConfiguration:
 def _rule(found: ExpectationValidationResult) -> str:
     config = _config_of(found)
     return config.description or f"{config.type}({config.kwargs})"
+
+
+def _is_about_absence(config: ExpectationConfiguration) -> bool:
+    column = config.kwargs.get("column", "")
+    return config.type.endswith("not_be_null") or column.endswith("_unreadable")
 
 
 def _identity(found: ExpectationValidationResult) -> str:

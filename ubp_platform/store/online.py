@@ -105,11 +105,8 @@ def _rows(
     """Make what Feast's online stores take."""
     header = _float_list_header(vectors.shape[1])
     for client_id, vector in zip(client_ids, vectors.astype("<f4"), strict=True):
-        value = (
-            Value(string_val=client_id)
-            if isinstance(client_id, str)
-            else Value(int64_val=client_id)
-        )
+        value = Value()
+        setattr(value, "string_val" if isinstance(client_id, str) else "int64_val", client_id)
         key = EntityKey(join_keys=["client_id"], entity_values=[value])
         yield key, {EMBEDDING: Value.FromString(header + vector.tobytes())}, cutoff, None
 

@@ -46,7 +46,7 @@ def database_of(frames: Mapping[str, Frame]) -> duckdb.DuckDBPyConnection:
     connection.execute("SET TimeZone = 'UTC'")
     connection.execute("SET enable_progress_bar = false")
     for name, table in TABLES.items():
-        columns = ", ".join(f"{name} {DUCKDB_TYPES[kind]}" for name, kind in table.columns.items())
+        columns = ", ".join(f"{name} {kind}" for name, kind in table.stored.items())
         connection.execute(f"CREATE TABLE {name} ({columns})")
         if name in frames:
             _insert(connection, table, frames[name])
@@ -67,6 +67,7 @@ def _insert(connection: duckdb.DuckDBPyConnection, table: Table, frame: Frame) -
         # What does not fit becomes NULL, which is refused below.
         casts.append(f'TRY_CAST("{name}" AS {DUCKDB_TYPES[kind]})')
     try:
+        casts += [f"NULL::{table.stored[name]}" for name in table.details]
         given.project(", ".join(casts)).insert_into(table.name)
     except duckdb.Error as error:
         raise UBPError(f"{table.name}: cannot be read: {first_line(error)}") from None
@@ -85,7 +86,7 @@ def _insert(connection: duckdb.DuckDBPyConnection, table: Table, frame: Frame) -
 
 def _holds(kind: Kind, type_: str) -> bool:
     """Whether all values of a DuckDB type are of a kind, and no others could merge with them."""
-    if kind in ("id", "whole"):
+    if kind in ("id", "price"):
         return type_ in INTEGERS
     if kind == "time":
         return type_.startswith(("TIMESTAMP", "DATE"))
@@ -116,7 +117,7 @@ def _relation(
 def _wrong(table: Table, column: str, why: str) -> UBPError:
     wanted = {
         "id": "a whole number",
-        "whole": "a whole number",
+        "price": "a whole number",
         "time": "a time",
         "codes": f"a list of {CODES} whole numbers from 0 to 255",
     }

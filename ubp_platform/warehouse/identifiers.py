@@ -13,42 +13,49 @@ import numpy as np
 import pyarrow as pa
 
 from ubp_platform.errors import UBPError
-from ubp_platform.events.schema import ID_COLUMNS, IdKind, Table
+from ubp_platform.events.schema import ID_COLUMNS, ColumnKind, Table
 
-_TABLES = "CREATE TABLE IF NOT EXISTS id_kind (column_name VARCHAR PRIMARY KEY, kind VARCHAR NOT NULL);"
+_TABLES = """
+CREATE TABLE IF NOT EXISTS column_kind (column_name VARCHAR PRIMARY KEY, kind VARCHAR NOT NULL);
+"""
 _TABLES += "".join(
     f"CREATE TABLE IF NOT EXISTS {column}_key (key BIGINT NOT NULL, id VARCHAR NOT NULL);"
     for column in ID_COLUMNS
 )
+# What a warehouse held that is older than all this.
+_BEFORE: Mapping[str, ColumnKind] = {
+    **dict.fromkeys(ID_COLUMNS, "whole"),
+    **{"price": "bucket", "name": "codes", "query": "codes"},
+}
 
 
 def create_tables(connection: duckdb.DuckDBPyConnection) -> None:
-    """Make the dictionaries where they are missing; what has landed before them is whole numbers."""
+    """Make the dictionaries where they are missing; what has landed before them is as then."""
     connection.execute(_TABLES)
     connection.execute(
-        """INSERT INTO id_kind SELECT unnest(?), 'whole'
-           WHERE EXISTS (FROM batch) AND NOT EXISTS (FROM id_kind)""",
-        [list(ID_COLUMNS)],
+        """INSERT INTO column_kind SELECT unnest(?), unnest(?)
+           WHERE EXISTS (FROM batch) AND NOT EXISTS (FROM column_kind)""",
+        [[*_BEFORE], [*_BEFORE.values()]],
     )
 
 
-def kinds(connection: duckdb.DuckDBPyConnection) -> dict[str, IdKind]:
-    """Tell what is known of each column of ids: nothing before its first landing."""
+def kinds(connection: duckdb.DuckDBPyConnection) -> dict[str, ColumnKind]:
+    """Tell what is known of each column that comes in kinds: nothing before its first landing."""
     try:
-        rows = connection.execute("FROM id_kind").fetchall()
+        rows = connection.execute("FROM column_kind").fetchall()
     except duckdb.CatalogException:  # older than dictionaries
-        return dict.fromkeys(ID_COLUMNS, "whole")
+        return dict(_BEFORE)
     return dict(rows)
 
 
-def remember(connection: duckdb.DuckDBPyConnection, found: Mapping[str, IdKind]) -> None:
-    """Keep what kind of ids the columns of a batch have; from now on they have no other."""
+def remember(connection: duckdb.DuckDBPyConnection, found: Mapping[str, ColumnKind]) -> None:
+    """Keep what the columns of a batch hold; from now on they hold nothing else."""
     for column, kind in found.items():
-        connection.execute("INSERT OR IGNORE INTO id_kind VALUES (?, ?)", [column, kind])
+        connection.execute("INSERT OR IGNORE INTO column_kind VALUES (?, ?)", [column, kind])
 
 
 def give_keys(
-    connection: duckdb.DuckDBPyConnection, table: Table, found: Mapping[str, IdKind]
+    connection: duckdb.DuckDBPyConnection, table: Table, found: Mapping[str, ColumnKind]
 ) -> None:
     """Make the view ``keyed``: the view ``good`` with keys in the place of text ids.
 
@@ -61,8 +68,8 @@ def give_keys(
         Inside the transaction of the batch.
     table : Table
         The one whose rows ``good`` has.
-    found : mapping of str to {"whole", "text"}
-        The kind of each column of ids.
+    found : mapping of str to str
+        What the columns hold.
     """
     texts = [column for column in table.columns if found.get(column) == "text"]
     for column in texts:
@@ -73,9 +80,7 @@ def give_keys(
     )
     replaced = ", ".join(f"{column}_of.key AS {column}" for column in texts)
     columns = f"good.* REPLACE ({replaced})" if texts else "*"
-    connection.execute(
-        f"CREATE OR REPLACE TEMP VIEW keyed AS SELECT {columns} FROM good{joins}"
-    )
+    connection.execute(f"CREATE OR REPLACE TEMP VIEW keyed AS SELECT {columns} FROM good{joins}")
 
 
 def _add(connection: duckdb.DuckDBPyConnection, column: str, ids: str) -> None:
@@ -99,7 +104,7 @@ class Identifiers:
 
     def __init__(self, connection: duckdb.DuckDBPyConnection, column: str) -> None:
         self._connection, self.column = connection, column
-        self.kind: IdKind = kinds(connection).get(column, "whole")
+        self.kind: ColumnKind = kinds(connection).get(column, "whole")
 
     @property
     def is_text(self) -> bool:
@@ -177,11 +182,11 @@ class Identifiers:
         """Give the shop's text ids of keys as an Arrow array."""
         wanted = pa.table({"key": pa.array(keys, pa.int64()), "row": np.arange(len(keys))})
         self._connection.register("wanted_key", wanted)
-        found = self._connection.execute(
+        found = self._connection.sql(
             f"SELECT id FROM wanted_key LEFT JOIN {self.column}_key USING (key) ORDER BY row"
-        ).to_arrow_table()["id"]
+        ).to_arrow_table()
         self._connection.unregister("wanted_key")
-        return pa.concat_arrays(found.chunks).cast(pa.string())
+        return found["id"].combine_chunks().cast(pa.string())
 
     def require(self, ids: np.ndarray) -> np.ndarray:
         """Insist that ids are of the shop's kind; whole numbers may be written as text.

@@ -15,8 +15,8 @@ from pathlib import Path
 import duckdb
 import numpy as np
 
-from ubp_platform.events.schema import DUCKDB_TYPES, PRODUCTS, TABLES, Table
-from ubp_platform.warehouse import identifiers
+from ubp_platform.events.schema import PRODUCTS, TABLES, Table
+from ubp_platform.warehouse import identifiers, values
 from ubp_platform.warehouse.scan import CSV_RULE, RejectedLine, Scan
 
 
@@ -108,6 +108,7 @@ def land_file(
     scan.mark_bad(bad.row_numbers, bad.rules)
     table = scan.table
     identifiers.give_keys(connection, table, scan.kinds)
+    values.give_values(connection, table)
     landed = (_upsert_products if table is PRODUCTS else _append_events)(connection, table, batch)
     _quarantine(connection, scan, bad, batch)
     first, last = (None, None)
@@ -136,10 +137,14 @@ def land_file(
 
 
 def _append_events(connection: duckdb.DuckDBPyConnection, table: Table, batch: int) -> int:
-    columns = ", ".join(table.columns)
-    good = f"SELECT {columns} FROM keyed"
+    columns = ", ".join(table.stored)
+    good = f"SELECT {columns} FROM valued"
     if _overlaps(connection, table):
-        typed = ", ".join(f"{c}::{DUCKDB_TYPES[kind]} AS {c}" for c, kind in table.columns.items())
+        typed = ", ".join(f"{column}::{kind} AS {column}" for column, kind in table.stored.items())
+        # Details may be missing, and then are the same as missing ones.
+        same = " AND ".join(
+            f"n.{column} IS NOT DISTINCT FROM l.{column}" for column in table.stored
+        )
         good = f"""
             WITH delivered_event AS (SELECT {typed} FROM ({good})),
                  span AS (SELECT min(timestamp) AS first, max(timestamp) AS last
@@ -149,7 +154,7 @@ def _append_events(connection: duckdb.DuckDBPyConnection, table: Table, batch: i
                      WHERE timestamp BETWEEN first AND last GROUP BY ALL),
                  numbered AS (SELECT {columns}, row_number() OVER (PARTITION BY {columns}) AS copy
                               FROM delivered_event)
-            SELECT {columns} FROM numbered LEFT JOIN landed_event USING ({columns})
+            SELECT n.* EXCLUDE copy FROM numbered n LEFT JOIN landed_event l ON {same}
             WHERE copy > coalesce(copies, 0)"""
     # Clients together: histories are read by client, and sorted columns are smaller.
     inserted = connection.execute(
@@ -172,13 +177,13 @@ def _overlaps(connection: duckdb.DuckDBPyConnection, table: Table) -> bool:
 
 
 def _upsert_products(connection: duckdb.DuckDBPyConnection, table: Table, batch: int) -> int:
-    columns = ", ".join(table.columns)
-    typed = ", ".join(f"{c}::{DUCKDB_TYPES[kind]} AS {c}" for c, kind in table.columns.items())
+    columns = ", ".join(table.stored)
+    typed = ", ".join(f"{column}::{kind} AS {column}" for column, kind in table.stored.items())
     # Of a product that is delivered twice the last row counts; what has not changed stays.
     connection.execute(
         f"""CREATE OR REPLACE TEMP TABLE new_product AS
             WITH newest AS (
-                SELECT * FROM keyed
+                SELECT * FROM valued
                 QUALIFY row_number() OVER (PARTITION BY sku ORDER BY row_number DESC) = 1)
             (SELECT {typed} FROM newest) EXCEPT (SELECT {columns} FROM {table.name})"""
     )

@@ -15,7 +15,7 @@ import pandas as pd
 import pyarrow as pa
 
 from ubp_platform.errors import BatchRejected, first_line
-from ubp_platform.events.schema import IdKind, Kind, Table
+from ubp_platform.events.schema import DUCKDB_TYPES, ColumnKind, Detail, Kind, Table
 
 SLICE_ROWS = 1_000_000
 CSV_RULE = "the line has as many values as the header has columns"
@@ -63,15 +63,16 @@ class Staged:
         What messages call it: the file that it is made of, or the table.
     time_zone : str, optional
         Of times that name none.
-    kinds : mapping of str to {"whole", "text"}
-        Of the columns of ids; whole numbers where nothing is said.
+    kinds : mapping of str to str
+        What its columns hold, see :mod:`~ubp_platform.warehouse.column_kinds`; where nothing is
+        said whole numbers, buckets and codes.
     """
 
     table: Table
     path: Path
     name: str
     time_zone: str | None = None
-    kinds: Mapping[str, IdKind] = field(default_factory=dict)
+    kinds: Mapping[str, ColumnKind] = field(default_factory=dict)
 
 
 class Scan:
@@ -97,8 +98,8 @@ class Scan:
         self._stage()
 
     @property
-    def kinds(self) -> Mapping[str, IdKind]:
-        """The kinds of the columns of ids."""
+    def kinds(self) -> Mapping[str, ColumnKind]:
+        """What the columns hold."""
         return self.staged.kinds
 
     @property
@@ -118,7 +119,8 @@ class Scan:
             for column, kind in zip(relation.columns, relation.types, strict=True)
             if column != "file_row_number"
         }
-        if missing := [column for column in self.table.columns if column not in types]:
+        needed = [name for name in self.table.columns if name not in self.table.optional]
+        if missing := [column for column in needed if column not in types]:
             raise BatchRejected(
                 f"{self.name}: missing column {', '.join(missing)}; its columns are "
                 f"{', '.join(map(repr, types))}"
@@ -133,36 +135,62 @@ class Scan:
 
     def _stage(self) -> None:
         casts = []
-        for column, kind in self.table.columns.items():
-            type_ = self._types[column]
-            expression = self._cast(f'"{column}"', kind, type_)
+        for column, kind in self.table.kinds.items():
+            raw, taken = self._source(column)
+            type_ = self._types.get(raw)
+            expression = self._cast(raw, kind, type_) if taken and type_ else "NULL"
             if expression is None:
                 raise BatchRejected(
                     f"{self.name}: the column {column} is of type {type_} throughout; "
                     f"{self._wanted(column, kind)} is expected"
                 )
-            casts.append(f"{expression} AS {column}")
+            text = kind == "id" and self.kinds.get(column) == "text"
+            casts.append(f"({expression})::{'VARCHAR' if text else DUCKDB_TYPES[kind]} AS {column}")
+            if taken and raw in self.table.fillable:
+                there = f'"{raw}" IS NOT NULL' if type_ else "false"
+                if type_ == "VARCHAR":
+                    there = f"trim(\"{raw}\") <> ''"
+                casts.append(f"({there} AND ({expression}) IS NULL) AS {raw}_unreadable")
         self._connection.execute(
             f"""CREATE OR REPLACE TEMP VIEW staged AS
                 SELECT {_ROW} AS row_number, {", ".join(casts)} FROM delivered"""
         )
 
-    def _cast(self, value: str, kind: Kind, type_: str) -> str | None:
+    def _source(self, column: str) -> tuple[str, bool]:
+        """Name the delivered column that one is made of, and say whether it is of its kind.
+
+        A price is a bucket or money, a text is codes or words: the other column stays empty.
+        """
+        if column == "money":
+            return "price", self.kinds.get("price") == "money"
+        if column == "words":
+            raw = self.table.codes or ""
+            return raw, self.kinds.get(raw) == "words"
+        other = self.kinds.get(column) in ("money", "words") and column in self.table.columns
+        return column, not other
+
+    def _cast(self, raw: str, kind: Kind | Detail, type_: str) -> str | None:
         """Write the cast of a raw column; None where its type cannot hold the kind."""
+        value = f'"{raw}"'
         if kind == "time":
             return _time(value, type_, self.staged.time_zone)
         if kind == "codes":
-            return _codes(value, type_)
-        if kind == "id" and self.kinds.get(value.strip('"')) == "text":
+            return codes_of(value, type_)
+        if kind == "amount":
+            return amount_of(value, type_)
+        if kind == "words":
+            return f"CASE WHEN trim({value}) <> '' THEN {value} END" if type_ == "VARCHAR" else None
+        if kind == "id" and self.kinds.get(raw) == "text":
             return _text(value, type_)
         if type_ in EXACT:
             self._require_exact(value, type_)
-        return _whole(value, type_)
+        return whole_of(value, type_)
 
-    def _wanted(self, column: str, kind: Kind) -> str:
+    def _wanted(self, column: str, kind: Kind | Detail) -> str:
         if self.kinds.get(column) == "text":
             return "a text, as this shop's ids in that column are,"
-        return {"time": "a time", "codes": "a list of codes"}.get(kind, "a whole number")
+        wanted = {"time": "a time", "codes": "a list of codes", "amount": "a number"}
+        return {**wanted, "words": "a text"}.get(kind, "a whole number")
 
     def _require_exact(self, value: str, type_: str) -> None:
         """Refuse numbers that are too large for their type to tell them apart."""
@@ -188,9 +216,11 @@ class Scan:
         row_numbers : ndarray of int64, shape (n,)
         frame : DataFrame
             Numbers as int64 (float64 where one is NULL), times in UTC; of a column of codes its
-            ``_count``, ``_min`` and ``_max``.
+            ``_count``, ``_min`` and ``_max``, and whether it is ``_present`` as codes or words; of
+            a column that may be empty whether there is something ``_unreadable`` in it.
         """
-        parts = []
+        parts = [f"{column}_unreadable" for column in self.table.fillable]
+        parts += ["money"] * ("money" in self.table.details)
         for column, kind in self.table.columns.items():
             if kind == "time":
                 # GX compares zoned times as columns, naive ones row by row.
@@ -200,6 +230,8 @@ class Scan:
                 parts += [
                     f"list_{end}({column})::BIGINT AS {column}_{end}" for end in ("min", "max")
                 ]
+                there = f"{column} IS NOT NULL OR words IS NOT NULL"
+                parts.append(f"nullif({there}, false) AS {column}_present")
             else:
                 parts.append(column)
         try:
@@ -284,7 +316,7 @@ def quoted(value: object) -> str:
     return "'" + str(value).replace("'", "''") + "'"
 
 
-def _whole(value: str, type_: str) -> str | None:
+def whole_of(value: str, type_: str) -> str | None:
     """Write the cast to a whole number; what only looks like one, as '5.12E+08', is none."""
     if type_ in INTEGERS:
         return f"TRY_CAST({value} AS BIGINT)"
@@ -309,7 +341,17 @@ def _text(value: str, type_: str) -> str | None:
     return f"CASE WHEN trim({value}) <> '' AND NOT {shortened} THEN {value} END"
 
 
-def _codes(value: str, type_: str) -> str | None:
+def amount_of(value: str, type_: str) -> str | None:
+    """Write the cast to an amount of money or pieces: a number with a full stop, nothing else."""
+    if type_ in INTEGERS | EXACT.keys() or type_.startswith("DECIMAL"):
+        return f"CASE WHEN isfinite({value}::DOUBLE) THEN {value}::DOUBLE END"
+    if type_ != "VARCHAR":
+        return None
+    number = "[+-]?([0-9]+([.][0-9]*)?|[.][0-9]+)"
+    return f"CASE WHEN regexp_full_match({value}, {quoted(number)}) THEN {value}::DOUBLE END"
+
+
+def codes_of(value: str, type_: str) -> str | None:
     """Write the cast to a list of codes."""
     if type_ == "VARCHAR":
         inner = f"trim({value}, '[] ' || chr(10) || chr(13) || chr(9))"

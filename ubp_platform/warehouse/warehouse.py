@@ -17,8 +17,8 @@ import numpy as np
 import pyarrow as pa
 
 from ubp_platform.errors import UBPError, WarehouseBusy, WarehouseMissing
-from ubp_platform.events.schema import DUCKDB_TYPES, EVENT_TYPES, TABLES
-from ubp_platform.warehouse import identifiers
+from ubp_platform.events.schema import EVENT_TYPES, TABLES
+from ubp_platform.warehouse import identifiers, values
 from ubp_platform.warehouse.history import History
 from ubp_platform.warehouse.identifiers import Identifiers
 
@@ -102,7 +102,7 @@ class Warehouse:
                 f"{path} is a database, but no warehouse: remove it, then run `ubp ingest SOURCE`"
             )
         if write:
-            identifiers.create_tables(self.connection)
+            _bring_up_to_date(self.connection)
 
     def __enter__(self) -> Self:
         return self
@@ -276,8 +276,10 @@ def _create(path: Path) -> None:
         with duckdb.connect(unfinished) as connection:
             connection.execute(_BOOKKEEPING)
             for table in TABLES.values():
+                needed = [name for name in table.columns if name not in table.optional]
                 columns = ", ".join(
-                    f"{name} {DUCKDB_TYPES[kind]} NOT NULL" for name, kind in table.columns.items()
+                    f"{name} {kind}{' NOT NULL' * (name in needed)}"
+                    for name, kind in table.stored.items()
                 )
                 connection.execute(
                     f"CREATE TABLE {table.name} ({columns}, batch_id INTEGER NOT NULL)"
@@ -287,6 +289,19 @@ def _create(path: Path) -> None:
         # Another process may have been quicker; a link does not replace its file.
         with suppress(FileExistsError):
             path.hardlink_to(unfinished)
+
+
+def _bring_up_to_date(connection: duckdb.DuckDBPyConnection) -> None:
+    """Add what a warehouse of an earlier release lacks."""
+    identifiers.create_tables(connection)
+    values.create_tables(connection)
+    for table in TABLES.values():
+        for name in table.details:
+            connection.execute(
+                f"ALTER TABLE {table.name} ADD COLUMN IF NOT EXISTS {name} {table.stored[name]}"
+            )
+        for name in table.optional:
+            connection.execute(f"ALTER TABLE {table.name} ALTER {name} DROP NOT NULL")
 
 
 def _connect(path: Path, write: bool) -> duckdb.DuckDBPyConnection:

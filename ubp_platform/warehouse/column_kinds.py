@@ -1,0 +1,103 @@
+"""What a shop's columns hold: decided once, when they first land, and kept from then on.
+
+Ids are whole numbers or text. Prices are buckets of 0–99, as in RecSys Challenge 2025, or money.
+Names and queries are lists of codes, as there, or words.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+
+import duckdb
+
+from ubp_platform.events.schema import BUCKETS, CODES, ID_COLUMNS, PRODUCTS, ColumnKind
+from ubp_platform.warehouse.scan import EXACT, INTEGERS, Staged, codes_of, quoted, whole_of
+
+#: Of the columns that come in two kinds: the one that nearly all values must be, and the other.
+CHOICES: Mapping[str, tuple[ColumnKind, ColumnKind]] = {
+    **dict.fromkeys(ID_COLUMNS, ("whole", "text")),
+    "price": ("bucket", "money"),
+    "name": ("codes", "words"),
+    "query": ("codes", "words"),
+}
+
+
+def decide(
+    connection: duckdb.DuckDBPyConnection,
+    staged: Sequence[Staged],
+    known: Mapping[str, ColumnKind],
+    text: Sequence[str] = (),
+    most_bad: float = 0.05,
+) -> dict[str, ColumnKind]:
+    """Tell what the columns of a delivery hold.
+
+    Ids of a numeric type are whole numbers. Texts are, if nearly all of them look like one: what
+    does not is then a bad row. Else all are text, and stay as they are, ``007`` too. Likewise
+    prices are buckets if nearly all are whole numbers from 0 to 99, and names and queries codes if
+    nearly all are lists of 16 whole numbers.
+
+    Parameters
+    ----------
+    connection : DuckDBPyConnection
+    staged : sequence of Staged
+    known : mapping of str to str
+        What has landed before: it is not asked again.
+    text : sequence of str
+        Columns of which the layout says that they are text.
+    most_bad : float
+        The share of values that may be of the other kind.
+
+    Returns
+    -------
+    dict of str to str
+        By column; known ones included. A column without a single value stays undecided.
+    """
+    found = dict(known)
+    for column, (strict, other) in CHOICES.items():
+        if column in found:
+            continue
+        counts = [_counts(connection, one, column) for one in _having(staged, column)]
+        values, fitting = (sum(count) for count in zip(*counts, strict=True)) if counts else (0, 0)
+        if values:
+            is_other = column in text or values - fitting > most_bad * values
+            found[column] = other if is_other else strict
+    return found
+
+
+def _having(staged: Sequence[Staged], column: str) -> Iterator[Staged]:
+    """Give the tables that have a column; an event's price is always money."""
+    for one in staged:
+        if column in one.table.columns and (column != "price" or one.table is PRODUCTS):
+            yield one
+
+
+def _counts(connection: duckdb.DuckDBPyConnection, staged: Staged, column: str) -> tuple[int, int]:
+    """Count a column's values, and those that are of the strict kind."""
+    relation = connection.read_parquet(str(staged.path), hive_partitioning=False)
+    types = dict(zip(relation.columns, map(str, relation.types), strict=True))
+    type_ = types.get(column)
+    if type_ is None:
+        return 0, 0
+    present = f"{column} IS NOT NULL"
+    if type_ == "VARCHAR":
+        present = f"trim({column}) <> ''"
+    if column in ID_COLUMNS:
+        fitting = "true" if type_ in EXACT else _not_null(whole_of(column, type_))
+    elif column == "price":
+        value = whole_of(column, type_)
+        fitting = f"{value} BETWEEN 0 AND {BUCKETS - 1}" if value else "false"
+        # A catalogue in money of a type with decimals may by chance hold whole amounts alone.
+        if type_ not in INTEGERS | {"VARCHAR"}:
+            fitting = "false"
+    else:
+        value = codes_of(column, type_)
+        fitting = f"coalesce(len({value}) = {CODES}, false)" if value else "false"
+        if value and type_ != "VARCHAR":
+            fitting = "true"  # of a list it is a rule of the suite to have 16
+    row = connection.execute(
+        f"""SELECT count(*), count(*) FILTER ({fitting})
+            FROM read_parquet({quoted(staged.path)}, hive_partitioning = false) WHERE {present}"""
+    ).fetchone()
+    return row if row else (0, 0)
+
+
+def _not_null(expression: str | None) -> str:
+    return f"{expression} IS NOT NULL" if expression else "false"
