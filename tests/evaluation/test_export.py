@@ -298,13 +298,6 @@ def test_listed_clients_keep_their_order(
     assert done.tested.unknown == len(set(ids) - set(of_all))
 
 
-def test_a_client_listed_twice_is_refused(shop: Home, tmp_path: Path) -> None:
-    np.save(tmp_path / "some.npy", np.array([1, 2, 1]))
-    with pytest.raises(UBPError, match="names client 1 more than once"):
-        export(shop, tmp_path / "out", blocks=BLOCKS, clients=tmp_path / "some.npy")
-    assert list(tmp_path.iterdir()) == [tmp_path / "some.npy"]
-
-
 def test_given_classes_are_handed_on(shop: Home, out: Path, tmp_path: Path) -> None:
     given = tmp_path / "given"
     given.mkdir()

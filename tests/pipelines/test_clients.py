@@ -162,7 +162,7 @@ def test_command_line(
     for arguments, words in (
         ([str(wanted), "--all"], "name a FILE or give --all, not both"),
         ([str(tmp_path / "nowhere.npy")], "nowhere.npy"),
-        ([str(tmp_path)], "a list of clients is a .npy or a .parquet file"),
+        ([str(tmp_path)], "a list of clients is a .npy, a .parquet or a .csv file"),
     ):
         code, said = ubp("clients", *arguments)
         assert code == 2
@@ -172,7 +172,7 @@ def test_command_line(
     code, said = ubp("clients", str(tmp_path / "strangers.npy"))
     assert code == 2
     assert "none of its clients, such as 998, has an event in the warehouse" in said
-    np.save(tmp_path / "twice.npy", np.array([1, 1]))
-    code, said = ubp("clients", str(tmp_path / "twice.npy"))
-    assert (code, "names client 1 more than once" in said) == (2, True)
+    (tmp_path / "text.csv").write_text("client_id\nanna\n")
+    code, said = ubp("clients", str(tmp_path / "text.csv"))
+    assert (code, "client_id is a whole number of 64 bits, not 'anna'" in said) == (2, True)
     assert relevant_clients(home).clients is None

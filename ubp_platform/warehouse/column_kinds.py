@@ -8,8 +8,8 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import duckdb
 
-from ubp_platform.events.schema import BUCKETS, CODES, ID_COLUMNS, PRODUCTS, ColumnKind
-from ubp_platform.warehouse.scan import EXACT, INTEGERS, Staged, codes_of, quoted, whole_of
+from ubp_platform.events.schema import BUCKETS, ID_COLUMNS, PRODUCTS, ColumnKind
+from ubp_platform.warehouse.scan import INTEGERS, Staged, codes_of, quoted, whole_of
 
 #: Of the columns that come in two kinds: the one that nearly all values must be, and the other.
 CHOICES: Mapping[str, tuple[ColumnKind, ColumnKind]] = {
@@ -18,6 +18,8 @@ CHOICES: Mapping[str, tuple[ColumnKind, ColumnKind]] = {
     "name": ("codes", "words"),
     "query": ("codes", "words"),
 }
+# Of these types ids may be text: because they are, or since a key cannot hold them.
+_TEXT = {"VARCHAR", "UUID", "UBIGINT", "HUGEINT", "UHUGEINT"}
 
 
 def decide(
@@ -32,7 +34,7 @@ def decide(
     Ids of a numeric type are whole numbers. Texts are, if nearly all of them look like one: what
     does not is then a bad row. Else all are text, and stay as they are, ``007`` too. Likewise
     prices are buckets if nearly all are whole numbers from 0 to 99, and names and queries codes if
-    nearly all are lists of 16 whole numbers.
+    nearly all are lists of whole numbers.
 
     Parameters
     ----------
@@ -80,7 +82,9 @@ def _counts(connection: duckdb.DuckDBPyConnection, staged: Staged, column: str) 
     if type_ == "VARCHAR":
         present = f"trim({column}) <> ''"
     if column in ID_COLUMNS:
-        fitting = "true" if type_ in EXACT else _not_null(whole_of(column, type_))
+        # Of a type that holds no ids at all the scan says so.
+        is_text = type_ in _TEXT
+        fitting = _not_null(whole_of(column, type_)) if is_text else "true"
     elif column == "price":
         value = whole_of(column, type_)
         fitting = f"{value} BETWEEN 0 AND {BUCKETS - 1}" if value else "false"
@@ -89,14 +93,13 @@ def _counts(connection: duckdb.DuckDBPyConnection, staged: Staged, column: str) 
             fitting = "false"
     else:
         value = codes_of(column, type_)
-        fitting = f"coalesce(len({value}) = {CODES}, false)" if value else "false"
-        if value and type_ != "VARCHAR":
-            fitting = "true"  # of a list it is a rule of the suite to have 16
+        # How many there must be is a rule of the suite.
+        fitting = f"coalesce(len({value}) > 1, false)" if type_ == "VARCHAR" else "true"
     row = connection.execute(
         f"""SELECT count(*), count(*) FILTER ({fitting})
             FROM read_parquet({quoted(staged.path)}, hive_partitioning = false) WHERE {present}"""
-    ).fetchone()
-    return row if row else (0, 0)
+    ).fetchall()[0]
+    return int(row[0]), int(row[1])
 
 
 def _not_null(expression: str | None) -> str:

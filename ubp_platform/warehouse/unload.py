@@ -73,7 +73,8 @@ def purchase_file(warehouse: Warehouse, start: datetime, end: datetime, path: Pa
         How many rows there are.
     """
     query = f"""SELECT client_id, timestamp, sku, {_columns(PRODUCTS, "sku")}
-                FROM product_buy LEFT JOIN product_properties USING (sku)
+                FROM (SELECT client_id, timestamp, sku FROM product_buy)
+                LEFT JOIN product_properties USING (sku)
                 WHERE timestamp >= $start AND timestamp < $end"""
     columns = ("client_id", *PRODUCTS.columns)
     return _copy(warehouse, _with_ids(warehouse, query, columns), path, start=start, end=end)
