@@ -18,7 +18,7 @@ from ubp_platform.layouts.source import Delivery, Source, recognise
 from ubp_platform.layouts.staging import Stage, staging
 from ubp_platform.progress import ProgressFactory, silent
 from ubp_platform.quality import DataDocs
-from ubp_platform.warehouse import Warehouse, identifiers, landing
+from ubp_platform.warehouse import Warehouse, column_kinds, identifiers, landing
 from ubp_platform.warehouse.scan import Scan
 
 #: What DuckDB may take; what does not fit is sorted on disk.
@@ -192,6 +192,8 @@ def _land(
                     advance(item.rows)
             landing.record_batch(connection, batch, source, page)
         result.batch, result.data_docs = batch, page
+        if decided := column_kinds.said(checked[0].staged.kinds, known_kinds):
+            result.notes.append(decided)
         if unknown := landing.unknown_skus(connection):
             result.notes.append(
                 f"{unknown:,} events are of skus without product properties; they are kept, their "

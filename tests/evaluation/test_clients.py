@@ -236,8 +236,16 @@ def test_embeddings_of_other_clients_are_refused(tmp_path: Path) -> None:
         (CLIENTS, VECTORS[:3], "3 rows for 4 client ids"),
         (CLIENTS, np.where(VECTORS == 7, np.float16(np.nan), VECTORS), "at client 3"),
         (CLIENTS, np.where(VECTORS == 7, np.float16(np.inf), VECTORS), "at client 3"),
-        (CLIENTS.astype(np.uint64), VECTORS, "client_ids.npy must be of int64, or text, not uint64"),
-        (CLIENTS[:2].astype(np.int32), VECTORS, "client_ids.npy must be of int64, or text, not int32"),
+        (
+            CLIENTS.astype(np.uint64),
+            VECTORS,
+            "client_ids.npy must be of int64, or text, not uint64",
+        ),
+        (
+            CLIENTS[:2].astype(np.int32),
+            VECTORS,
+            "client_ids.npy must be of int64, or text, not int32",
+        ),
         (CLIENTS.astype(float), VECTORS, "client_ids.npy must be of int64, or text, not float64"),
         (CLIENTS[:, None], VECTORS, r"client_ids.npy must be a list.*shape \(4, 1\)"),
         (CLIENTS[[0, 1, 2, 0]], VECTORS, "client_ids.npy names client 7 more than once"),

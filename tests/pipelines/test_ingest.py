@@ -93,7 +93,9 @@ def test_too_many_bad_rows_reject_the_whole_batch(home: Home, tmp_path: Path) ->
     bad.loc[:5, "timestamp"] = pd.Timestamp("1970-01-01")
     visits = purchases(100).rename(columns={"sku": "url"})
     delivery = deliver(tmp_path / "second", product_buy=bad, page_visit=visits)
-    with pytest.raises(BatchRejected, match=r"6 of 100 rows \(6\.0%\).*timestamp is not before 1995"):
+    with pytest.raises(
+        BatchRejected, match=r"6 of 100 rows \(6\.0%\).*timestamp is not before 1995"
+    ):
         ingest(home, str(delivery))
     assert events(home) == before
     assert not events(home, "page_visit")
@@ -126,7 +128,9 @@ def test_an_open_quote_does_not_swallow_the_rest_of_a_file(home: Home, tmp_path:
 
 def test_lines_that_are_no_rows_stay_with_their_file(home: Home, tmp_path: Path) -> None:
     delivery = tmp_path / "delivery"
-    deliver(delivery, ".csv", add_to_cart=purchases(50), product_buy=purchases(sku=["1_0"] + [1] * 99))
+    deliver(
+        delivery, ".csv", add_to_cart=purchases(50), product_buy=purchases(sku=["1_0"] + [1] * 99)
+    )
     with (delivery / "product_buy.csv").open("a") as file:
         file.write("1,2,3,4,5\n1,2\n")
     result = ingest(home, str(delivery))
@@ -149,7 +153,9 @@ def test_checking_stops_when_too_much_is_bad(
     home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("ubp_platform.warehouse.scan.SLICE_ROWS", 2048)
-    delivery = deliver(tmp_path / "delivery", product_buy=purchases(20_000, timestamp=pd.Timestamp("1970-01-01")))
+    delivery = deliver(
+        tmp_path / "delivery", product_buy=purchases(20_000, timestamp=pd.Timestamp("1970-01-01"))
+    )
     with pytest.raises(BatchRejected, match=r"at least 2,048 of 20,000 rows"):
         ingest(home, str(delivery))
 

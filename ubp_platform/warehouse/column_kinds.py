@@ -18,6 +18,14 @@ CHOICES: Mapping[str, tuple[ColumnKind, ColumnKind]] = {
     "name": ("codes", "words"),
     "query": ("codes", "words"),
 }
+_SAID: Mapping[ColumnKind, str] = {
+    "whole": "whole numbers",
+    "text": "text",
+    "bucket": "buckets of 0–99, as whole numbers throughout (12.00 would be money)",
+    "money": "money",
+    "codes": "lists of codes",
+    "words": "words",
+}
 # Of these types ids may be text: because they are, or since a key cannot hold them.
 _TEXT = {"VARCHAR", "UUID", "UBIGINT", "HUGEINT", "UHUGEINT"}
 
@@ -104,3 +112,13 @@ def _counts(connection: duckdb.DuckDBPyConnection, staged: Staged, column: str) 
 
 def _not_null(expression: str | None) -> str:
     return f"{expression} IS NOT NULL" if expression else "false"
+
+
+def said(found: Mapping[str, ColumnKind], known: Mapping[str, ColumnKind]) -> str:
+    """Say in a line what columns hold that landed for the first time; nothing if none did."""
+    new = {column: kind for column, kind in found.items() if column not in known}
+    parts = []
+    for kind, words in _SAID.items():
+        if columns := [column for column, its in new.items() if its == kind]:
+            parts.append(f"{', '.join(columns)}: {words}")
+    return f"from now on {'; '.join(parts)}" if parts else ""

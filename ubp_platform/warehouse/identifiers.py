@@ -59,8 +59,8 @@ def give_keys(
 ) -> None:
     """Make the view ``keyed``: the view ``good`` with keys in the place of text ids.
 
-    Ids that are new get the next keys, in the order of their text: whatever the order of the rows,
-    the same delivery gives the same keys.
+    Ids that are new in a table get the next keys, in the order of their text: whatever the order
+    of the rows, the same delivery gives the same keys.
 
     Parameters
     ----------
