@@ -194,6 +194,9 @@ def _land(
         result.batch, result.data_docs = batch, page
         if decided := column_kinds.said(checked[0].staged.kinds, known_kinds):
             result.notes.append(decided)
+        if dropped := stage.dropped():
+            reasons = "; ".join(f"{count:,}: {reason}" for reason, count in dropped.items())
+            result.notes.append(f"rows that become no event, {reasons}")
         if unknown := landing.unknown_skus(connection):
             result.notes.append(
                 f"{unknown:,} events are of skus without product properties; they are kept, their "

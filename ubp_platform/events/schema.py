@@ -11,7 +11,7 @@ from typing import Literal
 #: What blocks compute with.
 Kind = Literal["id", "price", "time", "codes"]
 #: What else a shop has, and the warehouse keeps beside it.
-Detail = Literal["amount", "words"]
+Detail = Literal["amount", "words", "moment"]
 #: What a shop's column holds, decided at its first landing: ids and prices and texts come in two
 #: kinds each.
 ColumnKind = Literal["whole", "text", "bucket", "money", "codes", "words"]
@@ -40,6 +40,8 @@ class Table:
         What the warehouse keeps besides, where the shop has it: amounts of money or pieces
         (``amount``), and words. An event's are columns of its delivery; ``money`` and ``words`` of
         a product or a query are its price and its text before they became bucket and codes.
+        ``known_from`` (a ``moment``) is when it first could be known whose event it is, where that
+        is later than the event: at a login, say.
     """
 
     name: str
@@ -70,18 +72,19 @@ class Table:
 
 
 _ACTION: Mapping[str, Kind] = {"client_id": "id", "timestamp": "time", "sku": "id"}
-_SALE: Mapping[str, Detail] = {"price": "amount", "quantity": "amount"}
+_KNOWN: Mapping[str, Detail] = {"known_from": "moment"}
+_SALE: Mapping[str, Detail] = {"price": "amount", "quantity": "amount", **_KNOWN}
 
 # An event type's position is its code in sequences: append only.
 EVENTS = (
     Table("product_buy", _ACTION, details=_SALE),
     Table("add_to_cart", _ACTION, details=_SALE),
     Table("remove_from_cart", _ACTION, details=_SALE),
-    Table("page_visit", {"client_id": "id", "timestamp": "time", "url": "id"}),
+    Table("page_visit", {"client_id": "id", "timestamp": "time", "url": "id"}, details=_KNOWN),
     Table(
         "search_query",
         {"client_id": "id", "timestamp": "time", "query": "codes"},
-        details={"words": "words"},
+        details={"words": "words", **_KNOWN},
     ),
 )
 PRODUCTS = Table(
@@ -104,4 +107,5 @@ DUCKDB_TYPES: Mapping[Kind | Detail, str] = {
     "codes": "UTINYINT[]",
     "amount": "DOUBLE",
     "words": "VARCHAR",
+    "moment": "TIMESTAMP",
 }

@@ -15,6 +15,10 @@ from ubp_platform.errors import UBPError
 from ubp_platform.events.schema import TABLES
 
 DESCRIPTION = "layout.toml"
+#: The name of the query that counts, by reason, the rows that become no row of any table.
+DROPPED = "dropped"
+#: How the file of a view begins, which the queries of tables may read.
+VIEW = "_"
 #: How the files of a format are called; each may be packed as ``.gz`` or ``.zst``.
 SUFFIXES: Mapping["Format", tuple[str, ...]] = {
     "csv": (".csv", ".tsv"),
@@ -119,13 +123,16 @@ class Layout:
     directory : Path
     description : Description
     queries : mapping of str to str
-        The ``SELECT`` of each table, as its file holds it.
+        The ``SELECT`` of each table, as its file holds it, and that of :data:`DROPPED`, if any.
+    views : mapping of str to str
+        The ``SELECT`` of each view, by its name.
     """
 
     name: str
     directory: Path
     description: Description
     queries: Mapping[str, str]
+    views: Mapping[str, str]
 
     @classmethod
     def read(cls, directory: Path) -> "Layout":
@@ -151,15 +158,23 @@ class Layout:
             except (ValueError, OSError, KeyError):
                 raise UBPError(f"{path}: time_zone: no zone is called {zone!r}") from None
         scripts = {file.stem: file for file in sorted(directory.glob("*.sql"))}
-        if strange := [name for name in scripts if name not in TABLES]:
+        views = {
+            name.removeprefix(VIEW): scripts.pop(name).read_text("utf-8")
+            for name in sorted(scripts)
+            if name.startswith(VIEW)
+        }
+        if twice := sorted(views.keys() & description.relation.keys()):
+            raise UBPError(f"{directory}: {twice[0]} is a relation and a view: rename one of them")
+        if strange := [name for name in scripts if name not in (*TABLES, DROPPED)]:
             raise UBPError(
                 f"{scripts[strange[0]]}: no table is called {strange[0]!r}; there are "
-                f"{', '.join(TABLES)}"
+                f"{', '.join(TABLES)}, and {DROPPED} for what becomes no row of them"
             )
-        if not scripts:
+        if not scripts.keys() & TABLES.keys():
             raise UBPError(f"{directory} has no TABLE.sql with a SELECT, such as product_buy.sql")
-        queries = {name: scripts[name].read_text("utf-8") for name in TABLES if name in scripts}
-        return cls(directory.name, directory, description, queries)
+        names = [name for name in (*TABLES, DROPPED) if name in scripts]
+        queries = {name: scripts[name].read_text("utf-8") for name in names}
+        return cls(directory.name, directory, description, queries, views)
 
     @cached_property
     def relations(self) -> Mapping[str, Relation]:

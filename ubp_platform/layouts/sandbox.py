@@ -13,7 +13,7 @@ from typing import Any
 import duckdb
 
 from ubp_platform.errors import BatchRejected, UBPError, first_line
-from ubp_platform.layouts.description import Layout
+from ubp_platform.layouts.description import VIEW, Layout
 from ubp_platform.layouts.macros import MACROS
 from ubp_platform.layouts.reader import reading, require_content, unreadable
 from ubp_platform.warehouse.scan import RejectedLine, quoted
@@ -45,6 +45,7 @@ class Sandbox:
         staging: Path,
     ) -> None:
         self._connection, self._layout, self._staging = connection, layout, staging
+        self._made: set[str] = set()
         self._files = {name: {path.resolve() for path in paths} for name, paths in files.items()}
         for name, paths in files.items():
             self._open(name, paths)
@@ -94,19 +95,25 @@ class Sandbox:
         return found
 
     def reads(self, table: str) -> set[str]:
-        """Name the relations that a table's ``SELECT`` reads.
+        """Name the relations that a table's ``SELECT`` reads, itself or through views.
 
         Raises
         ------
         UBPError
             If it is not one ``SELECT``.
         """
-        text = self._layout.queries[table]
+        names = self._names(table, self._layout.queries[table])
+        for view in sorted(names & self._layout.views.keys()):
+            names |= self._names(f"{VIEW}{view}", self._layout.views[view])
+        return names & self._layout.relations.keys()
+
+    def _names(self, script: str, text: str) -> set[str]:
+        """Name what a script selects from; insist that it is one ``SELECT``."""
         (serialized,) = self._connection.execute(
             "SELECT json_serialize_sql($text)", {"text": text}
         ).fetchall()[0]
         tree = json.loads(serialized)
-        path = self._layout.directory / f"{table}.sql"
+        path = self._layout.directory / f"{script}.sql"
         if tree.get("error"):
             kind, said = tree.get("error_type", ""), tree.get("error_message", "")
             if kind == "not implemented":
@@ -117,7 +124,36 @@ class Sandbox:
             raise UBPError(
                 f"{path}: one SELECT is allowed, not {len(tree['statements'])} statements"
             )
-        return {name for name in _tables(tree) if name in self._layout.relations}
+        return set(_tables(tree))
+
+    def _make_views(self, query: str) -> None:
+        """Compute the views that a query reads, each once."""
+        read = self._names(query, self._layout.queries[query])
+        for name in sorted(read & self._layout.views.keys() - self._made):
+            path = self._staging / f"{name}.view.parquet"
+            self._write(f"{VIEW}{name}", self._layout.views[name], path)
+            self._connection.execute(f'CREATE VIEW "{name}" AS FROM read_parquet({quoted(path)})')
+            self._made.add(name)
+
+    def count(self, query: str) -> dict[str, int]:
+        """Count the rows of a query by the value of its first column, most first.
+
+        Raises
+        ------
+        UBPError
+            If DuckDB refuses it.
+        """
+        self._make_views(query)
+        text = self._layout.queries[query].strip().rstrip(";")
+        try:
+            rows = self._connection.execute(
+                f"""SELECT reason, count(*) FROM (\n{text}\n) AS dropped(reason)
+                    GROUP BY reason ORDER BY count(*) DESC, reason"""
+            ).fetchall()
+        except duckdb.Error as error:
+            script = self._layout.directory / f"{query}.sql"
+            raise UBPError(f"{script}{_with_line(error)}") from None
+        return {str(reason): count for reason, count in rows}
 
     def stage(self, table: str, path: Path) -> None:
         """Write what a table's ``SELECT`` gives into a Parquet file.
@@ -127,13 +163,17 @@ class Sandbox:
         UBPError
             If DuckDB refuses it; the message is DuckDB's, with the layout's file.
         """
-        text = self._layout.queries[table].strip().rstrip(";")
+        self._make_views(table)
+        self._write(table, self._layout.queries[table], path)
+
+    def _write(self, script: str, text: str, path: Path) -> None:
+        select = text.strip().rstrip(";")
         try:
-            # `reads` has made sure that it is one SELECT. It begins in the second line.
-            self._connection.execute(f"COPY (\n{text}\n) TO {quoted(path)} (FORMAT parquet)")
+            # `_names` has made sure that it is one SELECT. It begins in the second line.
+            self._connection.execute(f"COPY (\n{select}\n) TO {quoted(path)} (FORMAT parquet)")
         except duckdb.Error as error:
-            script = self._layout.directory / f"{table}.sql"
-            raise UBPError(f"{script}{_with_line(error)}") from None
+            where = self._layout.directory / f"{script}.sql"
+            raise UBPError(f"{where}{_with_line(error)}") from None
 
 
 def _tables(node: Any) -> Iterator[str]:

@@ -10,6 +10,7 @@ import duckdb
 
 from ubp_platform.errors import BatchRejected, UBPError
 from ubp_platform.events.schema import TABLES, ColumnKind
+from ubp_platform.layouts.description import DROPPED
 from ubp_platform.layouts.sandbox import Sandbox, sandbox
 from ubp_platform.layouts.source import Delivery
 from ubp_platform.warehouse.column_kinds import decide
@@ -26,7 +27,7 @@ class Part:
     name : str
         What messages call it: the file, where there is one; else the table.
     sha256 : str
-        Of the contents of its files and of the ``SELECT``: equal names, equal rows.
+        Of the contents of its files, of the ``SELECT`` and of views: equal names, equal rows.
     relations : tuple of str
         What it is read from.
     """
@@ -66,11 +67,13 @@ class Stage:
         }
         found = []
         for table, query in self.delivery.layout.queries.items():
+            if table == DROPPED:
+                continue
             relations = tuple(sorted(self.box.reads(table)))
             if not all(name in digests for name in relations):
                 continue
             files = [path for name in relations for path in self.delivery.files[name]]
-            known = [query, *(digest for name in relations for digest in digests[name])]
+            known = [query, *self.delivery.layout.views.values(), *(digest for name in relations for digest in digests[name])]
             sha256 = hashlib.sha256("\n".join(known).encode()).hexdigest()
             name = files[0].name if len(files) == 1 else table
             found.append(Part(table, name, sha256, relations))
@@ -115,6 +118,13 @@ class Stage:
         text = self.delivery.layout.description.text_ids
         kinds = decide(connection, [*rows.values()], known, text, most_bad)
         return {table: replace(one, kinds=kinds) for table, one in rows.items()}, lines
+
+    def dropped(self) -> dict[str, int]:
+        """Count the delivered rows that the layout makes no row of, by its reasons, most first."""
+        layout = self.delivery.layout
+        if DROPPED not in layout.queries or self.box.reads(DROPPED) - self.delivery.files.keys():
+            return {}
+        return self.box.count(DROPPED)
 
     def lines(self, parts: list[Part]) -> dict[str, list[RejectedLine]]:
         """Give the lines that are no rows, by the first table that its relation is read for."""

@@ -175,7 +175,7 @@ class Scan:
     def _cast(self, raw: str, kind: Kind | Detail, type_: str) -> str | None:
         """Write the cast of a raw column; None where its type cannot hold the kind."""
         value = f'"{raw}"'
-        if kind == "time":
+        if kind in ("time", "moment"):
             return _time(value, type_, self.staged.time_zone)
         if kind == "codes":
             return codes_of(value, type_)
@@ -192,7 +192,7 @@ class Scan:
     def _wanted(self, column: str, kind: Kind | Detail) -> str:
         if self.kinds.get(column) == "text":
             return "a text, as this shop's ids in that column are,"
-        wanted = {"time": "a time", "codes": "a list of codes", "amount": "a number"}
+        wanted = {"time": "a time", "moment": "a time", "codes": "a list of codes", "amount": "a number"}
         return {**wanted, "words": "a text"}.get(kind, "a whole number")
 
     def _require_exact(self, value: str, type_: str) -> None:

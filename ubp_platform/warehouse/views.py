@@ -38,7 +38,9 @@ def create_views(
     run = connection.execute
     run("SET TimeZone = 'UTC'")
     end = _literal(cutoff)
-    seen = f"timestamp < {end}" + (f" AND timestamp >= {_literal(start)}" if start else "")
+    # What a login tells of the time before it is known from the login on.
+    seen = f"timestamp < {end} AND (known_from IS NULL OR known_from < {end})"
+    seen += f" AND timestamp >= {_literal(start)}" if start else ""
     database = run("SELECT current_database()").fetchall()[0][0]
     for event in EVENTS:
         columns = ", ".join(event.columns)

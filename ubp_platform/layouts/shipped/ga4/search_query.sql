@@ -1,3 +1,3 @@
-SELECT user_id AS client_id, from_microseconds(event_timestamp) AS timestamp,
+SELECT client_id, timestamp, known_from,
        list_filter(event_params, lambda one: one.key = 'search_term')[1].value.string_value AS query
-FROM (SELECT DISTINCT * EXCLUDE (_file, _row) FROM events) WHERE event_name = 'view_search_results'
+FROM event WHERE client_id IS NOT NULL AND event_name = 'view_search_results'

@@ -1,6 +1,3 @@
-WITH call AS (
-    -- A call that was sent again has the same messageId.
-    SELECT * FROM calls QUALIFY row_number() OVER (PARTITION BY messageId ORDER BY receivedAt) = 1)
-SELECT userId AS client_id, timestamp, properties->>'sku' AS sku,
+SELECT client_id, timestamp, known_from, properties->>'sku' AS sku,
        properties->>'price' AS price, properties->>'quantity' AS quantity
-FROM call WHERE type = 'track' AND event = 'Product Added'
+FROM call WHERE client_id IS NOT NULL AND type = 'track' AND event = 'Product Added'

@@ -1,7 +1,4 @@
-WITH call AS (
-    -- A call that was sent again has the same messageId.
-    SELECT * FROM calls QUALIFY row_number() OVER (PARTITION BY messageId ORDER BY receivedAt) = 1)
-SELECT userId AS client_id, timestamp, product->>'sku' AS sku, product->>'price' AS price,
+SELECT client_id, timestamp, known_from, product->>'sku' AS sku, product->>'price' AS price,
        product->>'quantity' AS quantity
 FROM (SELECT *, unnest((properties->'products')::JSON[]) AS product FROM call
-      WHERE type = 'track' AND event = 'Order Completed')
+      WHERE client_id IS NOT NULL AND type = 'track' AND event = 'Order Completed')

@@ -1,0 +1,1 @@
+SELECT 'marked as a favourite' FROM behaviour WHERE behavior = 'fav'
