@@ -18,6 +18,7 @@ from ubp_platform.layouts import MAX_QUARANTINE
 from ubp_platform.layouts.source import Delivery
 from ubp_platform.layouts.staging import Part
 from ubp_platform.progress import ProgressFactory, silent
+from ubp_platform.warehouse import column_kinds
 from ubp_platform.warehouse.scan import CSV_RULE, RejectedLine, Scan, Staged
 
 #: Staged rows that are shown of each table.
@@ -63,6 +64,8 @@ class DryRun:
     tables : list of Preview
     left_out : list of str
         Tables of the layout whose files are not there.
+    dropped : mapping of str to int
+        How many delivered rows become no row of a table, by the layout's reasons.
     notes : list of str
     """
 
@@ -70,6 +73,7 @@ class DryRun:
     relations: dict[str, int]
     tables: list[Preview]
     left_out: list[str]
+    dropped: dict[str, int]
     notes: list[str]
 
     @property
@@ -98,8 +102,8 @@ def dry_run(
     UBPError
         If there is nothing to ingest, no layout that fits, or a file that cannot be read.
     """
+    delivery, notes = delivered(source, layout)
     with (
-        delivered(source, layout, progress) as (delivery, notes),
         tempfile.TemporaryDirectory(prefix="ubp-") as directory,
         opened(delivery, Path(directory)) as stage,
         duckdb.connect() as connection,
@@ -116,11 +120,14 @@ def dry_run(
             for part in parts
         ]
         made = {part.table for part in parts}
+        if decided := column_kinds.said(staged[parts[0].table].kinds, {}):
+            notes.append(decided)
         return DryRun(
             layout=delivery.layout.name,
             relations=_files(delivery),
             tables=tables,
-            left_out=[name for name in delivery.layout.queries if name not in made],
+            left_out=[name for name in delivery.layout.tables if name not in made],
+            dropped=stage.dropped(),
             notes=notes,
         )
 
@@ -177,6 +184,8 @@ def show(console: Console, found: DryRun) -> None:
         if table.rejection:
             console.print("[red]rejected:[/red]", end=" ")
             console.print(table.rejection, highlight=False, markup=False)
+    for reason, count in found.dropped.items():
+        console.print(f"no event: {count:,} rows: {reason}", highlight=False, markup=False)
     for name in found.left_out:
         console.print(f"{name}: no files", highlight=False, markup=False)
     would = "; the batch would be rejected" if found.rejected else ""

@@ -24,8 +24,6 @@ from ubp_platform.warehouse.scan import Scan
 #: What DuckDB may take; what does not fit is sorted on disk.
 MEMORY = "1500MB"
 _STAGING = ".staging-"
-#: The layout whose files must be brought into another one.
-COMPLETEJOURNEY = "completejourney"
 
 
 @dataclass
@@ -86,47 +84,35 @@ def ingest(
     """
     if not 0 <= max_quarantine <= 1:
         raise UBPError(f"--max-quarantine is a share between 0 and 1, not {max_quarantine}")
-    with delivered(source, layout, progress) as (delivery, notes):
-        result = _land(home, source, delivery, max_quarantine, progress)
+    delivery, notes = delivered(source, layout)
+    result = _land(home, source, delivery, max_quarantine, progress)
     result.notes[:0] = notes
     return result
 
 
-@contextmanager
-def delivered(
-    source: str, layout: str | None, progress: ProgressFactory
-) -> Iterator[tuple[Delivery, list[str]]]:
-    """Look at a source; what is not in the shape of a layout is brought into one.
+def delivered(source: str, layout: str | None) -> tuple[Delivery, list[str]]:
+    """Look at a source.
 
     Parameters
     ----------
     source : str
+        A path, or the name of a package's data.
     layout : str, optional
-    progress : ProgressFactory
 
-    Yields
-    ------
+    Returns
+    -------
     delivery : Delivery
     notes : list of str
         Which layout was taken and why; what is not read.
     """
-    if COMPLETEJOURNEY not in (source, layout):
-        delivery = _look(Path(source), layout)
-        notes = []
-        if layout is None:
-            notes.append(f"taken for the layout {delivery.layout.name!r}, by its files and columns")
-        if unread := [name for name in delivery.unread if name != RELEVANT_CLIENTS]:
-            notes.append(f"not read, since no table is called so: {', '.join(unread)}")
-        yield delivery, notes
-        return
-    data = completejourney.package_data() if source == COMPLETEJOURNEY else Path(source)
-    if not data.exists():
-        raise UBPError(f"no such path: {data}")
-    with tempfile.TemporaryDirectory(prefix="ubp-") as target:
-        with progress("convert completejourney", None, "rows") as advance:
-            dropped = completejourney.convert(data, Path(target))
-            advance(dropped.rows)
-        yield _look(Path(target), "challenge"), [str(dropped)]
+    path = completejourney.package_data() if source == completejourney.NAME else Path(source)
+    delivery = _look(path, layout)
+    notes = []
+    if layout is None:
+        notes.append(f"taken for the layout {delivery.layout.name!r}, by its files and columns")
+    if unread := [name for name in delivery.unread if name != RELEVANT_CLIENTS]:
+        notes.append(f"not read, since no table is called so: {', '.join(unread)}")
+    return delivery, notes
 
 
 def _look(path: Path, layout: str | None) -> Delivery:

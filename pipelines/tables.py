@@ -74,7 +74,7 @@ def show_layouts(console: Console, layouts: "Iterable[Layout]") -> None:
     """Say what each layout is for, and which tables it gives."""
     table = plain_table("Layouts", "layout", "note", "tables")
     for layout in layouts:
-        table.add_row(layout.name, escape(layout.description.about), f"{len(layout.queries)} of 6")
+        table.add_row(layout.name, escape(layout.description.about), f"{len(layout.tables)} of 6")
     console.print(table)
     console.print("[bold]Next[/bold]", end=" ")
     console.print("ubp ingest SOURCE", highlight=False, markup=False)

@@ -10,9 +10,10 @@ import pytest
 from pipelines.ingest import ingest
 from pipelines.publish import publish
 from pipelines.train import train
+from tests.pipelines.landed import rows
 from ubp_platform.blocks.snapshot import Snapshot
 from ubp_platform.errors import UBPError
-from ubp_platform.events.completejourney import convert, minhash, package_data
+from ubp_platform.events.completejourney import package_data
 from ubp_platform.home import Home, parse_time
 from ubp_platform.profile.version import newest_version
 from ubp_platform.store.retrieval import ProfileStore
@@ -23,9 +24,14 @@ from ubp_platform.warehouse import Warehouse
 def home(tmp_path_factory: pytest.TempPathFactory) -> Home:
     home = Home(home=tmp_path_factory.mktemp("journey"))
     result = ingest(home, "completejourney")
-    assert result.notes[0] == (
-        "1,469,307 transaction rows; dropped 12,997 of fuel, 4,694 of coupons and 8,789 with a "
-        "quantity of zero or less"
+    assert result.notes[0] == "taken for the layout 'completejourney', by its files and columns"
+    assert (
+        "from now on client_id, sku: whole numbers; category: text; price: money; name: words"
+        in result.notes
+    )
+    assert (
+        "rows that become no event, 12,997: fuel; 8,789: a quantity of zero or less; 4,694: coupons"
+        in result.notes
     )
     assert not any(file.quarantined for file in result.files)
     return home
@@ -85,64 +91,39 @@ def test_the_first_sale_sets_a_products_price_not_later_ones(tmp_path: Path) -> 
     transactions["transaction_timestamp"] = pd.to_datetime(transactions["transaction_timestamp"])
     products.to_parquet(tmp_path / "products.parquet")
     transactions.to_parquet(tmp_path / "transactions.parquet")
-    dropped = convert(tmp_path, tmp_path)
-    assert (dropped.rows, dropped.fuel, dropped.coupons, dropped.quantities) == (5, 1, 0, 1)
-    listed = pd.read_parquet(tmp_path / "product_properties.parquet").set_index("sku")
-    assert listed.index.tolist() == [1, 2]
-    assert listed.loc[1, "price"] < listed.loc[2, "price"]
-    # FUEL, GROCERY, WHOLE MILK: a missing type is replaced by the category or the department.
-    assert listed["category"].to_dict() == {1: 2, 2: 1}
-    assert len(pd.read_parquet(tmp_path / "product_buy.parquet")) == 3
-
-
-def test_what_is_sold_later_changes_no_category_and_no_bucket(home: Home, tmp_path: Path) -> None:
-    transactions = pd.read_parquet(package_data() / "transactions.parquet")
-    known = transactions["transaction_timestamp"] < "2017-04-01"
-    transactions[known].to_parquet(tmp_path / "transactions.parquet")
-    shutil.copy(package_data() / "products.parquet", tmp_path)
-    convert(tmp_path, tmp_path)
-    early = pd.read_parquet(tmp_path / "product_properties.parquet").set_index("sku")
-    with Warehouse(home.warehouse) as warehouse:
-        late = warehouse.connection.execute("SELECT * FROM product_properties").df()
-    late = late.set_index("sku")
-    assert len(early) < len(late)
-    columns = ["category", "price"]
-    pd.testing.assert_frame_equal(early[columns], late.loc[early.index, columns], check_dtype=False)
-
-
-def test_minhash_agrees_where_words_do() -> None:
-    texts = pd.Series(["a b c d", "d c b a", "a b c e", "p q r s"])
-    codes = minhash(texts)
-    assert codes.shape == (4, 16)
-    assert codes.dtype == np.uint8
-    assert (codes[0] == codes[1]).all()
-    # Three of five words are shared, so about 60% of the codes agree; none of the last's do.
-    assert 0.3 < (codes[0] == codes[2]).mean() < 0.95
-    assert (codes[0] == codes[3]).mean() < 0.2
-
-
-def test_minhash_never_changes() -> None:
-    """Codes are stored and learned from: they must be the same on every machine."""
-    assert minhash(pd.Series(["white bread 20 oz"]))[0].tolist() == [
-        247,
-        144,
-        100,
-        204,
-        36,
-        12,
-        215,
-        153,
-        235,
-        24,
-        225,
-        37,
-        175,
-        99,
-        255,
-        45,
+    home = Home(home=tmp_path / "home")
+    notes = ingest(home, str(tmp_path)).notes
+    assert "rows that become no event, 1: a quantity of zero or less; 1: fuel" in notes
+    query = """SELECT sku, money, id, words FROM product_properties
+               JOIN category_key ON category = key ORDER BY sku"""
+    # A missing type is replaced by the category or the department.
+    assert rows(home, query) == [
+        (1, 1.0, "WHOLE MILK", "GROCERY MILK WHOLE MILK National"),
+        (2, 2.0, "GROCERY", "GROCERY National"),
+    ]
+    assert rows(home, "SELECT sku, price FROM product_buy ORDER BY ALL") == [
+        (1, 1.0),
+        (1, 9.0),
+        (2, 2.0),
     ]
 
 
+def test_what_is_sold_later_changes_no_category_and_no_price(home: Home, tmp_path: Path) -> None:
+    transactions = pd.read_parquet(package_data() / "transactions.parquet")
+    known = transactions["transaction_timestamp"] < "2017-04-01"
+    (tmp_path / "early").mkdir()
+    transactions[known].to_parquet(tmp_path / "early" / "transactions.parquet")
+    shutil.copy(package_data() / "products.parquet", tmp_path / "early")
+    early = Home(home=tmp_path / "home")
+    ingest(early, str(tmp_path / "early"))
+    query = """SELECT sku, money, id, name
+               FROM product_properties JOIN category_key ON category = key"""
+    some, all_ = (set(map(str, rows(one, query))) for one in (early, home))
+    assert len(some) < len(all_)
+    assert some <= all_
+
+
 def test_a_directory_that_is_not_complete_journey(tmp_path: Path) -> None:
-    with pytest.raises(UBPError, match=r"no transactions\.parquet in"):
-        convert(tmp_path, tmp_path)
+    (tmp_path / "other.csv").write_text("a,b\n1,2\n")
+    with pytest.raises(UBPError, match=r"the layout completejourney wants .* as"):
+        ingest(Home(home=tmp_path / "home"), str(tmp_path), "completejourney")

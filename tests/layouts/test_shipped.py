@@ -62,17 +62,18 @@ def in_csv(value: Any) -> str:
 
 
 SNOWPLOW = (
-    "collector_tstamp,derived_tstamp,event_id,event_name,domain_userid,user_id,page_url,"
+    "collector_tstamp,derived_tstamp,event_id,event_name,domain_userid,domain_sessionid,user_id,"
+    "page_url,"
     "unstruct_event_com_snowplowanalytics_snowplow_site_search_1_0_0,"
     "unstruct_event_com_snowplowanalytics_snowplow_ecommerce_snowplow_ecommerce_action_1_0_0,"
     "contexts_com_snowplowanalytics_snowplow_ecommerce_product_1_0_0\n"
-    "2026-03-02 12:00:09,2026-03-02 12:00:00.000,e1,page_view,d,ann,https://s/,,,[]\n"
-    "2026-03-02 12:09:09,2026-03-02 12:00:00.000,e1,page_view,d,ann,https://s/,,,[]\n"
-    "2026-03-02 12:00:09,2026-03-02 12:00:01.000,e2,site_search,d,ann,,"
+    "2026-03-02 12:00:09,2026-03-02 12:00:00.000,e1,page_view,d,s,ann,https://s/,,,[]\n"
+    "2026-03-02 12:09:09,2026-03-02 12:00:00.000,e1,page_view,d,s,ann,https://s/,,,[]\n"
+    "2026-03-02 12:00:09,2026-03-02 12:00:01.000,e2,site_search,d,s,ann,,"
     f"{in_csv({'terms': ['a', 'b']})},,[]\n"
-    "2026-03-02 12:00:09,2026-03-02 12:00:02.000,e3,snowplow_ecommerce_action,d,ann,,,"
+    "2026-03-02 12:00:09,2026-03-02 12:00:02.000,e3,snowplow_ecommerce_action,d,s,ann,,,"
     f"{in_csv({'type': 'add_to_cart'})},{in_csv([PRODUCT])}\n"
-    "2026-03-02 12:00:09,2026-03-02 12:00:03.000,e4,snowplow_ecommerce_action,d,ann,,,"
+    "2026-03-02 12:00:09,2026-03-02 12:00:03.000,e4,snowplow_ecommerce_action,d,s,ann,,,"
     f"{in_csv({'type': 'transaction'})},{in_csv([PRODUCT])}\n"
 )
 SHOPIFY = """Name,Email,Created at,Lineitem quantity,Lineitem name,Lineitem price,Lineitem sku,Notes
@@ -172,7 +173,7 @@ DELIVERIES: dict[str, tuple[dict[str, str], dict[str, list[tuple[Any, ...]]]]] =
         },
         {
             "page_visit": [("ann", 0, "https://s/")],
-            "search_query": [(None, 1, "NULL")],
+            "search_query": [("ann", 1, "NULL")],
             "add_to_cart": [],
             "remove_from_cart": [],
             "product_buy": [("ann", 3, "PA-1")],
@@ -257,5 +258,6 @@ def test_a_delivery_is_recognised_and_its_rows_are_those_known_by_hand(
 
 
 def test_every_layout_that_ships_is_tried_here_or_as_deliveries_of_the_challenge() -> None:
-    assert shipped().keys() == {"challenge", *DELIVERIES}
+    # Complete Journey has a package of real data, and tests of its own.
+    assert shipped().keys() == {"challenge", "completejourney", *DELIVERIES}
     assert all(layout.description.about for layout in shipped().values())

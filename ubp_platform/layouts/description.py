@@ -176,6 +176,11 @@ class Layout:
         queries = {name: scripts[name].read_text("utf-8") for name in names}
         return cls(directory.name, directory, description, queries, views)
 
+    @property
+    def tables(self) -> tuple[str, ...]:
+        """The tables that it has a ``SELECT`` for."""
+        return tuple(name for name in self.queries if name != DROPPED)
+
     @cached_property
     def relations(self) -> Mapping[str, Relation]:
         """The relations by name."""

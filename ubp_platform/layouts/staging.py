@@ -66,14 +66,17 @@ class Stage:
             name: [_sha256(path) for path in files] for name, files in self.delivery.files.items()
         }
         found = []
-        for table, query in self.delivery.layout.queries.items():
-            if table == DROPPED:
-                continue
+        for table in self.delivery.layout.tables:
+            query = self.delivery.layout.queries[table]
             relations = tuple(sorted(self.box.reads(table)))
             if not all(name in digests for name in relations):
                 continue
             files = [path for name in relations for path in self.delivery.files[name]]
-            known = [query, *self.delivery.layout.views.values(), *(digest for name in relations for digest in digests[name])]
+            known = [
+                query,
+                *self.delivery.layout.views.values(),
+                *(digest for name in relations for digest in digests[name]),
+            ]
             sha256 = hashlib.sha256("\n".join(known).encode()).hexdigest()
             name = files[0].name if len(files) == 1 else table
             found.append(Part(table, name, sha256, relations))

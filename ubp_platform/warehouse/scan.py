@@ -192,7 +192,12 @@ class Scan:
     def _wanted(self, column: str, kind: Kind | Detail) -> str:
         if self.kinds.get(column) == "text":
             return "a text, as this shop's ids in that column are,"
-        wanted = {"time": "a time", "moment": "a time", "codes": "a list of codes", "amount": "a number"}
+        wanted = {
+            "time": "a time",
+            "moment": "a time",
+            "codes": "a list of codes",
+            "amount": "a number",
+        }
         return {**wanted, "words": "a text"}.get(kind, "a whole number")
 
     def _require_exact(self, value: str, type_: str) -> None:

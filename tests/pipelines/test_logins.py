@@ -1,0 +1,107 @@
+"""Who did what before a login: known from the login on, and never before it."""
+
+import json
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from pipelines.ingest import ingest
+from tests.pipelines.deliveries import deliver, purchases
+from tests.pipelines.landed import rows
+from ubp_platform.home import Home, parse_time
+from ubp_platform.warehouse import Warehouse
+
+NOON = datetime(2026, 3, 2, 12)
+
+
+def call(number: int, minute: int, user: str | None, device: str) -> dict[str, object]:
+    at = NOON + timedelta(minutes=minute)
+    return {
+        "type": "identify" if number == 99 else "page",
+        "messageId": f"m{number}-{device}",
+        "anonymousId": device,
+        "userId": user,
+        "timestamp": f"{at:%Y-%m-%dT%H:%M:%S}.000Z",
+        "receivedAt": f"{at:%Y-%m-%dT%H:%M:%S}.500Z",
+        "properties": {"url": f"/{device}/{number}"},
+    }
+
+
+# On the device "own" ann logs in with her fourth call; 31 minutes before the second somebody was
+# there. On "shared" bob goes, and ann comes within half an hour. On "never" nobody logs in.
+CALLS = [
+    call(0, -60, None, "own"),
+    call(1, -29, None, "own"),
+    call(2, 0, None, "own"),
+    call(99, 10, "ann", "own"),
+    call(3, 20, "ann", "own"),
+    call(4, 25, None, "own"),
+    call(0, 0, "bob", "shared"),
+    call(1, 5, None, "shared"),
+    call(2, 20, "ann", "shared"),
+    call(0, 0, None, "never"),
+]
+
+
+@pytest.fixture
+def landed(home: Home, tmp_path: Path) -> Home:
+    (tmp_path / "shop").mkdir()
+    text = "".join(json.dumps(one) + "\n" for one in CALLS)
+    (tmp_path / "shop" / "calls.ndjson").write_text(text)
+    notes = ingest(home, str(tmp_path / "shop")).notes
+    dropped = "3: of somebody who does not log in; 1: no event: identify"
+    assert f"rows that become no event, {dropped}" in notes
+    return home
+
+
+def test_a_visit_belongs_to_who_logs_in_later_in_the_same_session(landed: Home) -> None:
+    found = rows(
+        landed,
+        """SELECT u.id, c.id, known_from FROM page_visit
+           JOIN client_id_key c ON c.key = client_id JOIN url_key u ON u.key = url ORDER BY u.id""",
+    )
+    login, later = NOON + timedelta(minutes=10), NOON + timedelta(minutes=20)
+    assert found == [
+        ("/own/1", "ann", login),
+        ("/own/2", "ann", login),
+        ("/own/3", "ann", None),
+        ("/shared/0", "bob", None),
+        ("/shared/1", "ann", later),
+        ("/shared/2", "ann", None),
+    ]
+
+
+@pytest.mark.parametrize(("minute", "visits"), [(1, 1), (10, 1), (11, 3), (20, 3), (21, 6)])
+def test_a_cutoff_before_the_login_does_not_know_of_it(
+    landed: Home, minute: int, visits: int
+) -> None:
+    cutoff = parse_time(str(NOON + timedelta(minutes=minute)))
+    with Warehouse(landed.warehouse) as warehouse:
+        history = warehouse.history(cutoff)
+        assert history.counts["page_visit"] == visits
+        ann = warehouse.identifiers("client_id").keys(np.array(["ann"]))
+        assert (ann[0] in history.clients) == (minute >= 11)
+
+
+def test_a_layout_of_ones_own_says_it_with_a_column(home: Home, tmp_path: Path) -> None:
+    layout = tmp_path / "mine"
+    layout.mkdir()
+    (layout / "layout.toml").write_text(
+        'about = "mine"\ntime_zone = "UTC"\n[relation.buys]\nfiles = ["*.csv"]\n'
+    )
+    (layout / "product_buy.sql").write_text(
+        "SELECT client_id, timestamp, sku, login AS known_from FROM buys"
+    )
+    frame = purchases(50).assign(login="2022-07-01")
+    frame.loc[:9, "login"] = ""
+    frame.loc[10, "login"] = "soon"
+    source = deliver(tmp_path / "delivery", ".csv", product_buy=frame)
+    (file,) = ingest(home, str(source), str(layout)).files
+    assert (file.landed, file.quarantined) == (49, 1)
+    assert "known_from is a time" in rows(home, "SELECT rule FROM quarantine")[0][0]
+    with Warehouse(home.warehouse) as warehouse:
+        for cutoff, count in ((pd.Timestamp("2022-07-01"), 10), ("2022-07-01 00:00:01", 49)):
+            assert warehouse.history(parse_time(str(cutoff))).counts["product_buy"] == count
