@@ -88,6 +88,23 @@ def ingest(
 
 
 @app.command()
+def init(
+    source: Annotated[Path, typer.Argument(help="A file, a folder or a tree.")],
+    layout: Annotated[
+        Path, typer.Option(help="The directory that gets the layout; must be new or empty.")
+    ] = Path("layout"),
+) -> None:
+    """Look at files nobody has described, and write a layout for them to edit.
+
+    Says what it sees: files, columns, and guesses which is the client, the time, the
+    product and the kind of event. The layout runs as far as the guesses carry.
+    """
+    from pipelines import init as pipeline
+
+    pipeline.show(console, source, pipeline.init(source, layout))
+
+
+@app.command()
 def layouts() -> None:
     """List the layouts that 'ubp ingest' knows: how files become tables of events."""
     from pipelines.tables import show_layouts

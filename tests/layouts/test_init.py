@@ -1,0 +1,169 @@
+"""``ubp init``: files nobody has described, and a layout for them that runs."""
+
+import json
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from pipelines.ingest import ingest
+from pipelines.init import init
+from tests.pipelines.commands import run_ubp
+from tests.pipelines.landed import rows
+from ubp_platform.errors import UBPError
+from ubp_platform.home import Home
+from ubp_platform.layouts.description import Layout
+
+HOURS = range(24)
+
+
+def log(**columns: object) -> pd.DataFrame:
+    """An invented log: a row an event, its kind in a column."""
+    kinds = ["Product View", "add to basket", "Removed item", "Order", "heartbeat", "searched"]
+    frame = pd.DataFrame(
+        {
+            "Visitor": [f"v-{hour % 5}" for hour in HOURS],
+            "when": [f"{hour % 28 + 1}.03.2026 {hour:02d}:15" for hour in HOURS],
+            "action": [kinds[hour % 6] for hour in HOURS],
+            "article no": [f"A{hour % 7}" for hour in HOURS],
+            "unit price": [f"{hour % 7}.50" for hour in HOURS],
+            "title": [f"Thing {hour % 7}" for hour in HOURS],
+            "term": [f"thing {hour}" for hour in HOURS],
+        }
+    )
+    return frame.assign(**columns)
+
+
+def landed(home: Home, source: Path, layout: Path) -> dict[str, tuple[int, int]]:
+    result = ingest(home, str(source), str(layout))
+    return {file.table: (file.landed, file.quarantined) for file in result.files}
+
+
+def test_a_log_with_kinds_of_events_runs_as_it_was_drafted(home: Home, tmp_path: Path) -> None:
+    (tmp_path / "shop").mkdir()
+    log().to_csv(tmp_path / "shop" / "log-2026-03.csv", index=False, sep=";")
+    families, written, known = init(tmp_path / "shop", tmp_path / "layout")
+    assert known == ""
+    assert {column.name: column.role for column in families[0].columns} == {
+        "Visitor": "client",
+        "when": "time",
+        "action": "kind",
+        "article no": "product",
+        "unit price": "price",
+        "title": "name",
+        "term": "query",
+    }
+    assert {path.name for path in written} > {"layout.toml", "product_buy.sql"}
+    assert landed(home, tmp_path / "shop", tmp_path / "layout") == {
+        "product_properties": (7, 0),
+        "product_buy": (4, 0),
+        "add_to_cart": (4, 0),
+        "remove_from_cart": (4, 0),
+        "page_visit": (4, 0),
+        "search_query": (4, 0),
+    }
+    # The day stands first where a first number is above 12, or full stops part them.
+    assert rows(home, "SELECT min(timestamp) FROM page_visit")[0][0].isoformat() == (
+        "2026-03-01T00:15:00"
+    )
+    assert "heartbeat" in (tmp_path / "layout" / "page_visit.sql").read_text()
+
+
+@pytest.mark.parametrize(
+    ("times", "reading"),
+    [
+        (["1772445600", "1772445601"], 'from_seconds("at")'),
+        (["1772445600000", "1772445601000"], 'from_milliseconds("at")'),
+        (["1772445600000000", "1772445601000000"], 'from_microseconds("at")'),
+        (["2026-03-02 10:00:00", "2026-03-02T10:00:01+02:00"], '"at"'),
+        (["3/2/2026 9:05", "3/14/2026 10:05"], "try_strptime(\"at\", '%m/%d/%Y %H:%M')"),
+        (["14/2/2026 9:05", "2/3/2026 10:05"], "try_strptime(\"at\", '%d/%m/%Y %H:%M')"),
+        (["14.2.2026", "2.3.2026"], "try_strptime(\"at\", '%d.%m.%Y')"),
+    ],
+)
+def test_times_are_read_as_they_are_written(
+    home: Home, tmp_path: Path, times: list[str], reading: str
+) -> None:
+    frame = pd.DataFrame({"customer_id": [1, 2], "at": times, "sku": ["a", "b"]})
+    (tmp_path / "shop").mkdir()
+    frame.to_csv(tmp_path / "shop" / "orders.csv", index=False)
+    init(tmp_path / "shop", tmp_path / "layout")
+    assert f"{reading} AS timestamp" in (tmp_path / "layout" / "product_buy.sql").read_text()
+    assert landed(home, tmp_path / "shop", tmp_path / "layout") == {"product_buy": (2, 0)}
+    assert rows(home, "SELECT year(min(timestamp)) FROM product_buy") == [(2026,)]
+
+
+def test_a_tree_with_values_in_its_folders_is_one_relation(home: Home, tmp_path: Path) -> None:
+    for number, (kind, frame) in enumerate(log().groupby("action")):
+        folder = tmp_path / "lake" / f"kind_of_event={kind}" / f"dt=2026-03-0{number + 1}"
+        folder.mkdir(parents=True)
+        frame = frame.drop(columns="action")
+        frame["when"] = pd.to_datetime(frame["when"], format="%d.%m.%Y %H:%M")
+        if number == 5:  # a column that came later
+            frame = frame.assign(device="phone")
+        frame.to_parquet(folder / "part-0.parquet")
+    (family,), _, _ = init(tmp_path / "lake", tmp_path / "layout")
+    assert len(family.files) == 6
+    found = landed(home, tmp_path / "lake", tmp_path / "layout")
+    assert {table: rows for table, (rows, _) in found.items()} == {
+        "product_properties": 7,
+        **dict.fromkeys(
+            ["product_buy", "add_to_cart", "remove_from_cart", "page_visit", "search_query"], 4
+        ),
+    }
+
+
+def test_events_and_catalogue_in_two_files(home: Home, tmp_path: Path) -> None:
+    shop = tmp_path / "shop"
+    shop.mkdir()
+    lines = [
+        {
+            "user": {"id": 1},
+            "userId": f"u{n}",
+            "createdAt": f"2026-03-02T10:00:{n:02d}Z",
+            "sku": "a",
+        }
+        for n in range(9)
+    ]
+    (shop / "orders.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    pd.DataFrame({"sku": ["a"], "title": ["Ä"], "department": ["x"], "price": ["1.50"]}).to_csv(
+        shop / "catalogue.csv", index=False
+    )
+    init(shop, tmp_path / "layout")
+    assert Layout.read(tmp_path / "layout").relations.keys() == {"orders", "catalogue"}
+    assert landed(home, shop, tmp_path / "layout") == {
+        "product_properties": (1, 0),
+        "product_buy": (9, 0),
+    }
+
+
+def test_what_cannot_be_events_is_refused_in_a_line_and_writes_nothing(tmp_path: Path) -> None:
+    shop = tmp_path / "shop"
+    shop.mkdir()
+    pd.DataFrame({"user_id": [1], "order_dow": [2], "product_id": [3]}).to_csv(
+        shop / "orders.csv", index=False
+    )
+    with pytest.raises(UBPError, match=r"orders\.csv has user_id, but no column that looks like a"):
+        init(shop, tmp_path / "layout")
+    assert not (tmp_path / "layout").exists()
+    (tmp_path / "text").mkdir()
+    (tmp_path / "text" / "notes.txt").write_text("x")
+    with pytest.raises(UBPError, match="no file that is called as CSV, NDJSON or Parquet are"):
+        init(tmp_path / "text", tmp_path / "layout")
+    (shop / "empty.csv").write_text("")
+    with pytest.raises(UBPError, match=r"empty\.csv: the file is empty"):
+        init(shop, tmp_path / "layout")
+
+
+def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "shop").mkdir()
+    log().to_csv(tmp_path / "shop" / "log.csv", index=False)
+    layout = tmp_path / "mine"
+    outcome = run_ubp(capsys, "init", tmp_path / "shop", "--layout", layout)
+    assert outcome.code == 0
+    assert "kind of event" in outcome.out
+    assert f"ubp ingest {tmp_path / 'shop'} --layout {layout} --dry-run" in outcome.out
+    outcome = run_ubp(capsys, "init", tmp_path / "shop", "--layout", layout)
+    assert (outcome.code, "is there already" in outcome.err) == (2, True)
+    outcome = run_ubp(capsys, "init", tmp_path / "nowhere")
+    assert (outcome.code, "no such path" in outcome.err) == (2, True)
