@@ -39,6 +39,8 @@ def plain_table(title: str, *columns: str, numbers: Iterable[str] = ()) -> Table
         box=box.SIMPLE_HEAD,
         pad_edge=False,
         collapse_padding=True,
+        # A title is not broken over lines.
+        min_width=min(len(title) + 1, 79),
     )
     for column in columns:
         prose = column in ("rule", "note")

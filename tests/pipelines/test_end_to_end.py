@@ -305,7 +305,7 @@ def test_a_training_set_that_cannot_be_written_leaves_nothing(
 
 @pytest.mark.parametrize("client", [7.5, "7", None])
 def test_a_client_id_is_a_whole_number(home: Home, client: object) -> None:
-    with pytest.raises(UBPError, match="a client id is a whole number"):
+    with pytest.raises(UBPError, match="a client id of this shop is a whole number"):
         ProfileStore(home).lookup(client)  # type: ignore[arg-type]
 
 

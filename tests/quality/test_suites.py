@@ -19,6 +19,7 @@ def visits(**columns: object) -> pd.DataFrame:
             "client_id": [1, 2, 3],
             "timestamp": pd.to_datetime(["2022-06-01"] * 3, utc=True),
             "url": [5, 6, 7],
+            "known_from_unreadable": False,
         }
     )
     return frame.assign(**columns)

@@ -109,13 +109,13 @@ def _events(family: Family, client: Column, time: Column) -> Iterator[tuple[str,
         having = [found for role in roles if (found := family.having(role))]
         if not having:
             continue
-        parts = [f"{_named(client)} AS client_id", f"{time.reading} AS timestamp"]
+        parts = [_as(_named(client), "client_id"), _as(time.reading, "timestamp")]
         # A view of a product without a URL: the product stands for its page.
         value = f"coalesce({', '.join(map(_named, having))})" if having[1:] else _named(having[0])
-        parts.append(f"{value} AS {column}")
+        parts.append(_as(value, column))
         if column == "sku":
             more = (("price", family.having("price")), ("quantity", family.having("quantity")))
-            parts += [f"{_named(found)} AS {role}" for role, found in more if found]
+            parts += [_as(_named(found), role) for role, found in more if found]
         condition = ""
         if values and kind:
             listed = ", ".join(quoted(one) for one in values)
@@ -130,10 +130,10 @@ def _products(family: Family, product: Column, time: Column | None) -> Iterator[
     if not known:
         return
     if time is None:
-        parts = [f"{_named(product)} AS sku"]
+        parts = [_as(_named(product), "sku")]
         parts += [f"any_value({_named(column)}) AS {role}" for role, column in known]
     else:
-        parts = [f"{_named(product)} AS sku"]
+        parts = [_as(_named(product), "sku")]
         parts += [f"arg_max({_named(column)}, {time.reading}) AS {role}" for role, column in known]
     note = "-- As the newest event has it.\n" if time else ""
     group = (
@@ -144,6 +144,10 @@ def _products(family: Family, product: Column, time: Column | None) -> Iterator[
 
 def _named(column: Column) -> str:
     return named(column.name)
+
+
+def _as(expression: str, column: str) -> str:
+    return expression if expression == column else f"{expression} AS {column}"
 
 
 def _listed(parts: Sequence[str]) -> str:

@@ -3,6 +3,7 @@
 Nothing is guessed: a comment sign, a type or a null found by a reader costs rows or ids.
 """
 
+import csv
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -33,14 +34,45 @@ def reading(
         kind = relation.format_of(path)
         header: list[str] = []
         if kind == "csv" and not relation.names:
-            header = connection.sql(_select(relation, kind, [path])).columns
+            header = _header(connection, relation, path)
         groups.setdefault((kind, *header), []).append(path)
     return " UNION ALL BY NAME ".join(
-        _select(relation, kind, group) for (kind, *_), group in groups.items()
+        _select(relation, kind, group, header) for (kind, *header), group in groups.items()
     )
 
 
-def _select(relation: Relation, kind: str, paths: Sequence[Path]) -> str:
+def _header(connection: duckdb.DuckDBPyConnection, relation: Relation, path: Path) -> list[str]:
+    """Read the names of a CSV file's columns, without blanks around them.
+
+    Raises
+    ------
+    BatchRejected
+        If two are alike: it cannot be told which is meant.
+    """
+    line = first_line_of(connection, path, relation.skip)
+    quote = {"quotechar": relation.quote} if relation.quote else {"quoting": csv.QUOTE_NONE}
+    found = next(csv.reader([line], delimiter=relation.delimiter, **quote), [])
+    found = [name.strip() for name in found]
+    names = [name or f"column{number}" for number, name in enumerate(found)]
+    lower = [name.lower() for name in names]
+    if twice := [name for name in names if lower.count(name.lower()) > 1]:
+        raise BatchRejected(f"{path.name}: two columns are called {twice[0]!r}: rename one of them")
+    return names
+
+
+def first_line_of(connection: duckdb.DuckDBPyConnection, path: Path, skip: int = 0) -> str:
+    """Give the first line of a text file, packed or not."""
+    rows = connection.execute(
+        f"""SELECT line FROM read_csv({quoted(path.resolve())}, columns = {{'line': 'VARCHAR'}},
+                auto_detect = false, header = false, delim = chr(7), quote = '', escape = '',
+                comment = '', skip = {skip}) LIMIT 1"""
+    ).fetchall()
+    return str(rows[0][0]).removeprefix("\ufeff") if rows else ""
+
+
+def _select(
+    relation: Relation, kind: str, paths: Sequence[Path], header: Sequence[str] = ()
+) -> str:
     listed = "[" + ", ".join(quoted(path.resolve()) for path in paths) + "]"
     hive = f"hive_partitioning = {str(relation.hive).lower()}"
     if relation.hive:
@@ -58,15 +90,20 @@ def _select(relation: Relation, kind: str, paths: Sequence[Path]) -> str:
         return (
             f"SELECT * EXCLUDE (filename), filename AS _file FROM read_ndjson({options}{columns})"
         )
-    names = ", ".join(quoted(name) for name in relation.names)
-    header = f"header = false, names = [{names}]" if relation.names else "header = true"
-    quote = quoted(relation.quote)
+    names = ", ".join(quoted(name) for name in relation.names or header)
     table = (
-        f"read_csv({options}, {header}, all_varchar = true, delim = {quoted(relation.delimiter)}, "
-        f"quote = {quote}, escape = {quote}, comment = '', skip = {relation.skip}, "
-        "store_rejects = true, rejects_limit = 0)"
+        f"read_csv({options}, header = {str(not relation.names).lower()}, names = [{names}], "
+        f"{_dialect(relation)}, store_rejects = true, rejects_limit = 0)"
     )
     return f"SELECT * EXCLUDE (filename), filename AS _file FROM {table}"
+
+
+def _dialect(relation: Relation) -> str:
+    quote = quoted(relation.quote)
+    return (
+        f"all_varchar = true, delim = {quoted(relation.delimiter)}, quote = {quote}, "
+        f"escape = {quote}, comment = '', skip = {relation.skip}"
+    )
 
 
 def unreadable(paths: Sequence[Path], relation: Relation, error: Exception) -> BatchRejected:

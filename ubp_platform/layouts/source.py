@@ -131,9 +131,9 @@ class Delivery:
         """Name the columns that relations should have and have not."""
         found = {}
         for name in self.files:
-            there = self.columns(name)
+            there = {column.lower() for column in self.columns(name)}
             wanted = self.layout.relations[name].columns
-            if lacking := [column for column in wanted if column not in there]:
+            if lacking := [column for column in wanted if column.lower() not in there]:
                 found[name] = lacking
         return found
 

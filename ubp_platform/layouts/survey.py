@@ -11,7 +11,7 @@ import pandas as pd
 
 from ubp_platform.errors import UBPError
 from ubp_platform.layouts.description import PACKED, SUFFIXES, Format, Relation
-from ubp_platform.layouts.reader import reading, require_content, unreadable
+from ubp_platform.layouts.reader import first_line_of, reading, require_content, unreadable
 from ubp_platform.layouts.source import Source
 
 # Rows of a family that are looked at, and files that they are of.
@@ -155,15 +155,8 @@ def _relation(below: str, path: Path, kind: Format) -> Relation:
     if kind == "csv":
         require_content([path])
         with duckdb.connect(":memory:") as connection:
-            try:
-                header = connection.sql(
-                    f"SELECT * FROM read_csv('{str(path).replace(chr(39), chr(39) * 2)}', "
-                    "header = false, all_varchar = true, delim = chr(7), quote = '', escape = '', "
-                    "comment = '') LIMIT 1"
-                ).fetchall()[0][0]
-            except (duckdb.Error, IndexError):
-                header = ""
-        delimiter = max(",;\t|", key=lambda sign: str(header).count(sign))
+            header = first_line_of(connection, path)
+        delimiter = max(",;\t|", key=lambda sign: header.count(sign))
     return Relation(files=[below], format=kind, delimiter=delimiter, hive=hive)
 
 
@@ -210,7 +203,7 @@ def _patterns(files: list[str]) -> list[str]:
     if len(files) == 1:
         return [files[0]]
     suffix = next(end for ends in SUFFIXES.values() for end in ends if end in files[0].lower())
-    return [f"**/{re.sub('[0-9]+$', '', _common(files))}*{suffix}"]
+    return [f"**/{re.sub('[0-9].*$', '', _common(files))}*{suffix}"]
 
 
 def _columns(frame: pd.DataFrame, types: dict[str, str]) -> Iterator[Column]:

@@ -115,7 +115,7 @@ class Scan:
         except duckdb.Error as error:
             raise BatchRejected(f"{self.name}: cannot be read: {first_line(error)}") from None
         types = {
-            column: str(kind)
+            column.lower(): str(kind)
             for column, kind in zip(relation.columns, relation.types, strict=True)
             if column != "file_row_number"
         }

@@ -1,1 +1,1 @@
-SELECT client_id, timestamp, url, _file, _row FROM page_visit
+SELECT * FROM page_visit

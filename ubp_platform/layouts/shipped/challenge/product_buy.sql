@@ -1,1 +1,1 @@
-SELECT client_id, timestamp, sku, _file, _row FROM product_buy
+SELECT * FROM product_buy

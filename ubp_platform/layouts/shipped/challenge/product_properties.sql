@@ -1,1 +1,1 @@
-SELECT sku, category, price, name, _file, _row FROM product_properties
+SELECT * FROM product_properties

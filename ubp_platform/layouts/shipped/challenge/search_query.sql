@@ -1,1 +1,1 @@
-SELECT client_id, timestamp, query, _file, _row FROM search_query
+SELECT * FROM search_query
