@@ -6,7 +6,7 @@ BIN := .venv/bin
 PIP := $(BIN)/pip --quiet --disable-pip-version-check
 INSTALLED := .venv/.installed
 # A process a core; a module's tests share what they set up, and so a process.
-PARALLEL := --numprocesses auto --maxprocesses 4 --dist loadscope
+PARALLEL := --numprocesses auto --maxprocesses 4 --dist loadscope --no-loadscope-reorder
 
 .PHONY: demo test test-all lint format bench bench-full bench-parts clean
 

@@ -68,6 +68,9 @@ def ingest(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Stage and check, show what would land, land nothing.")
     ] = False,
+    replace: Annotated[
+        int | None, typer.Option(help="A batch to take back, in whose place this one lands.")
+    ] = None,
     home: HomeOption = DEFAULT_HOME,
 ) -> None:
     """Check event files and land them in the warehouse as one batch.
@@ -83,8 +86,26 @@ def ingest(
         found = rehearsal.dry_run(source, layout, max_quarantine, bars(console))
         rehearsal.show(console, found)
         raise typer.Exit(2 if found.rejected else 0)
-    result = pipeline.ingest(open_home(home), source, layout, max_quarantine, bars(console))
+    result = pipeline.ingest(
+        open_home(home), source, layout, max_quarantine, bars(console), replace
+    )
     show_ingested(console, result)
+
+
+@app.command()
+def retract(
+    batch: Annotated[int, typer.Argument(help="Its number; 'ubp ingest' said it.")],
+    home: HomeOption = DEFAULT_HOME,
+) -> None:
+    """Take a batch back: its rows leave the warehouse, as if it had never landed.
+
+    Profiles that are there stay as they are; 'ubp status' says what is next.
+    """
+    from pipelines import ingest as pipeline
+
+    lost = pipeline.retract(open_home(home), batch)
+    rows = ", ".join(f"{count:,} of {table}" for table, count in lost.items()) or "no rows"
+    console.print(f"Batch {batch} taken back: {rows}", highlight=False, markup=False)
 
 
 @app.command()

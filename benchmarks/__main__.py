@@ -10,6 +10,7 @@ from rich.table import Table
 
 SCRIPTS = (
     "ingest",
+    "ingest_log",
     "handcrafted",
     "gru_training",
     "gru_encode",

@@ -164,6 +164,8 @@ def _too_bad(
     if bad.count <= max_quarantine * read:
         return ""
     rule = bad.rules[0] if len(bad.rules) else CSV_RULE
+    if "in the future" in rule and scan.staged.time_zone:
+        first += f" (times without a zone are read as {scan.staged.time_zone}: are these others'?)"
     return (
         f"{'at least ' if rows < total else ''}{bad.count:,} of {read:,} rows "
         f"({bad.count / read:.1%}) break a rule, more than "

@@ -55,6 +55,7 @@ def ingest(
     layout: str | None = None,
     max_quarantine: float = MAX_QUARANTINE,
     progress: ProgressFactory = silent,
+    replace: int | None = None,
 ) -> Ingested:
     """Land a delivery as one batch.
 
@@ -68,6 +69,8 @@ def ingest(
     max_quarantine : float
         The share of bad rows of a table above which the whole batch is rejected.
     progress : ProgressFactory
+    replace : int, optional
+        A batch that is taken back in the same transaction.
 
     Returns
     -------
@@ -85,7 +88,7 @@ def ingest(
     if not 0 <= max_quarantine <= 1:
         raise UBPError(f"--max-quarantine is a share between 0 and 1, not {max_quarantine}")
     delivery, notes = delivered(source, layout)
-    result = _land(home, source, delivery, max_quarantine, progress)
+    result = _land(home, source, delivery, max_quarantine, progress, replace)
     result.notes[:0] = notes
     return result
 
@@ -130,7 +133,12 @@ def _look(path: Path, layout: str | None) -> Delivery:
 
 
 def _land(
-    home: Home, source: str, delivery: Delivery, max_quarantine: float, progress: ProgressFactory
+    home: Home,
+    source: str,
+    delivery: Delivery,
+    max_quarantine: float,
+    progress: ProgressFactory,
+    replace: int | None,
 ) -> Ingested:
     result = Ingested()
     with (
@@ -140,6 +148,7 @@ def _land(
     ):
         connection = warehouse.connection
         known = landing.known_files(connection)
+        known = {file: batch for file, batch in known.items() if batch != replace}
         parts = stage.parts()
         new = [part for part in parts if (part.table, part.sha256) not in known]
         result.skipped = [
@@ -166,16 +175,19 @@ def _land(
         # Before the commit: a batch in the books has its pages.
         page = docs.write(f"batch-{batch}", {item.part.name: item.run for item in checked})
         with warehouse.transaction():
+            if replace is not None:
+                landing.retract(connection, replace)
+                result.notes.append(f"in the place of batch {replace}, which was taken back")
             for item in checked:
                 identifiers.remember(connection, item.staged.kinds)
                 scan = Scan(connection, item.staged)
                 with progress(f"land {item.part.table}", item.rows, "rows") as advance:
-                    result.files.append(
-                        landing.land_file(
-                            connection, scan, item.part.sha256, item.rows, item.bad, batch
-                        )
+                    file = landing.land_file(
+                        connection, scan, item.part.sha256, item.rows, item.bad, batch
                     )
                     advance(item.rows)
+                result.files.append(file)
+                result.notes += landing.doubts(connection, file, batch)
             landing.record_batch(connection, batch, source, page)
         result.batch, result.data_docs = batch, page
         if decided := column_kinds.said(checked[0].staged.kinds, known_kinds):
@@ -189,6 +201,28 @@ def _land(
                 "category and price are missing"
             )
     return result
+
+
+def retract(home: Home, batch: int) -> dict[str, int]:
+    """Take a batch back, as if it had never landed; see :func:`landing.retract`.
+
+    Parameters
+    ----------
+    home : Home
+    batch : int
+
+    Returns
+    -------
+    dict of str to int
+        How many rows each table lost.
+    """
+    with Warehouse(home.warehouse):  # says that there is none, and makes none
+        pass
+    with (
+        Warehouse(home.warehouse, write=True, memory_limit=MEMORY) as warehouse,
+        warehouse.transaction(),
+    ):
+        return landing.retract(warehouse.connection, batch)
 
 
 @contextmanager

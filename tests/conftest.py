@@ -14,6 +14,25 @@ may_mount()
 from tests.shops import land, random_shop
 from ubp_platform.warehouse import Warehouse
 
+# A process takes a module at a time: those that take longest begin, so that none is left alone.
+_LONGEST = (
+    "tests/test_benchmarks.py",
+    "tests/pipelines/test_end_to_end.py",
+    "tests/pipelines/test_ingest.py",
+    "tests/evaluation/test_report.py",
+    "tests/evaluation/test_evaluate.py",
+    "tests/blocks/test_gru_ae.py",
+    "tests/store/",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    def place(item: pytest.Item) -> int:
+        places = (n for n, name in enumerate(_LONGEST) if item.nodeid.startswith(name))
+        return next(places, len(_LONGEST))
+
+    items.sort(key=place)
+
 
 @pytest.fixture(scope="session")
 def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Warehouse]:

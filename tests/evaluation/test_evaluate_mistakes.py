@@ -32,7 +32,10 @@ pytestmark = pytest.mark.usefixtures("thin")
         (["--preset", "huge"], "no preset is called 'huge'; there are small, paper"),
         (["--clients", "nowhere.npy"], "no such file: nowhere.npy"),
         (["--clients", "nowhere.parquet"], "no such file: nowhere.parquet"),
-        (["--clients", "clients.txt"], r"clients.txt: a list of clients is a .npy or a .parquet"),
+        (
+            ["--clients", "clients.txt"],
+            r"clients.txt: a list of clients is a .npy, a .parquet or a .csv file",
+        ),
         (["--classes", "nowhere"], "nowhere is not a directory of class lists"),
         (["--classes", "."], ". holds no class list: none of propensity_category.npy, "),
         (["--embeddings", "nowhere"], "no such directory: nowhere"),

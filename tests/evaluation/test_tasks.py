@@ -330,7 +330,8 @@ def test_columns_give_what_looking_up_each_client_gives(shop: Warehouse) -> None
     clients = rng.permutation(np.arange(-5, 90))[:70]
     posed = Targets(shop, split, clients)
     everything = shop.connection.execute(
-        "SELECT * FROM product_buy LEFT JOIN product_properties USING (sku)"
+        """SELECT * FROM (SELECT client_id, timestamp, sku FROM product_buy)
+           LEFT JOIN product_properties USING (sku)"""
     ).df()
     windows = [
         everything[

@@ -9,9 +9,11 @@ import pytest
 from pipelines.ingest import ingest
 from tests.pipelines.deliveries import deliver, purchases, queries
 from tests.pipelines.landed import rows
+from ubp_platform.blocks.handcrafted import Handcrafted
 from ubp_platform.errors import BatchRejected
 from ubp_platform.events.text_codec import encode
-from ubp_platform.home import Home
+from ubp_platform.home import Home, parse_time
+from ubp_platform.warehouse import Warehouse
 
 
 def catalogue(rows: int = 100, **columns: object) -> pd.DataFrame:
@@ -135,3 +137,32 @@ def test_texts_that_share_words_share_codes() -> None:
     assert 2 <= (one == other).sum() <= 12
     assert (one == none).sum() <= 2
     assert np.array_equal(encode(["日本 酒", "日本 酒"])[0], encode(["酒 日本"])[0])
+
+
+def test_blocks_read_the_shops_words_and_add_up_its_money(home: Home, tmp_path: Path) -> None:
+    buys = purchases(3, client_id="ann", sku=["S003", "S004", "S099X"])
+    searches = queries(["Oak  Table"]).assign(client_id="ann", timestamp="2022-06-01 05:00:00")
+    visits = purchases(1, client_id="ann").rename(columns={"sku": "url"})
+    land(
+        home,
+        tmp_path / "delivery",
+        product_properties=catalogue(),
+        product_buy=buys,
+        search_query=searches,
+        page_visit=visits.assign(url="/sale", timestamp="2022-06-01 06:00:00"),
+    )
+    with Warehouse(home.warehouse) as warehouse:
+        history = warehouse.history(parse_time("2022-06-02"))
+        (text,) = history.table("interactions_text", last=9, codes=3)["text"].to_pylist()
+        (asked,) = history.table("queries_text", last=9, codes=3)["text"].to_pylist()
+        features = Handcrafted().fit(history).encode(history)
+    assert text.splitlines() == [
+        "buy 1 Jun 2022 00:00 product number 3 cat 3 3.50",
+        "buy 1 Jun 2022 01:00 product number 4 cat 4 4.50",
+        "buy 1 Jun 2022 02:00 product S099X",
+        "search 1 Jun 2022 05:00 query Oak  Table",
+        "visit 1 Jun 2022 06:00 page /sale",
+    ]
+    assert asked.splitlines()[1] == "1 Jun 2022 05:00\tOak  Table"
+    found = dict(zip(features.names, features.vectors[0].tolist(), strict=True))
+    assert (found["price_total"], found["price_mean"], found["price_std"]) == (8.0, 4.0, 0.5)

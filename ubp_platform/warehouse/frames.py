@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from ubp_platform.errors import UBPError, first_line
 from ubp_platform.events.schema import CODES, DUCKDB_TYPES, PRODUCTS, TABLES, Kind, Table
+from ubp_platform.warehouse.identifiers import create_dictionaries
 from ubp_platform.warehouse.scan import INTEGERS
 
 #: What a table may be given as.
@@ -45,6 +46,7 @@ def database_of(frames: Mapping[str, Frame]) -> duckdb.DuckDBPyConnection:
     connection = duckdb.connect()
     connection.execute("SET TimeZone = 'UTC'")
     connection.execute("SET enable_progress_bar = false")
+    create_dictionaries(connection)
     for name, table in TABLES.items():
         columns = ", ".join(f"{name} {kind}" for name, kind in table.stored.items())
         connection.execute(f"CREATE TABLE {name} ({columns})")

@@ -29,9 +29,14 @@ _BEFORE: Mapping[str, ColumnKind] = {
 }
 
 
-def create_tables(connection: duckdb.DuckDBPyConnection) -> None:
-    """Make the dictionaries where they are missing; what has landed before them is as then."""
+def create_dictionaries(connection: duckdb.DuckDBPyConnection) -> None:
+    """Make the dictionaries where they are missing."""
     connection.execute(_TABLES)
+
+
+def create_tables(connection: duckdb.DuckDBPyConnection) -> None:
+    """Make the dictionaries of a warehouse; what has landed before them is as it was then."""
+    create_dictionaries(connection)
     connection.execute(
         """INSERT INTO column_kind SELECT unnest(?), unnest(?)
            WHERE EXISTS (FROM batch) AND NOT EXISTS (FROM column_kind)""",

@@ -7,7 +7,7 @@ of two equal rows in one delivery is the same event as the second of two equal r
 a client may do the same thing twice within a second, and yet deliveries that overlap add nothing.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,6 +15,7 @@ from pathlib import Path
 import duckdb
 import numpy as np
 
+from ubp_platform.errors import UBPError
 from ubp_platform.events.schema import PRODUCTS, TABLES, Table
 from ubp_platform.warehouse import identifiers, values
 from ubp_platform.warehouse.scan import CSV_RULE, RejectedLine, Scan
@@ -76,6 +77,39 @@ def record_batch(
         "INSERT INTO batch VALUES (?, ?, ?, ?)",
         [batch, source, datetime.now(UTC).replace(tzinfo=None), str(data_docs)],
     )
+
+
+def retract(connection: duckdb.DuckDBPyConnection, batch: int) -> dict[str, int]:
+    """Take a batch out of the warehouse: its rows, its quarantine, its entry in the books.
+
+    Products whose properties it brought or changed have none until they are delivered again.
+
+    Parameters
+    ----------
+    connection : DuckDBPyConnection
+        Inside a transaction of the caller.
+    batch : int
+
+    Returns
+    -------
+    dict of str to int
+        How many rows each table lost, where it lost any.
+
+    Raises
+    ------
+    UBPError
+        If there is no such batch.
+    """
+    there = [number for (number,) in connection.execute("SELECT batch_id FROM batch").fetchall()]
+    if batch not in there:
+        known = ", ".join(map(str, sorted(there))) or "none yet"
+        raise UBPError(f"there is no batch {batch}; there are: {known}")
+    lost = {}
+    for table in (*TABLES, "quarantine", "batch_file", "batch"):
+        rows = connection.execute(f"DELETE FROM {table} WHERE batch_id = ?", [batch]).fetchall()
+        if table in (*TABLES, "quarantine") and rows[0][0]:
+            lost[table] = int(rows[0][0])
+    return lost
 
 
 def land_file(
@@ -172,6 +206,53 @@ def _overlaps(connection: duckdb.DuckDBPyConnection, table: Table) -> bool:
                (SELECT min(timestamp) AS first, max(timestamp) AS last FROM good)
            WHERE table_name = ? AND first_event <= last AND last_event >= first""",
         [table.name],
+    ).fetchall()
+    return bool(rows[0][0])
+
+
+def doubts(connection: duckdb.DuckDBPyConnection, landed: Landed, batch: int) -> Iterator[str]:
+    """Say what is doubtful about events that overlap with those of earlier batches.
+
+    Parameters
+    ----------
+    connection : DuckDBPyConnection
+        Just after they landed.
+    landed : Landed
+    batch : int
+    """
+    table = TABLES[landed.table]
+    if "timestamp" not in table.columns or not _overlaps_before(connection, table, batch):
+        return
+    if landed.known:
+        query = "SELECT bool_and(timestamp = date_trunc('hour', timestamp)) FROM good"
+        if connection.execute(query).fetchall()[0][0]:
+            yield (
+                f"times of {table.name} are whole hours or days: that {landed.known:,} rows were "
+                "known cannot be told from clients doing the same again"
+            )
+    others = ", ".join(name for name in table.columns if name != "timestamp")
+    second = f"SELECT {others}, date_trunc('second', timestamp) AS second FROM {table.name}"
+    alike = connection.execute(
+        f"""SELECT count(*) FROM ({second} WHERE batch_id = $batch)
+            SEMI JOIN ({second} WHERE batch_id < $batch) USING ({others}, second)""",
+        {"batch": batch},
+    ).fetchall()[0][0]
+    if landed.landed and alike > landed.landed / 2:
+        yield (
+            f"{alike:,} of the {landed.landed:,} new rows of {table.name} differ from rows that "
+            "had landed in less than a second: if it is the same again, "
+            f"`ubp retract {batch}` takes this batch back"
+        )
+
+
+def _overlaps_before(connection: duckdb.DuckDBPyConnection, table: Table, batch: int) -> bool:
+    rows = connection.execute(
+        """SELECT count(*) FROM batch_file AS before JOIN batch_file AS this
+               ON this.batch_id = $batch AND before.batch_id < $batch
+                  AND this.table_name = $table AND before.table_name = $table
+           WHERE before.first_event <= this.last_event + INTERVAL 1 SECOND
+                 AND before.last_event >= this.first_event - INTERVAL 1 SECOND""",
+        {"batch": batch, "table": table.name},
     ).fetchall()
     return bool(rows[0][0])
 

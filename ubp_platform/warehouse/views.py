@@ -43,17 +43,25 @@ def create_views(
     seen += f" AND timestamp >= {_literal(start)}" if start else ""
     database = run("SELECT current_database()").fetchall()[0][0]
     for event in EVENTS:
-        columns = ", ".join(event.columns)
+        columns = ", ".join([*event.columns, *(["words"] if "words" in event.details else [])])
         run(f"""CREATE OR REPLACE TEMP VIEW {event.name} AS
                 SELECT {columns} FROM "{database}".main.{event.name} WHERE {seen}""")
     show_relevant(connection, clients)
+    # Whole numbers add up to the same in whatever order; a bucket counts as so much money.
+    run("""CREATE OR REPLACE TEMP VIEW product_cents AS
+           SELECT sku, coalesce((100 * money)::BIGINT, 100 * price) AS cents
+           FROM product_properties""")
+    for column in ("sku", "category", "url"):
+        run(f"""CREATE OR REPLACE TEMP VIEW {column}_id AS
+                SELECT key AS {column}, id FROM "{database}".main.{column}_key""")
     run(f"CREATE OR REPLACE TEMP VIEW cutoff AS SELECT {end} AS cutoff")
     for prefix in ("", "relevant_"):
         parts = " UNION ALL ".join(_as_event(prefix, name) for name in EVENT_TYPES)
         run(f"""CREATE OR REPLACE TEMP VIEW {prefix}event AS
-                SELECT e.*, p.category, p.price,
+                SELECT e.*, p.category, p.price, c.cents,
                        (epoch_us({end}) - 1 - epoch_us(timestamp)) // {MICROSECONDS_A_DAY} AS day
-                FROM ({parts}) e LEFT JOIN product_properties p USING (sku)""")
+                FROM ({parts}) e LEFT JOIN product_properties p USING (sku)
+                LEFT JOIN product_cents c USING (sku)""")
 
 
 def show_relevant(connection: duckdb.DuckDBPyConnection, clients: np.ndarray | None) -> None:
@@ -86,7 +94,7 @@ def _literal(time: datetime) -> str:
 def _as_event(prefix: str, name: str) -> str:
     sku = "sku" if name in PRODUCT_EVENTS else "NULL::BIGINT"
     url = "url" if name == "page_visit" else "NULL::BIGINT"
-    query = "query" if name == "search_query" else "NULL::UTINYINT[]"
+    query = "query, words" if name == "search_query" else "NULL::UTINYINT[] AS query, NULL AS words"
     return f"""SELECT client_id, timestamp, {EVENT_CODES[name]}::TINYINT AS event_type,
-                      {sku} AS sku, {url} AS url, {query} AS query
+                      {sku} AS sku, {url} AS url, {query}
                FROM {prefix}{name}"""

@@ -90,7 +90,9 @@ class Warehouse:
             _create(path)
         elif not path.exists():
             raise WarehouseMissing(f"no warehouse at {path} yet: run `ubp ingest SOURCE` first")
-        self.connection = _connect(path, write)
+        if not write and not _is_up_to_date(path):
+            Warehouse(path, write=True).connection.close()
+        self.connection: duckdb.DuckDBPyConnection = _connect(path, write)
         self._histories: list[History] = []
         self.connection.execute("SET TimeZone = 'UTC'")
         # A bar on stderr that DuckDB draws by itself would break ours.
@@ -302,6 +304,21 @@ def _bring_up_to_date(connection: duckdb.DuckDBPyConnection) -> None:
             )
         for name in table.optional:
             connection.execute(f"ALTER TABLE {table.name} ALTER {name} DROP NOT NULL")
+
+
+def _is_up_to_date(path: Path) -> bool:
+    """Whether a warehouse has what this release adds; also where it is none, or in use."""
+    try:
+        with duckdb.connect(path, read_only=True) as connection:
+            rows = connection.execute(
+                """SELECT bool_or(table_name = 'batch'),
+                          bool_or(table_name = 'page_visit' AND column_name = 'known_from')
+                   FROM duckdb_columns()"""
+            ).fetchall()
+    except duckdb.Error:
+        return True
+    is_warehouse, is_new = rows[0]
+    return bool(is_new) or not is_warehouse
 
 
 def _connect(path: Path, write: bool) -> duckdb.DuckDBPyConnection:

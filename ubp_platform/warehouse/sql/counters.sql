@@ -146,6 +146,7 @@ client_sku AS (
         sku,
         any_value(category) AS category,
         any_value(price) AS price,
+        any_value(cents) AS cents,
         count(*) AS events,
         count(*) FILTER (day < 30) AS recent,
         count(*) FILTER (event_type = 0) AS bought,
@@ -163,10 +164,10 @@ products AS (
         max(events) / sum(events) AS top_sku_share,
         count(*) FILTER (bought_days > 1) / nullif(count(*) FILTER (bought > 0), 0)
             AS skus_bought_again,
-        sum(events * price) / nullif(sum(events) FILTER (price IS NOT NULL), 0) AS price_mean,
-        min(price) AS price_min,
-        max(price) AS price_max,
-        sum(bought * price) AS price_total
+        sum(events * cents) / 100 / nullif(sum(events) FILTER (cents IS NOT NULL), 0) AS price_mean,
+        min(cents) / 100 AS price_min,
+        max(cents) / 100 AS price_max,
+        sum(bought * cents) / 100 AS price_total
     FROM client_sku
     GROUP BY client_id
 ),

@@ -115,18 +115,18 @@ products AS (
         client_id,
         count(*) AS distinct_skus,
         sum(events * popularity) / sum(events) AS sku_popularity,
-        sum((bought + added) * price)
-            / nullif(sum(bought + added) FILTER (price IS NOT NULL), 0) AS price_mean,
+        sum((bought + added) * cents) / 100
+            / nullif(sum(bought + added) FILTER (cents IS NOT NULL), 0) AS price_mean,
         sqrt(
-            sum(bought + added) FILTER (price IS NOT NULL) * sum((bought + added) * price * price)
-            - sum((bought + added) * price) * sum((bought + added) * price)
-        ) / nullif(sum(bought + added) FILTER (price IS NOT NULL), 0) AS price_std,
-        sum(bought * price) AS price_total,
+            sum(bought + added) FILTER (cents IS NOT NULL) * sum((bought + added) * cents * cents)
+            - sum((bought + added) * cents) * sum((bought + added) * cents)
+        ) / 100 / nullif(sum(bought + added) FILTER (cents IS NOT NULL), 0) AS price_std,
+        sum(bought * cents) / 100 AS price_total,
         count(*) FILTER (added > 0 AND bought > 0) / nullif(count(*) FILTER (added > 0), 0)
             AS added_skus_bought
     FROM client_sku
     JOIN sku_popularity USING (sku)
-    LEFT JOIN product_properties USING (sku)
+    LEFT JOIN product_cents USING (sku)
     GROUP BY client_id
 ),
 

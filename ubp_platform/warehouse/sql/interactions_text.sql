@@ -5,7 +5,8 @@
 --   search 5 Jun 2022 10:12 query 7 151 23
 --   buy 5 Jun 2022 10:14 product 1234 category 12 price 34 name 9 80 255
 --
--- with the first $codes codes of a query or a name. What is not known is left out. The words are
+-- with the first $codes codes of a query or a name. Where the shop has words, these stand in the place of
+-- numbers: `buy 5 Jun 2022 10:14 organic bananas produce 1.29`. What is not known is left out. The words are
 -- short because a language model's time goes by tokens; times are absolute, so that a client who
 -- did nothing new has the same text at a later cutoff.
 WITH recent AS (
@@ -26,14 +27,22 @@ told AS (
             -- By the event types' codes.
             ['buy', 'add', 'remove', 'visit', 'search'][event_type + 1],
             strftime(timestamp, '%-d %b %Y %H:%M'),
-            'product ' || sku,
-            'category ' || recent.category,
-            'price ' || recent.price,
-            'name ' || nullif(array_to_string(name[1:$codes], ' '), ''),
-            'page ' || url,
-            'query ' || nullif(array_to_string(query[1:$codes], ' '), '')
+            -- Whose name is known needs no number.
+            CASE WHEN p.words IS NULL THEN 'product ' || coalesce(sku_id.id, recent.sku::VARCHAR) END,
+            CASE WHEN p.words IS NULL THEN 'category ' || coalesce(category_id.id, recent.category::VARCHAR) END,
+            CASE WHEN p.words IS NULL THEN 'price ' || coalesce(p.money::DECIMAL(18, 2)::VARCHAR, recent.price::VARCHAR) END,
+            p.words,
+            CASE WHEN p.words IS NOT NULL THEN category_id.id END,
+            CASE WHEN p.words IS NOT NULL THEN p.money::DECIMAL(18, 2)::VARCHAR END,
+            'name ' || CASE WHEN p.words IS NULL THEN nullif(array_to_string(name[1:$codes], ' '), '') END,
+            'page ' || coalesce(url_id.id, recent.url::VARCHAR),
+            'query ' || coalesce(recent.words, nullif(array_to_string(query[1:$codes], ' '), ''))
         ) AS line
-    FROM recent LEFT JOIN product_properties USING (sku)
+    FROM recent
+    LEFT JOIN product_properties AS p USING (sku)
+    LEFT JOIN sku_id USING (sku)
+    LEFT JOIN category_id ON recent.category = category_id.category
+    LEFT JOIN url_id USING (url)
 )
 
 SELECT

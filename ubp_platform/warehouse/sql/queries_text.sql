@@ -17,7 +17,7 @@ told AS (
     SELECT
         *,
         strftime(timestamp, '%-d %b %Y %H:%M') || chr(9)
-            || array_to_string(query[1:$codes], ' ') AS line
+            || coalesce(words, array_to_string(query[1:$codes], ' ')) AS line
     FROM recent
 )
 

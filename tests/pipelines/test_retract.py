@@ -1,0 +1,91 @@
+"""A batch that was wrong: taken back, or replaced by the right one."""
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from pipelines.ingest import ingest, retract
+from tests.pipelines.commands import run_ubp
+from tests.pipelines.deliveries import deliver, purchases
+from tests.pipelines.landed import events, rows
+from tests.shops import END, random_shop
+from ubp_platform.errors import BatchRejected, UBPError
+from ubp_platform.home import Home
+from ubp_platform.warehouse import Warehouse
+
+
+def books(home: Home) -> tuple[list[tuple], str]:
+    with Warehouse(home.warehouse) as warehouse:
+        identity = warehouse.identity(pd.Timestamp(END, tz="UTC").to_pydatetime())
+    return rows(home, "SELECT batch_id, rows_landed FROM batch_file ORDER BY ALL"), identity
+
+
+def test_a_batch_taken_back_leaves_the_warehouse_as_it_was(home: Home, tmp_path: Path) -> None:
+    ingest(home, str(deliver(tmp_path / "first", **random_shop(events=200))))
+    before = events(home), events(home, "page_visit"), books(home)
+    second = random_shop(seed=1, events=100)
+    del second["product_properties"]
+    result = ingest(home, str(deliver(tmp_path / "second", **second)))
+    assert events(home) != before[0]
+    lost = retract(home, result.batch)
+    assert lost == {file.table: file.landed for file in result.files if file.landed}
+    assert (events(home), events(home, "page_visit"), books(home)) == before
+    # The same files are new again.
+    again = ingest(home, str(tmp_path / "second"))
+    assert [file.landed for file in again.files] == [file.landed for file in result.files]
+
+
+def test_a_corrected_delivery_takes_the_place_of_the_wrong_one(home: Home, tmp_path: Path) -> None:
+    wrong = purchases(50)
+    right = purchases(50, timestamp=wrong["timestamp"] + pd.Timedelta("1h"))
+    first = ingest(home, str(deliver(tmp_path / "wrong", product_buy=wrong)))
+    done = ingest(home, str(deliver(tmp_path / "right", product_buy=right)), replace=first.batch)
+    assert len(events(home)) == 50
+    assert {row[1] for row in events(home)} == set(right["timestamp"])
+    assert any("taken back" in note for note in done.notes)
+    assert rows(home, "SELECT batch_id FROM batch") == [(done.batch,)]
+
+
+def test_a_replacement_that_is_rejected_takes_nothing_back(home: Home, tmp_path: Path) -> None:
+    first = ingest(home, str(deliver(tmp_path / "first", product_buy=purchases(50))))
+    before = events(home)
+    bad = purchases(50, timestamp=pd.Timestamp("1970-01-01"))
+    with pytest.raises(BatchRejected):
+        ingest(home, str(deliver(tmp_path / "bad", product_buy=bad)), replace=first.batch)
+    with pytest.raises(UBPError, match="there is no batch 7; there are: 1"):
+        later = purchases(9, sku=99)
+        ingest(home, str(deliver(tmp_path / "later", product_buy=later)), replace=7)
+    assert events(home) == before
+
+
+def test_the_command(home: Home, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    where = ("--home", str(home.root))
+    outcome = run_ubp(capsys, "retract", "1", *where)
+    assert (outcome.code, "no warehouse at" in outcome.err) == (2, True)
+    assert not home.warehouse.exists()
+    ingest(home, str(deliver(tmp_path / "first", product_buy=purchases(50))))
+    outcome = run_ubp(capsys, "retract", "2", *where)
+    assert (outcome.code, "there is no batch 2; there are: 1" in outcome.err) == (2, True)
+    outcome = run_ubp(capsys, "retract", "1", *where)
+    assert (outcome.code, outcome.out) == (0, "Batch 1 taken back: 50 of product_buy\n")
+
+
+def test_the_same_events_with_fractions_of_seconds_are_doubted(home: Home, tmp_path: Path) -> None:
+    ingest(home, str(deliver(tmp_path / "first", product_buy=purchases(50))))
+    finer = purchases(50)
+    finer["timestamp"] += pd.to_timedelta(range(1, 51), unit="ms")
+    notes = ingest(home, str(deliver(tmp_path / "again", product_buy=finer))).notes
+    assert any("50 of the 50 new rows of product_buy differ from" in note for note in notes)
+    assert any("`ubp retract 2` takes" in note for note in notes)
+    other = purchases(50, sku=77)
+    notes = ingest(home, str(deliver(tmp_path / "other", product_buy=other))).notes
+    assert not any("differ from rows" in note for note in notes)
+
+
+def test_repeats_of_coarse_times_are_doubted(home: Home, tmp_path: Path) -> None:
+    days = purchases(50, timestamp=pd.Timestamp("2022-06-01"), sku=range(50))
+    ingest(home, str(deliver(tmp_path / "first", product_buy=days)))
+    more = pd.concat([days.tail(5), days.tail(5).assign(sku=99)])
+    notes = ingest(home, str(deliver(tmp_path / "more", product_buy=more))).notes
+    assert any("that 5 rows were known cannot be told from" in note for note in notes)
