@@ -42,6 +42,8 @@ class GRUAESkuText(GRUAutoencoder):
     def sequences(self, history: History) -> Sequences:
         """Give the codes of each client's last distinct products, 16 tokens a product."""
         products = history.table("recent_products", last=self.last)
+        if not products.num_rows:
+            raise self.unavailable(history, "of a product with a name")
         codes = products["name"].combine_chunks().flatten().to_numpy().reshape(-1, CODES)
         tokens = Vocabulary.FIRST + np.arange(CODES, dtype=np.int32) * CODE_VALUES + codes
         client_ids, starts = np.unique(products["client_id"].to_numpy(), return_index=True)

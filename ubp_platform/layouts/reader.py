@@ -3,7 +3,9 @@
 Nothing is guessed: a comment sign, a type or a null found by a reader costs rows or ids.
 """
 
+import codecs
 import csv
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -54,6 +56,11 @@ def _header(connection: duckdb.DuckDBPyConnection, relation: Relation, path: Pat
     found = next(csv.reader([line], delimiter=relation.delimiter, **quote), [])
     found = [name.strip() for name in found]
     names = [name or f"column{number}" for number, name in enumerate(found)]
+    if len(names) == 1 and re.fullmatch("sep=.", line.strip().lower()):
+        raise BatchRejected(
+            f"{path.name}: its first line is {line.strip()!r}, of a spreadsheet: remove it, or say "
+            "`skip = 1` in a layout of your own"
+        )
     lower = [name.lower() for name in names]
     if twice := [name for name in names if lower.count(name.lower()) > 1]:
         raise BatchRejected(f"{path.name}: two columns are called {twice[0]!r}: rename one of them")
@@ -118,7 +125,7 @@ def unreadable(paths: Sequence[Path], relation: Relation, error: Exception) -> B
 
 
 def require_content(paths: Sequence[Path]) -> None:
-    """Refuse empty files.
+    """Refuse empty files, and text that is not in UTF-8.
 
     Raises
     ------
@@ -128,3 +135,6 @@ def require_content(paths: Sequence[Path]) -> None:
     for path in paths:
         if not path.stat().st_size:
             raise BatchRejected(f"{path.name}: the file is empty")
+        with path.open("rb") as file:
+            if file.read(2) in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
+                raise BatchRejected(f"{path.name}: is text in UTF-16; save it as UTF-8")

@@ -168,7 +168,7 @@ def recognise(source: Source, layouts: Mapping[str, Layout]) -> Delivery:
         names = ", ".join([*source.files][:5]) + (", …" if len(source.files) > 5 else "")
         raise UBPError(
             f"no layout that is known has files as {source.path} ({names}): `ubp layouts` lists "
-            "those that there are; --layout DIR takes one of your own (docs/ingest.md)"
+            f"those that there are; `ubp init {source.path}` drafts one for these files"
         )
     names = " and ".join(delivery.layout.name for delivery in fitting)
     raise UBPError(f"{source.path} could be {names}: say which with --layout")

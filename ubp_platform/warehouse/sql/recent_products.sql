@@ -1,5 +1,5 @@
 -- The last $last distinct products of each relevant client with the codes of their names, each at
--- the time it was touched last, oldest first; products without properties are passed over.
+-- the time it was touched last, oldest first; products without a name are passed over.
 WITH touched AS (
     SELECT client_id, sku, max(timestamp) AS last_touched
     FROM relevant_event
@@ -9,6 +9,7 @@ WITH touched AS (
 recent AS (
     SELECT client_id, sku, last_touched, name
     FROM touched JOIN product_properties USING (sku)
+    WHERE name IS NOT NULL
     QUALIFY row_number() OVER (PARTITION BY client_id ORDER BY last_touched DESC, sku DESC) <= $last
 )
 SELECT client_id, name
