@@ -97,15 +97,22 @@ def retract(
     batch: Annotated[int, typer.Argument(help="Its number; 'ubp ingest' said it.")],
     home: HomeOption = DEFAULT_HOME,
 ) -> None:
-    """Take a batch back: its rows leave the warehouse, as if it had never landed.
+    """Take a batch back: its rows leave the warehouse.
 
     Profiles that are there stay as they are; 'ubp status' says what is next.
     """
     from pipelines import ingest as pipeline
 
-    lost = pipeline.retract(open_home(home), batch)
+    lost, again = pipeline.retract(open_home(home), batch)
     rows = ", ".join(f"{count:,} of {table}" for table, count in lost.items()) or "no rows"
     console.print(f"Batch {batch} taken back: {rows}", highlight=False, markup=False)
+    if again:
+        files = ", ".join(again)
+        console.print(
+            f"deliver again, since it had what they brought, too: {files}",
+            highlight=False,
+            markup=False,
+        )
 
 
 @app.command()

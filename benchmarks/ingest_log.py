@@ -54,7 +54,7 @@ def write(path: Path, rows: int) -> None:
                 SELECT strftime(
                            TIMESTAMP '2026-01-01' + to_seconds((i * 7776000 // {rows})::BIGINT),
                            '%Y-%m-%d %H:%M:%S UTC') AS event_time,
-                       {kinds}[1 + hash(i, 1) % {len(KINDS)}] AS event_type,
+                       {kinds}[(1 + hash(i, 1) % {len(KINDS)})::BIGINT] AS event_type,
                        'P-' || lpad((hash(i, 2) % 100000)::VARCHAR, 6, '0') AS product_id,
                        'home.' || hash(i, 2) % 300 AS category_code,
                        'thing ' || hash(i, 2) % 20000 AS brand,

@@ -154,12 +154,18 @@ def _land(
         result.skipped = [
             (part.name, known[part.table, part.sha256]) for part in parts if part not in new
         ]
+        if replace is not None:
+            landing.require(connection, replace)
+        if not new and replace is not None:
+            raise UBPError(f"nothing new to put in the place of batch {replace}, which stays")
         if not new:
             return result
         batch = landing.next_batch(connection)
         docs = DataDocs(home.data_docs)
         checked: list[Checked] = []
         known_kinds = identifiers.kinds(connection)
+        if landing.numbers(connection) == [replace]:
+            known_kinds = {}  # the only batch goes, and with it what it decided
         try:
             staged, lines = stage.all_rows(connection, new, known_kinds, max_quarantine)
             for part in new:
@@ -203,8 +209,8 @@ def _land(
     return result
 
 
-def retract(home: Home, batch: int) -> dict[str, int]:
-    """Take a batch back, as if it had never landed; see :func:`landing.retract`.
+def retract(home: Home, batch: int) -> tuple[dict[str, int], list[str]]:
+    """Take a batch back; see :func:`landing.retract`.
 
     Parameters
     ----------
@@ -213,8 +219,10 @@ def retract(home: Home, batch: int) -> dict[str, int]:
 
     Returns
     -------
-    dict of str to int
+    lost : dict of str to int
         How many rows each table lost.
+    again : list of str
+        Files that should be delivered again, since this batch had what they brought, too.
     """
     with Warehouse(home.warehouse):  # says that there is none, and makes none
         pass
@@ -222,7 +230,8 @@ def retract(home: Home, batch: int) -> dict[str, int]:
         Warehouse(home.warehouse, write=True, memory_limit=MEMORY) as warehouse,
         warehouse.transaction(),
     ):
-        return landing.retract(warehouse.connection, batch)
+        lost = landing.retract(warehouse.connection, batch)
+        return lost, landing.to_deliver_again(warehouse.connection)
 
 
 @contextmanager

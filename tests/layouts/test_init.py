@@ -167,3 +167,41 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert (outcome.code, "is there already" in outcome.err) == (2, True)
     outcome = run_ubp(capsys, "init", tmp_path / "nowhere")
     assert (outcome.code, "no such path" in outcome.err) == (2, True)
+
+
+def test_names_that_sql_keeps_for_itself(home: Home, tmp_path: Path) -> None:
+    (tmp_path / "shop").mkdir()
+    for name in ("order", "select"):
+        frame = pd.DataFrame({"client_id": ["a"], "time": ["3/14/2026 9:05 PM"], name: ["x"]})
+        frame = frame.assign(product=name).drop(columns=name)
+        frame.to_csv(tmp_path / "shop" / f"{name}.csv", index=False, sep=",;"[name == "select"])
+    init(tmp_path / "shop", tmp_path / "layout")
+    # Both files are read, though they are not alike.
+    assert landed(home, tmp_path / "shop", tmp_path / "layout") == {"product_buy": (2, 0)}
+    assert rows(home, "SELECT DISTINCT hour(timestamp) FROM product_buy") == [(21,)]
+
+
+def test_ids_of_json_lines_stay_text(home: Home, tmp_path: Path) -> None:
+    (tmp_path / "shop").mkdir()
+    ids = ["550E8400-E29B-41D4-A716-446655440000", "550e8400-e29b-41d4-a716-446655440000"]
+    lines = [
+        {"user_id": one, "time": "2026-01-01T10:00:00Z", "event": "purchase", "product": "a"}
+        for one in [*ids, "2026-01-01"]
+    ]
+    text = "".join(json.dumps(line) + "\n" for line in lines)
+    (tmp_path / "shop" / "x.ndjson").write_text(text)
+    init(tmp_path / "shop", tmp_path / "layout")
+    landed(home, tmp_path / "shop", tmp_path / "layout")
+    assert {one for (one,) in rows(home, "SELECT id FROM client_id_key")} == {*ids, "2026-01-01"}
+
+
+def test_kinds_of_events_that_are_not_known_are_counted(home: Home, tmp_path: Path) -> None:
+    (tmp_path / "shop").mkdir()
+    log().to_csv(tmp_path / "shop" / "log.csv", index=False)
+    init(tmp_path / "shop", tmp_path / "layout")
+    more = log(action="Kauf")
+    more.to_csv(tmp_path / "shop" / "log.csv", index=False, mode="a", header=False)
+    notes = ingest(home, str(tmp_path / "shop"), str(tmp_path / "layout")).notes
+    assert (
+        "rows that become no event, 24: kind of event: Kauf; 4: kind of event: heartbeat" in notes
+    )

@@ -123,3 +123,71 @@ def test_a_line_that_begins_with_a_number_sign_is_no_comment(home: Home, tmp_pat
     (delivery / "product_buy.csv").write_text(titled)
     with pytest.raises(BatchRejected, match="missing column client_id"):
         ingest(home, str(delivery), "challenge")
+
+
+@pytest.mark.parametrize(
+    ("text", "hour"),
+    [
+        ("2022-06-01 10:00:00+02:00 ", 8),
+        (" 2022-06-01 10:00:00 Europe/Berlin ", 8),
+        ("2022-06-01T10:00Z", 10),
+        ("2022-06-01 10:00:00 +02", 8),
+        ("2022-06-01 10:00:00 +2:00", None),
+        ("2022-06-01 10:00:00+02:00:30", None),
+        ("2022-06-01 10:00:00+99:00", None),
+        ("2022-06-01 10:00:00 nowhere", None),
+        ("2022-06-01 10:00:00 2", None),
+    ],
+)
+def test_what_follows_a_time_is_heeded_or_it_is_no_time(
+    home: Home, tmp_path: Path, text: str, hour: int | None
+) -> None:
+    frame = purchases(50).astype({"timestamp": object})
+    frame.loc[7, "timestamp"] = text
+    result = ingest(home, str(deliver(tmp_path / "delivery", ".csv", product_buy=frame)))
+    assert landed(result) == ((49, 0, 1) if hour is None else (50, 0, 0))
+    if hour is not None:
+        found = rows(home, "SELECT timestamp FROM product_buy WHERE client_id = 7 ORDER BY ALL")
+        assert found[0][0] == datetime(2022, 6, 1, hour) or (datetime(2022, 6, 1, hour),) in found
+
+
+@pytest.mark.parametrize("name", ["original", "rule", "row_number", "number", "file", "filename"])
+def test_columns_of_any_name_may_stand_beside_ours(home: Home, tmp_path: Path, name: str) -> None:
+    frame = purchases(50).astype(object)
+    frame[name] = "x"
+    frame.loc[3, "client_id"] = ""
+    result = ingest(home, str(deliver(tmp_path / "delivery", ".csv", product_buy=frame)))
+    assert landed(result) == (49, 0, 1)
+    file, row, original = rows(home, "SELECT file, row_number, original FROM quarantine")[0]
+    assert (file, row) == ("product_buy.csv", 4)
+    assert f'"{name}":"x"' in original
+
+
+def test_rows_are_numbered_within_their_file(home: Home, tmp_path: Path) -> None:
+    folder = tmp_path / "in" / "product_buy"
+    folder.mkdir(parents=True)
+    for name in ("a", "b"):
+        frame = purchases(30).astype(object)
+        if name == "b":
+            frame.loc[1, "sku"] = ""
+        frame.to_csv(folder / f"{name}.csv", index=False)
+    ingest(home, str(tmp_path / "in"))
+    assert rows(home, "SELECT file, row_number FROM quarantine") == [("b.csv", 2)]
+
+
+@pytest.mark.parametrize(
+    ("column", "one", "other"),
+    [
+        ("timestamp", pd.Timestamp("2022-06-01"), pd.Timestamp("2022-06-01", tz="UTC")),
+        ("client_id", pd.Series([1.0] * 5, dtype="float32"), pd.Series([2.0] * 5)),
+    ],
+)
+def test_files_whose_types_do_not_go_together_are_refused(
+    home: Home, tmp_path: Path, column: str, one: object, other: object
+) -> None:
+    folder = tmp_path / "in" / "product_buy"
+    folder.mkdir(parents=True)
+    purchases(5, **{column: one}).to_parquet(folder / "a.parquet")
+    purchases(5, **{column: other}).to_parquet(folder / "b.parquet")
+    with pytest.raises(BatchRejected, match=f"the column {column} has "):
+        ingest(home, str(tmp_path / "in"))

@@ -28,8 +28,9 @@ def test_a_batch_taken_back_leaves_the_warehouse_as_it_was(home: Home, tmp_path:
     del second["product_properties"]
     result = ingest(home, str(deliver(tmp_path / "second", **second)))
     assert events(home) != before[0]
-    lost = retract(home, result.batch)
+    lost, again = retract(home, result.batch)
     assert lost == {file.table: file.landed for file in result.files if file.landed}
+    assert not again
     assert (events(home), events(home, "page_visit"), books(home)) == before
     # The same files are new again.
     again = ingest(home, str(tmp_path / "second"))
@@ -89,3 +90,43 @@ def test_repeats_of_coarse_times_are_doubted(home: Home, tmp_path: Path) -> None
     more = pd.concat([days.tail(5), days.tail(5).assign(sku=99)])
     notes = ingest(home, str(deliver(tmp_path / "more", product_buy=more))).notes
     assert any("that 5 rows were known cannot be told from" in note for note in notes)
+
+
+def test_rows_that_others_delivered_too_can_come_again(home: Home, tmp_path: Path) -> None:
+    more = purchases(60)
+    ingest(home, str(deliver(tmp_path / "first", product_buy=more.head(50))))
+    ingest(home, str(deliver(tmp_path / "second", product_buy=more)))
+    lost, again = retract(home, 1)
+    assert (lost, again) == ({"product_buy": 50}, ["product_buy.parquet (batch 2)"])
+    assert len(events(home)) == 10
+    assert ingest(home, str(tmp_path / "second")).files[0].landed == 50
+    assert len(events(home)) == 60
+
+
+def test_products_can_come_again(home: Home, tmp_path: Path) -> None:
+    for name, price in {"first": 5, "second": 50}.items():
+        products = pd.DataFrame({"sku": ["a"], "price": [f"{price}.50"]})
+        ingest(home, str(deliver(tmp_path / name, ".csv", product_properties=products)))
+    assert retract(home, 2)[1] == ["product_properties.csv (batch 1)"]
+    assert not events(home, "product_properties")
+    ingest(home, str(tmp_path / "first"))
+    assert rows(home, "SELECT money FROM product_properties") == [(5.5,)]
+
+
+def test_without_any_batch_left_another_kind_may_land(home: Home, tmp_path: Path) -> None:
+    ingest(home, str(deliver(tmp_path / "numbers", product_buy=purchases(20))))
+    text = deliver(tmp_path / "text", product_buy=purchases(20, client_id="anna"))
+    ingest(home, str(text), replace=1)
+    assert rows(home, "SELECT id FROM client_id_key") == [("anna",)]
+    retract(home, 2)
+    ingest(home, str(tmp_path / "numbers"))
+    assert rows(home, "SELECT count(*) FROM client_id_key") == [(0,)]
+
+
+def test_a_replacement_that_brings_nothing_new_replaces_nothing(home: Home, tmp_path: Path) -> None:
+    for number in (1, 2):
+        bought = purchases(20, sku=number)
+        ingest(home, str(deliver(tmp_path / str(number), product_buy=bought)))
+    with pytest.raises(UBPError, match="nothing new to put in the place of batch 1, which stays"):
+        ingest(home, str(tmp_path / "2"), replace=1)
+    assert len(events(home)) == 40

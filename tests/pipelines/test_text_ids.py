@@ -246,6 +246,7 @@ def test_a_warehouse_from_before_text_ids_goes_on(home: Home, tmp_path: Path) ->
         connection.execute("DROP TABLE price_edge; DROP TABLE text_code")
         for column in ("price", "quantity"):
             connection.execute(f"ALTER TABLE product_buy DROP COLUMN {column}")
+        connection.execute("ALTER TABLE page_visit DROP COLUMN known_from")
         connection.execute("ALTER TABLE product_properties DROP COLUMN money")
         connection.execute("ALTER TABLE product_properties ALTER price SET NOT NULL")
     train(home, ["counters"], pd.Timestamp(END, tz="UTC").to_pydatetime())

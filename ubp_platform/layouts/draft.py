@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from ubp_platform.errors import UBPError
-from ubp_platform.layouts.description import DESCRIPTION
+from ubp_platform.layouts.description import DESCRIPTION, DROPPED
 from ubp_platform.layouts.survey import Column, Family, named
 from ubp_platform.warehouse.scan import quoted
 
@@ -53,7 +53,12 @@ def draft(families: Sequence[Family], directory: Path) -> list[Path]:
     if not scripts.keys() - {"product_properties"}:
         raise UBPError(_why_not(families))
     # The whole catalogue in one file says more than events do.
-    texts = {table: found[0] for table, found in scripts.items()}
+    texts = {
+        table: found[0] if table == "product_properties" else "UNION ALL BY NAME\n".join(found)
+        for table, found in scripts.items()
+    }
+    if dropped := [text for family in families if (text := _dropped(family))]:
+        texts[DROPPED] = "UNION ALL\n".join(dropped)
     texts[DESCRIPTION] = _description(families, " ".join(texts.values()))
     directory.mkdir(parents=True, exist_ok=True)
     written = []
@@ -121,7 +126,26 @@ def _events(family: Family, client: Column, time: Column) -> Iterator[tuple[str,
             listed = ", ".join(quoted(one) for one in values)
             condition = f"\nWHERE {_named(kind)} IN ({listed})"
         note = f"-- Not read: {', '.join(left)}.\n" if left and kind else ""
+        if time.reading.startswith("try_strptime") and "%m/%d" in time.reading:
+            note += f"-- {time.example} is read with the month first.\n"
         yield table, f"{note}SELECT {_listed(parts)}\nFROM {family.name}{condition}\n"
+
+
+def _dropped(family: Family) -> str:
+    """Count what is of no kind that a table has; nothing where there are no kinds."""
+    kind = family.having("kind")
+    if not kind or not family.having("client") or not family.having("time"):
+        return ""
+    known = [
+        quoted(value)
+        for value in kind.kinds
+        if any(re.search(words, value.lower()) for words in _KINDS.values())
+    ]
+    name = _named(kind)
+    return (
+        f"SELECT 'kind of event: ' || coalesce({name}, 'none')\nFROM {family.name}\n"
+        f"WHERE {name} IS NULL OR {name} NOT IN ({', '.join(known)})\n"
+    )
 
 
 def _products(family: Family, product: Column, time: Column | None) -> Iterator[tuple[str, str]]:
@@ -170,6 +194,10 @@ def _description(families: Sequence[Family], scripts: str) -> str:
             lines.append(f"delimiter = {json.dumps(relation.delimiter)}")
         if relation.hive:
             lines.append("hive = true")
+        if relation.types:
+            used = [column.name for column in family.columns if column.role]
+            fields = (f"{json.dumps(name)} = {json.dumps(relation.types[name])}" for name in used)
+            lines.append(f"types = {{{', '.join(fields)}}}")
         if not relation.hive:  # of a tree the first file may not have what others have
             names = [column.name for column in family.columns if column.role]
             lines.append(f"columns = {json.dumps(names, ensure_ascii=False)}")

@@ -15,6 +15,11 @@ from ubp_platform.errors import BatchRejected, first_line
 from ubp_platform.layouts.description import Relation
 from ubp_platform.warehouse.scan import quoted
 
+_FIRST_LINE = """
+    SELECT line FROM read_csv({file}, columns = {{'line': 'VARCHAR'}}, auto_detect = false,
+                              header = false, delim = chr(7), quote = '', escape = '',
+                              comment = '', skip = {skip}) LIMIT 1"""
+
 
 def reading(
     connection: duckdb.DuckDBPyConnection, relation: Relation, paths: Sequence[Path]
@@ -37,10 +42,50 @@ def reading(
         header: list[str] = []
         if kind == "csv" and not relation.names:
             header = _header(connection, relation, path)
+        if taken := sorted({name.lower() for name in header} & {"_file", "_row"}):
+            raise BatchRejected(f"{path.name}: the column {taken[0]} is called as one of ours is")
         groups.setdefault((kind, *header), []).append(path)
+    if parquet := [
+        path for (kind, *_), group in groups.items() for path in group if kind == "parquet"
+    ]:
+        _require_alike(connection, parquet)
     return " UNION ALL BY NAME ".join(
         _select(relation, kind, group, header) for (kind, *header), group in groups.items()
     )
+
+
+def _require_alike(connection: duckdb.DuckDBPyConnection, paths: Sequence[Path]) -> None:
+    """Refuse Parquet files that cannot go together without a value becoming another.
+
+    Raises
+    ------
+    BatchRejected
+        If a column has a zone in one file and none in another, or floating-point numbers of two
+        sizes, or if two columns of a file have one name.
+    """
+    listed = "[" + ", ".join(quoted(path.resolve()) for path in paths) + "]"
+    rows = connection.sql(
+        f"""WITH leaf AS (
+                SELECT parse_filename(file_name) AS file, lower(name) AS field,
+                       CASE WHEN logical_type LIKE '%isAdjustedToUTC=1%' THEN 'times with a zone'
+                            WHEN logical_type LIKE '%isAdjustedToUTC=0%' THEN 'times without'
+                            WHEN type IN ('FLOAT', 'DOUBLE') THEN type END AS form
+                FROM parquet_schema({listed}) WHERE num_children IS NULL)
+            SELECT field, min_by(file, form), min(form), max_by(file, form), max(form) FROM leaf
+            GROUP BY field HAVING count(DISTINCT form) > 1 ORDER BY field LIMIT 1"""
+    ).fetchall()
+    for column, one, form, other, another in rows:
+        raise BatchRejected(
+            f"the column {column} has {form} in {one} and {another} in {other}: deliver them "
+            "apart, or alike"
+        )
+    twice = connection.sql(
+        f"""SELECT parse_filename(file_name), min(name), max(name) FROM parquet_schema({listed})
+            WHERE num_children IS NULL GROUP BY file_name, lower(name)
+            HAVING count(DISTINCT name) > 1 LIMIT 1"""
+    ).fetchall()
+    for file, one, other in twice:
+        raise BatchRejected(f"{file}: the columns {one!r} and {other!r} are of one name")
 
 
 def _header(connection: duckdb.DuckDBPyConnection, relation: Relation, path: Path) -> list[str]:
@@ -69,11 +114,12 @@ def _header(connection: duckdb.DuckDBPyConnection, relation: Relation, path: Pat
 
 def first_line_of(connection: duckdb.DuckDBPyConnection, path: Path, skip: int = 0) -> str:
     """Give the first line of a text file, packed or not."""
-    rows = connection.execute(
-        f"""SELECT line FROM read_csv({quoted(path.resolve())}, columns = {{'line': 'VARCHAR'}},
-                auto_detect = false, header = false, delim = chr(7), quote = '', escape = '',
-                comment = '', skip = {skip}) LIMIT 1"""
-    ).fetchall()
+    try:
+        rows = connection.execute(
+            _FIRST_LINE.format(file=quoted(path.resolve()), skip=skip)
+        ).fetchall()
+    except duckdb.Error as error:
+        raise unreadable([path], Relation(files=[path.name], format="csv"), error) from None
     return str(rows[0][0]).removeprefix("\ufeff") if rows else ""
 
 
@@ -84,25 +130,20 @@ def _select(
     hive = f"hive_partitioning = {str(relation.hive).lower()}"
     if relation.hive:
         hive += ", hive_types_autocast = false"
-    options = f"{listed}, filename = true, {hive}"
+    options = f"{listed}, filename = '_file', {hive}"
     if kind == "parquet":
         numbered = f"read_parquet({options}, file_row_number = true, union_by_name = true)"
-        return (
-            "SELECT * EXCLUDE (filename, file_row_number), filename AS _file, "
-            f"file_row_number + 1 AS _row FROM {numbered}"
-        )
+        return f"SELECT * EXCLUDE (file_row_number), file_row_number + 1 AS _row FROM {numbered}"
     if kind == "ndjson":
         types = [f"{quoted(name)}: {quoted(kind)}" for name, kind in relation.types.items()]
         columns = f", columns = {{{', '.join(types)}}}" if types else ""
-        return (
-            f"SELECT * EXCLUDE (filename), filename AS _file FROM read_ndjson({options}{columns})"
-        )
+        return f"FROM read_ndjson({options}{columns})"
     names = ", ".join(quoted(name) for name in relation.names or header)
     table = (
         f"read_csv({options}, header = {str(not relation.names).lower()}, names = [{names}], "
         f"{_dialect(relation)}, store_rejects = true, rejects_limit = 0)"
     )
-    return f"SELECT * EXCLUDE (filename), filename AS _file FROM {table}"
+    return f"FROM {table}"
 
 
 def _dialect(relation: Relation) -> str:
@@ -118,6 +159,10 @@ def unreadable(paths: Sequence[Path], relation: Relation, error: Exception) -> B
     said = first_line(error)
     if "sniffing" in said:  # DuckDB does not say why
         said = "lines do not fit the header, or a quote is not closed"
+    if "unicode" in said.lower() or "utf-8" in said.lower():
+        said = "it is not text in UTF-8; save it so"
+    if "state machine" in said:
+        said = "its lines end in more than one way; write all with \\n, or all with \\r\\n"
     more = f" and {len(paths) - 1:,} more" if len(paths) > 1 else ""
     return BatchRejected(
         f"{paths[0].name}{more}: not a readable {relation.format_of(paths[0])} file: {said}"

@@ -13,7 +13,7 @@ from typing import Any
 import duckdb
 
 from ubp_platform.errors import BatchRejected, UBPError, first_line
-from ubp_platform.layouts.description import VIEW, Layout
+from ubp_platform.layouts.description import DESCRIPTION, VIEW, Layout
 from ubp_platform.layouts.macros import MACROS
 from ubp_platform.layouts.reader import reading, require_content, unreadable
 from ubp_platform.warehouse.scan import RejectedLine, quoted
@@ -54,6 +54,12 @@ class Sandbox:
         relation = self._layout.relations[name]
         require_content(paths)
         formats = {relation.format_of(path) for path in paths}
+        if "ndjson" in formats and not relation.types:
+            raise UBPError(
+                f"{self._layout.directory / DESCRIPTION}: relation.{name}: say the types of the "
+                'fields that are read, as types = {user_id = "VARCHAR"}: guessed, an id may '
+                "become another"
+            )
         try:
             query = reading(self._connection, relation, paths)
             if formats != {"parquet"}:
@@ -61,6 +67,12 @@ class Sandbox:
                 numbered = f"SELECT *, row_number() OVER () AS _row FROM ({query})"
                 self._connection.sql(numbered).write_parquet(str(parsed))
                 query = f"FROM read_parquet({quoted(parsed)})"
+                if len(paths) > 1:  # numbers are of the file, not of all of them
+                    firsts = f"SELECT _file, min(_row) AS _first {query} GROUP BY _file"
+                    query = (
+                        f"SELECT * EXCLUDE (_first) REPLACE (_row - _first + 1 AS _row) {query} "
+                        f"JOIN ({firsts}) USING (_file)"
+                    )
             self._connection.execute(f'CREATE VIEW "{name}" AS {query}')
         except duckdb.Error as error:
             raise unreadable(paths, relation, error) from None

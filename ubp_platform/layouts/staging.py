@@ -86,10 +86,22 @@ class Stage:
 
     def rows(self, part: Part) -> Staged:
         """Write the rows of a table."""
-        path = self.directory / f"{part.table}.staged.parquet"
-        self.box.stage(part.table, path)
+        path = self._as_it_lies(part)
+        if path is None:
+            path = self.directory / f"{part.table}.staged.parquet"
+            self.box.stage(part.table, path)
         description = self.delivery.layout.description
         return Staged(TABLES[part.table], path, part.name, description.time_zone)
+
+    def _as_it_lies(self, part: Part) -> Path | None:
+        """Name the file that has the rows of a table already: one of Parquet, taken as it is."""
+        query = self.delivery.layout.queries[part.table].strip().rstrip(";").split()
+        files = [path for name in part.relations for path in self.delivery.files[name]]
+        whole = [word.lower() for word in query[:3]] == ["select", "*", "from"] and len(query) == 4
+        if not whole or len(part.relations) != 1 or len(files) != 1:
+            return None
+        kind = self.delivery.layout.relations[part.relations[0]].format_of(files[0])
+        return files[0] if kind == "parquet" else None
 
     def all_rows(
         self,

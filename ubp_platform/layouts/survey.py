@@ -125,6 +125,9 @@ def survey(source: Source) -> list[Family]:
             found = connection.execute(f"FROM ({rows.sql_query()}) {sample}").df()
             types = dict(zip(rows.columns, map(str, rows.types), strict=True))
             found = found.drop(columns=["_file", "_row"], errors="ignore")
+            if relation.format == "ndjson":
+                fields = {name: _field(types[name]) for name in found.columns}
+                relation = relation.model_copy(update={"types": fields})
             families.append(Family(name, tuple(files), relation, tuple(_columns(found, types))))
     return families
 
@@ -140,6 +143,11 @@ def _keywords() -> frozenset[str]:
     with duckdb.connect(":memory:") as connection:
         rows = connection.execute("SELECT keyword_name FROM duckdb_keywords()").fetchall()
     return frozenset(name for (name,) in rows)
+
+
+def _field(type_: str) -> str:
+    """Give the type to read a field of NDJSON as: what is no structure is text, as it stands."""
+    return type_ if "(" in type_ or type_.endswith("]") or type_ == "JSON" else "VARCHAR"
 
 
 def _format(below: str) -> Format | None:
@@ -180,7 +188,7 @@ def _name(files: list[str]) -> str:
 
 
 def _unlike(name: str, taken: list[str]) -> str:
-    if name in taken:
+    if name in taken or name in _keywords():
         name = "events"
     number, first = 2, name
     while name in taken:
@@ -261,12 +269,18 @@ def _time(name: str, text: pd.Series, type_: str) -> str:
         return f"{function}({column})" if function else ""
     if text.str.match(r"\d{4}-\d\d-\d\d").mean() > 0.9:
         return column
-    parts = text.str.extract(r"^(\d{1,2})([/.-])(\d{1,2})\2(\d{4})([ T]+\d{1,2}:\d\d(:\d\d)?)?")
+    parts = text.str.extract(
+        r"^(\d{1,2})([/.-])(\d{1,2})\2(\d{4})([ T]+\d{1,2}:\d\d(:\d\d)?( ?[AaPp][Mm])?)?"
+    )
     if parts[0].notna().mean() < 0.9:
         return ""
     sign = parts[1].mode()[0]
     day_first = (parts[0].dropna().astype(int) > 12).any() or sign == "."
     date = f"%d{sign}%m{sign}%Y" if day_first else f"%m{sign}%d{sign}%Y"
-    clock = " %H:%M" if parts[4].notna().any() else ""
+    halves = parts[6].notna().any()
+    clock = (" %I:%M" if halves else " %H:%M") if parts[4].notna().any() else ""
     clock += ":%S" if parts[5].notna().any() else ""
+    clock += (
+        parts[6].dropna().iloc[0].upper().replace("AM", "%p").replace("PM", "%p") if halves else ""
+    )
     return f"try_strptime({column}, '{date}{clock}')"

@@ -94,11 +94,12 @@ def _counts(connection: duckdb.DuckDBPyConnection, staged: Staged, column: str) 
         is_text = type_ in _TEXT
         fitting = _not_null(whole_of(column, type_)) if is_text else "true"
     elif column == "price":
-        value = whole_of(column, type_)
-        fitting = f"{value} BETWEEN 0 AND {BUCKETS - 1}" if value else "false"
-        # A catalogue in money of a type with decimals may by chance hold whole amounts alone.
-        if type_ not in INTEGERS | {"VARCHAR"}:
-            fitting = "false"
+        # 5.00 is money, and so is a catalogue of a type with decimals that holds whole amounts.
+        fitting = "false"
+        if type_ == "VARCHAR":
+            fitting = f"regexp_full_match({column}, '[0-9]{{1,2}}')"
+        elif type_ in INTEGERS:
+            fitting = f"{column} BETWEEN 0 AND {BUCKETS - 1}"
     else:
         value = codes_of(column, type_)
         # How many there must be is a rule of the suite.

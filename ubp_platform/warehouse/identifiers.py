@@ -59,6 +59,13 @@ def remember(connection: duckdb.DuckDBPyConnection, found: Mapping[str, ColumnKi
         connection.execute("INSERT OR IGNORE INTO column_kind VALUES (?, ?)", [column, kind])
 
 
+def forget(connection: duckdb.DuckDBPyConnection) -> None:
+    """Forget what columns hold, and all ids: for a warehouse that has nothing any more."""
+    for table in ("column_kind", *(f"{column}_key" for column in ID_COLUMNS)):
+        connection.execute(f"DELETE FROM {table}")
+    connection.execute("DROP TABLE IF EXISTS relevant_client")
+
+
 def give_keys(
     connection: duckdb.DuckDBPyConnection, table: Table, found: Mapping[str, ColumnKind]
 ) -> None:

@@ -79,10 +79,32 @@ def record_batch(
     )
 
 
+def numbers(connection: duckdb.DuckDBPyConnection) -> list[int]:
+    """List the batches, ascending."""
+    rows = connection.execute("SELECT batch_id FROM batch ORDER BY batch_id").fetchall()
+    return [number for (number,) in rows]
+
+
+def require(connection: duckdb.DuckDBPyConnection, batch: int) -> None:
+    """Insist that there is a batch.
+
+    Raises
+    ------
+    UBPError
+        If there is none of this number.
+    """
+    there = numbers(connection)
+    if batch not in there:
+        known = ", ".join(map(str, there)) or "none yet"
+        raise UBPError(f"there is no batch {batch}; there are: {known}")
+
+
 def retract(connection: duckdb.DuckDBPyConnection, batch: int) -> dict[str, int]:
     """Take a batch out of the warehouse: its rows, its quarantine, its entry in the books.
 
-    Products whose properties it brought or changed have none until they are delivered again.
+    Rows that other batches delivered, too, and products whose properties it brought or changed, are
+    gone with it until they are delivered again; the files of such batches are no longer skipped.
+    Without any batch left, what columns hold is forgotten, too.
 
     Parameters
     ----------
@@ -100,16 +122,32 @@ def retract(connection: duckdb.DuckDBPyConnection, batch: int) -> dict[str, int]
     UBPError
         If there is no such batch.
     """
-    there = [number for (number,) in connection.execute("SELECT batch_id FROM batch").fetchall()]
-    if batch not in there:
-        known = ", ".join(map(str, sorted(there))) or "none yet"
-        raise UBPError(f"there is no batch {batch}; there are: {known}")
+    require(connection, batch)
     lost = {}
     for table in (*TABLES, "quarantine", "batch_file", "batch"):
         rows = connection.execute(f"DELETE FROM {table} WHERE batch_id = ?", [batch]).fetchall()
         if table in (*TABLES, "quarantine") and rows[0][0]:
             lost[table] = int(rows[0][0])
+    # What others delivered, too, was known by this one: their files are to land again.
+    connection.execute(
+        """UPDATE batch_file SET sha256 = sha256 || ' again'
+           WHERE table_name IN (SELECT unnest(?))
+                 AND (table_name = 'product_properties' OR batch_id > ? AND rows_known > 0)""",
+        [list(lost), batch],
+    )
+    if not connection.execute("SELECT count(*) FROM batch").fetchall()[0][0]:
+        identifiers.forget(connection)
+        values.forget(connection)
     return lost
+
+
+def to_deliver_again(connection: duckdb.DuckDBPyConnection) -> list[str]:
+    """Name the files, with their batches, whose rows went with a batch that was taken back."""
+    rows = connection.execute(
+        """SELECT DISTINCT file, batch_id FROM batch_file WHERE sha256 LIKE '% again'
+           ORDER BY batch_id, file"""
+    ).fetchall()
+    return [f"{file} (batch {batch})" for file, batch in rows]
 
 
 def land_file(
@@ -230,11 +268,13 @@ def doubts(connection: duckdb.DuckDBPyConnection, landed: Landed, batch: int) ->
                 f"times of {table.name} are whole hours or days: that {landed.known:,} rows were "
                 "known cannot be told from clients doing the same again"
             )
-    others = ", ".join(name for name in table.columns if name != "timestamp")
-    second = f"SELECT {others}, date_trunc('second', timestamp) AS second FROM {table.name}"
+    others = [name for name in table.columns if name != "timestamp"]
+    same = " AND ".join(f"n.{name} = o.{name}" for name in others)
+    second = f"SELECT *, date_trunc('second', timestamp) AS second FROM {table.name}"
     alike = connection.execute(
-        f"""SELECT count(*) FROM ({second} WHERE batch_id = $batch)
-            SEMI JOIN ({second} WHERE batch_id < $batch) USING ({others}, second)""",
+        f"""SELECT count(*) FROM ({second} WHERE batch_id = $batch) n
+            SEMI JOIN ({second} WHERE batch_id < $batch) o
+                ON {same} AND n.second = o.second AND n.timestamp <> o.timestamp""",
         {"batch": batch},
     ).fetchall()[0][0]
     if landed.landed and alike > landed.landed / 2:

@@ -30,15 +30,15 @@ INTEGERS = {"TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT"} | {
 # A text that is a whole number: digits, and an exact .0 that a spreadsheet has added.
 WHOLE = "(0|-?[1-9][0-9]*)([.]0+)?"
 # A text id that a spreadsheet has shortened: many become one.
-_SHORTENED = "[+-]?[0-9]+([.,][0-9]+)?[eE][+][0-9]+"
+_SHORTENED = "[+-]?[0-9]+([.,][0-9]+[eE][+-]?|[eE][+])[0-9]+"
 # No table has a column of this name.
 _ROW = "_ubp_row"
+_NUMBER = "row_number"
 # From so large on a number of the type is not every whole number.
 EXACT = {"FLOAT": 2**24, "DOUBLE": 2**53}
-# What a text must begin with to be a time, and what says its zone: Z, +02:00, +0200, a name.
-ISO = r"^\d{4}-\d\d-\d\d"
-# An offset follows a time of day: the end of 2022-06-01 is none.
-ZONED = r"(?:\d\s*Z|:\d\d(?:\.\d+)?\s*[+-]\d\d(?::?\d\d)?|\s[A-Za-z][A-Za-z_/+-]*\d*)$"
+# What a text must be to be a time, and what may follow it: Z, +02:00, +0200, a zone's name.
+LOCAL = r"\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d(?::\d\d(?:\.\d+)?)?)?"
+ZONE = r"(?:Z|[+-](?:0\d|1[0-5])(?::?[0-5]\d)?|[A-Za-z][A-Za-z_]*(?:/[A-Za-z_+-]+\d*)*)"
 
 
 class RejectedLine(NamedTuple):
@@ -274,15 +274,17 @@ class Scan:
         hidden = json.dumps(dict.fromkeys([_ROW, "_row", "_file"]))
         self._connection.execute(
             f"""CREATE OR REPLACE TEMP VIEW good AS
-                SELECT * FROM staged ANTI JOIN bad_row ON row_number = {_ROW}"""
+                SELECT * FROM staged ANTI JOIN bad_row ON staged.{_NUMBER} = bad_row.{_ROW}"""
         )
+        # Of the delivered columns nothing is known: none may meet one of ours.
         self._connection.execute(
             f"""CREATE OR REPLACE TEMP VIEW bad_original AS
-                SELECT {_ROW} AS row_number, {number} AS source_row, {file} AS file, rule,
-                       json_merge_patch(original, '{hidden}') AS original
-                FROM (SELECT d.*, to_json(d) AS original
-                      FROM (SELECT * FROM delivered SEMI JOIN bad_row USING ({_ROW})) d)
-                JOIN bad_row USING ({_ROW})"""
+                SELECT bad.number AS row_number, bad.source_row, bad.file, bad_row.rule,
+                       json_merge_patch(bad.row, '{hidden}') AS original
+                FROM (SELECT d.{_ROW} AS number, d.{number} AS source_row,
+                             {file} AS file, to_json(d) AS row
+                      FROM delivered d SEMI JOIN bad_row USING ({_ROW})) bad
+                JOIN bad_row ON bad.number = bad_row.{_ROW}"""
         )
 
     def first_bad(self) -> str:
@@ -351,6 +353,8 @@ def _text(value: str, type_: str) -> str | None:
 
 def amount_of(value: str, type_: str) -> str | None:
     """Write the cast to an amount of money or pieces: a number with a full stop, nothing else."""
+    if type_ == "FLOAT":  # 9.99 as it is written, not as the next double
+        value = f"{value}::VARCHAR"
     if type_ in INTEGERS | EXACT.keys() or type_.startswith("DECIMAL"):
         return f"CASE WHEN isfinite({value}::DOUBLE) THEN {value}::DOUBLE END"
     if type_ != "VARCHAR":
@@ -383,11 +387,16 @@ def _time(value: str, type_: str, zone: str | None) -> str | None:
     if type_ != "VARCHAR":
         return local if type_.startswith(("TIMESTAMP", "DATE")) else None
     # DuckDB takes +02:00 and not +0200, and drops the offset of a text in a straight cast.
-    offset = f"regexp_replace({value}, '\\s*([+-]\\d\\d):?(\\d\\d)$', '\\1:\\2')"
+    text = f"trim({value})"
+    offset = f"regexp_replace({text}, '\\s*([+-]\\d\\d):?(\\d\\d)$', '\\1:\\2')"
+    offset = f"regexp_replace({offset}, '\\s*([+-]\\d\\d)$', '\\1:00')"
+    # An offset follows a time of day: the end of 2022-06-01 is none.
+    zoned = rf"\d{{4}}-\d\d-\d\d[T ]\d\d:\d\d(?::\d\d(?:\.\d+)?)?\s*{ZONE}"
     return (
-        f"CASE WHEN NOT regexp_matches({value}, '{ISO}') THEN NULL "
-        f"WHEN regexp_matches({value}, '{ZONED}') "
-        f"THEN TRY_CAST(TRY_CAST({offset} AS TIMESTAMPTZ) AS TIMESTAMP) ELSE {local} END"
+        f"CASE WHEN regexp_full_match({text}, {quoted(LOCAL)}) "
+        f"THEN {_local(f'TRY_CAST({text} AS TIMESTAMP)', zone)} "
+        f"WHEN regexp_full_match({text}, {quoted(zoned)}) "
+        f"THEN TRY_CAST(TRY_CAST({offset} AS TIMESTAMPTZ) AS TIMESTAMP) END"
     )
 
 

@@ -26,6 +26,11 @@ def create_tables(connection: duckdb.DuckDBPyConnection) -> None:
     connection.execute(_TABLES)
 
 
+def forget(connection: duckdb.DuckDBPyConnection) -> None:
+    """Forget the edges of the buckets: for a warehouse that has nothing any more."""
+    connection.execute("DELETE FROM price_edge")
+
+
 def give_values(connection: duckdb.DuckDBPyConnection, table: Table) -> None:
     """Make the view ``valued``: the view ``keyed`` with buckets and codes made of money and words.
 
