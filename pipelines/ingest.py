@@ -184,8 +184,8 @@ def _land(
             if replace is not None:
                 landing.retract(connection, replace)
                 result.notes.append(f"in the place of batch {replace}, which was taken back")
+            identifiers.remember(connection, checked[0].staged.kinds)
             for item in checked:
-                identifiers.remember(connection, item.staged.kinds)
                 scan = Scan(connection, item.staged)
                 with progress(f"land {item.part.table}", item.rows, "rows") as advance:
                     file = landing.land_file(

@@ -48,6 +48,17 @@ def deliver(directory: Path, suffix: str = ".parquet", **tables: pd.DataFrame) -
     return directory
 
 
+def layout(directory: Path, *settings: str, **queries: str) -> str:
+    """Write a layout of one's own, of CSV files as the relation `rows`; give its name."""
+    directory.mkdir()
+    lines = ['about = "mine"', 'time_zone = "UTC"', *settings]
+    lines += ["[relation.rows]", 'files = ["*.csv"]']
+    (directory / "layout.toml").write_text("\n".join(lines) + "\n")
+    for table, query in queries.items():
+        (directory / f"{table}.sql").write_text(query)
+    return str(directory)
+
+
 def deliver_shop(directory: Path, suffix: str = ".parquet", **arguments: int) -> Path:
     """Write a whole random shop."""
     return deliver(directory, suffix, **random_shop(**arguments))

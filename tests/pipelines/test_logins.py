@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from pipelines.ingest import ingest
-from tests.pipelines.deliveries import deliver, purchases
+from tests.pipelines.deliveries import deliver, layout, purchases
 from tests.pipelines.landed import rows
 from ubp_platform.home import Home, parse_time
 from ubp_platform.warehouse import Warehouse
@@ -87,19 +87,13 @@ def test_a_cutoff_before_the_login_does_not_know_of_it(
 
 
 def test_a_layout_of_ones_own_says_it_with_a_column(home: Home, tmp_path: Path) -> None:
-    layout = tmp_path / "mine"
-    layout.mkdir()
-    (layout / "layout.toml").write_text(
-        'about = "mine"\ntime_zone = "UTC"\n[relation.buys]\nfiles = ["*.csv"]\n'
-    )
-    (layout / "product_buy.sql").write_text(
-        "SELECT client_id, timestamp, sku, login AS known_from FROM buys"
-    )
+    query = "SELECT client_id, timestamp, sku, login AS known_from FROM rows"
+    mine = layout(tmp_path / "mine", product_buy=query)
     frame = purchases(50).assign(login="2022-07-01")
     frame.loc[:9, "login"] = ""
     frame.loc[10, "login"] = "soon"
     source = deliver(tmp_path / "delivery", ".csv", product_buy=frame)
-    (file,) = ingest(home, str(source), str(layout)).files
+    (file,) = ingest(home, str(source), mine).files
     assert (file.landed, file.quarantined) == (49, 1)
     assert "known_from is a time" in rows(home, "SELECT rule FROM quarantine")[0][0]
     with Warehouse(home.warehouse) as warehouse:

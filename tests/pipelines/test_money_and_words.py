@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from pipelines.ingest import ingest
-from tests.pipelines.deliveries import deliver, purchases, queries
+from tests.pipelines.deliveries import deliver, layout, purchases, queries
 from tests.pipelines.landed import rows
 from ubp_platform.blocks.handcrafted import Handcrafted
 from ubp_platform.errors import BatchRejected
@@ -98,14 +98,8 @@ def test_words_that_are_blank_are_no_query(home: Home, tmp_path: Path) -> None:
 
 
 def test_price_paid_and_quantity_are_kept_and_tell_events_apart(home: Home, tmp_path: Path) -> None:
-    layout = tmp_path / "mine"
-    layout.mkdir()
-    (layout / "layout.toml").write_text(
-        'about = "mine"\ntime_zone = "UTC"\n[relation.lines]\nfiles = ["*.csv"]\n'
-    )
-    (layout / "product_buy.sql").write_text(
-        "SELECT client_id, timestamp, sku, paid AS price, pieces AS quantity FROM lines"
-    )
+    query = "SELECT client_id, timestamp, sku, paid AS price, pieces AS quantity FROM rows"
+    mine = layout(tmp_path / "mine", product_buy=query)
     frame = purchases(60, paid="9.95", pieces="3")
     frame.loc[1, ["paid", "pieces"]] = ""
     frame.loc[2, "pieces"] = "three"
@@ -115,13 +109,13 @@ def test_price_paid_and_quantity_are_kept_and_tell_events_apart(home: Home, tmp_
         if name == "again":
             frame = frame.iloc[::-1]
         frame.to_csv(directory / "lines.csv", index=False)
-        assert ingest(home, str(directory), str(layout)).files[0].landed == landed
+        assert ingest(home, str(directory), mine).files[0].landed == landed
     query = "SELECT price, quantity, count(*) FROM product_buy GROUP BY ALL ORDER BY ALL"
     assert rows(home, query) == [(9.95, 3.0, 58), (None, None, 1)]
     other = frame.tail(1).assign(paid="8.00")
     (tmp_path / "other").mkdir()
     other.to_csv(tmp_path / "other" / "lines.csv", index=False)
-    assert ingest(home, str(tmp_path / "other"), str(layout)).files[0].landed == 1
+    assert ingest(home, str(tmp_path / "other"), mine).files[0].landed == 1
 
 
 def test_a_catalogue_in_codes_refuses_words_later(home: Home, tmp_path: Path) -> None:

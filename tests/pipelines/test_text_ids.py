@@ -16,7 +16,7 @@ from pipelines.ingest import ingest
 from pipelines.publish import publish
 from pipelines.train import train
 from tests.pipelines.commands import run_ubp
-from tests.pipelines.deliveries import deliver, purchases
+from tests.pipelines.deliveries import deliver, layout, purchases
 from tests.pipelines.job import LAST
 from tests.pipelines.landed import rows
 from tests.shops import END, random_shop
@@ -225,15 +225,10 @@ def test_which_kind_ids_are_is_decided_by_all_of_them(
 
 
 def test_a_layout_may_say_that_numbers_are_text(home: Home, tmp_path: Path) -> None:
-    layout = tmp_path / "mine"
-    layout.mkdir()
-    (layout / "layout.toml").write_text(
-        'about = "mine"\ntime_zone = "UTC"\ntext_ids = ["client_id"]\n'
-        '[relation.buys]\nfiles = ["*.csv"]\n'
-    )
-    (layout / "product_buy.sql").write_text("SELECT client_id, timestamp, sku FROM buys")
+    query = "SELECT client_id, timestamp, sku FROM rows"
+    mine = layout(tmp_path / "mine", 'text_ids = ["client_id"]', product_buy=query)
     frame = purchases(client_id=["0017"] + ["17"] * 99)
-    ingest(home, str(deliver(tmp_path / "delivery", ".csv", product_buy=frame)), str(layout))
+    ingest(home, str(deliver(tmp_path / "delivery", ".csv", product_buy=frame)), mine)
     assert rows(home, "SELECT id FROM client_id_key ORDER BY key") == [("0017",), ("17",)]
 
 

@@ -39,11 +39,16 @@ class GRUAESkuText(GRUAutoencoder):
         """Know every position and code; the challenge's quantizer is given, not learned."""
         return {"code": Vocabulary("code", np.arange(CODES * CODE_VALUES))}
 
+    def training_sequences(self, history: History) -> Sequences:
+        """Give the same; insist that a product has a name."""
+        found = self.sequences(history)
+        if not len(found.client_ids):
+            raise self.unavailable(history, "of a product with a name")
+        return found
+
     def sequences(self, history: History) -> Sequences:
         """Give the codes of each client's last distinct products, 16 tokens a product."""
         products = history.table("recent_products", last=self.last)
-        if not products.num_rows:
-            raise self.unavailable(history, "of a product with a name")
         codes = products["name"].combine_chunks().flatten().to_numpy().reshape(-1, CODES)
         tokens = Vocabulary.FIRST + np.arange(CODES, dtype=np.int32) * CODE_VALUES + codes
         client_ids, starts = np.unique(products["client_id"].to_numpy(), return_index=True)

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 
 import duckdb
@@ -120,7 +120,8 @@ class Delivery:
         # Whatever fields there are, not those that the layout reads.
         every = relation.model_copy(update={"types": {}})
         try:
-            with duckdb.connect(":memory:") as connection:
+            # One for all that is looked at: to open a database takes longer than to read a header.
+            with _looking().cursor() as connection:
                 columns = connection.sql(reading(connection, every, first)).columns
         except duckdb.Error as error:
             raise unreadable(first, relation, error) from None
@@ -172,6 +173,11 @@ def recognise(source: Source, layouts: Mapping[str, Layout]) -> Delivery:
         )
     names = " and ".join(delivery.layout.name for delivery in fitting)
     raise UBPError(f"{source.path} could be {names}: say which with --layout")
+
+
+@cache
+def _looking() -> duckdb.DuckDBPyConnection:
+    return duckdb.connect(":memory:")
 
 
 def _matches(below: str, patterns: Sequence[str]) -> bool:
