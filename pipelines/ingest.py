@@ -114,7 +114,7 @@ def delivered(source: str, layout: str | None) -> tuple[Delivery, list[str]]:
     if layout is None:
         notes.append(f"taken for the layout {delivery.layout.name!r}, by its files and columns")
     if unread := [name for name in delivery.unread if name != RELEVANT_CLIENTS]:
-        notes.append(f"not read, since no table is called so: {', '.join(unread)}")
+        notes.append(f"files that the layout does not read: {', '.join(unread)}")
     return delivery, notes
 
 
