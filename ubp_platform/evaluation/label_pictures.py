@@ -43,4 +43,5 @@ def _draw(ax: Axes, scores: Scores) -> None:
     mark_powers(ax.xaxis, (1, 3))
     ax.set(xlabel="labelled clients", ylabel="sum of scores")
     ax.grid()
-    ax.legend(frameon=False, fontsize=8.5)
+    if ax.get_legend_handles_labels()[0]:
+        ax.legend(frameon=False, fontsize=8.5)
