@@ -48,9 +48,11 @@ def create_views(
                 SELECT {columns} FROM "{database}".main.{event.name} WHERE {seen}""")
     show_relevant(connection, clients)
     # Whole numbers add up to the same in whatever order; a bucket counts as so much money.
-    run("""CREATE OR REPLACE TEMP VIEW product_cents AS
-           SELECT sku, coalesce((100 * money)::BIGINT, 100 * price) AS cents
-           FROM product_properties""")
+    cents = "coalesce((100 * p.money)::BIGINT, 100 * p.price) AS cents"
+    run(
+        f"""CREATE OR REPLACE TEMP VIEW product_cents AS
+            SELECT sku, {cents} FROM product_properties p"""
+    )
     for column in ("sku", "category", "url"):
         run(f"""CREATE OR REPLACE TEMP VIEW {column}_id AS
                 SELECT key AS {column}, id FROM "{database}".main.{column}_key""")
@@ -58,10 +60,9 @@ def create_views(
     for prefix in ("", "relevant_"):
         parts = " UNION ALL ".join(_as_event(prefix, name) for name in EVENT_TYPES)
         run(f"""CREATE OR REPLACE TEMP VIEW {prefix}event AS
-                SELECT e.*, p.category, p.price, c.cents,
+                SELECT e.*, p.category, p.price, {cents},
                        (epoch_us({end}) - 1 - epoch_us(timestamp)) // {MICROSECONDS_A_DAY} AS day
-                FROM ({parts}) e LEFT JOIN product_properties p USING (sku)
-                LEFT JOIN product_cents c USING (sku)""")
+                FROM ({parts}) e LEFT JOIN product_properties p USING (sku)""")
 
 
 def show_relevant(connection: duckdb.DuckDBPyConnection, clients: np.ndarray | None) -> None:

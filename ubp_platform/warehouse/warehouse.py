@@ -90,21 +90,24 @@ class Warehouse:
             _create(path)
         elif not path.exists():
             raise WarehouseMissing(f"no warehouse at {path} yet: run `ubp ingest SOURCE` first")
-        if not write and not _is_up_to_date(path):
-            Warehouse(path, write=True).connection.close()
         self.connection: duckdb.DuckDBPyConnection = _connect(path, write)
         self._histories: list[History] = []
-        self.connection.execute("SET TimeZone = 'UTC'")
-        # A bar on stderr that DuckDB draws by itself would break ours.
-        self.connection.execute("SET enable_progress_bar = false")
-        self.connection.execute("SET memory_limit = ?", [memory_limit])
         if not self._has_tables():
             self.connection.close()
             raise WarehouseMissing(
                 f"{path} is a database, but no warehouse: remove it, then run `ubp ingest SOURCE`"
             )
-        if write:
-            _bring_up_to_date(self.connection)
+        if not _is_up_to_date(self.connection):
+            if write:
+                _bring_up_to_date(self.connection)
+            else:
+                self.connection.close()
+                Warehouse(path, write=True).connection.close()
+                self.connection = _connect(path, write)
+        self.connection.execute("SET TimeZone = 'UTC'")
+        # A bar on stderr that DuckDB draws by itself would break ours.
+        self.connection.execute("SET enable_progress_bar = false")
+        self.connection.execute("SET memory_limit = ?", [memory_limit])
 
     def __enter__(self) -> Self:
         return self
@@ -180,8 +183,7 @@ class Warehouse:
         clients : ndarray of int64, optional
             In place of the relevant clients.
         """
-        relevant = self.relevant if clients is None else clients
-        history = History(self.connection, cutoff, relevant)
+        history = History(self.connection, cutoff, self.relevant if clients is None else clients)
         self._histories.append(history)
         return history
 
@@ -306,19 +308,14 @@ def _bring_up_to_date(connection: duckdb.DuckDBPyConnection) -> None:
             connection.execute(f"ALTER TABLE {table.name} ALTER {name} DROP NOT NULL")
 
 
-def _is_up_to_date(path: Path) -> bool:
-    """Whether a warehouse has what this release adds; also where it is none, or in use."""
-    try:
-        with duckdb.connect(path, read_only=True) as connection:
-            rows = connection.execute(
-                """SELECT bool_or(table_name = 'batch'),
-                          bool_or(table_name = 'page_visit' AND column_name = 'known_from')
-                   FROM duckdb_columns()"""
-            ).fetchall()
-    except duckdb.Error:
-        return True
-    is_warehouse, is_new = rows[0]
-    return bool(is_new) or not is_warehouse
+def _is_up_to_date(connection: duckdb.DuckDBPyConnection) -> bool:
+    """Whether a warehouse has all that :func:`_bring_up_to_date` adds."""
+    rows = connection.execute(
+        """SELECT count(*) FROM duckdb_columns()
+           WHERE table_name = 'text_code' AND column_name = 'codes'
+                 OR table_name = 'page_visit' AND column_name = 'known_from'"""
+    ).fetchall()
+    return bool(rows[0][0] == 2)
 
 
 def _connect(path: Path, write: bool) -> duckdb.DuckDBPyConnection:
