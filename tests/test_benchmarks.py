@@ -45,20 +45,13 @@ def test_benchmark_ends_with_its_ratio(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     options = [option.format(tmp_path) for option in size]
-    if script == "full_log":  # has processes of its own, and settings for them
-        run = subprocess.run(
-            [sys.executable, "-m", f"benchmarks.{script}", *options],
-            cwd=PROJECT_ROOT,
-            capture_output=True,
-            text=True,
-        )
-        assert run.returncode == 0, run.stderr
-        printed = run.stdout
-    else:  # to import all that they need takes longer than most of them
-        monkeypatch.setattr(sys, "argv", [script, *options])
-        with threads(None):
-            import_module(f"benchmarks.{script}").main()
-        printed = capsys.readouterr().out
+    monkeypatch.setattr(sys, "argv", [script, *options])
+    monkeypatch.setenv("OMP_WAIT_POLICY", "PASSIVE")
+    # In this process: to import all that they need takes longer than most of them.
+    with threads(None):
+        module = full_log if script == "full_log" else import_module(f"benchmarks.{script}")
+        module.main()
+    printed = capsys.readouterr().out
     result = json.loads(printed.strip().splitlines()[-1])
     assert result["benchmark"] == script
     if script != "full_log":

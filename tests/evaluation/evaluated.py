@@ -21,13 +21,14 @@ Ubp = Callable[..., Outcome]
 
 @contextmanager
 def thin_networks() -> Iterator[None]:
-    """Tiny networks, of both sizes, two penalties, few trees, of frequent classes, few draws."""
+    """Tiny networks, of both sizes, two penalties, few steps and trees, of frequent classes, few draws."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(boosting, "ITERATIONS", 3)
         patch.setattr(boosting, "FEWEST", 60)
         patch.setattr(logistic, "SHARED", (1.0, 1e-2))
         patch.setattr(logistic, "OWN", (math.inf, 1e-2))
         patch.setattr(logistic, "FEW", 100)
+        patch.setattr(logistic, "ITERATIONS", 8)
         patch.setattr(bootstrap, "DRAWS", 40)
         for name, size in {"small": Size(8, 16, 3), "paper": Size(16, 32, 3)}.items():
             patch.setitem(NETWORKS, name, size)

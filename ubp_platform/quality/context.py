@@ -1,37 +1,16 @@
 """How Great Expectations is set up."""
 
-import logging
-from pathlib import Path
 from typing import Any
 
 from great_expectations.data_context.types.base import DataContextConfig, ProgressBarsConfig
 
-# It prints the traceback of a page that it could not write, and goes on; what follows says it in a
-# line.
-logging.getLogger("great_expectations").setLevel(logging.CRITICAL)
 
+def gx_config() -> DataContextConfig:
+    """Configure a GX context that asks nobody, draws nothing, and sends and keeps nothing."""
 
-def gx_config(docs: Path | None = None) -> DataContextConfig:
-    """Configure a GX context that asks nobody, draws nothing, and sends nothing.
+    def store(kind: str) -> dict[str, Any]:
+        return {"class_name": kind, "store_backend": {"class_name": "InMemoryStoreBackend"}}
 
-    Parameters
-    ----------
-    docs : Path, optional
-        Where to keep results (``validations/``) and pages (``site/``); nowhere by default.
-    """
-    memory = {"class_name": "InMemoryStoreBackend"}
-
-    def files(name: str) -> dict[str, Any]:
-        if docs is None:
-            return memory
-        return {"class_name": "TupleFilesystemStoreBackend", "base_directory": str(docs / name)}
-
-    site = {
-        "class_name": "SiteBuilder",
-        "show_how_to_buttons": False,
-        "store_backend": files("site"),
-        "site_index_builder": {"class_name": "DefaultSiteIndexBuilder"},
-    }
     return DataContextConfig(
         config_version=4.0,
         analytics_enabled=False,
@@ -39,17 +18,11 @@ def gx_config(docs: Path | None = None) -> DataContextConfig:
         validation_results_store_name="validations",
         checkpoint_store_name="checkpoints",
         stores={
-            "expectations": {"class_name": "ExpectationsStore", "store_backend": memory},
-            "validations": {
-                "class_name": "ValidationResultsStore",
-                "store_backend": files("validations"),
-            },
-            "checkpoints": {"class_name": "CheckpointStore", "store_backend": memory},
-            "validation_definition_store": {
-                "class_name": "ValidationDefinitionStore",
-                "store_backend": memory,
-            },
+            "expectations": store("ExpectationsStore"),
+            "validations": store("ValidationResultsStore"),
+            "checkpoints": store("CheckpointStore"),
+            "validation_definition_store": store("ValidationDefinitionStore"),
         },
-        data_docs_sites={"batches": site} if docs else {},
+        data_docs_sites={},
         progress_bars=ProgressBarsConfig(globally=False),
     )

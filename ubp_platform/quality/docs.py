@@ -1,35 +1,22 @@
-"""Data Docs: a page a checked file, and an index of them."""
+"""Data Docs: a page for each checked file, and an index of them.
+
+Great Expectations' own pages load styles and scripts from the network, and show nothing without.
+These are made of the same validation results, which lie beside them as JSON.
+"""
 
 import json
 from datetime import UTC, datetime
-from html import escape
+from functools import cache
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-import great_expectations as gx
-from great_expectations.core.run_identifier import RunIdentifier
-from great_expectations.data_context.types.resource_identifiers import (
-    ExpectationSuiteIdentifier,
-    ValidationResultIdentifier,
-)
+from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from ubp_platform.home import write_whole
-from ubp_platform.quality.context import gx_config
 from ubp_platform.quality.suites import SuiteRun
 
-_INDEX = """<!doctype html>
-<html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">
-<title>Checked deliveries</title>
-<style>body {{ font: 16px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 60rem;
-padding: 0 1rem }} table {{ border-collapse: collapse; width: 100% }} th, td {{ text-align: left;
-padding: .3rem .8rem .3rem 0; border-bottom: 1px solid #ddd }}</style>
-<h1>Checked deliveries</h1>
-<p>One page a file, newest first, written by Great Expectations.</p>
-<table><tr><th>time (UTC)<th>batch<th>file<th>result
-{rows}
-</table></html>
-"""
+_TIME = "%Y%m%dT%H%M%S.%fZ"
 
 
 class DataDocs:
@@ -38,17 +25,15 @@ class DataDocs:
     Parameters
     ----------
     directory : Path
-        Holds ``validations/`` (JSON) and ``site/`` (HTML).
+        Holds ``index.html`` and ``validations/BATCH/TIME/`` with a page and a JSON file for each
+        checked file.
     """
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
-        self._context: Any = gx.get_context(
-            mode="ephemeral", project_config=gx_config(docs=directory)
-        )
 
     def write(self, batch: str, runs: dict[str, SuiteRun]) -> Path:
-        """Write one page a file and renew the index.
+        """Write one page for each file and renew the index.
 
         Parameters
         ----------
@@ -60,43 +45,61 @@ class DataDocs:
         Returns
         -------
         Path
-            The index page; unlike GX's own it shows its rows without the network.
+            The index page.
         """
-        run = RunIdentifier(run_name=batch, run_time=datetime.now(UTC))
-        identifiers = []
-        for file, suite_run in runs.items():
-            result = suite_run.result()
-            result.meta["run_id"] = run
-            identifier = ValidationResultIdentifier(
-                batch_identifier=file,
-                expectation_suite_identifier=ExpectationSuiteIdentifier(name=suite_run.table),
-                run_id=run,
+        now = datetime.now(UTC)
+        folder = self._directory / "validations" / batch / f"{now:{_TIME}}"
+        folder.mkdir(parents=True, exist_ok=True)
+        for file, run in runs.items():
+            result = run.result().to_json_dict()
+            write_whole(folder / f"{file}.json", json.dumps(result, indent=1))
+            page = _template("page").render(
+                file=file, batch=batch, time=now, table=run.table, rules=_rules(result)
             )
-            self._context.validation_results_store.store_validation_results(result, identifier)
-            identifiers.append(identifier)
-        self._context.build_data_docs(resource_identifiers=identifiers)
+            write_whole(folder / f"{file}.html", page)
         return self._write_index()
 
     def _write_index(self) -> Path:
-        rows = []
-        for page in sorted((self._directory / "site" / "validations").rglob("*.html")):
-            suite, batch, time = page.relative_to(page.parents[3]).parts[:3]
-            result = json.loads(
-                (
-                    self._directory / "validations" / suite / batch / time / f"{page.stem}.json"
-                ).read_text()
+        files = []
+        for path in (self._directory / "validations").rglob("*.json"):
+            result = json.loads(path.read_text("utf-8"))
+            batch, time = path.relative_to(self._directory).parts[1:3]
+            files.append(
+                {
+                    "time": datetime.strptime(time, _TIME),
+                    "batch": batch,
+                    "name": path.stem,
+                    "link": quote(str(path.with_suffix(".html").relative_to(self._directory))),
+                    "broken": result["statistics"]["unsuccessful_expectations"],
+                }
             )
-            broken = result["statistics"]["unsuccessful_expectations"]
-            verdict = f"rules broken: {broken}" if broken else "all rules kept"
-            link = quote(str(page.relative_to(self._directory)))
-            when = datetime.strptime(time[:15], "%Y%m%dT%H%M%S")
-            cells = (
-                f"{when:%Y-%m-%d %H:%M:%S}",
-                batch,
-                f'<a href="{link}">{escape(page.stem)}</a>',
-            )
-            rows.append("<tr>" + "".join(f"<td>{cell}" for cell in (*cells, verdict)))
-        rows.sort(reverse=True)
+        files.sort(key=lambda file: (file["time"], file["batch"], file["name"]), reverse=True)
         index = self._directory / "index.html"
-        write_whole(index, _INDEX.format(rows="\n".join(rows)))
+        write_whole(index, _template("index").render(files=files))
         return index
+
+
+def _rules(result: dict[str, Any]) -> list[dict[str, Any]]:
+    """Give what a page says of each rule, the broken ones first."""
+    rules = []
+    for found in result["results"]:
+        config, counts = found["expectation_config"], found["result"]
+        rules.append(
+            {
+                "text": config.get("description") or config["type"],
+                "column": config["kwargs"].get("column", ""),
+                "kept": found["success"],
+                "checked": counts.get("element_count"),
+                "broken": counts.get("unexpected_count"),
+                "share": counts.get("unexpected_percent_total"),
+                "examples": [*dict.fromkeys(map(str, counts.get("partial_unexpected_list", [])))],
+            }
+        )
+    return sorted(rules, key=lambda rule: bool(rule["kept"]))
+
+
+@cache
+def _template(name: str) -> Any:
+    loader = PackageLoader("ubp_platform.quality", ".")
+    environment = Environment(loader=loader, autoescape=True, undefined=StrictUndefined)
+    return environment.get_template(f"{name}.html")

@@ -14,6 +14,13 @@ import pyarrow as pa
 from ubp_platform.events.schema import EVENT_CODES, EVENT_TYPES, EVENTS, PRODUCT_EVENTS
 
 MICROSECONDS_A_DAY = 86_400_000_000
+# What the views say of an event's details: the cents paid for all its pieces, where the log has a
+# price, and how many these are, in thousandths. Whole numbers add up to the same in any order.
+_TOLD = {
+    "price": "round(100 * price * coalesce(quantity, 1))::BIGINT AS paid",
+    "quantity": "round(1000 * coalesce(quantity, 1))::BIGINT AS thousandths",
+    "words": "words",
+}
 
 
 def create_views(
@@ -43,7 +50,9 @@ def create_views(
     seen += f" AND timestamp >= {_literal(start)}" if start else ""
     database = run("SELECT current_database()").fetchall()[0][0]
     for event in EVENTS:
-        columns = ", ".join([*event.columns, *(["words"] if "words" in event.details else [])])
+        columns = ", ".join(
+            [*event.columns, *(told for name, told in _TOLD.items() if name in event.details)]
+        )
         run(f"""CREATE OR REPLACE TEMP VIEW {event.name} AS
                 SELECT {columns} FROM "{database}".main.{event.name} WHERE {seen}""")
     show_relevant(connection, clients)
@@ -95,7 +104,10 @@ def _literal(time: datetime) -> str:
 def _as_event(prefix: str, name: str) -> str:
     sku = "sku" if name in PRODUCT_EVENTS else "NULL::BIGINT"
     url = "url" if name == "page_visit" else "NULL::BIGINT"
+    sale = (
+        "paid, thousandths" if sku == "sku" else "NULL::BIGINT AS paid, NULL::BIGINT AS thousandths"
+    )
     query = "query, words" if name == "search_query" else "NULL::UTINYINT[] AS query, NULL AS words"
     return f"""SELECT client_id, timestamp, {EVENT_CODES[name]}::TINYINT AS event_type,
-                      {sku} AS sku, {url} AS url, {query}
+                      {sku} AS sku, {url} AS url, {sale}, {query}
                FROM {prefix}{name}"""

@@ -33,7 +33,7 @@ SHARED = (100.0, 10.0, 1.0, 1e-1, 1e-2, 1e-3, 1e-4)
 OWN = (math.inf, 10.0, 1.0, 1e-1, 1e-2, 1e-3, 1e-4)
 #: A fifth of so many labelled clients, or of fewer, is too few to choose by: each is held out once.
 FEW = 6_000
-_ITERATIONS, _GRADIENT, _CHANGE = 60, 1e-4, 1e-5
+ITERATIONS, _GRADIENT, _CHANGE = 60, 1e-4, 1e-5
 # Axes with a smaller share of the largest variance are noise of rounding.
 _NEGLIGIBLE = 1e-6
 # Vectors that are turned to the axes at once.
@@ -55,7 +55,7 @@ class Logistic:
 
     def __init__(self) -> None:
         strengths = [str(penalty) for penalty in (*SHARED, *OWN)]
-        numbers = [FEW, _ITERATIONS, _GRADIENT, _CHANGE, _NEGLIGIBLE]
+        numbers = [FEW, ITERATIONS, _GRADIENT, _CHANGE, _NEGLIGIBLE]
         self.parameters: list[Any] = ["logistic", "one standard error", strengths, *numbers]
 
     def fit(
@@ -251,7 +251,7 @@ class _Part:
         )
         optimizer = torch.optim.LBFGS(
             [scaled, scaled_bias],
-            max_iter=_ITERATIONS,
+            max_iter=ITERATIONS,
             tolerance_grad=_GRADIENT,
             tolerance_change=_CHANGE,
             line_search_fn="strong_wolfe",

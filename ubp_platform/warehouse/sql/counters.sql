@@ -150,6 +150,8 @@ client_sku AS (
         count(*) AS events,
         count(*) FILTER (day < 30) AS recent,
         count(*) FILTER (event_type = 0) AS bought,
+        -- Where the log has no price paid, the product's is taken.
+        sum(coalesce(1000 * paid, thousandths * cents)) FILTER (event_type = 0) AS spent,
         count(DISTINCT day) FILTER (event_type = 0) AS bought_days
     FROM relevant_event
     WHERE event_type IN (0, 1)
@@ -167,7 +169,7 @@ products AS (
         sum(events * cents) / 100 / nullif(sum(events) FILTER (cents IS NOT NULL), 0) AS price_mean,
         min(cents) / 100 AS price_min,
         max(cents) / 100 AS price_max,
-        sum(bought * cents) / 100 AS price_total
+        sum(spent) / 100000 AS price_total
     FROM client_sku
     GROUP BY client_id
 ),

@@ -99,13 +99,16 @@ client_sku AS (
         sku,
         count(*) AS events,
         count(*) FILTER (kind = 'buy') AS bought,
-        count(*) FILTER (kind = 'add') AS added
+        count(*) FILTER (kind = 'add') AS added,
+        sum(paid) FILTER (kind = 'buy') AS paid,
+        -- Of these the product's price is taken.
+        sum(thousandths) FILTER (kind = 'buy' AND paid IS NULL) AS unpriced
     FROM (
-        SELECT client_id, sku, 'buy' AS kind FROM relevant_product_buy
+        SELECT client_id, sku, 'buy' AS kind, paid, thousandths FROM relevant_product_buy
         UNION ALL
-        SELECT client_id, sku, 'add' AS kind FROM relevant_add_to_cart
+        SELECT client_id, sku, 'add' AS kind, paid, thousandths FROM relevant_add_to_cart
         UNION ALL
-        SELECT client_id, sku, 'remove' AS kind FROM relevant_remove_from_cart
+        SELECT client_id, sku, 'remove' AS kind, paid, thousandths FROM relevant_remove_from_cart
     )
     GROUP BY client_id, sku
 ),
@@ -121,7 +124,7 @@ products AS (
             sum(bought + added) FILTER (cents IS NOT NULL) * sum((bought + added) * cents * cents)
             - sum((bought + added) * cents) * sum((bought + added) * cents)
         ) / 100 / nullif(sum(bought + added) FILTER (cents IS NOT NULL), 0) AS price_std,
-        sum(bought * cents) / 100 AS price_total,
+        sum(1000 * coalesce(paid, 0) + coalesce(unpriced * cents, 0)) / 100000 AS price_total,
         count(*) FILTER (added > 0 AND bought > 0) / nullif(count(*) FILTER (added > 0), 0)
             AS added_skus_bought
     FROM client_sku
