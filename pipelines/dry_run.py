@@ -120,6 +120,8 @@ def dry_run(
             for part in parts
         ]
         made = {part.table for part in parts}
+        for item in staged.values():
+            notes += Scan(connection, item).clock_changes()
         if decided := column_kinds.said(staged[parts[0].table].kinds, {}):
             notes.append(decided)
         return DryRun(

@@ -193,11 +193,17 @@ def _land(
                     )
                     advance(item.rows)
                 result.files.append(file)
+                result.notes += scan.clock_changes()
                 result.notes += landing.doubts(connection, file, batch)
             landing.record_batch(connection, batch, source, page)
         result.batch, result.data_docs = batch, page
         if decided := column_kinds.said(checked[0].staged.kinds, known_kinds):
             result.notes.append(decided)
+        if repeated := [file.table for file in result.files if file.repeated]:
+            result.notes.append(
+                f"repeated: rows of {', '.join(repeated)} that agree with another in all columns; "
+                "they landed as events of their own"
+            )
         if dropped := stage.dropped():
             reasons = "; ".join(f"{count:,}: {reason}" for reason, count in dropped.items())
             result.notes.append(f"rows that become no event, {reasons}")

@@ -56,11 +56,13 @@ def show_ingested(console: Console, result: "Ingested") -> None:
             f"{name}: landed before, in batch {batch}; skipped", highlight=False, markup=False
         )
     if result.batch is not None:
-        numbers = ("rows", "landed", "known", "quarantined")
+        numbers = ["rows", "landed", "known", "quarantined"]
+        if any(file.repeated for file in result.files):
+            numbers.append("repeated")
         table = plain_table(f"Batch {result.batch}", "table", *numbers, numbers=numbers)
         for file in result.files:
-            counts = (file.read, file.landed, file.known, file.quarantined)
-            table.add_row(file.table, *(f"{count:,}" for count in counts))
+            counts = (file.read, file.landed, file.known, file.quarantined, file.repeated)
+            table.add_row(file.table, *(f"{count:,}" for count in counts[: len(numbers)]))
         console.print(table)
     for note in result.notes:
         console.print(note, highlight=False, markup=False)

@@ -18,7 +18,6 @@ from benchmarks.full_log.processes import STEPS
 from benchmarks.machine import today
 from tests.store.redis_server import MISSING, PROGRAM
 from ubp_platform.blocks.training import threads
-from ubp_platform.home import PROJECT_ROOT
 
 SMALL = {
     "ingest": ["--rows", "20000"],

@@ -21,7 +21,7 @@ Ubp = Callable[..., Outcome]
 
 @contextmanager
 def thin_networks() -> Iterator[None]:
-    """Tiny networks, of both sizes, two penalties, few steps and trees, of frequent classes, few draws."""
+    """Tiny networks, two penalties, few steps, few trees of frequent classes, few draws."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(boosting, "ITERATIONS", 3)
         patch.setattr(boosting, "FEWEST", 60)

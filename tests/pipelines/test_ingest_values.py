@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from pipelines.ingest import ingest
-from tests.pipelines.deliveries import as_text, deliver, purchases, queries
+from tests.pipelines.deliveries import as_text, deliver, layout, purchases, queries
 from tests.pipelines.landed import events, landed, rows
 from tests.shops import random_shop
 from ubp_platform.errors import BatchRejected
@@ -191,3 +191,37 @@ def test_files_whose_types_do_not_go_together_are_refused(
     purchases(5, **{column: other}).to_parquet(folder / "b.parquet")
     with pytest.raises(BatchRejected, match=f"the column {column} has "):
         ingest(home, str(tmp_path / "in"))
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".parquet"])
+def test_hours_in_which_clocks_change_are_counted(home: Home, tmp_path: Path, suffix: str) -> None:
+    times = ["2024-03-31 02:30", "2024-10-27 02:10", "2024-10-27 02:50", "2024-10-27 03:10"]
+    times += ["2024-03-31 01:59", "2024-03-31 03:00", "2024-06-01 02:30", "2024-10-27 01:59"]
+    frame = purchases(len(times), timestamp=times)
+    mine = layout(tmp_path / "mine", product_buy="SELECT * FROM rows")
+    text = (tmp_path / "mine" / "layout.toml").read_text()
+    text = text.replace("UTC", "Europe/Berlin").replace("*.csv", f"*{suffix}")
+    (tmp_path / "mine" / "layout.toml").write_text(text)
+    if suffix == ".parquet":
+        frame["timestamp"] = pd.to_datetime(frame["timestamp"])
+    result = ingest(home, str(deliver(tmp_path / "delivery", suffix, product_buy=frame)), mine)
+    said = "\n".join(result.notes)
+    assert "1 times of product_buy.timestamp do not exist in Europe/Berlin" in said
+    assert "2 times of product_buy.timestamp exist twice in Europe/Berlin" in said
+    found = {time for (time,) in rows(home, "SELECT timestamp FROM product_buy")}
+    # An hour later in summer time, and in winter time, the later of the two.
+    assert datetime(2024, 3, 31, 1, 30) in found
+    assert datetime(2024, 10, 27, 1, 10) in found
+
+
+def test_rows_that_agree_in_all_columns_are_counted(home: Home, tmp_path: Path) -> None:
+    once = purchases(20)
+    frame = pd.concat([once, once.head(3), once.head(1), once.assign(sku=9)])
+    frame = frame.sample(frac=1, random_state=0)
+    result = ingest(home, str(deliver(tmp_path / "first", product_buy=frame)))
+    assert landed(result) == (44, 0, 0)
+    assert [file.repeated for file in result.files] == [4]
+    assert any("agree with another in all columns" in note for note in result.notes)
+    # Of what was known only the new copy is told, and none where nothing is there twice.
+    more = pd.concat([frame, once.head(1), once.assign(sku=10)])
+    assert ingest(home, str(deliver(tmp_path / "second", product_buy=more))).files[0].repeated == 0

@@ -1,7 +1,9 @@
 """The suites of expectations/ as they are run: any Great Expectations rule works."""
 
 import json
+import re
 from datetime import UTC, datetime
+from html import unescape
 from pathlib import Path
 
 import pandas as pd
@@ -9,7 +11,7 @@ import pytest
 
 from ubp_platform.errors import UBPError
 from ubp_platform.events.schema import TABLES
-from ubp_platform.quality import SuiteRun
+from ubp_platform.quality import DataDocs, SuiteRun
 from ubp_platform.quality.suites import SUITES
 
 
@@ -103,3 +105,21 @@ def test_a_broken_suite_is_one_clear_line(tmp_path: Path, text: str) -> None:
 def test_the_library_alone_says_that_suites_are_the_clones(tmp_path: Path) -> None:
     with pytest.raises(UBPError, match="is missing: checking deliveries takes a clone of the proj"):
         SuiteRun("page_visit", tmp_path / "expectations")
+
+
+def test_pages_name_each_rule_load_nothing_and_run_nothing(tmp_path: Path) -> None:
+    run = SuiteRun("page_visit")
+    run.check_header(list(TABLES["page_visit"].columns))
+    run.check(visits(client_id=[1, None, 3]))
+    evil = '<script>"x"</script>.csv'
+    index = DataDocs(tmp_path).write("batch-1", {"page_visit.csv": run, evil.replace("/", ""): run})
+    pages = [index, *tmp_path.rglob("validations/**/*.html")]
+    assert len(pages) == 3
+    for page in pages:
+        text = page.read_text()
+        assert not re.search(r'(?:src|href)="(?:https?:|//)|<script|<link|@import', text)
+    text = unescape(next(tmp_path.rglob("page_visit.csv.html")).read_text())
+    suite = json.loads((SUITES / "page_visit.json").read_text())
+    assert all(rule["description"] in text for rule in suite["expectations"])
+    assert text.index("client_id is present") < text.index("there is a column url")
+    assert "33.33%" in text

@@ -91,7 +91,6 @@ def _rules(result: dict[str, Any]) -> list[dict[str, Any]]:
                 "kept": found["success"],
                 "checked": counts.get("element_count"),
                 "broken": counts.get("unexpected_count"),
-                "share": counts.get("unexpected_percent_total"),
                 "examples": [*dict.fromkeys(map(str, counts.get("partial_unexpected_list", [])))],
             }
         )

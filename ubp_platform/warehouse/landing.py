@@ -47,7 +47,7 @@ class BadRows:
 
 @dataclass(frozen=True)
 class Landed:
-    """What became of the rows of one file."""
+    """What became of the rows of one file; of those that landed, how many are ``repeated``."""
 
     table: str
     file: str
@@ -55,6 +55,7 @@ class Landed:
     landed: int
     known: int
     quarantined: int
+    repeated: int = 0
 
 
 def known_files(connection: duckdb.DuckDBPyConnection) -> dict[tuple[str, str], int]:
@@ -189,7 +190,8 @@ def land_file(
             f"SELECT min(timestamp), max(timestamp) FROM {table.name} WHERE batch_id = ?", [batch]
         ).fetchall()[0]
     good, read = rows - len(bad.row_numbers), rows + len(bad.lines)
-    result = Landed(table.name, scan.name, read, landed, good - landed, bad.count)
+    repeated = 0 if table is PRODUCTS else _repeated(connection, table, batch)
+    result = Landed(table.name, scan.name, read, landed, good - landed, bad.count, repeated)
     connection.execute(
         "INSERT INTO batch_file VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         [
@@ -231,10 +233,30 @@ def _append_events(connection: duckdb.DuckDBPyConnection, table: Table, batch: i
     # Clients together: histories are read by client, and sorted columns are smaller.
     inserted = connection.execute(
         f"""INSERT INTO {table.name} ({columns}, batch_id)
-            SELECT {columns}, ? FROM ({good}) ORDER BY client_id, timestamp""",
+            SELECT {columns}, ? FROM ({good}) ORDER BY client_id, timestamp, {_third(table)}""",
         [batch],
     ).fetchall()
     return int(inserted[0][0])
+
+
+def _third(table: Table) -> str:
+    """Name the column that events are told apart by, after client and time."""
+    return next(name for name in table.columns if name not in ("client_id", "timestamp"))
+
+
+def _repeated(connection: duckdb.DuckDBPyConnection, table: Table, batch: int) -> int:
+    """Count the rows of a batch that agree with the one before them, as they lie: sorted."""
+    columns = list(table.stored)
+    same = " AND ".join(f"{name} IS NOT DISTINCT FROM before.{name}" for name in columns)
+    rows = connection.execute(
+        f"""SELECT count(*) FILTER (before IS NOT NULL AND {same})
+            FROM (SELECT {", ".join(columns)},
+                         lag(struct_pack({", ".join(f"{name} := {name}" for name in columns)}))
+                         OVER () AS before
+                  FROM {table.name} WHERE batch_id = ?)""",
+        [batch],
+    ).fetchall()
+    return int(rows[0][0])
 
 
 def _overlaps(connection: duckdb.DuckDBPyConnection, table: Table) -> bool:

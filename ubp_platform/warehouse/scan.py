@@ -39,6 +39,20 @@ EXACT = {"FLOAT": 2**24, "DOUBLE": 2**53}
 # What a text must be to be a time, and what may follow it: Z, +02:00, +0200, a zone's name.
 LOCAL = r"\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d(?::\d\d(?:\.\d+)?)?)?"
 ZONE = r"(?:Z|[+-](?:0\d|1[0-5])(?::?[0-5]\d)?|[A-Za-z][A-Za-z_]*(?:/[A-Za-z_+-]+\d*)*)"
+# Of the local times of a zone: how many were skipped by its clocks, and how many came twice.
+_CLOCK_CHANGES = """
+WITH zone AS (SELECT $1 AS zone),
+     delivered_time AS (SELECT {local} AS local FROM delivered),
+     changing AS (
+         SELECT day FROM (SELECT DISTINCT local::DATE AS day FROM delivered_time), zone
+         WHERE timezone(zone, day::TIMESTAMP + INTERVAL 36 HOUR)
+               <> timezone(zone, day::TIMESTAMP - INTERVAL 12 HOUR) + INTERVAL 48 HOUR)
+SELECT count(*) FILTER (timezone(zone, moment) <> local),
+       count(*) FILTER (timezone(zone, moment + INTERVAL 1 HOUR) = local
+                        OR timezone(zone, moment - INTERVAL 1 HOUR) = local)
+FROM (SELECT local, zone, timezone(zone, local) AS moment
+      FROM delivered_time JOIN changing ON local::DATE = day, zone)
+"""
 
 
 class RejectedLine(NamedTuple):
@@ -215,6 +229,28 @@ class Scan:
     def count(self) -> int:
         """Count the rows."""
         return int(self._connection.execute("SELECT count(*) FROM delivered").fetchall()[0][0])
+
+    def clock_changes(self) -> Iterator[str]:
+        """Say how many local times fall into the hours in which the clocks change."""
+        zone, table = self.staged.time_zone, self.table.name
+        for column, kind in self.table.kinds.items():
+            type_ = self._types.get(column)
+            if kind not in ("time", "moment") or type_ is None or zone in (None, "UTC"):
+                continue
+            if not (local := _without_zone(f'"{column}"', type_)):
+                continue
+            query = _CLOCK_CHANGES.format(local=local)
+            missing, twice = self._connection.execute(query, [zone]).fetchall()[0]
+            if missing:
+                yield (
+                    f"{missing:,} times of {table}.{column} do not exist in {zone}, since "
+                    "its clocks went forward then: they are taken for an hour later"
+                )
+            if twice:
+                yield (
+                    f"{twice:,} times of {table}.{column} exist twice in {zone}, since its "
+                    "clocks went back then: they are taken for the later ones"
+                )
 
     def slices(self) -> Iterator[tuple[np.ndarray, pd.DataFrame]]:
         """Read the rows as GX takes it.
@@ -398,6 +434,17 @@ def _time(value: str, type_: str, zone: str | None) -> str | None:
         f"WHEN regexp_full_match({text}, {quoted(zoned)}) "
         f"THEN TRY_CAST(TRY_CAST({offset} AS TIMESTAMPTZ) AS TIMESTAMP) END"
     )
+
+
+def _without_zone(value: str, type_: str) -> str | None:
+    """Write the times of a column that name no zone; None where none does."""
+    if type_ == "VARCHAR":
+        text = f"trim({value})"
+        local = f"regexp_full_match({text}, {quoted(LOCAL)})"
+        return f"CASE WHEN {local} THEN TRY_CAST({text} AS TIMESTAMP) END"
+    if type_.startswith("TIMESTAMPTZ") or type_ == "TIMESTAMP WITH TIME ZONE":
+        return None
+    return f"TRY_CAST({value} AS TIMESTAMP)" if type_.startswith(("TIMESTAMP", "DATE")) else None
 
 
 def _local(value: str, zone: str | None) -> str:
