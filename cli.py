@@ -39,7 +39,9 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog="A day's work: ubp ingest SOURCE, ubp train, ubp publish; ubp status says what is next.",
 )
-console = Console()
+terminal = Console()
+# Tables are made for 80 columns; a narrower terminal breaks their lines, and cuts nothing.
+console = Console(width=max(terminal.width, 80))
 errors = Console(stderr=True)
 
 
@@ -83,11 +85,13 @@ def ingest(
     from pipelines.tables import show_ingested
 
     if dry_run:
-        found = rehearsal.dry_run(source, layout, max_quarantine, bars(console))
+        if replace is not None:
+            raise UBPError("--dry-run lands nothing, so that --replace has nothing to do")
+        found = rehearsal.dry_run(source, layout, max_quarantine, bars(terminal))
         rehearsal.show(console, found)
         raise typer.Exit(2 if found.rejected else 0)
     result = pipeline.ingest(
-        open_home(home), source, layout, max_quarantine, bars(console), replace
+        open_home(home), source, layout, max_quarantine, bars(terminal), replace
     )
     show_ingested(console, result)
 
@@ -113,6 +117,28 @@ def retract(
             highlight=False,
             markup=False,
         )
+
+
+@app.command()
+def quarantine(
+    batch: Annotated[int | None, typer.Option(help="Of this batch; of all by default.")] = None,
+    rows: Annotated[int, typer.Option(help="How many to show.", min=1)] = 20,
+    clear: Annotated[bool, typer.Option("--clear", help="Forget them: they are mended.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print a JSON list.")] = False,
+    home: HomeOption = DEFAULT_HOME,
+) -> None:
+    """Show the rows that broke a rule: where they came from, and which rule."""
+    from pipelines import quarantine as pipeline
+
+    if clear:
+        count = pipeline.clear(open_home(home), batch)
+        console.print(f"{count:,} rows are no longer in quarantine", highlight=False)
+        return
+    found = pipeline.quarantine(open_home(home), batch, rows)
+    if json:
+        print(json_format.dumps(found.rows))  # noqa: T201
+    else:
+        pipeline.show(console, found)
 
 
 @app.command()
@@ -163,7 +189,7 @@ def simulate(
     from ubp_platform.events import simulated_challenge, simulator
 
     plan = simulated_challenge.plan(like, scale, clients, days)
-    files = simulator.simulate(directory, **vars(plan), seed=seed, progress=bars(console))
+    files = simulator.simulate(directory, **vars(plan), seed=seed, progress=bars(terminal))
     show_simulated(console, directory, files)
 
 
@@ -228,7 +254,7 @@ def train(
             preset,
             seed,
         ),
-        bars(console),
+        bars(terminal),
         profile=profile,
         skip=skip or (),
         model=model,
@@ -335,7 +361,7 @@ def evaluate(
         raise UBPError(f"--json: {json} must be a file, in a directory that exists")
     place = open_home(home)
     found = pipeline.evaluate(
-        *(place, listed(blocks), listed(tasks), network, seeds, bars(console)),
+        *(place, listed(blocks), listed(tasks), network, seeds, bars(terminal)),
         profile=profile,
         protocol=protocol,
         heads=listed(heads),
@@ -385,7 +411,7 @@ def export(
     from pipelines import export as pipeline
 
     found = pipeline.export(
-        *(open_home(home), directory, format, listed(blocks), bars(console)),
+        *(open_home(home), directory, format, listed(blocks), bars(terminal)),
         profile=profile,
         width=width,
         preset=preset,
@@ -412,7 +438,7 @@ def encode(
     from pipelines import train as pipeline
 
     times = [parse_time(text) for text in cutoff or []]
-    profile, paths = pipeline.encode(open_home(home), times, version, bars(console))
+    profile, paths = pipeline.encode(open_home(home), times, version, bars(terminal))
     for path in paths:
         text = f"profile {profile.name}: {path}"
         console.print(text, highlight=False, soft_wrap=True, markup=False)
@@ -424,7 +450,7 @@ def publish(version: VersionOption = None, home: HomeOption = DEFAULT_HOME) -> N
     from pipelines import publish as pipeline
     from pipelines.tables import show_served
 
-    show_served(console, pipeline.publish(open_home(home), version, bars(console)))
+    show_served(console, pipeline.publish(open_home(home), version, bars(terminal)))
 
 
 @app.command()
@@ -455,7 +481,7 @@ def training_set(
     """Join clients at past times with their profiles as they were known then."""
     from pipelines import retrieve
 
-    rows, known = retrieve.training_set(open_home(home), entities, out, version, bars(console))
+    rows, known = retrieve.training_set(open_home(home), entities, out, version, bars(terminal))
     text = f"{out}: {rows:,} rows, {known:,} with a profile of their own"
     console.print(text, highlight=False, markup=False)
 

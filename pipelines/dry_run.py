@@ -23,6 +23,8 @@ from ubp_platform.warehouse.scan import CSV_RULE, RejectedLine, Scan, Staged
 
 #: Staged rows that are shown of each table.
 SHOWN = 10
+# Values that are shown whole have so many characters at most: a UUID is one.
+_WHOLE = 36
 
 
 @dataclass
@@ -174,10 +176,14 @@ def show(console: Console, found: DryRun) -> None:
     console.print(f"layout {found.layout}; files: {files}", highlight=False, markup=False)
     for table in found.tables:
         rows = plain_table(f"{table.table}: {table.rows:,} rows staged", *table.shown.columns)
-        for column in rows.columns:
-            column.min_width = 24 if column.header == "timestamp" else None
-        for row in table.shown.itertuples(index=False):
-            rows.add_row(*(Text(_cell(value), overflow="ellipsis") for value in row))
+        cells = [[_cell(value) for value in row] for row in table.shown.itertuples(index=False)]
+        for place, column in enumerate(rows.columns):
+            column.no_wrap = True
+            longest = max(map(len, [str(column.header), *(row[place] for row in cells)]))
+            # Of long texts the beginning is enough; ids, times and numbers are shown whole.
+            column.min_width = longest if longest <= _WHOLE else None
+        for row in cells:
+            rows.add_row(*(Text(cell, overflow="ellipsis") for cell in row))
         console.print(rows)
         for rule, count in table.quarantined.items():
             console.print(f"quarantined: {count:,} rows: {rule}", highlight=False, markup=False)

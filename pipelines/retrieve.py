@@ -88,8 +88,10 @@ def training_set(
         table = pq.read_table(entities)
     except FileNotFoundError:
         raise UBPError(f"no such file: {entities}") from None
-    except (pa.ArrowException, OSError) as error:
-        raise UBPError(f"{entities}: not a readable Parquet file: {error}") from None
+    except (pa.ArrowException, OSError):
+        raise UBPError(f"{entities}: not a Parquet file, which entities are read from") from None
+    if out.suffix.lower() not in ("", ".parquet", ".pq"):
+        raise UBPError(f"{out}: what is written is Parquet: name a file that ends in .parquet")
     if not out.parent.is_dir():
         raise UBPError(f"no such directory: {out.parent}")
     if out.is_dir():

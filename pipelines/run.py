@@ -1,5 +1,6 @@
 """How ``ubp`` ends: what a user reads of an error, and the exit code."""
 
+import re
 import sys
 import traceback
 import warnings
@@ -51,6 +52,8 @@ def _explain_usage(errors: Console, error: typer.TyperException, arguments: list
     if isinstance(error.__cause__, ValidationError):
         # Its second half says how pydantic came to think so.
         said = f"{said.split(', ')[0]}, not {error.__cause__.errors()[0]['input']!r}"
+    if re.match(r"No such option: -\d", said):
+        said += "; write -- before a negative number"
     context = getattr(error, "ctx", None)
     command = context.command_path if context else " ".join(["ubp", *arguments[:1]])
     _fail(errors, "error", UBPError(f"{command}: {said}; see {command} --help"), 2)

@@ -65,6 +65,9 @@ def _warehouse(
                 "busy": None,
                 "tables": {name: _json(span) for name, span in tables.items()},
                 "clients": warehouse.clients(),
+                "busiest": dict(
+                    zip(("client_id", "share"), warehouse.busiest() or (), strict=False)
+                ),
                 "relevant": None if warehouse.relevant is None else len(warehouse.relevant),
                 "changed": _changed(warehouse, served),
                 "last_event": _latest(span["last"] for span in tables.values()),
@@ -78,6 +81,11 @@ def _warehouse(
         return {"path": str(home.warehouse), "busy": str(busy)}, []
     quarantine = [{"table": table, "rule": rule, "rows": rows} for table, rule, rows in held_back]
     return described, quarantine
+
+
+def _busiest(warehouse: Warehouse) -> dict[str, Any] | None:
+    found = warehouse.busiest()
+    return dict(zip(("client_id", "share"), found, strict=True)) if found else None
 
 
 def _changed(warehouse: Warehouse, served: Served | None) -> bool:

@@ -10,9 +10,13 @@ from rich import box
 from rich.console import Console, Group, RenderableType
 from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from ubp_platform.layouts import RELEVANT_CLIENTS
 from ubp_platform.store.served import Served
+
+# Of so many clients none is expected to have such a share of all events.
+_MANY, _TOO_BUSY = 100, 0.2
 
 if TYPE_CHECKING:
     from pipelines.explain import Explanation
@@ -22,7 +26,19 @@ if TYPE_CHECKING:
     from ubp_platform.layouts.description import Layout
 
 
-def plain_table(title: str, *columns: str, numbers: Iterable[str] = ()) -> Table:
+class PlainTable(Table):
+    """A table whose numbers are never cut."""
+
+    def add_row(self, *cells: RenderableType | None, **options: Any) -> None:
+        """Add a row; columns of numbers become as wide as it takes."""
+        super().add_row(*cells, **options)
+        for column, cell in zip(self.columns, cells, strict=False):
+            if column.justify == "right" and isinstance(cell, str):
+                width = Text.from_markup(cell).cell_len
+                column.min_width = max(column.min_width or 0, width)
+
+
+def plain_table(title: str, *columns: str, numbers: Iterable[str] = ()) -> PlainTable:
     """Make a table without vertical lines, for 80 columns.
 
     Parameters
@@ -32,7 +48,7 @@ def plain_table(title: str, *columns: str, numbers: Iterable[str] = ()) -> Table
     numbers : iterable of str
         The columns to align at the right.
     """
-    table = Table(
+    table = PlainTable(
         title=title,
         title_justify="left",
         title_style="bold",
@@ -43,9 +59,10 @@ def plain_table(title: str, *columns: str, numbers: Iterable[str] = ()) -> Table
         min_width=min(len(title) + 1, 79),
     )
     for column in columns:
-        prose = column in ("rule", "note")
-        justify = "right" if column in numbers else "left"
-        table.add_column(column, justify=justify, no_wrap=not prose)  # type: ignore[arg-type]
+        if column in numbers:
+            table.add_column(column, justify="right", no_wrap=True)
+        else:
+            table.add_column(column)
     return table
 
 
@@ -251,9 +268,10 @@ def status_tables(status: dict[str, Any]) -> RenderableType:
         )
         for block in status["blocks"]:
             loss = "" if block["loss"] is None else f"{block['loss']:.3f}"
+            width = "" if block["width"] is None else str(block["width"])
             table.add_row(
                 *(block["name"], block["version"], _when(block["fit_cutoff"])),
-                *(_cutoffs(block["cutoffs"]), f"{block['clients']:,}", str(block["width"]), loss),
+                *(_cutoffs(block["cutoffs"]), f"{block['clients']:,}", width, loss),
             )
         parts.append(table)
     if status["cut_off"]:
@@ -320,6 +338,12 @@ def _warehouse_tables(warehouse: dict[str, Any] | None) -> list[RenderableType]:
     lines: list[RenderableType] = [table]
     if warehouse["unknown_skus"]:
         lines.append(f"{warehouse['unknown_skus']:,} events are of skus without properties")
+    busiest = warehouse["busiest"]
+    if busiest and warehouse["clients"] >= _MANY and busiest["share"] > _TOO_BUSY:
+        lines.append(
+            f"Client {escape(str(busiest['client_id']))} alone has {busiest['share']:.0%} of all "
+            "events: a person, or a till, a robot, an id that stands for many?"
+        )
     if warehouse["data_docs"]:
         lines.append(f"[bold]Data Docs[/bold] {escape(warehouse['data_docs'])}")
     return lines

@@ -30,6 +30,7 @@ from ubp_platform.profile.version import (
     versions,
 )
 from ubp_platform.progress import ProgressFactory, silent
+from ubp_platform.store.served import Served
 from ubp_platform.warehouse import Warehouse
 from ubp_platform.warehouse.history import History
 
@@ -100,7 +101,10 @@ def train(
         model=model,
         resume=resume,
     )
-    made = create(home, fits.parts, fits.cutoff)
+    published = Served.read(home)
+    # A name that is online stays the name of what is online.
+    taken = published.online if published else ()
+    made = create(home, fits.parts, fits.cutoff, taken=taken)
     assemble(home, made, fits.cutoff, progress)
     return Trained(**vars(fits), profile=made)
 

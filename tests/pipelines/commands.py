@@ -20,7 +20,8 @@ def run_ubp(capsys: pytest.CaptureFixture[str], *arguments: object) -> Outcome:
     before = sys.argv
     sys.argv = ["ubp", *map(str, arguments)]
     # rich binds the streams it is made with; these follow pytest's.
-    cli.console, cli.errors = cli.Console(width=200), cli.Console(stderr=True, width=200)
+    cli.terminal = cli.console = cli.Console(width=200)
+    cli.errors = cli.Console(stderr=True, width=200)
     capsys.readouterr()
     try:
         cli.main()

@@ -120,6 +120,8 @@ def assert_one_line(outcome: Outcome, message: str) -> None:
             ["ingest", ".", "--layout", "kaggle"],
             "no layout is called 'kaggle'; there are",
         ),
+        (["ingest", ".", "--dry-run", "--replace", "1"], "--dry-run lands nothing"),
+        (["profile", "-1"], "No such option: -1; write -- before a negative number"),
         (["ingest", ".", "--max-quarantine", "7"], "a share between 0 and 1, not 7"),
     ],
 )

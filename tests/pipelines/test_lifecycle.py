@@ -1,20 +1,25 @@
 """A home over time: new versions, new cutoffs, late events, crashes, another place."""
 
+import shutil
 import time
 from pathlib import Path
 
 import pandas as pd
 import pytest
+from rich.console import Console
 
 from pipelines.ingest import ingest
 from pipelines.publish import publish
 from pipelines.status import status
+from pipelines.tables import status_tables
 from pipelines.train import encode, train
 from tests.pipelines.commands import run_ubp
 from tests.pipelines.deliveries import deliver
 from tests.pipelines.job import FIT, LAST, LATER, day
+from tests.shops import random_shop
 from ubp_platform.errors import BlockUnavailable, UBPError
 from ubp_platform.home import Home
+from ubp_platform.profile.version import versions
 from ubp_platform.store.retrieval import ProfileStore
 
 
@@ -54,6 +59,31 @@ def test_versions_side_by_side(landed_home: Home) -> None:
         third.lookup(5)
     with pytest.raises(UBPError, match="no profile version is called 'v9'; there are: v1, v2, v3"):
         ProfileStore(home, version="v9")
+
+
+def test_the_name_of_what_is_served_is_not_given_again(served_home: Home) -> None:
+    shutil.rmtree(served_home.profiles)
+    train(served_home, ["counters"], FIT)
+    assert [version.name for version in versions(served_home)] == ["v2"]
+
+
+def test_a_client_with_most_events_is_named(home: Home, tmp_path: Path) -> None:
+    frame = random_shop(clients=120)["page_visit"]
+    robot = frame.assign(client_id=7, url=range(len(frame)))
+    ingest(home, str(deliver(tmp_path / "first", page_visit=frame)))
+    few = status(home)["warehouse"]["busiest"]
+    assert few["share"] < 0.1
+    ingest(home, str(deliver(tmp_path / "second", page_visit=robot)))
+    found = status(home)
+    own = (frame["client_id"] == 7).sum()
+    assert found["warehouse"]["busiest"] == {
+        "client_id": 7,
+        "share": pytest.approx((own + len(frame)) / (2 * len(frame))),
+    }
+    console = Console(width=80)
+    with console.capture() as printed:
+        console.print(status_tables(found))
+    assert "Client 7 alone has 5" in printed.get()
 
 
 def test_an_earlier_cutoff_takes_no_model_from_its_future(

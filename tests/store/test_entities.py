@@ -20,5 +20,5 @@ def test_times_are_iso_with_or_without_a_zone() -> None:
 
 @pytest.mark.parametrize("text", ["02/03/2024", "3.2.2024", "Feb 3 2024", "20240203T", ""])
 def test_a_time_that_could_be_read_in_two_ways_is_refused(text: str) -> None:
-    with pytest.raises(UBPError, match=r"event_timestamp (cannot be read; write|must be)"):
+    with pytest.raises(UBPError, match=r"event_timestamp .*(cannot be read; write|must be)"):
         _keys(entities("2024-02-03", text), text=False)

@@ -25,6 +25,10 @@ from ubp_platform.store.redis import describe_server
 from ubp_platform.store.retrieval import ProfileStore
 
 SECRET = "hush#17"
+#: The line of the template that is edited.
+SQLITE = next(
+    line for line in configuration.TEMPLATE.read_text().splitlines() if "online_store: {" in line
+)
 
 
 @pytest.fixture
@@ -76,7 +80,7 @@ def test_redis_and_sqlite_say_the_same(
 
 
 def test_one_line_of_configuration_chooses_redis(home: Home, redis: Redis, template: Path) -> None:
-    template.write_text(template.read_text().replace("online_store: sqlite", "online_store: redis"))
+    template.write_text(template.read_text().replace(SQLITE, "online_store: redis"))
     publish(home)
     assert ProfileStore(home).lookup(clients(home)[0]).known
     assert redis.dbsize() == len(clients(home))
@@ -86,7 +90,7 @@ def test_the_longer_form_takes_options(
     home: Home, redis: Redis, redis_address: str, template: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     longer = "online_store: {type: redis, connection_string: '$THEIRS,db=1', key_ttl_seconds: 1000}"
-    template.write_text(template.read_text().replace("online_store: sqlite", longer))
+    template.write_text(template.read_text().replace(SQLITE, longer))
     monkeypatch.setenv("THEIRS", redis_address)
     monkeypatch.setenv("UBP_REDIS", "nowhere.invalid:1")
     publish(home)
@@ -238,9 +242,7 @@ def test_a_store_that_is_none(
         with pytest.raises(UBPError, match=f"^UBP_ONLINE_STORE: {words}"):
             command(home)
     monkeypatch.delenv("UBP_ONLINE_STORE")
-    template.write_text(
-        template.read_text().replace("online_store: sqlite", f"online_store: {name}")
-    )
+    template.write_text(template.read_text().replace(SQLITE, f"online_store: {name}"))
     for command in (publish, status):
         with pytest.raises(UBPError, match=f"^{template}: online_store: {words}"):
             command(home)
@@ -251,7 +253,7 @@ def test_the_longer_form_takes_other_stores(
 ) -> None:
     kind = "feast.infra.online_stores.sqlite.SqliteOnlineStore"
     longer = f"online_store: {{type: {kind}, path: '{home.root / 'theirs.db'}'}}"
-    template.write_text(template.read_text().replace("online_store: sqlite", longer))
+    template.write_text(template.read_text().replace(SQLITE, longer))
     publish(home)
     assert (home.root / "theirs.db").exists()
     assert ProfileStore(home).lookup(clients(home)[0]).known
@@ -269,7 +271,7 @@ def test_the_longer_form_takes_other_stores(
     ],
 )
 def test_a_configuration_that_is_none(home: Home, template: Path, line: str, message: str) -> None:
-    template.write_text(template.read_text().replace("online_store: sqlite", line))
+    template.write_text(template.read_text().replace(SQLITE, line))
     with pytest.raises(UBPError, match=message):
         publish(home)
 
@@ -292,9 +294,7 @@ def test_a_cluster_by_the_longer_form(home: Home, template: Path, tmp_path: Path
                 if client.cluster("info")["cluster_state"] == "ok":
                     break
                 time.sleep(0.1)
-        template.write_text(
-            original.replace("online_store: sqlite", f"online_store: {online.format(address)}")
-        )
+        template.write_text(original.replace(SQLITE, f"online_store: {online.format(address)}"))
         publish(home)
         store = ProfileStore(home)
         assert [profile.known for profile in store.lookup_many([*clients(home), -1])] == [

@@ -8,7 +8,7 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -132,7 +132,7 @@ def version_directories(parent: Path) -> list[Path]:
     return sorted(found, key=lambda path: int(path.name[1:]))
 
 
-def new_version(parent: Path, write: Callable[[Path], None]) -> Path:
+def new_version(parent: Path, write: Callable[[Path], None], taken: Collection[str] = ()) -> Path:
     """Make the next version directory; it appears whole or not at all.
 
     Parameters
@@ -141,6 +141,8 @@ def new_version(parent: Path, write: Callable[[Path], None]) -> Path:
         Holds the versions; a directory that a crash left behind is removed.
     write : callable
         Gets the directory to write into.
+    taken : collection of str
+        Names of versions that are in use elsewhere, whether they are here or not.
 
     Returns
     -------
@@ -154,8 +156,8 @@ def new_version(parent: Path, write: Callable[[Path], None]) -> Path:
     unfinished.mkdir(parents=True)
     write(unfinished)
     while True:
-        present = version_directories(parent)
-        number = int(present[-1].name[1:]) + 1 if present else 1
+        names = {*taken, *(path.name for path in version_directories(parent))}
+        number = max((int(name[1:]) for name in names), default=0) + 1
         try:
             return unfinished.rename(parent / f"v{number}")
         except OSError as error:

@@ -1,6 +1,7 @@
 """Profile versions: immutable pairings of block versions and fitted normalizers."""
 
 import json
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
@@ -143,7 +144,11 @@ def encoded_from(home: Home, version: ProfileVersion, cutoff: datetime) -> str:
 
 
 def create(
-    home: Home, blocks: list[Fitted], cutoff: datetime, directory: Path | None = None
+    home: Home,
+    blocks: list[Fitted],
+    cutoff: datetime,
+    directory: Path | None = None,
+    taken: Collection[str] = (),
 ) -> ProfileVersion:
     """Fit the normalizers of a new version on the blocks' snapshots at a cutoff.
 
@@ -155,6 +160,8 @@ def create(
     cutoff : datetime
     directory : Path, optional
         Where versions lie; by default with those that are served.
+    taken : collection of str
+        Names that a new version must not get: those of profiles in the online store.
 
     Returns
     -------
@@ -205,7 +212,7 @@ def create(
         contiguous = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
         (directory / "normalizers.safetensors").write_bytes(save(contiguous))
 
-    return ProfileVersion.load(new_version(directory or home.profiles, write))
+    return ProfileVersion.load(new_version(directory or home.profiles, write, taken))
 
 
 def versions(home: Home, directory: Path | None = None) -> list[ProfileVersion]:

@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ubp_platform.blocks.snapshot import EMBEDDING, has_text_ids
-from ubp_platform.errors import UBPError, first_line
+from ubp_platform.errors import UBPError
 from ubp_platform.home import Home
 from ubp_platform.profile.version import (
     ProfileVersion,
@@ -347,10 +347,12 @@ def _keys(frame: pd.DataFrame, text: bool) -> pd.DataFrame:
     try:
         # 02/03/2024 is a day in February for some, in March for others.
         times = pd.to_datetime(frame["event_timestamp"], utc=True, format="ISO8601")
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError):
+        read = pd.to_datetime(frame["event_timestamp"], utc=True, format="ISO8601", errors="coerce")
+        row = int(np.flatnonzero(read.isna())[0])
         raise UBPError(
-            "the entities' event_timestamp cannot be read; write times like 2017-12-18 06:00:00: "
-            f"{first_line(error)}"
+            f"the entities' event_timestamp {str(frame['event_timestamp'].iloc[row])!r} in row "
+            f"{row + 1} cannot be read; write times like 2017-12-18 06:00:00"
         ) from None
     if times.isna().any():
         raise UBPError("the entities' event_timestamp must be present in every row")

@@ -363,6 +363,36 @@ def quarantined(connection: duckdb.DuckDBPyConnection) -> list[tuple[str, str, i
     ).fetchall()
 
 
+def quarantined_rows(
+    connection: duckdb.DuckDBPyConnection, batch: int | None, limit: int
+) -> tuple[list[dict[str, object]], int]:
+    """Give quarantined rows, those of the newest batch first, and how many there are.
+
+    Parameters
+    ----------
+    connection : DuckDBPyConnection
+    batch : int, optional
+        All batches by default.
+    limit : int
+    """
+    rows = connection.execute(
+        """SELECT batch_id, table_name, file, row_number, rule, original::VARCHAR,
+                  count(*) OVER () AS total
+           FROM quarantine WHERE batch_id = coalesce($batch, batch_id)
+           ORDER BY batch_id DESC, table_name, file, row_number LIMIT $limit""",
+        {"batch": batch, "limit": limit},
+    ).fetchall()
+    names = ("batch", "table", "file", "row", "rule", "original")
+    total = rows[0][-1] if rows else 0
+    return [dict(zip(names, row, strict=False)) for row in rows], total
+
+
+def clear_quarantine(connection: duckdb.DuckDBPyConnection, batch: int | None) -> int:
+    """Forget quarantined rows, of one batch or of all; gives how many."""
+    query = "DELETE FROM quarantine WHERE batch_id = coalesce(?, batch_id)"
+    return int(connection.execute(query, [batch]).fetchall()[0][0])
+
+
 def unknown_skus(connection: duckdb.DuckDBPyConnection) -> int:
     """Count the events whose sku has no product properties."""
     parts = " UNION ALL ".join(

@@ -220,6 +220,21 @@ class Warehouse:
         self.connection.unregister("listed")
         return int(found)
 
+    def busiest(self) -> tuple[int | str, float] | None:
+        """Find the client with most events, by the shop's id, and its share of all events."""
+        parts = " UNION ALL ".join(
+            f"SELECT client_id, count(*) AS events FROM {name} GROUP BY client_id"
+            for name in EVENT_TYPES
+        )
+        rows = self.connection.execute(
+            f"""SELECT arg_max(client_id, events), max(events) / sum(events)
+                FROM (SELECT client_id, sum(events) AS events FROM ({parts}) GROUP BY client_id)"""
+        ).fetchall()
+        key, share = rows[0]
+        if key is None:
+            return None
+        return self.identifiers("client_id").ids(np.array([key], np.int64)).tolist()[0], share
+
     def event_times(self) -> tuple[datetime, datetime]:
         """Find the times of the first and the last event.
 

@@ -1,0 +1,86 @@
+"""``ubp quarantine``: rows that broke a rule, and forgetting them once they are mended."""
+
+from dataclasses import dataclass
+
+from rich.console import Console
+from rich.markup import escape
+
+from pipelines.tables import plain_table
+from ubp_platform.home import Home
+from ubp_platform.warehouse import Warehouse, landing
+
+
+@dataclass(frozen=True)
+class Quarantine:
+    """What is in the quarantine.
+
+    Parameters
+    ----------
+    rows : list of dict
+        Newest batch first: ``batch``, ``table``, ``file``, ``row``, ``rule`` and ``original``, the
+        row as it was staged, as JSON.
+    total : int
+        How many rows there are, shown or not.
+    """
+
+    rows: list[dict[str, object]]
+    total: int
+
+
+def quarantine(home: Home, batch: int | None = None, rows: int = 20) -> Quarantine:
+    """Show quarantined rows.
+
+    Parameters
+    ----------
+    home : Home
+    batch : int, optional
+        All batches by default.
+    rows : int
+        How many at most.
+
+    Raises
+    ------
+    UBPError
+        If there is no such batch.
+    """
+    with Warehouse(home.warehouse) as warehouse:
+        if batch is not None:
+            landing.require(warehouse.connection, batch)
+        return Quarantine(*landing.quarantined_rows(warehouse.connection, batch, rows))
+
+
+def clear(home: Home, batch: int | None = None) -> int:
+    """Forget quarantined rows; the books and the Data Docs of their batches stay.
+
+    Parameters
+    ----------
+    home : Home
+    batch : int, optional
+        All batches by default.
+
+    Returns
+    -------
+    int
+        How many there were.
+    """
+    with Warehouse(home.warehouse):  # says that there is none, and makes none
+        pass
+    with Warehouse(home.warehouse, write=True) as warehouse, warehouse.transaction():
+        if batch is not None:
+            landing.require(warehouse.connection, batch)
+        return landing.clear_quarantine(warehouse.connection, batch)
+
+
+def show(console: Console, found: Quarantine) -> None:
+    """Show rows, newest batch first."""
+    if not found.total:
+        console.print("Nothing is in quarantine")
+        return
+    title = f"Quarantine, {len(found.rows):,} of {found.total:,} rows"
+    table = plain_table(title, "batch", "file", "row", "rule", numbers=("batch", "row"))
+    for row in found.rows:
+        where = (str(row["batch"]), escape(str(row["file"])), f"{row['row']:,}")
+        table.add_row(*where, f"{escape(str(row['rule']))}\n[dim]{escape(str(row['original']))}")
+    console.print(table)
+    console.print("[bold]Next[/bold] mend and ingest them, then", end=" ")
+    console.print("ubp quarantine --clear", highlight=False, markup=False)
