@@ -12,7 +12,7 @@ with those that it bought or put into the cart in the four weeks after the cutof
 
 import argparse
 import tempfile
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import numpy as np
@@ -30,13 +30,15 @@ TOP = 10
 TITLES = {"indicators": "4,096 indicators", "average": "16 averages", "none": "no texts"}
 
 
-def judge(block: LightFMBlock, warehouse: Warehouse) -> tuple[np.ndarray, np.ndarray]:
+def judge(
+    block: LightFMBlock, warehouse: Warehouse, cutoff: datetime = END - AFTER, end: datetime = END
+) -> tuple[np.ndarray, np.ndarray]:
     """Rank what came after the cutoff; gives each judged client's precision@10 and AUC."""
-    history = warehouse.history(END - AFTER)
+    history = warehouse.history(cutoff)
     snapshot = block.encode(history)
     touched = history.interactions("sku", dict.fromkeys(PRODUCT_EVENTS, 1), block.items_)
     wanted = {"product_buy": 1, "add_to_cart": 1}
-    later = warehouse.history(END).interactions("sku", wanted, block.items_)
+    later = warehouse.history(end).interactions("sku", wanted, block.items_)
     rows = {client: row for row, client in enumerate(later.client_ids)}
     precision, auc = [], []
     for row, client in enumerate(snapshot.client_ids):
