@@ -1,5 +1,6 @@
 """Checking the tables of a delivery: which rows break which rules, and whether it may land."""
 
+import re
 from dataclasses import dataclass
 
 import duckdb
@@ -8,7 +9,7 @@ import numpy as np
 from ubp_platform.layouts.staging import Part
 from ubp_platform.progress import ProgressFactory
 from ubp_platform.quality import BrokenRule, SuiteRun
-from ubp_platform.warehouse import landing
+from ubp_platform.warehouse import column_kinds, landing
 from ubp_platform.warehouse.scan import CSV_RULE, RejectedLine, Scan, Staged
 
 
@@ -100,8 +101,8 @@ class _BrokenRules:
 
     def __init__(self) -> None:
         self.rows = 0
-        #: Rows without a readable value, by the rule that wants one.
-        self.absent: dict[str, int] = {}
+        #: Rows without a readable value, by the rule that wants one, and its column.
+        self.absent: dict[tuple[str, str], int] = {}
         self._rules: list[str] = []
         self._slice: list[tuple[np.ndarray, int]] = []
         self._found: list[tuple[np.ndarray, np.ndarray]] = []
@@ -112,7 +113,8 @@ class _BrokenRules:
             self._rules.append(broken.rule)
         self._slice.append((numbers[broken.positions], 1 << self._rules.index(broken.rule)))
         if broken.absent:
-            self.absent[broken.rule] = self.absent.get(broken.rule, 0) + len(broken.positions)
+            key = (broken.rule, re.sub("_(unreadable|present)$", "", broken.column))
+            self.absent[key] = self.absent.get(key, 0) + len(broken.positions)
 
     def end_slice(self) -> None:
         """Bring the rules of each row together."""
@@ -141,7 +143,7 @@ class _BrokenRules:
 def _too_bad(
     scan: Scan,
     bad: landing.BadRows,
-    absent: dict[str, int],
+    absent: dict[tuple[str, str], int],
     rows: int,
     total: int,
     max_quarantine: float,
@@ -157,9 +159,12 @@ def _too_bad(
         first = f"row {bad.row_numbers[0]}, {scan.first_bad()}"
     else:
         first = f"line {bad.lines[0].line}, {bad.lines[0].text!r}"
-    for rule, count in absent.items():
+    for (rule, column), count in absent.items():
         if count == rows:
-            return f"no row obeys the rule '{rule}'; {first}"
+            why = f"no row obeys the rule '{rule}'"
+            if kind := scan.kinds.get(column):
+                why += f", since {column} holds {column_kinds.WORDS[kind]} in this home"
+            return f"{why}; {first}"
     read = total + len(bad.lines)
     if bad.count <= max_quarantine * read:
         return ""

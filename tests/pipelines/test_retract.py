@@ -35,6 +35,8 @@ def test_a_batch_taken_back_leaves_the_warehouse_as_it_was(home: Home, tmp_path:
     # The same files are new again.
     again = ingest(home, str(tmp_path / "second"))
     assert [file.landed for file in again.files] == [file.landed for file in result.files]
+    # A number is given once.
+    assert (result.batch, again.batch) == (2, 3)
 
 
 def test_a_corrected_delivery_takes_the_place_of_the_wrong_one(home: Home, tmp_path: Path) -> None:

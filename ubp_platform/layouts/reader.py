@@ -97,6 +97,11 @@ def _header(connection: duckdb.DuckDBPyConnection, relation: Relation, path: Pat
         If two are alike: it cannot be told which is meant.
     """
     line = first_line_of(connection, path, relation.skip)
+    if not line.strip():
+        raise BatchRejected(
+            f"{path.name}: the line where the header should be is blank: remove it, or say "
+            f"`skip = {relation.skip + 1}` in a layout of your own"
+        )
     quote = {"quotechar": relation.quote} if relation.quote else {"quoting": csv.QUOTE_NONE}
     found = next(csv.reader([line], delimiter=relation.delimiter, **quote), [])
     found = [name.strip() for name in found]
@@ -120,7 +125,7 @@ def first_line_of(connection: duckdb.DuckDBPyConnection, path: Path, skip: int =
         ).fetchall()
     except duckdb.Error as error:
         raise unreadable([path], Relation(files=[path.name], format="csv"), error) from None
-    return str(rows[0][0]).removeprefix("\ufeff") if rows else ""
+    return str(rows[0][0] or "").removeprefix("\ufeff") if rows else ""
 
 
 def _select(

@@ -18,7 +18,8 @@ CHOICES: Mapping[str, tuple[ColumnKind, ColumnKind]] = {
     "name": ("codes", "words"),
     "query": ("codes", "words"),
 }
-_SAID: Mapping[ColumnKind, str] = {
+#: The kinds, in words.
+WORDS: Mapping[ColumnKind, str] = {
     "whole": "whole numbers",
     "text": "text",
     "bucket": "buckets of 0–99, as whole numbers throughout (12.00 would be money)",
@@ -119,7 +120,7 @@ def said(found: Mapping[str, ColumnKind], known: Mapping[str, ColumnKind]) -> st
     """Say in a line what columns hold that landed for the first time; nothing if none did."""
     new = {column: kind for column, kind in found.items() if column not in known}
     parts = []
-    for kind, words in _SAID.items():
+    for kind, words in WORDS.items():
         if columns := [column for column, its in new.items() if its == kind]:
             parts.append(f"{', '.join(columns)}: {words}")
     return f"from now on {'; '.join(parts)}" if parts else ""

@@ -65,8 +65,11 @@ def known_files(connection: duckdb.DuckDBPyConnection) -> dict[tuple[str, str], 
 
 
 def next_batch(connection: duckdb.DuckDBPyConnection) -> int:
-    """Give the number of the next batch."""
-    rows = connection.execute("SELECT coalesce(max(batch_id), 0) + 1 FROM batch").fetchall()
+    """Give the number of the next batch: one that none has had."""
+    rows = connection.execute(
+        """SELECT coalesce(max(batch_id), 0) + 1
+           FROM (SELECT batch_id FROM batch UNION ALL SELECT batch_id FROM retracted)"""
+    ).fetchall()
     return int(rows[0][0])
 
 
@@ -129,6 +132,9 @@ def retract(connection: duckdb.DuckDBPyConnection, batch: int) -> dict[str, int]
         rows = connection.execute(f"DELETE FROM {table} WHERE batch_id = ?", [batch]).fetchall()
         if table in (*TABLES, "quarantine") and rows[0][0]:
             lost[table] = int(rows[0][0])
+    connection.execute(
+        "INSERT INTO retracted VALUES (?, ?)", [batch, datetime.now(UTC).replace(tzinfo=None)]
+    )
     # What others delivered, too, was known by this one: their files are to land again.
     connection.execute(
         """UPDATE batch_file SET sha256 = sha256 || ' again'

@@ -50,6 +50,10 @@ CREATE TABLE quarantine (
     original JSON NOT NULL
 );
 """
+# A number that a batch has had is not given again.
+_RETRACTED = """
+CREATE TABLE IF NOT EXISTS retracted (batch_id INTEGER NOT NULL, retracted_at TIMESTAMP NOT NULL)
+"""
 
 
 @dataclass(frozen=True)
@@ -312,6 +316,7 @@ def _create(path: Path) -> None:
 
 def _bring_up_to_date(connection: duckdb.DuckDBPyConnection) -> None:
     """Add what a warehouse of an earlier release lacks."""
+    connection.execute(_RETRACTED)
     identifiers.create_tables(connection)
     values.create_tables(connection)
     for table in TABLES.values():
@@ -328,9 +333,10 @@ def _is_up_to_date(connection: duckdb.DuckDBPyConnection) -> bool:
     rows = connection.execute(
         """SELECT count(*) FROM duckdb_columns()
            WHERE table_name = 'text_code' AND column_name = 'codes'
-                 OR table_name = 'page_visit' AND column_name = 'known_from'"""
+                 OR table_name = 'page_visit' AND column_name = 'known_from'
+                 OR table_name = 'retracted' AND column_name = 'batch_id'"""
     ).fetchall()
-    return bool(rows[0][0] == 2)
+    return bool(rows[0][0] == 3)
 
 
 def _connect(path: Path, write: bool) -> duckdb.DuckDBPyConnection:
