@@ -44,3 +44,26 @@ def test_prices_of_events_and_a_catalogue_without_names_land(home: Home, tmp_pat
     result = ingest(home, str(tmp_path / "in"))
     assert [file.landed for file in result.files] == [1, 1]
     assert events(home, "product_properties")[0][1:] == (None, 0, None)
+
+
+ROW = "7,2022-06-01 10:00:00,4"
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        (f"\nclient_id,timestamp,sku\n{ROW}\n", "the line where the header should be is blank"),
+        (f"sep=,\nclient_id,timestamp,sku\n{ROW}\n", "its first line is 'sep=,', of a spreadsheet"),
+        (f"Orders\nclient_id,timestamp,sku\n{ROW}\n", "its columns are 'Orders'"),
+        (f"client_id,timestamp,sku\n{ROW}\r\n{ROW}\n{ROW}\r\n", "end in more than one way"),
+    ],
+)
+def test_what_is_above_the_rows_is_named(
+    home: Home, tmp_path: Path, text: str, reason: str
+) -> None:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "product_buy.csv").write_bytes(text.encode())
+    with pytest.raises(BatchRejected) as rejected:
+        ingest(home, str(tmp_path / "in"))
+    assert reason in str(rejected.value)
+    assert not home.warehouse.exists() or not events(home)

@@ -17,12 +17,12 @@ from ubp_platform.warehouse.scan import Scan, Staged
 SELECT = "SELECT client_id, timestamp, sku FROM buys"
 
 
-def stage(tmp_path: Path, query: str, **files: str) -> Path:
+def stage(tmp_path: Path, query: str, **views: str) -> Path:
     """Stage one table of a little source."""
     source = tmp_path / "source"
     source.mkdir()
     (source / "buys.csv").write_text("client_id,timestamp,sku\n1,2022-06-01,4\n")
-    layout = write_layout(tmp_path / "mine", product_buy=query)
+    layout = write_layout(tmp_path / "mine", product_buy=query, **views)
     directory = tmp_path / "stage"
     directory.mkdir()
     delivery = Source.at(source).of(Layout.read(layout))
@@ -33,6 +33,19 @@ def stage(tmp_path: Path, query: str, **files: str) -> Path:
 
 def test_what_is_asked_for_is_staged(tmp_path: Path) -> None:
     assert stage(tmp_path, SELECT + " -- a comment;").is_file()
+
+
+def test_views_may_read_views(tmp_path: Path) -> None:
+    # By name the one that is read comes last.
+    first, second = "SELECT *, sku::INT + 1 AS next FROM second", SELECT
+    path = stage(tmp_path, "SELECT client_id, timestamp, next AS sku FROM first",
+                 _first=first, _second=second)  # fmt: skip
+    assert duckdb.read_parquet(str(path)).fetchall() == [("1", "2022-06-01", 5)]
+
+
+def test_views_that_read_each_other_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(UBPError, match="views read each other: _first → _second → _first"):
+        stage(tmp_path, "SELECT * FROM first", _first="FROM second", _second="FROM first")
 
 
 @pytest.mark.parametrize(

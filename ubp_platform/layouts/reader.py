@@ -106,7 +106,7 @@ def _header(connection: duckdb.DuckDBPyConnection, relation: Relation, path: Pat
     found = next(csv.reader([line], delimiter=relation.delimiter, **quote), [])
     found = [name.strip() for name in found]
     names = [name or f"column{number}" for number, name in enumerate(found)]
-    if len(names) == 1 and re.fullmatch("sep=.", line.strip().lower()):
+    if re.fullmatch("sep=.", line.strip().lower()):
         raise BatchRejected(
             f"{path.name}: its first line is {line.strip()!r}, of a spreadsheet: remove it, or say "
             "`skip = 1` in a layout of your own"

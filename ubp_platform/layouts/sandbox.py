@@ -114,10 +114,30 @@ class Sandbox:
         UBPError
             If it is not one ``SELECT``.
         """
-        names = self._names(table, self._layout.queries[table])
-        for view in sorted(names & self._layout.views.keys()):
+        query = self._layout.queries[table]
+        names = self._names(table, query)
+        for view in self._views(table, query):
             names |= self._names(f"{VIEW}{view}", self._layout.views[view])
         return names & self._layout.relations.keys()
+
+    def _views(self, script: str, text: str, within: tuple[str, ...] = ()) -> list[str]:
+        """List the views that a script reads, itself or through others; those read come first.
+
+        Raises
+        ------
+        UBPError
+            If views read each other in a circle.
+        """
+        found: dict[str, None] = {}
+        for name in sorted(self._names(script, text) & self._layout.views.keys()):
+            if name in within:
+                circle = " → ".join(f"{VIEW}{view}" for view in (*within, name))
+                raise UBPError(
+                    f"{self._layout.directory / script}.sql: views read each other: {circle}"
+                )
+            read = self._views(f"{VIEW}{name}", self._layout.views[name], (*within, name))
+            found |= dict.fromkeys([*read, name])
+        return [*found]
 
     def _names(self, script: str, text: str) -> set[str]:
         """Name what a script selects from; insist that it is one ``SELECT``."""
@@ -140,8 +160,9 @@ class Sandbox:
 
     def _make_views(self, query: str) -> None:
         """Compute the views that a query reads, each once."""
-        read = self._names(query, self._layout.queries[query])
-        for name in sorted(read & self._layout.views.keys() - self._made):
+        for name in self._views(query, self._layout.queries[query]):
+            if name in self._made:
+                continue
             path = self._staging / f"{name}.view.parquet"
             self._write(f"{VIEW}{name}", self._layout.views[name], path)
             self._connection.execute(f'CREATE VIEW "{name}" AS FROM read_parquet({quoted(path)})')
