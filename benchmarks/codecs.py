@@ -175,20 +175,22 @@ def _codes(texts: tuple[str, ...], codec: str) -> np.ndarray:
     if codec == "random":
         return np.random.default_rng(0).integers(0, CODE_VALUES, (len(texts), CODES), np.uint8)
     kind, quantizer = codec.split("-")
-    vectors = _lsa(tuple(normal)) if kind == "lsa" else _minilm(tuple(normal))
+    vectors = lsa(tuple(normal)) if kind == "lsa" else minilm(tuple(normal))
     vectors = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-9)
     return (_product if quantizer == "pq" else _residual)(vectors)
 
 
 @cache
-def _lsa(texts: tuple[str, ...]) -> np.ndarray:
+def lsa(texts: tuple[str, ...]) -> np.ndarray:
+    """Embed texts by the words they have in common: (n_texts, at most 128)."""
     counts = TfidfVectorizer(sublinear_tf=True, token_pattern=r"[\w.%]+").fit_transform(texts)
     axes = min(AXES, counts.shape[1] - 1)
     return TruncatedSVD(axes, random_state=0).fit_transform(counts)
 
 
 @cache
-def _minilm(texts: tuple[str, ...]) -> np.ndarray:
+def minilm(texts: tuple[str, ...]) -> np.ndarray:
+    """Embed texts by all-MiniLM-L6-v2: (n_texts, 384)."""
     model = language_model.load(language_model.PACKAGED)
     tokens = model.tokenize(texts, 64)
     vectors = np.empty((len(texts), model.width), np.float32)

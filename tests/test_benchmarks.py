@@ -31,6 +31,7 @@ SMALL = {
     "simulate": ["--clients", "300"],
     "shops": ["simulated", "--clients", "150", "--tasks", "churn", "--heads", "logistic"],
     "beside": ["simulated", "--clients", "150", "--tasks", "churn", "--blocks", "ials_*"],
+    "codecs": ["simulated", "--clients", "150", "--epochs", "1", "--codecs", "lsa-rq"],
     "full_log": ["--scales", "0.0003", "--directory", "{}/run", "--append", "{}/runs.md"],
 }
 

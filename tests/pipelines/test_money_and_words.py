@@ -9,6 +9,7 @@ import pytest
 from pipelines.ingest import ingest
 from tests.pipelines.deliveries import deliver, layout, purchases, queries
 from tests.pipelines.landed import rows
+from ubp_platform.blocks.counters import Counters
 from ubp_platform.blocks.handcrafted import Handcrafted
 from ubp_platform.errors import BatchRejected
 from ubp_platform.events.text_codec import encode
@@ -160,3 +161,32 @@ def test_blocks_read_the_shops_words_and_add_up_its_money(home: Home, tmp_path: 
     assert asked.splitlines()[1] == "1 Jun 2022 05:00\tOak  Table"
     found = dict(zip(features.names, features.vectors[0].tolist(), strict=True))
     assert (found["price_total"], found["price_mean"], found["price_std"]) == (8.0, 4.0, 0.5)
+
+
+def test_totals_are_of_what_was_paid_for_all_pieces(home: Home, tmp_path: Path) -> None:
+    """By hand: a price paid counts for its pieces, a missing one is the product's."""
+    query = "SELECT client_id, timestamp, sku, paid AS price, pieces AS quantity FROM rows"
+    mine = layout(
+        tmp_path / "mine",
+        product_buy=query,
+        add_to_cart=f"{query} WHERE client_id = 'bob'",
+        product_properties="SELECT DISTINCT sku, 2.50 AS price FROM rows WHERE sku <> 'S3'",
+    )
+    frame = purchases(
+        5, client_id=["ann", "ann", "ann", "bob", "eve"], sku=["S1", "S1", "S2", "S1", "S3"]
+    )
+    frame = frame.assign(paid=["9.99", "", "0.5", "4", ""], pieces=["2", "3", "", "0.125", "7"])
+    (tmp_path / "delivery").mkdir()
+    frame.to_csv(tmp_path / "delivery" / "lines.csv", index=False)
+    ingest(home, str(tmp_path / "delivery"), mine)
+    with Warehouse(home.warehouse) as warehouse:
+        history = warehouse.history(parse_time("2022-06-02"))
+        made = {}
+        for block in (Handcrafted(), Counters()):
+            snapshot = block.fit(history).encode(history)
+            totals = snapshot.vectors[:, snapshot.names.index("price_total")]
+            ids = warehouse.identifiers("client_id").ids(snapshot.client_ids)
+            made[block.name] = dict(zip(ids.tolist(), totals.tolist(), strict=True))
+    # 2 × 9.99 + 3 × 2.50 + 0.5; an eighth of 4; nothing known. Additions to the cart cost nothing.
+    expected = {"ann": pytest.approx(27.98), "bob": 0.5, "eve": 0}
+    assert made == {"handcrafted": expected, "counters": expected}
