@@ -1,5 +1,6 @@
 """``ubp init``: look at unknown files, and write a layout to edit."""
 
+import re
 from pathlib import Path
 
 from rich.console import Console
@@ -57,6 +58,8 @@ def show(console: Console, path: Path, found: tuple[list[Family], list[Path], st
         table.columns[0].min_width = max(len(column.name) for column in family.columns)
         for column in family.columns:
             guess = column.role
+            if first := re.search("'%([md])[^%]%[md]", column.reading):
+                guess += ", the month first" if first[1] == "m" else ", the day first"
             if column.kinds:
                 guess = f"kind of event: {', '.join(column.kinds[:5])}"
             table.add_row(*map(escape, (column.name, column.type, column.example[:40], guess)))

@@ -205,3 +205,46 @@ def test_kinds_of_events_that_are_not_known_are_counted(home: Home, tmp_path: Pa
     assert (
         "rows that become no event, 24: kind of event: Kauf; 4: kind of event: heartbeat" in notes
     )
+
+
+def test_a_log_in_german_runs_as_it_was_drafted(home: Home, tmp_path: Path) -> None:
+    kinds = ["SEITE", "WARENKORB", "STORNO_WK", "KAUF", "SUCHE", "LOGIN"]
+    frame = pd.DataFrame(
+        {
+            "Kunde": [f"K{hour % 5}" for hour in HOURS],
+            "Zeitpunkt": [f"0{hour % 9 + 1}.03.2026 {hour:02d}:15:00" for hour in HOURS],
+            "Aktion": [kinds[hour % 6] for hour in HOURS],
+            "Artikel": [f"A{hour % 7}" for hour in HOURS],
+            "Bezeichnung": [f"Stuhl {hour % 7}" for hour in HOURS],
+            "Warengruppe": "Möbel",
+            "Preis": [f"1.23{hour % 7},50" for hour in HOURS],
+            "Menge": "2",
+            "Seite": "/s/1",
+            "Suchtext": "ein Stuhl",
+        }
+    )
+    (tmp_path / "shop").mkdir()
+    frame.to_csv(tmp_path / "shop" / "journal_2026_03.csv.gz", index=False, sep=";")
+    init(tmp_path / "shop", tmp_path / "layout")
+    counts = landed(home, tmp_path / "shop", tmp_path / "layout")
+    assert counts.pop("product_properties") == (7, 0)
+    assert set(counts.values()) == {(4, 0)}
+    assert len(counts) == 5
+    query = "SELECT timestamp, price, quantity FROM product_buy ORDER BY ALL LIMIT 1"
+    ((time, price, quantity),) = rows(home, query)
+    assert (str(time), price, quantity) == ("2026-03-01 09:15:00", 1232.5, 2.0)
+
+
+@pytest.mark.parametrize(
+    ("written", "read"),
+    [("1,234.50", 1234.5), ("1.234,50", 1234.5), ("12,5", 12.5), ("12.50", 12.5), ("7", 7.0)],
+)
+def test_numbers_are_read_as_they_are_written(
+    home: Home, tmp_path: Path, written: str, read: float
+) -> None:
+    frame = pd.DataFrame({"client": [1, 2], "time": "2026-03-01", "sku": ["a", "b"]})
+    (tmp_path / "shop").mkdir()
+    frame.assign(price=written).to_csv(tmp_path / "shop" / "orders.csv", index=False)
+    init(tmp_path / "shop", tmp_path / "layout")
+    assert landed(home, tmp_path / "shop", tmp_path / "layout")["product_buy"] == (2, 0)
+    assert rows(home, "SELECT DISTINCT price FROM product_buy") == [(read,)]

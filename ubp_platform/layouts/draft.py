@@ -12,11 +12,14 @@ from ubp_platform.warehouse.scan import quoted
 
 #: What kinds of events are called that go to a table; the first that fits.
 _KINDS: Mapping[str, str] = {
-    "remove_from_cart": r"remov|delet",
-    "add_to_cart": r"cart|basket|add",
-    "product_buy": r"purchas|buy|bought|order|transact|sale|sold|checkout|paid",
-    "search_query": r"search|query",
-    "page_visit": r"view|visit|page|click|pv|impress",
+    "remove_from_cart": r"remov|delet|storno|entfern|retir|supprim|elimin|quitar|verwijder",
+    "add_to_cart": r"cart|basket|add|warenkorb|panier|carrito|winkelw",
+    "product_buy": (
+        r"purchas|buy|bought|order|transact|sale|sold|checkout|paid"
+        r"|kauf|bestell|achat|command|compra|pedido|aankoop"
+    ),
+    "search_query": r"search|query|such|recherche|busqueda|zoek",
+    "page_visit": r"view|visit|page|click|pv|impress|seite|pagina|besuch",
 }
 _VALUE: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "search_query": ("query", ("query",)),
@@ -120,7 +123,7 @@ def _events(family: Family, client: Column, time: Column) -> Iterator[tuple[str,
         parts.append(_as(value, column))
         if column == "sku":
             more = (("price", family.having("price")), ("quantity", family.having("quantity")))
-            parts += [_as(_named(found), role) for role, found in more if found]
+            parts += [_as(found.reading or _named(found), role) for role, found in more if found]
         condition = ""
         if values and kind:
             listed = ", ".join(quoted(one) for one in values)
@@ -153,12 +156,11 @@ def _products(family: Family, product: Column, time: Column | None) -> Iterator[
     known = [(role, column) for role, column in columns if column]
     if not known:
         return
-    if time is None:
-        parts = [_as(_named(product), "sku")]
-        parts += [f"any_value({_named(column)}) AS {role}" for role, column in known]
-    else:
-        parts = [_as(_named(product), "sku")]
-        parts += [f"arg_max({_named(column)}, {time.reading}) AS {role}" for role, column in known]
+    newest = "any_value({})" if time is None else f"arg_max({{}}, {time.reading})"
+    parts = [_as(_named(product), "sku")]
+    parts += [
+        f"{newest.format(column.reading or _named(column))} AS {role}" for role, column in known
+    ]
     note = "-- As the newest event has it.\n" if time else ""
     group = (
         f"\nFROM {family.name}\nWHERE {_named(product)} IS NOT NULL GROUP BY {_named(product)}\n"

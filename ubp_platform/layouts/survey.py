@@ -18,20 +18,27 @@ from ubp_platform.layouts.source import Source
 _ROWS, _FILES = 20_000, 40
 # Values of a column that may be kinds of events, at most.
 _KINDS = 40
-#: What a column is called that has a role, as parts of its name; the first role that fits.
+#: What a column is called that has a role, as parts of its name: in English, and as German, French,
+#: Spanish and Dutch shops say it. The first role that fits.
 _CALLED: Mapping[str, str] = {
-    "time": r"time|date|created|occurred|(^|_)(ts|at)$",
-    "quantity": r"quantity|qty|units",
-    "price": r"price|amount|revenue|paid|cost",
-    "category": r"category|department|aisle|genre|categor",
-    "client": r"client|customer|user|visitor|member|household|shopper|e-?mail|buyer",
-    "query": r"query|search|keyword|term",
-    "url": r"url|page|path|location|href",
-    "name": r"name|title|description",
-    "product": r"sku|product|item|article|asin|stockcode|ean|gtin|goods",
+    "time": r"time|date|created|occurred|(^|_)(ts|at)$|zeit|datum|fecha|horodat|tijd",
+    "quantity": r"quantity|qty|units|menge|anzahl|cantidad|quantit|aantal",
+    "price": (
+        r"price|amount|revenue|paid|cost|preis|betrag|prix|montant|precio|importe|prijs|bedrag"
+    ),
+    "category": r"categ|department|aisle|genre|kategorie|warengruppe|rubri|rayon|afdeling",
+    "client": r"client|customer|user|visitor|member|household|shopper|e-?mail|buyer|kunde|klant",
+    "query": r"query|search|keyword|term|such|recherche|busqueda|zoek",
+    "url": r"url|page|path|location|href|seite|pagina",
+    "name": r"name|title|description|bezeichnung|titel|nombre|libell|naam|omschrijving",
+    "product": r"sku|product|item|article|artikel|asin|stockcode|ean|gtin|goods|produkt|produit",
 }
-# What some kinds of events are called in all shops.
-_EVENTS = r"view|visit|page|click|pv|cart|basket|purchas|buy|order|transact|search"
+# What the column with the kind of event is called, and some kinds are, in all shops.
+_KIND = r"event|type|action|behaviou?r|activity|aktion|ereignis|accion|[eé]v[eé]nement|actie"
+_EVENTS = (
+    r"view|visit|page|click|pv|cart|basket|purchas|buy|order|transact|search"
+    r"|kauf|bestell|warenkorb|seite|such|achat|command|panier|compra|pedido|carrito|aankoop|winkelw"
+)
 _DIGITS = {10: "from_seconds", 13: "from_milliseconds", 16: "from_microseconds"}
 
 
@@ -49,7 +56,7 @@ class Column:
     role : str
         What it seems to hold, such as ``client``; empty where nothing shows it.
     reading : str
-        For a time: the SQL that reads it.
+        For a time and a number: the SQL that reads it.
     kinds : tuple of str
         Of a column that seems to say what kind of event a row is: its values.
     """
@@ -221,12 +228,12 @@ def _columns(frame: pd.DataFrame, types: dict[str, str]) -> Iterator[Column]:
         text = values.astype(str)
         text = text[text.str.strip() != ""]
         example = text.iloc[0] if len(text) else ""
-        role, time, kinds = _role(str(name), text, types[str(name)])
+        role, how, kinds = _role(str(name), text, types[str(name)])
         if role in taken:
-            role, time, kinds = "", "", ()
+            role, how, kinds = "", "", ()
         if role:
             taken.add(role)
-        yield Column(str(name), types[str(name)], example, role, time, kinds)
+        yield Column(str(name), types[str(name)], example, role, how, kinds)
 
 
 def _role(name: str, text: pd.Series, type_: str) -> tuple[str, str, tuple[str, ...]]:
@@ -236,7 +243,7 @@ def _role(name: str, text: pd.Series, type_: str) -> tuple[str, str, tuple[str, 
     time = _time(name, text, type_)
     if time and (re.search(_CALLED["time"], called) or not text.str.fullmatch(r"\d+").all()):
         return "time", time, ()
-    if re.search(r"event|type|action|behaviou?r|activity", called) and len(text):
+    if re.search(_KIND, called) and len(text):
         kinds = tuple(text.value_counts().index[:_KINDS])
         few = text.nunique() <= _KINDS and text.str.len().max() <= 40
         if few and any(re.search(_EVENTS, kind.lower()) for kind in kinds):
@@ -244,7 +251,9 @@ def _role(name: str, text: pd.Series, type_: str) -> tuple[str, str, tuple[str, 
     for role, pattern in _CALLED.items():
         if role == "time" or not re.search(pattern, called):
             continue
-        if role in ("price", "quantity") and not _are_numbers(text):
+        if role in ("price", "quantity"):
+            if number := _number(name, text):
+                return role, number, ()
             continue
         if role == "name" and re.search(r"file|first|last|user", called):
             continue
@@ -252,8 +261,19 @@ def _role(name: str, text: pd.Series, type_: str) -> tuple[str, str, tuple[str, 
     return "", "", ()
 
 
-def _are_numbers(text: pd.Series) -> bool:
-    return bool(len(text)) and bool(text.str.fullmatch(r"-?\d+([.]\d+)?").mean() > 0.9)
+def _number(name: str, text: pd.Series) -> str:
+    """Write how a number is read; nothing where it looks like none."""
+    column = named(name)
+    forms = {
+        r"-?\d+([.]\d+)?": column,
+        r"-?\d+(,\d+)?": f"replace({column}, ',', '.')",
+        r"-?\d{1,3}([.]\d{3})*(,\d+)?": f"replace(replace({column}, '.', ''), ',', '.')",
+        r"-?\d{1,3}(,\d{3})*([.]\d+)?": f"replace({column}, ',', '')",
+    }
+    return next(
+        (how for form, how in forms.items() if len(text) and text.str.fullmatch(form).mean() > 0.9),
+        "",
+    )
 
 
 def _time(name: str, text: pd.Series, type_: str) -> str:
