@@ -12,11 +12,11 @@ from rich.console import Console
 from rich.text import Text
 
 from pipelines.checks import Rejection, check
-from pipelines.ingest import MEMORY, delivered, opened
+from pipelines.ingest import MEMORY, delivered
 from pipelines.tables import plain_table
 from ubp_platform.layouts import MAX_QUARANTINE
 from ubp_platform.layouts.source import Delivery
-from ubp_platform.layouts.staging import Part
+from ubp_platform.layouts.staging import Part, staging
 from ubp_platform.progress import ProgressFactory, silent
 from ubp_platform.warehouse import column_kinds
 from ubp_platform.warehouse.scan import CSV_RULE, RejectedLine, Scan, Staged
@@ -107,7 +107,7 @@ def dry_run(
     delivery, notes = delivered(source, layout)
     with (
         tempfile.TemporaryDirectory(prefix="ubp-") as directory,
-        opened(delivery, Path(directory)) as stage,
+        staging(delivery, Path(directory), MEMORY) as stage,
         duckdb.connect() as connection,
     ):
         connection.execute("SET TimeZone = 'UTC'")

@@ -15,7 +15,7 @@ from ubp_platform.home import Home
 from ubp_platform.layouts import MAX_QUARANTINE, RELEVANT_CLIENTS
 from ubp_platform.layouts.description import find, shipped
 from ubp_platform.layouts.source import Delivery, Source, recognise
-from ubp_platform.layouts.staging import Stage, staging
+from ubp_platform.layouts.staging import staging
 from ubp_platform.progress import ProgressFactory, silent
 from ubp_platform.quality import DataDocs
 from ubp_platform.warehouse import Warehouse, column_kinds, identifiers, landing
@@ -88,7 +88,10 @@ def ingest(
     if not 0 <= max_quarantine <= 1:
         raise UBPError(f"--max-quarantine is a share between 0 and 1, not {max_quarantine}")
     delivery, notes = delivered(source, layout)
-    result = _land(home, source, delivery, max_quarantine, progress, replace)
+    try:
+        result = _land(home, source, delivery, max_quarantine, progress, replace)
+    except BatchRejected as reason:
+        raise BatchRejected(f"nothing was ingested: {reason}") from None
     result.notes[:0] = notes
     return result
 
@@ -144,7 +147,7 @@ def _land(
     with (
         Warehouse(home.warehouse, write=True, memory_limit=MEMORY) as warehouse,
         _staging_directory(home) as directory,
-        opened(delivery, Path(directory)) as stage,
+        staging(delivery, Path(directory), MEMORY) as stage,
     ):
         connection = warehouse.connection
         known = landing.known_files(connection)
@@ -177,7 +180,7 @@ def _land(
             runs = {item.part.name: item.run for item in checked}
             runs[rejection.name] = rejection.run
             page = docs.write(f"rejected-{datetime.now(UTC):%Y%m%dT%H%M%SZ}", runs)
-            raise BatchRejected(f"{rejection}. Nothing was ingested; see {page}") from None
+            raise BatchRejected(f"{rejection}; see {page}") from None
         # Before the commit: a batch in the books has its pages.
         page = docs.write(f"batch-{batch}", {item.part.name: item.run for item in checked})
         with warehouse.transaction():
@@ -247,16 +250,3 @@ def _staging_directory(home: Home) -> Iterator[str]:
         shutil.rmtree(left, ignore_errors=True)
     with tempfile.TemporaryDirectory(prefix=_STAGING, dir=home.root) as directory:
         yield directory
-
-
-@contextmanager
-def opened(delivery: Delivery, directory: Path) -> Iterator[Stage]:
-    """Open a delivery for staging; say of what cannot be read that nothing was ingested."""
-    try:
-        with staging(delivery, directory, MEMORY) as stage:
-            yield stage
-    except BatchRejected as unreadable:
-        said = str(unreadable)
-        raise BatchRejected(
-            said if "Nothing was ingested" in said else f"{said}. Nothing was ingested"
-        ) from None
