@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
+import duckdb
+
 from pipelines.checks import Checked, Rejection, check
 from ubp_platform.errors import BatchRejected, UBPError
 from ubp_platform.events import completejourney
@@ -15,7 +17,7 @@ from ubp_platform.home import Home
 from ubp_platform.layouts import MAX_QUARANTINE, RELEVANT_CLIENTS
 from ubp_platform.layouts.description import find, shipped
 from ubp_platform.layouts.source import Delivery, Source, recognise
-from ubp_platform.layouts.staging import staging
+from ubp_platform.layouts.staging import Part, Stage, staging
 from ubp_platform.progress import ProgressFactory, silent
 from ubp_platform.quality import DataDocs
 from ubp_platform.warehouse import Warehouse, column_kinds, identifiers, landing
@@ -150,32 +152,19 @@ def _land(
         staging(delivery, Path(directory), MEMORY) as stage,
     ):
         connection = warehouse.connection
-        known = landing.known_files(connection)
-        known = {file: batch for file, batch in known.items() if batch != replace}
-        parts = stage.parts()
-        new = [part for part in parts if (part.table, part.sha256) not in known]
-        result.skipped = [
-            (part.name, known[part.table, part.sha256]) for part in parts if part not in new
-        ]
-        if replace is not None:
-            landing.require(connection, replace)
-        if not new and replace is not None:
-            raise UBPError(f"nothing new to put in the place of batch {replace}, which stays")
+        new, result.skipped = _new_parts(connection, stage, replace)
         if not new:
             return result
-        batch = landing.next_batch(connection)
-        docs = DataDocs(home.data_docs)
-        checked: list[Checked] = []
+        batch, docs = landing.next_batch(connection), DataDocs(home.data_docs)
         known_kinds = identifiers.kinds(connection)
         if landing.numbers(connection) == [replace]:
             known_kinds = {}  # the only batch goes, and with it what it decided
+        staged, lines = stage.all_rows(connection, new, known_kinds, max_quarantine)
+        checked: list[Checked] = []
         try:
-            staged, lines = stage.all_rows(connection, new, known_kinds, max_quarantine)
             for part in new:
-                broken = lines[part.table]
-                checked.append(
-                    check(connection, part, staged[part.table], broken, max_quarantine, progress)
-                )
+                rows, broken = staged[part.table], lines[part.table]
+                checked.append(check(connection, part, rows, broken, max_quarantine, progress))
         except Rejection as rejection:
             runs = {item.part.name: item.run for item in checked}
             runs[rejection.name] = rejection.run
@@ -189,33 +178,62 @@ def _land(
                 result.notes.append(f"in the place of batch {replace}, which was taken back")
             identifiers.remember(connection, checked[0].staged.kinds)
             for item in checked:
-                scan = Scan(connection, item.staged)
-                with progress(f"land {item.part.table}", item.rows, "rows") as advance:
-                    file = landing.land_file(
-                        connection, scan, item.part.sha256, item.rows, item.bad, batch
-                    )
-                    advance(item.rows)
-                result.files.append(file)
-                result.notes += scan.clock_changes()
-                result.notes += landing.doubts(connection, file, batch)
+                _land_table(connection, item, batch, result, progress)
             landing.record_batch(connection, batch, source, page)
         result.batch, result.data_docs = batch, page
         if decided := column_kinds.said(checked[0].staged.kinds, known_kinds):
             result.notes.append(decided)
-        if repeated := [file.table for file in result.files if file.repeated]:
-            result.notes.append(
-                f"repeated: rows of {', '.join(repeated)} that agree with another in all columns; "
-                "they landed as events of their own"
-            )
-        if dropped := stage.dropped():
-            reasons = "; ".join(f"{count:,}: {reason}" for reason, count in dropped.items())
-            result.notes.append(f"rows that become no event, {reasons}")
-        if unknown := landing.unknown_skus(connection):
-            result.notes.append(
-                f"{unknown:,} events are of skus without product properties; they are kept, their "
-                "category and price are missing"
-            )
+        result.notes += _notes(connection, result, stage.dropped())
     return result
+
+
+def _new_parts(
+    connection: duckdb.DuckDBPyConnection, stage: Stage, replace: int | None
+) -> tuple[list[Part], list[tuple[str, int]]]:
+    """Give the tables that have not landed, and those that have, by name, with their batch."""
+    if replace is not None:
+        landing.require(connection, replace)
+    known = landing.known_files(connection)
+    known = {file: batch for file, batch in known.items() if batch != replace}
+    parts = stage.parts()
+    new = [part for part in parts if (part.table, part.sha256) not in known]
+    if not new and replace is not None:
+        raise UBPError(f"nothing new to put in the place of batch {replace}, which stays")
+    return new, [(part.name, known[part.table, part.sha256]) for part in parts if part not in new]
+
+
+def _land_table(
+    connection: duckdb.DuckDBPyConnection,
+    item: Checked,
+    batch: int,
+    result: Ingested,
+    progress: ProgressFactory,
+) -> None:
+    scan = Scan(connection, item.staged)
+    with progress(f"land {item.part.table}", item.rows, "rows") as advance:
+        file = landing.land_file(connection, scan, item.part.sha256, item.rows, item.bad, batch)
+        advance(item.rows)
+    result.files.append(file)
+    result.notes += scan.clock_changes()
+    result.notes += landing.doubts(connection, file, batch)
+
+
+def _notes(
+    connection: duckdb.DuckDBPyConnection, result: Ingested, dropped: dict[str, int]
+) -> Iterator[str]:
+    if repeated := [file.table for file in result.files if file.repeated]:
+        yield (
+            f"repeated: rows of {', '.join(repeated)} that agree with another in all columns; they "
+            "landed as events of their own"
+        )
+    if dropped:
+        reasons = "; ".join(f"{count:,}: {reason}" for reason, count in dropped.items())
+        yield f"rows that become no event, {reasons}"
+    if unknown := landing.unknown_skus(connection):
+        yield (
+            f"{unknown:,} events are of skus without product properties; they are kept, their "
+            "category and price are missing"
+        )
 
 
 def retract(home: Home, batch: int) -> tuple[dict[str, int], list[str]]:
