@@ -34,7 +34,7 @@ from ubp_platform.evaluation.tasks import Targets, Task
 from ubp_platform.home import Home, write_whole
 from ubp_platform.profile.version import ProfileVersion
 from ubp_platform.progress import ProgressFactory, silent
-from ubp_platform.warehouse import Warehouse, landing
+from ubp_platform.warehouse import Warehouse, books
 
 
 def evaluate(
@@ -122,7 +122,7 @@ def evaluate(
     foreign = None if embeddings is None else _foreign(home, embeddings, listed)
     with Warehouse(home.warehouse) as warehouse:
         posed, unavailable = pose(Targets(warehouse, split, listed, classes), names, bool(tasks))
-        sources = {str(batch["source"]) for batch in landing.batches(warehouse.connection)}
+        sources = {str(batch["source"]) for batch in books.batches(warehouse.connection)}
     if foreign is None:
         compared = _ours(
             [

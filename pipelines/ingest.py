@@ -20,7 +20,7 @@ from ubp_platform.layouts.source import Delivery, Source, recognise
 from ubp_platform.layouts.staging import Part, Stage, staging
 from ubp_platform.progress import ProgressFactory, silent
 from ubp_platform.quality import DataDocs
-from ubp_platform.warehouse import Warehouse, column_kinds, identifiers, landing
+from ubp_platform.warehouse import Warehouse, books, column_kinds, identifiers, landing
 from ubp_platform.warehouse.scan import Scan
 
 #: What DuckDB may take; what does not fit is sorted on disk.
@@ -155,9 +155,9 @@ def _land(
         new, result.skipped = _new_parts(connection, stage, replace)
         if not new:
             return result
-        batch, docs = landing.next_batch(connection), DataDocs(home.data_docs)
+        batch, docs = books.next_batch(connection), DataDocs(home.data_docs)
         known_kinds = identifiers.kinds(connection)
-        if landing.numbers(connection) == [replace]:
+        if books.numbers(connection) == [replace]:
             known_kinds = {}  # the only batch goes, and with it what it decided
         staged, lines = stage.all_rows(connection, new, known_kinds, max_quarantine)
         checked: list[Checked] = []
@@ -174,12 +174,12 @@ def _land(
         page = docs.write(f"batch-{batch}", {item.part.name: item.run for item in checked})
         with warehouse.transaction():
             if replace is not None:
-                landing.retract(connection, replace)
+                books.retract(connection, replace)
                 result.notes.append(f"in the place of batch {replace}, which was taken back")
             identifiers.remember(connection, checked[0].staged.kinds)
             for item in checked:
                 _land_table(connection, item, batch, result, progress)
-            landing.record_batch(connection, batch, source, page)
+            books.record_batch(connection, batch, source, page)
         result.batch, result.data_docs = batch, page
         if decided := column_kinds.said(checked[0].staged.kinds, known_kinds):
             result.notes.append(decided)
@@ -192,8 +192,8 @@ def _new_parts(
 ) -> tuple[list[Part], list[tuple[str, int]]]:
     """Give the tables that have not landed, and those that have, by name, with their batch."""
     if replace is not None:
-        landing.require(connection, replace)
-    known = landing.known_files(connection)
+        books.require(connection, replace)
+    known = books.known_files(connection)
     known = {file: batch for file, batch in known.items() if batch != replace}
     parts = stage.parts()
     new = [part for part in parts if (part.table, part.sha256) not in known]
@@ -237,7 +237,7 @@ def _notes(
 
 
 def retract(home: Home, batch: int) -> tuple[dict[str, int], list[str]]:
-    """Take a batch back; see :func:`landing.retract`.
+    """Take a batch back; see :func:`books.retract`.
 
     Parameters
     ----------
@@ -257,8 +257,8 @@ def retract(home: Home, batch: int) -> tuple[dict[str, int], list[str]]:
         Warehouse(home.warehouse, write=True, memory_limit=MEMORY) as warehouse,
         warehouse.transaction(),
     ):
-        lost = landing.retract(warehouse.connection, batch)
-        return lost, landing.to_deliver_again(warehouse.connection)
+        lost = books.retract(warehouse.connection, batch)
+        return lost, books.to_deliver_again(warehouse.connection)
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from pathlib import Path
 from ubp_platform.errors import UBPError
 from ubp_platform.layouts.description import DESCRIPTION, DROPPED
 from ubp_platform.layouts.survey import Column, Family, named
-from ubp_platform.warehouse.scan import quoted
+from ubp_platform.warehouse.casts import quoted
 
 #: What kinds of events are called that go to a table; the first that fits.
 _KINDS: Mapping[str, str] = {

@@ -13,7 +13,7 @@ import duckdb
 
 from ubp_platform.errors import BatchRejected, first_line
 from ubp_platform.layouts.description import Relation
-from ubp_platform.warehouse.scan import quoted
+from ubp_platform.warehouse.casts import quoted
 
 _FIRST_LINE = """
     SELECT line FROM read_csv({file}, columns = {{'line': 'VARCHAR'}}, auto_detect = false,

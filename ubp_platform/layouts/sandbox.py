@@ -16,7 +16,8 @@ from ubp_platform.errors import BatchRejected, UBPError, first_line
 from ubp_platform.layouts.description import DESCRIPTION, VIEW, Layout
 from ubp_platform.layouts.macros import MACROS
 from ubp_platform.layouts.reader import reading, require_content, unreadable
-from ubp_platform.warehouse.scan import RejectedLine, quoted
+from ubp_platform.warehouse.casts import quoted
+from ubp_platform.warehouse.scan import RejectedLine
 
 # DuckDB keeps no more of a rejected line.
 _LONGEST_LINE = 10_000

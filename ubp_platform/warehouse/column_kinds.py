@@ -9,7 +9,8 @@ from collections.abc import Iterator, Mapping, Sequence
 import duckdb
 
 from ubp_platform.events.schema import BUCKETS, ID_COLUMNS, PRODUCTS, ColumnKind
-from ubp_platform.warehouse.scan import INTEGERS, Staged, codes_of, quoted, whole_of
+from ubp_platform.warehouse.casts import INTEGERS, codes_of, quoted, whole_of
+from ubp_platform.warehouse.scan import Staged
 
 #: Of the columns that come in two kinds: the one that nearly all values must be, and the other.
 CHOICES: Mapping[str, tuple[ColumnKind, ColumnKind]] = {

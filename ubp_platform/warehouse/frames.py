@@ -10,8 +10,8 @@ import pyarrow as pa
 
 from ubp_platform.errors import UBPError, first_line
 from ubp_platform.events.schema import CODES, DUCKDB_TYPES, PRODUCTS, TABLES, Kind, Table
+from ubp_platform.warehouse.casts import INTEGERS
 from ubp_platform.warehouse.identifiers import create_dictionaries
-from ubp_platform.warehouse.scan import INTEGERS
 
 #: What a table may be given as.
 Frame: TypeAlias = pd.DataFrame | pa.Table | Path | str

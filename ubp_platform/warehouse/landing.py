@@ -1,4 +1,4 @@
-"""Writing a checked batch: events, product properties, quarantine, and the books.
+"""Writing a checked batch: events, product properties, quarantine.
 
 Everything here runs inside one transaction of the caller.
 
@@ -9,13 +9,10 @@ a client may do the same thing twice within a second, and yet deliveries that ov
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from pathlib import Path
 
 import duckdb
 import numpy as np
 
-from ubp_platform.errors import UBPError
 from ubp_platform.events.schema import PRODUCTS, TABLES, Table
 from ubp_platform.warehouse import identifiers, values
 from ubp_platform.warehouse.scan import CSV_RULE, RejectedLine, Scan
@@ -56,105 +53,6 @@ class Landed:
     known: int
     quarantined: int
     repeated: int = 0
-
-
-def known_files(connection: duckdb.DuckDBPyConnection) -> dict[tuple[str, str], int]:
-    """Give the batch of each file that has landed, by table and SHA-256."""
-    rows = connection.execute("SELECT table_name, sha256, batch_id FROM batch_file").fetchall()
-    return {(table, sha256): batch for table, sha256, batch in rows}
-
-
-def next_batch(connection: duckdb.DuckDBPyConnection) -> int:
-    """Give the number of the next batch: one that none has had."""
-    rows = connection.execute(
-        """SELECT coalesce(max(batch_id), 0) + 1
-           FROM (SELECT batch_id FROM batch UNION ALL SELECT batch_id FROM retracted)"""
-    ).fetchall()
-    return int(rows[0][0])
-
-
-def record_batch(
-    connection: duckdb.DuckDBPyConnection, batch: int, source: str, data_docs: Path
-) -> None:
-    """Enter a batch into the books."""
-    connection.execute(
-        "INSERT INTO batch VALUES (?, ?, ?, ?)",
-        [batch, source, datetime.now(UTC).replace(tzinfo=None), str(data_docs)],
-    )
-
-
-def numbers(connection: duckdb.DuckDBPyConnection) -> list[int]:
-    """List the batches, ascending."""
-    rows = connection.execute("SELECT batch_id FROM batch ORDER BY batch_id").fetchall()
-    return [number for (number,) in rows]
-
-
-def require(connection: duckdb.DuckDBPyConnection, batch: int) -> None:
-    """Insist that there is a batch.
-
-    Raises
-    ------
-    UBPError
-        If there is none of this number.
-    """
-    there = numbers(connection)
-    if batch not in there:
-        known = ", ".join(map(str, there)) or "none yet"
-        raise UBPError(f"there is no batch {batch}; there are: {known}")
-
-
-def retract(connection: duckdb.DuckDBPyConnection, batch: int) -> dict[str, int]:
-    """Take a batch out of the warehouse: its rows, its quarantine, its entry in the books.
-
-    Rows that other batches delivered, too, and products whose properties it brought or changed, are
-    gone with it until they are delivered again; the files of such batches are no longer skipped.
-    Without any batch left, what columns hold is forgotten, too.
-
-    Parameters
-    ----------
-    connection : DuckDBPyConnection
-        Inside a transaction of the caller.
-    batch : int
-
-    Returns
-    -------
-    dict of str to int
-        How many rows each table lost, where it lost any.
-
-    Raises
-    ------
-    UBPError
-        If there is no such batch.
-    """
-    require(connection, batch)
-    lost = {}
-    for table in (*TABLES, "quarantine", "batch_file", "batch"):
-        rows = connection.execute(f"DELETE FROM {table} WHERE batch_id = ?", [batch]).fetchall()
-        if table in (*TABLES, "quarantine") and rows[0][0]:
-            lost[table] = int(rows[0][0])
-    connection.execute(
-        "INSERT INTO retracted VALUES (?, ?)", [batch, datetime.now(UTC).replace(tzinfo=None)]
-    )
-    # What others delivered, too, was known by this one: their files are to land again.
-    connection.execute(
-        """UPDATE batch_file SET sha256 = sha256 || ' again'
-           WHERE table_name IN (SELECT unnest(?))
-                 AND (table_name = 'product_properties' OR batch_id > ? AND rows_known > 0)""",
-        [list(lost), batch],
-    )
-    if not connection.execute("SELECT count(*) FROM batch").fetchall()[0][0]:
-        identifiers.forget(connection)
-        values.forget(connection)
-    return lost
-
-
-def to_deliver_again(connection: duckdb.DuckDBPyConnection) -> list[str]:
-    """Name the files, with their batches, whose rows went with a batch that was taken back."""
-    rows = connection.execute(
-        """SELECT DISTINCT file, batch_id FROM batch_file WHERE sha256 LIKE '% again'
-           ORDER BY batch_id, file"""
-    ).fetchall()
-    return [f"{file} (batch {batch})" for file, batch in rows]
 
 
 def land_file(
@@ -361,44 +259,6 @@ def _quarantine(
         )
 
 
-def quarantined(connection: duckdb.DuckDBPyConnection) -> list[tuple[str, str, int]]:
-    """Count quarantined rows by table and rule, most first."""
-    return connection.execute(
-        """SELECT table_name, rule, count(*) AS rows FROM quarantine
-           GROUP BY ALL ORDER BY rows DESC, table_name, rule"""
-    ).fetchall()
-
-
-def quarantined_rows(
-    connection: duckdb.DuckDBPyConnection, batch: int | None, limit: int
-) -> tuple[list[dict[str, object]], int]:
-    """Give quarantined rows, those of the newest batch first, and how many there are.
-
-    Parameters
-    ----------
-    connection : DuckDBPyConnection
-    batch : int, optional
-        All batches by default.
-    limit : int
-    """
-    rows = connection.execute(
-        """SELECT batch_id, table_name, file, row_number, rule, original::VARCHAR,
-                  count(*) OVER () AS total
-           FROM quarantine WHERE batch_id = coalesce($batch, batch_id)
-           ORDER BY batch_id DESC, table_name, file, row_number LIMIT $limit""",
-        {"batch": batch, "limit": limit},
-    ).fetchall()
-    names = ("batch", "table", "file", "row", "rule", "original")
-    total = rows[0][-1] if rows else 0
-    return [dict(zip(names, row, strict=False)) for row in rows], total
-
-
-def clear_quarantine(connection: duckdb.DuckDBPyConnection, batch: int | None) -> int:
-    """Forget quarantined rows, of one batch or of all; gives how many."""
-    query = "DELETE FROM quarantine WHERE batch_id = coalesce(?, batch_id)"
-    return int(connection.execute(query, [batch]).fetchall()[0][0])
-
-
 def unknown_skus(connection: duckdb.DuckDBPyConnection) -> int:
     """Count the events whose sku has no product properties."""
     parts = " UNION ALL ".join(
@@ -407,15 +267,3 @@ def unknown_skus(connection: duckdb.DuckDBPyConnection) -> int:
         if "sku" in table.columns and table is not PRODUCTS
     )
     return int(connection.execute(f"SELECT sum(rows) FROM ({parts})").fetchall()[0][0])
-
-
-def batches(connection: duckdb.DuckDBPyConnection) -> list[dict[str, object]]:
-    """Describe the batches, oldest first."""
-    rows = connection.execute(
-        """SELECT batch_id, source, landed_at, data_docs, sum(rows_landed)::BIGINT,
-                  sum(rows_known)::BIGINT, sum(rows_quarantined)::BIGINT
-           FROM batch JOIN batch_file USING (batch_id)
-           GROUP BY ALL ORDER BY batch_id"""
-    ).fetchall()
-    names = ("batch", "source", "landed_at", "data_docs", "landed", "known", "quarantined")
-    return [dict(zip(names, row, strict=True)) for row in rows]

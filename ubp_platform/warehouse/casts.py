@@ -1,0 +1,114 @@
+"""How delivered values become the warehouse's, as SQL: what cannot be read becomes NULL."""
+
+INTEGERS = {"TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT"} | {
+    "UTINYINT",
+    "USMALLINT",
+    "UINTEGER",
+    "UBIGINT",
+    "UHUGEINT",
+}
+# A text that is a whole number: digits, and an exact .0 that a spreadsheet has added.
+WHOLE = "(0|-?[1-9][0-9]*)([.]0+)?"
+# A text id that a spreadsheet has shortened: many become one.
+_SHORTENED = "[+-]?[0-9]+([.,][0-9]+[eE][+-]?|[eE][+])[0-9]+"
+# From so large on a number of the type is not every whole number.
+EXACT = {"FLOAT": 2**24, "DOUBLE": 2**53}
+# What a text must be to be a time, and what may follow it: Z, +02:00, +0200, a zone's name.
+LOCAL = r"\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d(?::\d\d(?:\.\d+)?)?)?"
+ZONE = r"(?:Z|[+-](?:0\d|1[0-5])(?::?[0-5]\d)?|[A-Za-z][A-Za-z_]*(?:/[A-Za-z_+-]+\d*)*)"
+
+
+def quoted(value: object) -> str:
+    """Write a text of SQL."""
+    return "'" + str(value).replace("'", "''") + "'"
+
+
+def whole_of(value: str, type_: str) -> str | None:
+    """Write the cast to a whole number; what only looks like one, as '5.12E+08', is none."""
+    if type_ in INTEGERS:
+        return f"TRY_CAST({value} AS BIGINT)"
+    if type_ in EXACT or type_.startswith("DECIMAL"):
+        whole = f"TRY_CAST({value} AS BIGINT)"
+        return f"CASE WHEN {value} = trunc({value}) THEN {whole} END"
+    if type_ != "VARCHAR":
+        return None
+    return (
+        f"CASE WHEN regexp_full_match({value}, {quoted(WHOLE)}) "
+        f"THEN TRY_CAST(regexp_extract({value}, '^-?[0-9]+') AS BIGINT) END"
+    )
+
+
+def text_of(value: str, type_: str) -> str | None:
+    """Write what stays of a text id: all of it; NULL where it is blank, or was shortened."""
+    if type_ in {"UUID", "UBIGINT", "HUGEINT", "UHUGEINT"}:
+        return f"{value}::VARCHAR"
+    if type_ != "VARCHAR":
+        return None
+    shortened = f"regexp_full_match({value}, {quoted(_SHORTENED)})"
+    return f"CASE WHEN trim({value}) <> '' AND NOT {shortened} THEN {value} END"
+
+
+def amount_of(value: str, type_: str) -> str | None:
+    """Write the cast to an amount of money or pieces: a number with a full stop, nothing else."""
+    if type_ == "FLOAT":  # 9.99 as it is written, not as the next double
+        value = f"{value}::VARCHAR"
+    if type_ in INTEGERS | EXACT.keys() or type_.startswith("DECIMAL"):
+        return f"CASE WHEN isfinite({value}::DOUBLE) THEN {value}::DOUBLE END"
+    if type_ != "VARCHAR":
+        return None
+    number = "[+-]?([0-9]+([.][0-9]*)?|[.][0-9]+)"
+    return f"CASE WHEN regexp_full_match({value}, {quoted(number)}) THEN {value}::DOUBLE END"
+
+
+def codes_of(value: str, type_: str) -> str | None:
+    """Write the cast to a list of codes."""
+    if type_ == "VARCHAR":
+        inner = f"trim({value}, '[] ' || chr(10) || chr(13) || chr(9))"
+        value = f"string_split_regex({inner}, '[,\\s]+')"
+    elif not type_.endswith("]"):
+        return None
+    whole = f"TRY_CAST({value} AS INTEGER[])"
+    # A code that is no whole number makes the list one that cannot be read.
+    complete = f"list_count({whole}) = len({whole})"
+    if not any(type_.startswith(f"{integer}[") for integer in INTEGERS):
+        complete += f" AND TRY_CAST({value} AS DOUBLE[]) = {whole}"
+    return f"CASE WHEN {complete} THEN {whole} END"
+
+
+def time_of(value: str, type_: str, zone: str | None) -> str | None:
+    """Write the cast to a time in UTC; times without a zone are of the one given, or none."""
+    local = _local(f"TRY_CAST({value} AS TIMESTAMP)", zone)
+    if type_.startswith("TIMESTAMPTZ") or type_ == "TIMESTAMP WITH TIME ZONE":
+        # A straight cast makes NULL of zoned nanoseconds.
+        return f"TRY_CAST(TRY_CAST({value} AS TIMESTAMPTZ) AS TIMESTAMP)"
+    if type_ != "VARCHAR":
+        return local if type_.startswith(("TIMESTAMP", "DATE")) else None
+    # DuckDB takes +02:00 and not +0200, and drops the offset of a text in a straight cast.
+    text = f"trim({value})"
+    offset = f"regexp_replace({text}, '\\s*([+-]\\d\\d):?(\\d\\d)$', '\\1:\\2')"
+    offset = f"regexp_replace({offset}, '\\s*([+-]\\d\\d)$', '\\1:00')"
+    # An offset follows a time of day: the end of 2022-06-01 is none.
+    zoned = rf"\d{{4}}-\d\d-\d\d[T ]\d\d:\d\d(?::\d\d(?:\.\d+)?)?\s*{ZONE}"
+    return (
+        f"CASE WHEN regexp_full_match({text}, {quoted(LOCAL)}) "
+        f"THEN {_local(f'TRY_CAST({text} AS TIMESTAMP)', zone)} "
+        f"WHEN regexp_full_match({text}, {quoted(zoned)}) "
+        f"THEN TRY_CAST(TRY_CAST({offset} AS TIMESTAMPTZ) AS TIMESTAMP) END"
+    )
+
+
+def local_time_of(value: str, type_: str) -> str | None:
+    """Write the times of a column that name no zone; None where none does."""
+    if type_ == "VARCHAR":
+        text = f"trim({value})"
+        local = f"regexp_full_match({text}, {quoted(LOCAL)})"
+        return f"CASE WHEN {local} THEN TRY_CAST({text} AS TIMESTAMP) END"
+    if type_.startswith("TIMESTAMPTZ") or type_ == "TIMESTAMP WITH TIME ZONE":
+        return None
+    return f"TRY_CAST({value} AS TIMESTAMP)" if type_.startswith(("TIMESTAMP", "DATE")) else None
+
+
+def _local(value: str, zone: str | None) -> str:
+    if zone is None:
+        return "NULL::TIMESTAMP"
+    return value if zone == "UTC" else f"timezone('UTC', timezone({quoted(zone)}, {value}))"
