@@ -113,7 +113,7 @@ def retract(
     if again:
         files = ", ".join(again)
         console.print(
-            f"deliver again, since it had what they brought, too: {files}",
+            f"what it had may have come in these, too: deliver them again: {files}",
             highlight=False,
             markup=False,
         )

@@ -1,5 +1,6 @@
 """Checking the tables of a delivery: which rows break which rules, and whether it may land."""
 
+import json
 import re
 from dataclasses import dataclass
 
@@ -10,6 +11,7 @@ from ubp_platform.layouts.staging import Part
 from ubp_platform.progress import ProgressFactory
 from ubp_platform.quality import BrokenRule, SuiteRun
 from ubp_platform.warehouse import column_kinds, landing
+from ubp_platform.warehouse.casts import LOCAL
 from ubp_platform.warehouse.scan import CSV_RULE, RejectedLine, Scan, Staged
 
 
@@ -164,15 +166,34 @@ def _too_bad(
             why = f"no row obeys the rule '{rule}'"
             if kind := scan.kinds.get(column):
                 why += f", since {column} holds {column_kinds.WORDS[kind]} in this home"
-            return f"{why}; {first}"
+            return f"{why}; {first}{_hint(scan, column)}"
     read = total + len(bad.lines)
     if bad.count <= max_quarantine * read:
         return ""
     rule = bad.rules[0] if len(bad.rules) else CSV_RULE
     if "in the future" in rule and scan.staged.time_zone:
         first += f" (times without a zone are read as {scan.staged.time_zone}: are these others'?)"
+    elif column := next((column for text, column in absent if text == rule), ""):
+        first += _hint(scan, column)
     return (
         f"{'at least ' if rows < total else ''}{bad.count:,} of {read:,} rows "
         f"({bad.count / read:.1%}) break a rule, more than "
         f"--max-quarantine {max_quarantine:g} allows; the first, '{rule}', in {first}"
     )
+
+
+def _hint(scan: Scan, column: str) -> str:
+    """Say how a layout would read the first bad row's value of a column."""
+    value = str(json.loads(scan.first_bad()).get(column) or "")
+    hint = ""
+    if re.fullmatch(r"-?[0-9.]*,[0-9]+", value) and column in ("price", "quantity"):
+        hint = f"replace({column}, ',', '.') in the layout's SELECT reads a decimal comma"
+    elif column == "timestamp" and re.fullmatch(LOCAL, value) and scan.staged.time_zone is None:
+        hint = "it names no zone, and the layout has no `time_zone`"
+    elif column == "timestamp" and re.fullmatch(r"[0-9]{10}|[0-9]{13}|[0-9]{16}", value):
+        hint = (
+            "from_seconds, from_milliseconds or from_microseconds in the layout's SELECT reads it"
+        )
+    elif column == "timestamp" and re.match(r"[0-9]{1,2}[./-][0-9]{1,2}[./-][0-9]{4}", value):
+        hint = "try_strptime(…, '%d.%m.%Y %H:%M:%S') in the layout's SELECT reads such times"
+    return f" ({hint})" if hint else ""

@@ -113,7 +113,7 @@ def dry_run(
         connection.execute("SET TimeZone = 'UTC'")
         connection.execute(f"SET memory_limit = '{MEMORY}'")
         parts = stage.parts()
-        staged, lines = stage.all_rows(connection, parts, {}, max_quarantine)
+        staged, lines = stage.all_rows(connection, parts, {})
         tables = [
             _preview(
                 *(connection, part, staged[part.table], lines[part.table]),
@@ -122,10 +122,11 @@ def dry_run(
             for part in parts
         ]
         made = {part.table for part in parts}
+        notes += [*stage.box.notes, *stage.unread({table.table: table.rows for table in tables})]
         for item in staged.values():
             notes += Scan(connection, item).clock_changes()
         if decided := column_kinds.said(staged[parts[0].table].kinds, {}):
-            notes.append(decided)
+            notes.append(decided.replace("from now on", "where this is the first delivery,"))
         return DryRun(
             layout=delivery.layout.name,
             relations=_files(delivery),
@@ -186,16 +187,18 @@ def show(console: Console, found: DryRun) -> None:
             rows.add_row(*(Text(cell, overflow="ellipsis") for cell in row))
         console.print(rows)
         for rule, count in table.quarantined.items():
-            console.print(f"quarantined: {count:,} rows: {rule}", highlight=False, markup=False)
+            text = f"quarantined: {count:,} against the rule '{rule}'"
+            console.print(text, highlight=False, markup=False)
         if table.first_bad:
             console.print(f"the first: {table.first_bad}", highlight=False, markup=False)
-        if table.rejection:
-            console.print("[red]rejected:[/red]", end=" ")
-            console.print(table.rejection, highlight=False, markup=False)
     for reason, count in found.dropped.items():
         console.print(f"no event: {count:,} rows: {reason}", highlight=False, markup=False)
     for name in found.left_out:
         console.print(f"{name}: no files", highlight=False, markup=False)
+    for table in found.tables:
+        if table.rejection:
+            console.print("[red]rejected:[/red]", end=" ")
+            console.print(table.rejection, highlight=False, markup=False)
     would = "; the batch would be rejected" if found.rejected else ""
     console.print(f"Nothing was landed{would}")
 

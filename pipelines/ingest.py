@@ -159,7 +159,7 @@ def _land(
         known_kinds = identifiers.kinds(connection)
         if books.numbers(connection) == [replace]:
             known_kinds = {}  # the only batch goes, and with it what it decided
-        staged, lines = stage.all_rows(connection, new, known_kinds, max_quarantine)
+        staged, lines = stage.all_rows(connection, new, known_kinds)
         checked: list[Checked] = []
         try:
             for part in new:
@@ -183,7 +183,7 @@ def _land(
         result.batch, result.data_docs = batch, page
         if decided := column_kinds.said(checked[0].staged.kinds, known_kinds):
             result.notes.append(decided)
-        result.notes += _notes(connection, result, stage.dropped())
+        result.notes += [*stage.box.notes, *_notes(connection, result, stage)]
     return result
 
 
@@ -218,15 +218,19 @@ def _land_table(
     result.notes += landing.doubts(connection, file, batch)
 
 
-def _notes(
-    connection: duckdb.DuckDBPyConnection, result: Ingested, dropped: dict[str, int]
-) -> Iterator[str]:
+def _notes(connection: duckdb.DuckDBPyConnection, result: Ingested, stage: Stage) -> Iterator[str]:
+    for file in result.files:
+        for rule, count in books.broken_rules(connection, result.batch, file.table).items():
+            said = f"quarantined, {file.table}: {count:,} against the rule '{rule}'"
+            yield f"{said}; `ubp quarantine` shows them"
     if repeated := [file.table for file in result.files if file.repeated]:
         yield (
             f"repeated: rows of {', '.join(repeated)} that agree with another in all columns; they "
             "landed as events of their own"
         )
-    if dropped:
+    if not result.skipped:
+        yield from stage.unread({file.table: file.read for file in result.files})
+    if dropped := stage.dropped():
         reasons = "; ".join(f"{count:,}: {reason}" for reason, count in dropped.items())
         yield f"rows that become no event, {reasons}"
     if unknown := landing.unknown_skus(connection):

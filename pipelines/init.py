@@ -1,6 +1,7 @@
 """``ubp init``: look at unknown files, and write a layout to edit."""
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 from rich.console import Console
@@ -34,7 +35,7 @@ def init(path: Path, directory: Path) -> tuple[list[Family], list[Path], str]:
     Raises
     ------
     UBPError
-        If there is nothing that can be events, or the directory is taken.
+        If no file has a time, or the directory is taken.
     """
     source = Source.at(path)
     families = survey(source)
@@ -74,6 +75,8 @@ def show(console: Console, path: Path, found: tuple[list[Family], list[Path], st
             markup=False,
             soft_wrap=True,
         )
+    for note in _to_do(families, directory):
+        console.print(note, highlight=False, markup=False)
     console.print("[bold]Next[/bold]", end=" ")
     console.print(
         f"edit it, then ubp ingest {path} --layout {directory} --dry-run",
@@ -81,3 +84,16 @@ def show(console: Console, path: Path, found: tuple[list[Family], list[Path], st
         markup=False,
         soft_wrap=True,
     )
+
+
+def _to_do(families: list[Family], directory: Path) -> Iterator[str]:
+    """Say what the draft could not know."""
+    purchases = directory / "product_buy.sql"
+    if purchases.exists() and "could not be guessed" in purchases.read_text("utf-8"):
+        yield f"Not all was guessed: {purchases} says what is to be filled in"
+    times = [time for family in families if (time := family.having("time"))]
+    if any(time.type == "VARCHAR" and "from_" not in time.reading for time in times):
+        yield (
+            "Times that name no zone are taken for UTC: if they are local ones, write the zone "
+            f"into {directory / 'layout.toml'}"
+        )

@@ -77,9 +77,9 @@ def show(console: Console, found: Quarantine) -> None:
         console.print("Nothing is in quarantine")
         return
     title = f"Quarantine, {len(found.rows):,} of {found.total:,} rows"
-    table = plain_table(title, "batch", "file", "row", "rule", numbers=("batch", "row"))
+    table = plain_table(title, "batch", "table", "file", "row", "rule", numbers=("batch", "row"))
     for row in found.rows:
-        where = (str(row["batch"]), escape(str(row["file"])), f"{row['row']:,}")
+        where = (str(row["batch"]), str(row["table"]), escape(str(row["file"])), f"{row['row']:,}")
         table.add_row(*where, f"{escape(str(row['rule']))}\n[dim]{escape(str(row['original']))}")
     console.print(table)
     console.print("[bold]Next[/bold] mend and ingest them, then", end=" ")

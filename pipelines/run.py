@@ -46,7 +46,7 @@ def run(app: typer.Typer, errors: Console) -> None:
 
 
 def _explain_usage(errors: Console, error: typer.TyperException, arguments: list[str]) -> None:
-    said = error.format_message().rstrip(".?")
+    said = error.format_message().rstrip(".")
     if not said:  # `ubp` alone, whose help is printed by now
         sys.exit(error.exit_code)
     if isinstance(error.__cause__, ValidationError):
@@ -56,7 +56,12 @@ def _explain_usage(errors: Console, error: typer.TyperException, arguments: list
         said += "; write -- before a negative number"
     context = getattr(error, "ctx", None)
     command = context.command_path if context else " ".join(["ubp", *arguments[:1]])
-    _fail(errors, "error", UBPError(f"{command}: {said}; see {command} --help"), 2)
+    _fail(
+        errors,
+        "error",
+        UBPError(f"{command}: {said}{' See' if said[-1] == '?' else '; see'} {command} --help"),
+        2,
+    )
 
 
 def _explain(errors: Console, error: Exception) -> None:

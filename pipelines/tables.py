@@ -17,6 +17,8 @@ from ubp_platform.store.served import Served
 
 # Of so many clients none is expected to have such a share of all events.
 _MANY, _TOO_BUSY = 100, 0.2
+# Of so many batches a line is shown.
+_BATCHES = 5
 
 if TYPE_CHECKING:
     from pipelines.explain import Explanation
@@ -62,16 +64,16 @@ def plain_table(title: str, *columns: str, numbers: Iterable[str] = ()) -> Plain
         if column in numbers:
             table.add_column(column, justify="right", no_wrap=True)
         else:
-            table.add_column(column)
+            table.add_column(column, overflow="fold")
     return table
 
 
 def show_ingested(console: Console, result: "Ingested") -> None:
     """Say what became of each table's rows."""
-    for name, batch in result.skipped:
-        console.print(
-            f"{name}: landed before, in batch {batch}; skipped", highlight=False, markup=False
-        )
+    if result.skipped and result.batch is not None:
+        for name, batch in result.skipped:
+            text = f"{name}: landed before, in batch {batch}; skipped"
+            console.print(text, highlight=False, markup=False)
     if result.batch is not None:
         numbers = ["rows", "landed", "known", "quarantined"]
         if any(file.repeated for file in result.files):
@@ -88,7 +90,9 @@ def show_ingested(console: Console, result: "Ingested") -> None:
             f"Data Docs: {result.data_docs}", highlight=False, soft_wrap=True, markup=False
         )
     if result.batch is None:
-        console.print("nothing new")
+        batches = sorted({batch for _, batch in result.skipped})
+        which = f"batch{'es' * (len(batches) > 1)} {', '.join(map(str, batches))}"
+        console.print(f"Nothing new: all of it landed before, in {which}", highlight=False)
 
 
 def show_layouts(console: Console, layouts: "Iterable[Layout]") -> None:
@@ -297,7 +301,7 @@ def status_tables(status: dict[str, Any]) -> RenderableType:
         days = f"{behind:g} day{'s' * (behind != 1)}" if behind else ""
         fresh = f", {days} behind the newest event" if behind else ", up to date"
         if served["late_events"]:
-            fresh = ", but late events or another list of clients have come since"
+            fresh = ", but events from before then, products or another list of clients have come"
         parts.append(
             f"[bold]Served[/bold] profile {served['version']} of {_clients(served['clients'])}, "
             f"as of {_when(served['cutoff'])}{_where(served['online_store'])}"
@@ -336,6 +340,15 @@ def _warehouse_tables(warehouse: dict[str, Any] | None) -> list[RenderableType]:
                 name, f"{span['rows']:,}", clients, _day(span["first"]), _day(span["last"])
             )
     lines: list[RenderableType] = [table]
+    if warehouse["batches"]:
+        numbers = ("batch", "landed", "known", "quarantined")
+        last = warehouse["batches"][-_BATCHES:]
+        title = "Batches" if len(last) == len(warehouse["batches"]) else "The last batches"
+        batches = plain_table(title, "batch", "landed at", "source", *numbers[1:], numbers=numbers)
+        for one in last:
+            cells = (str(one["batch"]), _when(one["landed_at"]), escape(str(one["source"])))
+            batches.add_row(*cells, *(f"{one[name]:,}" for name in numbers[1:]))
+        lines.append(batches)
     if warehouse["unknown_skus"]:
         lines.append(f"{warehouse['unknown_skus']:,} events are of skus without properties")
     busiest = warehouse["busiest"]

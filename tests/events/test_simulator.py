@@ -55,7 +55,7 @@ def test_all_of_it_lands(delivery: Path, tmp_path: Path) -> None:
     assert all(file.landed == file.read > 0 for file in result.files)
     assert not any(file.quarantined for file in result.files)
     assert result.notes[0] == "taken for the layout 'challenge', by its files and columns"
-    (decided,) = result.notes[1:]
+    decided = result.notes[1]
     assert "url: whole numbers; price: buckets of 0–99" in decided
     assert decided.endswith("name, query: lists of codes")
 

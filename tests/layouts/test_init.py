@@ -143,7 +143,7 @@ def test_what_cannot_be_events_is_refused_in_a_line_and_writes_nothing(tmp_path:
     pd.DataFrame({"user_id": [1], "order_dow": [2], "product_id": [3]}).to_csv(
         shop / "orders.csv", index=False
     )
-    with pytest.raises(UBPError, match=r"orders\.csv has user_id, but no column that looks like a"):
+    with pytest.raises(UBPError, match=r"no file has a column that looks like a time.*orders\.csv"):
         init(shop, tmp_path / "layout")
     assert not (tmp_path / "layout").exists()
     (tmp_path / "text").mkdir()
@@ -248,3 +248,23 @@ def test_numbers_are_read_as_they_are_written(
     init(tmp_path / "shop", tmp_path / "layout")
     assert landed(home, tmp_path / "shop", tmp_path / "layout")["product_buy"] == (2, 0)
     assert rows(home, "SELECT DISTINCT price FROM product_buy") == [(read,)]
+
+
+def test_what_could_not_be_guessed_is_left_to_be_filled_in(
+    home: Home, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    frame = pd.DataFrame({"wer": ["a", "b"], "Zeitpunkt": "01.02.2026 10:00", "foo": ["x", "y"]})
+    (tmp_path / "shop").mkdir()
+    frame.to_csv(tmp_path / "shop" / "a.csv", index=False)
+    said = run_ubp(capsys, "init", tmp_path / "shop", "--layout", tmp_path / "layout").out
+    assert "product_buy.sql says what is to be filled in" in said
+    assert "Times that name no zone are taken for UTC" in said
+    query = tmp_path / "layout" / "product_buy.sql"
+    text = query.read_text()
+    assert "Which column is the client and which the product could not be guessed" in text
+    with pytest.raises(UBPError, match="no row obeys the rule 'client_id is present"):
+        ingest(home, str(tmp_path / "shop"), str(tmp_path / "layout"))
+    query.write_text(
+        text.replace("NULL AS client_id", "wer AS client_id").replace("NULL AS", "foo AS")
+    )
+    assert landed(home, tmp_path / "shop", tmp_path / "layout") == {"product_buy": (2, 0)}

@@ -1,5 +1,7 @@
 """Inputs that have done silent damage, or were refused for a reason that misled."""
 
+import re
+import shutil
 from pathlib import Path
 
 import duckdb
@@ -13,9 +15,9 @@ from pipelines.retrieve import training_set
 from pipelines.status import status
 from pipelines.tables import status_tables
 from pipelines.train import train
-from tests.pipelines.deliveries import deliver, purchases
+from tests.pipelines.deliveries import deliver, layout, purchases
 from tests.pipelines.job import FIT
-from tests.pipelines.landed import landed
+from tests.pipelines.landed import landed, rows
 from tests.shops import random_shop
 from ubp_platform.blocks.catalog import Catalog
 from ubp_platform.errors import BatchRejected, UBPError
@@ -80,3 +82,132 @@ def test_a_block_that_was_fitted_and_not_encoded_has_no_width_yet(served: Home) 
         console.print(status_tables(status(served)))
     assert "None" not in shown.get()
     assert "counters" in shown.get()
+
+
+BUYS = (
+    "SELECT who AS client_id, seen AS timestamp, what AS sku, paid AS price, _file, _row FROM rows"
+)
+
+
+def journal(directory: Path, **files: str | bytes) -> str:
+    """Write files of a log, with their headers."""
+    directory.mkdir()
+    for name, text in files.items():
+        written = text if isinstance(text, bytes) else text.encode()
+        (directory / f"{name}.csv").write_bytes(written)
+    return str(directory)
+
+
+def mine(tmp_path: Path, query: str = BUYS, **settings: str) -> str:
+    """Write a layout for it; settings are the relation's."""
+    name = layout(tmp_path / "mine", product_buy=query)
+    described = Path(name) / "layout.toml"
+    lines = [described.read_text(), 'columns = ["who", "seen"]']
+    described.write_text("\n".join([*lines, *(f"{k} = {v}" for k, v in settings.items())]))
+    return name
+
+
+GOOD = "who,seen,what,paid\n" + "".join(f"a{n},2022-06-01 10:00:0{n},x,1.50\n" for n in range(9))
+
+
+@pytest.mark.parametrize(
+    ("other", "said"),
+    [
+        ("a,b\n1,2\n", r"other\.csv: missing column who, seen; its columns are 'a', 'b'.*`files`"),
+        (GOOD.replace("who", "customer"), r"other\.csv: missing column who; its columns are"),
+        (GOOD.replace(",", ";"), r"other\.csv: missing column who, seen.*is ',' what parts them"),
+    ],
+)
+def test_each_file_of_a_log_has_the_columns_of_the_layout(
+    home: Home, tmp_path: Path, other: str, said: str
+) -> None:
+    source = journal(tmp_path / "logs", good=GOOD, other=other)
+    with pytest.raises(BatchRejected, match=said):
+        ingest(home, source, mine(tmp_path))
+
+
+def test_a_column_that_only_some_files_have_is_said(home: Home, tmp_path: Path) -> None:
+    other = GOOD.replace("paid", "paid_eur").replace("10:00", "11:00")
+    source = journal(tmp_path / "logs", good=GOOD, other=other)
+    notes = ingest(home, source, mine(tmp_path)).notes
+    assert "no column 'paid' in other.csv, which other files have: it is empty there" in notes
+
+
+def test_rows_that_become_nothing_are_said(home: Home, tmp_path: Path) -> None:
+    source = journal(tmp_path / "logs", good=GOOD)
+    notes = ingest(home, source, mine(tmp_path, f"{BUYS} WHERE who < 'a5'")).notes
+    assert any("of 9 rows of rows 5 became events; dropped.sql" in note for note in notes)
+
+
+def test_other_encodings_are_named_and_read(home: Home, tmp_path: Path) -> None:
+    text = GOOD.replace(",x,", ",Möbel,")
+    source = journal(tmp_path / "logs", good=text.encode("latin-1"))
+    with pytest.raises(BatchRejected, match=r'not text in UTF-8.*`encoding = "latin-1"`'):
+        ingest(home, source, mine(tmp_path))
+    shutil.rmtree(tmp_path / "mine")
+    ingest(home, source, mine(tmp_path, encoding='"latin-1"'))
+    assert rows(home, "SELECT DISTINCT id FROM sku_key") == [("Möbel",)]
+
+
+def test_a_value_that_the_sql_cannot_read_has_a_way_out(home: Home, tmp_path: Path) -> None:
+    source = journal(tmp_path / "logs", good=GOOD.replace("2022-06-01", "31.02.2022", 1))
+    query = BUYS.replace("seen AS", "strptime(seen, '%Y-%m-%d %H:%M:%S') AS")
+    with pytest.raises(UBPError, match=r"mine/product_buy\.sql.*try_strptime in the place of"):
+        ingest(home, source, mine(tmp_path, query))
+
+
+@pytest.mark.parametrize(
+    ("good", "bad", "zone", "hint"),
+    [
+        ("1.50", "1\u20ac", "UTC", ""),
+        ("1.50", '"1,50"', "UTC", "reads a decimal comma"),
+        ("2022-06-01", "1.6.2022", "UTC", "try_strptime"),
+        ("2022-06-01", "2022-06-01", "", "the layout has no `time_zone`"),
+        ("2022-06-01 10:00:0", "165408000", "UTC", "from_seconds"),
+    ],
+)
+def test_what_no_row_obeys_comes_with_a_hint(
+    home: Home, tmp_path: Path, good: str, bad: str, zone: str, hint: str
+) -> None:
+    source = journal(tmp_path / "logs", good=GOOD.replace(good, bad))
+    name = mine(tmp_path)
+    if not zone:
+        described = Path(name) / "layout.toml"
+        described.write_text(described.read_text().replace('time_zone = "UTC"', ""))
+    with pytest.raises(BatchRejected, match=f"no row obeys the rule.*{re.escape(hint)}"):
+        ingest(home, source, name)
+
+
+def test_a_return_is_no_purchase(home: Home, tmp_path: Path) -> None:
+    query = BUYS.replace("paid AS price", "paid AS price, pieces AS quantity")
+    lines = ["who,seen,what,paid,pieces"]
+    lines += [f"a{n % 7},2022-06-01 10:00:{n},x,1.50,1" for n in range(10, 60)]
+    lines += ["b,2022-06-01 11:00:00,x,-1.50,1", "b,2022-06-01 11:00:01,x,1.50,0"]
+    source = journal(tmp_path / "logs", good="\n".join(lines) + "\n")
+    result = ingest(home, source, mine(tmp_path, query))
+    assert landed(result) == (50, 0, 2)
+    assert rows(home, "SELECT rule FROM quarantine ORDER BY row_number") == [
+        ("price is not negative",),
+        ("quantity is above 0",),
+    ]
+    assert any("'price is not negative'; `ubp quarantine` shows" in note for note in result.notes)
+
+
+def test_rows_are_counted_with_the_lines_that_are_none(home: Home, tmp_path: Path) -> None:
+    lines = ["who,seen,what,paid"]
+    lines += [f"a{n % 7},2022-06-01 10:{n // 60:02d}:{n % 60:02d},x,1.50" for n in range(100)]
+    lines[10], lines[20], lines[40] = "short,2022-06-01", "also", "b,never,x,1.50"
+    text = "\n".join(lines) + "\n"
+    source = journal(tmp_path / "logs", one=text, two=text.replace("a0", "c0"))
+    result = ingest(home, source, mine(tmp_path))
+    assert result.files[0].quarantined == 6
+    query = "SELECT file, row_number FROM quarantine ORDER BY ALL"
+    assert rows(home, query) == [(f"{f}.csv", n) for f in ("one", "two") for n in (10, 20, 40)]
+
+
+def test_the_same_values_are_of_the_same_kind_whatever_is_forgiven(
+    home: Home, tmp_path: Path
+) -> None:
+    source = journal(tmp_path / "logs", good=GOOD)
+    ingest(home, source, mine(tmp_path), max_quarantine=1.0)
+    assert rows(home, "SELECT count(*) FROM client_id_key") == [(9,)]

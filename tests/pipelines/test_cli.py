@@ -141,7 +141,7 @@ def test_commands_out_of_order_and_mistyped(ubp: Ubp, arguments: list[str], mess
         (["train", "--seed"], "ubp train: .*'--seed' requires an argument; see ubp train --help$"),
         (["--x"], "ubp: No such option: --x; see ubp --help$"),
         (["xyz"], "ubp: No such command 'xyz'; see ubp --help$"),
-        (["profil", "1"], "ubp: No such command 'profil'. Did you mean 'profile'; see ubp --help$"),
+        (["profil", "1"], "ubp: No such command 'profil'. Did you mean 'profile'. See ubp --help$"),
     ],
 )
 def test_usage_errors(ubp: Ubp, arguments: list[str], message: str) -> None:
@@ -183,7 +183,11 @@ def test_ingest_says_what_became_of_each_file(ubp: Ubp, tmp_path: Path) -> None:
     outcome = ubp("ingest", delivery)
     assert outcome.code == 0
     assert "page_visit " in outcome.out
-    assert "landed before, in batch 1; skipped" in ubp("ingest", delivery).out
+    assert "Nothing new: all of it landed before, in batch 1\n" in ubp("ingest", delivery).out
+    deliver(delivery, product_buy=purchases())
+    again = ubp("ingest", delivery).out
+    assert "page_visit.parquet: landed before, in batch 1; skipped" in again
+    assert "product_buy.parquet: landed" not in again
 
 
 def test_a_dry_run_shows_what_would_land_and_lands_nothing(ubp: Ubp, tmp_path: Path) -> None:
@@ -196,7 +200,7 @@ def test_a_dry_run_shows_what_would_land_and_lands_nothing(ubp: Ubp, tmp_path: P
         "taken for the layout 'challenge'",
         "product_buy: 100 rows staged",
         "2022-06-01 09:00:00",
-        "quarantined: 1 rows: sku is present and a whole number",
+        "quarantined: 1 against the rule 'sku is present and a whole number",
         '"sku":"5.12E+08"',
         "Nothing was landed",
     ):

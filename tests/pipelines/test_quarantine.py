@@ -30,7 +30,7 @@ def test_it_says_where_rows_came_from_and_which_rule_they_broke(
 ) -> None:
     said = " ".join(run_ubp(capsys, "quarantine").out.split())
     assert "Quarantine, 3 of 3 rows" in said
-    assert "2 product_buy.csv 8 timestamp is not in the future" in said
+    assert "2 product_buy product_buy.csv 8 timestamp is not in the future" in said
     assert "ubp quarantine --clear" in said
     assert "Quarantine, 1 of 3 rows" in run_ubp(capsys, "quarantine", "--rows", 1).out
     found = json.loads(run_ubp(capsys, "quarantine", "--batch", 1, "--json").out)

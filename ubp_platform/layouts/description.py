@@ -28,6 +28,7 @@ SUFFIXES: Mapping["Format", tuple[str, ...]] = {
 PACKED = (".gz", ".zst")
 
 Format = Literal["csv", "ndjson", "parquet"]
+Encoding = Literal["utf-8", "latin-1", "utf-16"]
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$")]
 
 
@@ -48,6 +49,8 @@ class Relation(BaseModel):
         The DuckDB type of each field of an NDJSON file that the layout uses; others are not read.
     delimiter, quote : str
         Of CSV.
+    encoding : {"utf-8", "latin-1", "utf-16"}
+        Of CSV.
     skip : int
         Lines of a CSV file above its header.
     hive : bool
@@ -65,6 +68,7 @@ class Relation(BaseModel):
     types: dict[str, str] = {}
     delimiter: Annotated[str, StringConstraints(min_length=1, max_length=1)] = ","
     quote: Annotated[str, StringConstraints(max_length=1)] = '"'
+    encoding: Encoding = "utf-8"
     skip: Annotated[int, Field(ge=0)] = 0
     hive: bool = False
     optional: bool = False

@@ -21,6 +21,8 @@ _KINDS: Mapping[str, str] = {
     "search_query": r"search|query|such|recherche|busqueda|zoek",
     "page_visit": r"view|visit|page|click|pv|impress|seite|pagina|besuch",
 }
+#: What stands where a column could not be guessed.
+UNKNOWN = "NULL"
 _VALUE: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "search_query": ("query", ("query",)),
     "page_visit": ("url", ("url", "product")),
@@ -45,7 +47,7 @@ def draft(families: Sequence[Family], directory: Path) -> list[Path]:
     Raises
     ------
     UBPError
-        If the directory is not empty, or no family can be events; nothing is written.
+        If the directory is not empty, or no family has a time; nothing is written.
     """
     if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
         raise UBPError(f"{directory} is there already: name another directory, or remove it")
@@ -54,7 +56,7 @@ def draft(families: Sequence[Family], directory: Path) -> list[Path]:
         for table, text in _scripts(family):
             scripts.setdefault(table, []).append(text)
     if not scripts.keys() - {"product_properties"}:
-        raise UBPError(_why_not(families))
+        scripts["product_buy"] = [_skeleton(families)]
     # The whole catalogue in one file says more than events do.
     texts = {
         table: found[0] if table == "product_properties" else "UNION ALL BY NAME\n".join(found)
@@ -72,22 +74,34 @@ def draft(families: Sequence[Family], directory: Path) -> list[Path]:
     return sorted(written, key=lambda path: (path.suffix, path.name), reverse=True)
 
 
-def _why_not(families: Sequence[Family]) -> str:
-    for family in families:
-        if (client := family.having("client")) and not family.having("time"):
-            return (
-                f"{family.files[0]} has {client.name}, but no column that looks like a time: "
-                "events have one. Add it to the file, or write a layout whose SQL makes it "
-                "(docs/ingest.md)"
-            )
-    seen = "; ".join(
-        f"{family.files[0]} has {', '.join(column.name for column in family.columns)}"
-        for family in families[:3]
-    )
-    return (
-        "no file has both a column that looks like a client and one that looks like a time: "
-        f"{seen}. Write a layout yourself: docs/ingest.md has one on a page"
-    )
+def _skeleton(families: Sequence[Family]) -> str:
+    """Write purchases of which not all columns could be guessed, to be filled in.
+
+    Raises
+    ------
+    UBPError
+        If no file has a time.
+    """
+    family = next((one for one in families if one.having("time")), None)
+    if family is None:
+        seen = "; ".join(
+            f"{one.files[0]} has {', '.join(column.name for column in one.columns)}"
+            for one in families[:3]
+        )
+        raise UBPError(
+            f"no file has a column that looks like a time, and events have one: {seen}. Add it to "
+            "the files, or write a layout whose SQL makes it (docs/ingest.md)"
+        )
+    parts, unknown = [], []
+    for role, column in (("client", "client_id"), ("time", "timestamp"), ("product", "sku")):
+        found = family.having(role)
+        parts.append(_as((found.reading or _named(found)) if found else UNKNOWN, column))
+        unknown += [] if found else [role]
+    left = ", ".join(_named(column) for column in family.columns if not column.role)
+    which = " and which the ".join(unknown)
+    note = f"-- Which column is the {which} could not be guessed: write it in the place of\n"
+    note += f"-- {UNKNOWN}. There are {left or 'no others'}.\n"
+    return f"{note}SELECT {_listed(parts)}\nFROM {family.name}\n"
 
 
 def _scripts(family: Family) -> Iterator[tuple[str, str]]:
@@ -124,6 +138,7 @@ def _events(family: Family, client: Column, time: Column) -> Iterator[tuple[str,
         if column == "sku":
             more = (("price", family.having("price")), ("quantity", family.having("quantity")))
             parts += [_as(found.reading or _named(found), role) for role, found in more if found]
+        parts.append("_file, _row")
         condition = ""
         if values and kind:
             listed = ", ".join(quoted(one) for one in values)

@@ -15,7 +15,13 @@ import duckdb
 from ubp_platform.errors import BatchRejected, UBPError, first_line
 from ubp_platform.layouts.description import DESCRIPTION, VIEW, Layout
 from ubp_platform.layouts.macros import MACROS
-from ubp_platform.layouts.reader import reading, require_content, unreadable
+from ubp_platform.layouts.reader import (
+    columns_of,
+    reading,
+    require_columns,
+    require_content,
+    unreadable,
+)
 from ubp_platform.warehouse.casts import quoted
 from ubp_platform.warehouse.scan import RejectedLine
 
@@ -47,13 +53,15 @@ class Sandbox:
     ) -> None:
         self._connection, self._layout, self._staging = connection, layout, staging
         self._made: set[str] = set()
+        #: What a user should know of the files.
+        self.notes: list[str] = []
         self._files = {name: {path.resolve() for path in paths} for name, paths in files.items()}
         for name, paths in files.items():
             self._open(name, paths)
 
     def _open(self, name: str, paths: Sequence[Path]) -> None:
         relation = self._layout.relations[name]
-        require_content(paths)
+        require_content(paths, relation.encoding)
         formats = {relation.format_of(path) for path in paths}
         if "ndjson" in formats and not relation.types:
             raise UBPError(
@@ -62,6 +70,7 @@ class Sandbox:
                 "become another"
             )
         try:
+            self.notes += require_columns(relation, columns_of(self._connection, relation, paths))
             query = reading(self._connection, relation, paths)
             if formats != {"parquet"}:
                 parsed = self._staging / f"{name}.relation.parquet"
@@ -74,9 +83,30 @@ class Sandbox:
                         f"SELECT * EXCLUDE (_first) REPLACE (_row - _first + 1 AS _row) {query} "
                         f"JOIN ({firsts}) USING (_file)"
                     )
+                query = self._counting_rejected(name, query)
             self._connection.execute(f'CREATE VIEW "{name}" AS {query}')
         except duckdb.Error as error:
             raise unreadable(paths, relation, error) from None
+
+    def _has_rejected(self) -> bool:
+        query = "SELECT count(*) FROM duckdb_tables() WHERE table_name = 'reject_errors'"
+        return bool(self._connection.execute(query).fetchall()[0][0])
+
+    def _counting_rejected(self, name: str, query: str) -> str:
+        """Let rows be numbered as they stand in their file, with the lines that are no rows."""
+        if not self._has_rejected():
+            return query
+        self._connection.execute(
+            f"""CREATE OR REPLACE TEMP TABLE "{name}_shift" AS
+                SELECT file_path AS _file, row - row_number() OVER (
+                           PARTITION BY file_path ORDER BY row) AS after
+                FROM (SELECT DISTINCT file_path, line - {self._above(name)} AS row
+                      FROM reject_errors JOIN reject_scans USING (scan_id, file_id))"""
+        )
+        return (
+            f'SELECT * REPLACE (_row + (SELECT count(*) FROM "{name}_shift" shift WHERE '
+            f"shift._file = rows._file AND shift.after < rows._row) AS _row) FROM ({query}) rows"
+        )
 
     def rejected_lines(self, name: str) -> list[RejectedLine]:
         """Give the lines of a relation's CSV files that hold too many or too few values.
@@ -86,8 +116,7 @@ class Sandbox:
         BatchRejected
             If a quote is not closed: it takes all that follows for one value.
         """
-        query = "SELECT count(*) FROM duckdb_tables() WHERE table_name = 'reject_errors'"
-        if not self._connection.execute(query).fetchall()[0][0]:
+        if not self._has_rejected():
             return []
         rows = self._connection.execute(
             """SELECT file_path, line, any_value(csv_line), bool_or(error_type = 'UNQUOTED VALUE')
@@ -104,8 +133,13 @@ class Sandbox:
                     f"{path.name}: line {line}: a quote is not closed, so that it cannot be "
                     f"told what follows: {text[:60]!r}"
                 )
-            found.append(RejectedLine(path.name, line, text))
+            found.append(RejectedLine(path.name, line, text, line - self._above(name)))
         return found
+
+    def _above(self, name: str) -> int:
+        """Count the lines above the first row of a relation's CSV files."""
+        relation = self._layout.relations[name]
+        return relation.skip + (not relation.names)
 
     def reads(self, table: str) -> set[str]:
         """Name the relations that a table's ``SELECT`` reads, itself or through views.
@@ -207,7 +241,22 @@ class Sandbox:
             self._connection.execute(f"COPY (\n{select}\n) TO {quoted(path)} (FORMAT parquet)")
         except duckdb.Error as error:
             where = self._layout.directory / f"{script}.sql"
-            raise UBPError(f"{where}{_with_line(error)}") from None
+            raise UBPError(f"{where}{_with_line(error)}{_way_out(error)}") from None
+
+    def rows(self, relation: str) -> int:
+        """Count the rows of a relation."""
+        query = f'SELECT count(*) FROM "{relation}"'
+        return int(self._connection.execute(query).fetchall()[0][0])
+
+
+def _way_out(error: duckdb.Error) -> str:
+    """Say how a value that cannot be read becomes one bad row."""
+    if not isinstance(error, duckdb.ConversionException | duckdb.InvalidInputException):
+        return ""
+    return (
+        "; try_strptime in the place of strptime, and TRY_CAST in that of CAST, make it empty, and "
+        "its row goes to the quarantine"
+    )
 
 
 def _tables(node: Any) -> Iterator[str]:

@@ -116,7 +116,7 @@ class Delivery:
             If it cannot be read.
         """
         relation, first = self.layout.relations[name], self.files[name][:1]
-        require_content(first)
+        require_content(first, relation.encoding)
         # Whatever fields there are, not those that the layout reads.
         every = relation.model_copy(update={"types": {}})
         try:

@@ -9,7 +9,7 @@ from pathlib import Path
 import duckdb
 
 from ubp_platform.errors import BatchRejected, UBPError
-from ubp_platform.events.schema import TABLES, ColumnKind
+from ubp_platform.events.schema import PRODUCTS, TABLES, ColumnKind
 from ubp_platform.layouts.description import DROPPED
 from ubp_platform.layouts.sandbox import Sandbox, sandbox
 from ubp_platform.layouts.source import Delivery
@@ -108,7 +108,6 @@ class Stage:
         connection: duckdb.DuckDBPyConnection,
         parts: list[Part],
         known: Mapping[str, ColumnKind],
-        most_bad: float,
     ) -> tuple[dict[str, Staged], dict[str, list[RejectedLine]]]:
         """Write the rows of tables, and tell what their columns hold.
 
@@ -118,8 +117,6 @@ class Stage:
         parts : list of Part
         known : mapping of str to str
             What the warehouse's columns hold, by column.
-        most_bad : float
-            The share of a column that may be of another kind.
 
         Returns
         -------
@@ -131,7 +128,7 @@ class Stage:
         lines = self.lines(parts)
         rows = {part.table: self.rows(part) for part in parts}
         text = self.delivery.layout.description.text_ids
-        kinds = decide(connection, [*rows.values()], known, text, most_bad)
+        kinds = decide(connection, [*rows.values()], known, text)
         return {table: replace(one, kinds=kinds) for table, one in rows.items()}, lines
 
     def dropped(self) -> dict[str, int]:
@@ -141,11 +138,30 @@ class Stage:
             return {}
         return self.box.count(DROPPED)
 
+    def unread(self, rows: Mapping[str, int]) -> Iterator[str]:
+        """Say of relations whose rows became fewer events, where the layout gives no reasons.
+
+        Parameters
+        ----------
+        rows : mapping of str to int
+            How many each table has.
+        """
+        if DROPPED in self.delivery.layout.queries:
+            return
+        events = {table: self.box.reads(table) for table in rows if table != PRODUCTS.name}
+        for name in sorted(set().union(*events.values())):
+            read, made = self.box.rows(name), sum(rows[t] for t, of in events.items() if name in of)
+            if made < read:
+                yield (
+                    f"of {read:,} rows of {name} {made:,} became events; {DROPPED}.sql in the "
+                    "layout can say why the others did not"
+                )
+
     def lines(self, parts: list[Part]) -> dict[str, list[RejectedLine]]:
-        """Give the lines that are no rows, by the first table that its relation is read for."""
+        """Give the lines that are no rows, by a table that its relation is read for: of events."""
         found: dict[str, list[RejectedLine]] = {part.table: [] for part in parts}
         seen: set[str] = set()
-        for part in parts:
+        for part in sorted(parts, key=lambda part: part.table == PRODUCTS.name):
             for name in part.relations:
                 if name not in seen:
                     found[part.table] += self.box.rejected_lines(name)

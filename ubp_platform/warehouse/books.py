@@ -79,6 +79,16 @@ def retract(connection: duckdb.DuckDBPyConnection, batch: int) -> dict[str, int]
         If there is no such batch.
     """
     require(connection, batch)
+    # What others delivered, too, may have been known by this one, or changed: their files may come
+    # again.
+    connection.execute(
+        """UPDATE batch_file SET sha256 = sha256 || ' again'
+           WHERE table_name IN (FROM batch_file SELECT table_name
+                                WHERE batch_id = $batch AND rows_landed > 0)
+                 AND (batch_id > $batch AND rows_known > 0
+                      OR batch_id < $batch AND table_name = 'product_properties')""",
+        {"batch": batch},
+    )
     lost = {}
     for table in (*TABLES, "quarantine", "batch_file", "batch"):
         rows = connection.execute(f"DELETE FROM {table} WHERE batch_id = ?", [batch]).fetchall()
@@ -86,13 +96,6 @@ def retract(connection: duckdb.DuckDBPyConnection, batch: int) -> dict[str, int]
             lost[table] = int(rows[0][0])
     connection.execute(
         "INSERT INTO retracted VALUES (?, ?)", [batch, datetime.now(UTC).replace(tzinfo=None)]
-    )
-    # What others delivered, too, was known by this one: their files are to land again.
-    connection.execute(
-        """UPDATE batch_file SET sha256 = sha256 || ' again'
-           WHERE table_name IN (SELECT unnest(?))
-                 AND (table_name = 'product_properties' OR batch_id > ? AND rows_known > 0)""",
-        [list(lost), batch],
     )
     if not connection.execute("SELECT count(*) FROM batch").fetchall()[0][0]:
         identifiers.forget(connection)
@@ -115,6 +118,18 @@ def quarantined(connection: duckdb.DuckDBPyConnection) -> list[tuple[str, str, i
         """SELECT table_name, rule, count(*) AS rows FROM quarantine
            GROUP BY ALL ORDER BY rows DESC, table_name, rule"""
     ).fetchall()
+
+
+def broken_rules(
+    connection: duckdb.DuckDBPyConnection, batch: int | None, table: str
+) -> dict[str, int]:
+    """Count the quarantined rows of a batch's table by rule, most first."""
+    rows = connection.execute(
+        """SELECT rule, count(*) AS rows FROM quarantine WHERE batch_id = ? AND table_name = ?
+           GROUP BY rule ORDER BY rows DESC, rule""",
+        [batch, table],
+    ).fetchall()
+    return dict(rows)
 
 
 def quarantined_rows(

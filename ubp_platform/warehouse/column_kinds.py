@@ -19,6 +19,9 @@ CHOICES: Mapping[str, tuple[ColumnKind, ColumnKind]] = {
     "name": ("codes", "words"),
     "query": ("codes", "words"),
 }
+# The share of values that may be of another kind; not what a delivery is forgiven, since the same
+# values are to be of the same kind.
+_MOST_BAD = 0.05
 #: The kinds, in words.
 WORDS: Mapping[ColumnKind, str] = {
     "whole": "whole numbers",
@@ -37,7 +40,6 @@ def decide(
     staged: Sequence[Staged],
     known: Mapping[str, ColumnKind],
     text: Sequence[str] = (),
-    most_bad: float = 0.05,
 ) -> dict[str, ColumnKind]:
     """Tell what the columns of a delivery hold.
 
@@ -54,8 +56,6 @@ def decide(
         What has landed before: it is not asked again.
     text : sequence of str
         Columns of which the layout says that they are text.
-    most_bad : float
-        The share of values that may be of the other kind.
 
     Returns
     -------
@@ -69,7 +69,7 @@ def decide(
         counts = [_counts(connection, one, column) for one in _having(staged, column)]
         values, fitting = (sum(count) for count in zip(*counts, strict=True)) if counts else (0, 0)
         if values:
-            is_other = column in text or values - fitting > most_bad * values
+            is_other = column in text or values - fitting > _MOST_BAD * values
             found[column] = other if is_other else strict
     return found
 

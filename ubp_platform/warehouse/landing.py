@@ -252,10 +252,10 @@ def _quarantine(
            SELECT ?, ?, file, source_row, rule, original FROM bad_original ORDER BY row_number""",
         [batch, scan.table.name],
     )
-    for file, line, text in bad.lines:
+    for file, _, text, row in bad.lines:
         connection.execute(
             "INSERT INTO quarantine VALUES (?, ?, ?, ?, ?, to_json(?::VARCHAR))",
-            [batch, scan.table.name, file, line, CSV_RULE, text],
+            [batch, scan.table.name, file, row, CSV_RULE, text],
         )
 
 

@@ -50,11 +50,12 @@ FROM (SELECT local, zone, timezone(zone, local) AS moment
 
 
 class RejectedLine(NamedTuple):
-    """A line of a CSV file that is no row."""
+    """A line of a CSV file that is no row, and which row it would be, from 1."""
 
     file: str
     line: int
     text: str
+    row: int
 
 
 @dataclass(frozen=True)
@@ -146,6 +147,8 @@ class Scan:
         for column, kind in self.table.kinds.items():
             raw, taken = self._source(column)
             type_ = self._types.get(raw)
+            if type_ == '"NULL"':  # a SELECT has NULL there
+                type_ = None
             expression = self._cast(raw, kind, type_) if taken and type_ else "NULL"
             if expression is None:
                 raise BatchRejected(
@@ -258,7 +261,8 @@ class Scan:
             a column that may be empty whether there is something ``_unreadable`` in it.
         """
         parts = [f"{column}_unreadable" for column in self.table.fillable]
-        parts += ["money"] * ("money" in self.table.details)
+        # Of an event's price and quantity, and a product's money.
+        parts += [name for name, kind in self.table.details.items() if kind == "amount"]
         for column, kind in self.table.columns.items():
             if kind == "time":
                 # GX compares zoned times as columns, naive ones row by row.
@@ -299,8 +303,11 @@ class Scan:
             {_ROW: pa.array(row_numbers, pa.int64()), "rule": pa.array(rules, pa.string())}
         )
         self._connection.register("bad_row", bad)
-        number = "_row" if "_row" in self._types else _ROW
-        file = "parse_filename(_file)" if "_file" in self._types else quoted(self.name)
+        number, file = _ROW, quoted(f"{self.table.name}, as staged")
+        if {"_file", "_row"} <= self._types.keys():
+            number, file = "_row", "parse_filename(_file)"
+        elif self.staged.path.name == self.name:  # one file of Parquet, as it lies
+            file = quoted(self.name)
         hidden = json.dumps(dict.fromkeys([_ROW, "_row", "_file"]))
         self._connection.execute(
             f"""CREATE OR REPLACE TEMP VIEW good AS
