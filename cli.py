@@ -2,6 +2,7 @@
 
 import json as json_format
 import os
+from importlib import metadata
 from pathlib import Path
 from typing import Annotated
 
@@ -45,9 +46,18 @@ console = Console(width=max(terminal.width, 80))
 errors = Console(stderr=True)
 
 
+def _version(wanted: bool) -> None:
+    if wanted:
+        console.print(f"ubp {metadata.version('ubp-platform')}", highlight=False)
+        raise typer.Exit
+
+
 @app.callback()
 def root(
     debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
+    ] = False,
 ) -> None:
     """Universal behavioral profiles, from event files to a served vector a client."""
 

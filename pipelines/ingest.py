@@ -11,6 +11,7 @@ from pathlib import Path
 import duckdb
 
 from pipelines.checks import Checked, Rejection, check
+from ubp_platform.blocks.catalog import version_directories
 from ubp_platform.errors import BatchRejected, UBPError
 from ubp_platform.events import completejourney
 from ubp_platform.home import Home
@@ -42,6 +43,8 @@ class Ingested:
     data_docs : Path, optional
     notes : list of str
         What a user should know.
+    next : str
+        The command that is next.
     """
 
     batch: int | None = None
@@ -49,6 +52,7 @@ class Ingested:
     skipped: list[tuple[str, int]] = field(default_factory=list)
     data_docs: Path | None = None
     notes: list[str] = field(default_factory=list)
+    next: str = "ubp train"
 
 
 def ingest(
@@ -95,6 +99,8 @@ def ingest(
     except BatchRejected as reason:
         raise BatchRejected(f"nothing was ingested: {reason}") from None
     result.notes[:0] = notes
+    if version_directories(home.profiles):
+        result.next = "ubp encode && ubp publish"
     return result
 
 

@@ -93,6 +93,8 @@ def show_ingested(console: Console, result: "Ingested") -> None:
         batches = sorted({batch for _, batch in result.skipped})
         which = f"batch{'es' * (len(batches) > 1)} {', '.join(map(str, batches))}"
         console.print(f"Nothing new: all of it landed before, in {which}", highlight=False)
+    console.print("[bold]Next[/bold]", end=" ")
+    console.print(result.next, highlight=False, markup=False)
 
 
 def show_layouts(console: Console, layouts: "Iterable[Layout]") -> None:
@@ -248,8 +250,8 @@ def made_of(
 def show_served(console: Console, served: Served) -> None:
     """Say what is served."""
     console.print(
-        f"Serving profile {served.version} of {_clients(served.clients)}, as of {served.cutoff}"
-        f"{_where(served.online_store)}",
+        f"Serving profile {served.version} of {_clients(served.clients)}, as of "
+        f"{_when(served.cutoff)}{_where(served.online_store)}",
         highlight=False,
     )
 
@@ -374,7 +376,7 @@ def _where(online_store: str) -> str:
 def _cutoffs(cutoffs: list[str]) -> str:
     if len(cutoffs) < 2:
         return "".join(map(_when, cutoffs))
-    return f"{len(cutoffs)} to {_when(cutoffs[-1])}"
+    return f"{len(cutoffs)}, last {_when(cutoffs[-1])}"
 
 
 def _day(time: str | None) -> str:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from importlib.metadata import version
 from pathlib import Path
 
 import pandas as pd
@@ -178,11 +179,16 @@ def test_faults_of_ours_are_one_line_unless_debug(
     assert "Traceback" in ubp("status", "--debug").err
 
 
+def test_the_version_is_that_of_the_package(ubp: Ubp) -> None:
+    assert ubp("--version").out == f"ubp {version('ubp-platform')}\n"
+
+
 def test_ingest_says_what_became_of_each_file(ubp: Ubp, tmp_path: Path) -> None:
     delivery = deliver_shop(tmp_path / "delivery", events=100)
     outcome = ubp("ingest", delivery)
     assert outcome.code == 0
     assert "page_visit " in outcome.out
+    assert "Next ubp train\n" in outcome.out
     assert "Nothing new: all of it landed before, in batch 1\n" in ubp("ingest", delivery).out
     deliver(delivery, product_buy=purchases())
     again = ubp("ingest", delivery).out
