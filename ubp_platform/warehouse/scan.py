@@ -258,12 +258,19 @@ class Scan:
         frame : DataFrame
             Numbers as int64 (float64 where one is NULL), times in UTC; of a column of codes its
             ``_count``, ``_min`` and ``_max``, and whether it is ``_present`` as codes or words; of
-            a column that may be empty whether there is something ``_unreadable`` in it.
+            a column that may be empty whether there is something ``_unreadable`` in it. What may
+            be missing, and is, is not there: no rule need be asked about it.
         """
-        parts = [f"{column}_unreadable" for column in self.table.fillable]
+        there = [column for column in self.table.fillable if column in self._types]
+        parts = [f"{column}_unreadable" for column in there]
         # Of an event's price and quantity, and a product's money.
-        parts += [name for name, kind in self.table.details.items() if kind == "amount"]
+        amounts = [name for name, kind in self.table.details.items() if kind == "amount"]
+        parts += [
+            name for name in amounts if name in there or (name == "money" and "price" in there)
+        ]
         for column, kind in self.table.columns.items():
+            if column in self.table.optional and column not in there:
+                continue
             if kind == "time":
                 # GX compares zoned times as columns, naive ones row by row.
                 parts.append(f"timezone('UTC', {column}) AS {column}")
@@ -272,8 +279,8 @@ class Scan:
                 parts += [
                     f"list_{end}({column})::BIGINT AS {column}_{end}" for end in ("min", "max")
                 ]
-                there = f"{column} IS NOT NULL OR words IS NOT NULL"
-                parts.append(f"nullif({there}, false) AS {column}_present")
+                present = f"{column} IS NOT NULL OR words IS NOT NULL"
+                parts.append(f"nullif({present}, false) AS {column}_present")
             else:
                 parts.append(column)
         try:
