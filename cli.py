@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from pipelines.options import (
+from pipelines.console.options import (
     DEFAULT_HOME,
     BlocksOption,
     ClassesOption,
@@ -22,12 +22,12 @@ from pipelines.options import (
     VersionOption,
     listed,
 )
-from pipelines.run import run
+from pipelines.console.run import run
 from ubp_platform.errors import UBPError
-from ubp_platform.events.simulated_shop import MAX_DAYS
 from ubp_platform.home import open_home, parse_time, write_whole
 from ubp_platform.layouts import MAX_QUARANTINE
 from ubp_platform.progress import bars
+from ubp_platform.simulation.shop import MAX_DAYS
 
 # Threads that wait must not spin: on a busy machine they would take the core from the one they wait
 # for. Read when torch and scikit-learn are loaded, which the commands do.
@@ -92,7 +92,7 @@ def ingest(
     """
     from pipelines import dry_run as rehearsal
     from pipelines import ingest as pipeline
-    from pipelines.tables import show_ingested
+    from pipelines.console.tables import show_ingested
 
     if dry_run:
         if replace is not None:
@@ -171,7 +171,7 @@ def init(
 @app.command()
 def layouts() -> None:
     """List the layouts that 'ubp ingest' knows: how files become tables of events."""
-    from pipelines.tables import show_layouts
+    from pipelines.console.tables import show_layouts
     from ubp_platform.layouts.description import shipped
 
     show_layouts(console, shipped().values())
@@ -195,8 +195,9 @@ def simulate(
     that. The log ends with 27 November 2022 (UTC). The same numbers give the same
     files.
     """
-    from pipelines.tables import show_simulated
-    from ubp_platform.events import simulated_challenge, simulator
+    from pipelines.console.tables import show_simulated
+    from ubp_platform.simulation import challenge as simulated_challenge
+    from ubp_platform.simulation import simulator
 
     plan = simulated_challenge.plan(like, scale, clients, days)
     files = simulator.simulate(directory, **vars(plan), seed=seed, progress=bars(terminal))
@@ -254,7 +255,7 @@ def train(
     Ctrl-C ends the fit at hand and keeps its best epoch; the same command with --resume goes on.
     """
     from pipelines import train as pipeline
-    from pipelines.tables import show_trained
+    from pipelines.console.tables import show_trained
 
     result = pipeline.train(
         *(
@@ -280,7 +281,7 @@ def list_blocks(
 ) -> None:
     """List the blocks of a profile: what each reads, and how its newest fit went."""
     from pipelines import blocks as pipeline
-    from pipelines.tables import blocks_table
+    from pipelines.console.tables import blocks_table
 
     described = pipeline.blocks(open_home(home))
     if json:
@@ -302,7 +303,7 @@ def explain(
 ) -> None:
     """Decode a client's vector back into events, beside the true ones."""
     from pipelines import explain as pipeline
-    from pipelines.tables import explanation_tables
+    from pipelines.console.tables import explanation_tables
 
     found = pipeline.explain(open_home(home), client_id, block, version)
     console.print(explanation_tables(found, events))
@@ -365,7 +366,7 @@ def evaluate(
     learning. Blocks and scores that are there are used again. Ends with a report to look at.
     """
     from pipelines import evaluate as pipeline
-    from pipelines.score_tables import show_evaluation
+    from pipelines.console.score_tables import show_evaluation
 
     if json and (json.is_dir() or not json.resolve().parent.is_dir()):
         raise UBPError(f"--json: {json} must be a file, in a directory that exists")
@@ -458,7 +459,7 @@ def encode(
 def publish(version: VersionOption = None, home: HomeOption = DEFAULT_HOME) -> None:
     """Register the profiles with Feast and serve a version online."""
     from pipelines import publish as pipeline
-    from pipelines.tables import show_served
+    from pipelines.console.tables import show_served
 
     show_served(console, pipeline.publish(open_home(home), version, bars(terminal)))
 
@@ -503,7 +504,7 @@ def status(
 ) -> None:
     """Say what is there, how fresh it is, and what to do next."""
     from pipelines import status as pipeline
-    from pipelines.tables import status_tables
+    from pipelines.console.tables import status_tables
 
     found = pipeline.status(open_home(home))
     if json:

@@ -14,8 +14,8 @@ from rich.console import Console
 from benchmarks.machine import report
 from benchmarks.shops import filled, shop_parser
 from pipelines.backtest import Backtest, backtest, plan
+from pipelines.console.score_tables import SHORT
 from pipelines.evaluate import pose
-from pipelines.score_tables import SHORT
 from ubp_platform.blocks.registry import PROFILES, profile_blocks
 from ubp_platform.evaluation import tasks as task_list
 from ubp_platform.evaluation.plan import Plan, choose_budgets

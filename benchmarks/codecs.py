@@ -45,10 +45,10 @@ from ubp_platform.evaluation.representations import Representation, parts_of
 from ubp_platform.evaluation.tasks import TASKS, Targets
 from ubp_platform.events import completejourney
 from ubp_platform.events.schema import CODE_VALUES, CODES
-from ubp_platform.events.simulator import simulate
 from ubp_platform.events.text_codec import encode
 from ubp_platform.home import Home
 from ubp_platform.progress import ProgressFactory, bars
+from ubp_platform.simulation.simulator import simulate
 from ubp_platform.warehouse import Warehouse
 
 CODECS = ("minhash", "random", "lsa-pq", "lsa-rq", "minilm-pq", "minilm-rq")

@@ -22,7 +22,7 @@ from benchmarks.machine import report
 from tests.shops import land
 from ubp_platform.blocks.lightfm import LightFMBlock
 from ubp_platform.events.schema import PRODUCT_EVENTS
-from ubp_platform.events.simulator import END, simulate
+from ubp_platform.simulation.simulator import END, simulate
 from ubp_platform.warehouse import Warehouse
 
 AFTER = timedelta(days=28)

@@ -19,15 +19,15 @@ from rich.console import Console
 
 from benchmarks.arguments import count
 from benchmarks.machine import report
+from pipelines.console.score_tables import SHORT
 from pipelines.demo import GROCERY
 from pipelines.evaluate import evaluate
 from pipelines.ingest import ingest
-from pipelines.score_tables import SHORT
 from ubp_platform.evaluation.record import Evaluation
-from ubp_platform.events.simulated_shop import Shop
-from ubp_platform.events.simulator import simulate
 from ubp_platform.home import Home
 from ubp_platform.progress import bars
+from ubp_platform.simulation.shop import Shop
+from ubp_platform.simulation.simulator import simulate
 
 FOUR = "recency, frequency"
 CLIENTS, DAYS = 20_000, 120

@@ -10,8 +10,8 @@ import pyarrow.parquet as pq
 from benchmarks.arguments import count, part
 from benchmarks.machine import PeakMemory, report
 from ubp_platform.events.schema import EVENT_TYPES
-from ubp_platform.events.simulated_challenge import Plan, plan
-from ubp_platform.events.simulator import simulate
+from ubp_platform.simulation.challenge import Plan, plan
+from ubp_platform.simulation.simulator import simulate
 
 
 def main() -> None:

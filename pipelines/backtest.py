@@ -9,7 +9,7 @@ import numpy as np
 
 from pipelines.train import Fits, fit_blocks
 from ubp_platform.blocks.catalog import Catalog, describe_snapshot
-from ubp_platform.evaluation.clients import read_clients
+from ubp_platform.client_list import read_clients
 from ubp_platform.evaluation.representations import profile_matrix
 from ubp_platform.evaluation.split import Split, split_of
 from ubp_platform.home import Home

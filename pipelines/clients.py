@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 from rich.console import Console
 
+from ubp_platform.client_list import read_clients
 from ubp_platform.errors import UBPError
-from ubp_platform.evaluation.clients import read_clients
 from ubp_platform.home import Home
 from ubp_platform.warehouse import Warehouse
 

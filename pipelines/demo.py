@@ -8,12 +8,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from pipelines.explain import explain
-from pipelines.ingest import ingest
-from pipelines.publish import publish
-from pipelines.retrieve import as_table
-from pipelines.status import status
-from pipelines.tables import (
+from pipelines.console.tables import (
     explanation_tables,
     plain_table,
     show_ingested,
@@ -21,16 +16,21 @@ from pipelines.tables import (
     show_trained,
     status_tables,
 )
+from pipelines.explain import explain
+from pipelines.ingest import ingest
+from pipelines.publish import publish
+from pipelines.retrieve import as_table
+from pipelines.status import status
 from pipelines.train import Trained, encode, train
 from ubp_platform.blocks.catalog import Catalog
 from ubp_platform.blocks.registry import profile_blocks
 from ubp_platform.errors import UBPError, WarehouseMissing
-from ubp_platform.evaluation import pictures
 from ubp_platform.evaluation.churn import ChurnResult, evaluate_churn
 from ubp_platform.events.schema import PRODUCTS
-from ubp_platform.events.simulator import END, simulate
 from ubp_platform.home import Home
 from ubp_platform.progress import ProgressFactory, bars
+from ubp_platform.report import pictures
+from ubp_platform.simulation.simulator import END, simulate
 from ubp_platform.store.retrieval import ProfileStore
 from ubp_platform.warehouse import Warehouse, books
 

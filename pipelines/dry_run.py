@@ -12,8 +12,8 @@ from rich.console import Console
 from rich.text import Text
 
 from pipelines.checks import Rejection, check
+from pipelines.console.tables import plain_table
 from pipelines.ingest import MEMORY, delivered
-from pipelines.tables import plain_table
 from ubp_platform.layouts import MAX_QUARANTINE
 from ubp_platform.layouts.source import Delivery
 from ubp_platform.layouts.staging import Part, staging

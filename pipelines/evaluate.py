@@ -14,10 +14,10 @@ from pipelines.train import choose
 from ubp_platform.blocks.catalog import Catalog
 from ubp_platform.blocks.handcrafted import Handcrafted
 from ubp_platform.blocks.registry import block_class, profile_blocks
+from ubp_platform.client_list import read_embeddings
 from ubp_platform.errors import BlockUnavailable, TaskUnavailable, UBPError
 from ubp_platform.evaluation import tasks as task_list
 from ubp_platform.evaluation.baselines import baselines, handcrafted
-from ubp_platform.evaluation.clients import read_embeddings
 from ubp_platform.evaluation.network import NETWORKS, SEED, NetworkName
 from ubp_platform.evaluation.plan import Plan, choose_budgets, choose_heads, choose_protocol
 from ubp_platform.evaluation.protocol import run

@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 from rich.console import Console
 
 from pipelines.backtest import Backtest, backtest, plan
-from pipelines.tables import made_of, plain_table
+from pipelines.console.tables import made_of, plain_table
 from ubp_platform.blocks.registry import profile_blocks
 from ubp_platform.errors import UBPError
 from ubp_platform.evaluation.export import appearing, write_embeddings, write_split

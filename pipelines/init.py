@@ -7,7 +7,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.markup import escape
 
-from pipelines.tables import plain_table
+from pipelines.console.tables import plain_table
 from ubp_platform.errors import UBPError
 from ubp_platform.layouts.description import shipped
 from ubp_platform.layouts.draft import draft

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from rich.console import Console
 from rich.markup import escape
 
-from pipelines.tables import plain_table
+from pipelines.console.tables import plain_table
 from ubp_platform.home import Home
 from ubp_platform.warehouse import Warehouse, books
 

@@ -6,11 +6,11 @@ from pathlib import Path
 import numpy as np
 
 from ubp_platform.evaluation.record import Evaluation
-from ubp_platform.evaluation.report import render
-from ubp_platform.evaluation.report_pictures import Cloud
 from ubp_platform.evaluation.representations import Representation
 from ubp_platform.home import Home, write_whole
 from ubp_platform.progress import ProgressFactory, silent
+from ubp_platform.report.page import render
+from ubp_platform.report.score_pictures import Cloud
 from ubp_platform.warehouse import Warehouse
 from ubp_platform.warehouse.shape import shape
 

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from rich.table import Table
 
-from pipelines.tables import plain_table
+from pipelines.console.tables import plain_table
 from ubp_platform.errors import UBPError
 from ubp_platform.home import Home, appearing_file
 from ubp_platform.profile.version import Part

@@ -21,9 +21,9 @@ from ubp_platform.blocks.ials import IALS, IALSCategories
 from ubp_platform.blocks.ials_page_visits import IALSPageVisits
 from ubp_platform.blocks.training import device
 from ubp_platform.events.schema import EVENT_TYPES, EVENTS
-from ubp_platform.events.simulated_challenge import plan
-from ubp_platform.events.simulator import END, simulate
 from ubp_platform.home import Home
+from ubp_platform.simulation.challenge import plan
+from ubp_platform.simulation.simulator import END, simulate
 from ubp_platform.warehouse import Warehouse
 from ubp_platform.warehouse.books import next_batch
 

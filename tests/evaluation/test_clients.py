@@ -13,8 +13,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from ubp_platform.client_list import read_clients, read_embeddings
 from ubp_platform.errors import UBPError
-from ubp_platform.evaluation.clients import read_clients, read_embeddings
 
 CLIENTS = np.array([7, 2**62, 3, 0])
 VECTORS = np.arange(12, dtype=np.float16).reshape(4, 3)

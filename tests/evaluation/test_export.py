@@ -31,8 +31,8 @@ from tests.evaluation.exported import (
 from tests.pipelines.deliveries import as_text
 from tests.pipelines.landed import events
 from tests.shops import plant_future
+from ubp_platform.client_list import read_embeddings
 from ubp_platform.errors import UBPError
-from ubp_platform.evaluation.clients import read_embeddings
 from ubp_platform.evaluation.export import appearing, write_embeddings
 from ubp_platform.evaluation.tasks import Targets
 from ubp_platform.events.schema import EVENT_TYPES

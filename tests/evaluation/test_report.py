@@ -23,13 +23,13 @@ from tests.evaluation.evaluated import thin_networks
 from tests.evaluation.made_up import result, scores_of
 from tests.pipelines.commands import run_ubp
 from tests.pipelines.deliveries import deliver_shop
-from ubp_platform.evaluation.report import headline
-from ubp_platform.evaluation.report_pictures import signed
 from ubp_platform.evaluation.representations import Kind
 from ubp_platform.evaluation.scores import Scores
-from ubp_platform.evaluation.svg import label_points
 from ubp_platform.events.schema import EVENT_TYPES
 from ubp_platform.home import Home
+from ubp_platform.report.page import headline
+from ubp_platform.report.score_pictures import signed
+from ubp_platform.report.svg import label_points
 from ubp_platform.warehouse import Warehouse
 from ubp_platform.warehouse.shape import shape
 

@@ -9,11 +9,11 @@ import pandas as pd
 import pytest
 from rich.console import Console
 
+from pipelines.console.tables import status_tables
 from pipelines.ingest import ingest
 from pipelines.publish import publish
 from pipelines.retrieve import training_set
 from pipelines.status import status
-from pipelines.tables import status_tables
 from pipelines.train import train
 from tests.pipelines.deliveries import deliver, layout, purchases
 from tests.pipelines.job import FIT

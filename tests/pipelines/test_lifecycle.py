@@ -8,10 +8,10 @@ import pandas as pd
 import pytest
 from rich.console import Console
 
+from pipelines.console.tables import status_tables
 from pipelines.ingest import ingest
 from pipelines.publish import publish
 from pipelines.status import status
-from pipelines.tables import status_tables
 from pipelines.train import encode, train
 from tests.pipelines.commands import run_ubp
 from tests.pipelines.deliveries import deliver

@@ -6,7 +6,7 @@ import pytest
 from rich.console import Console
 
 import cli
-from pipelines.tables import plain_table
+from pipelines.console.tables import plain_table
 
 
 def test_numbers_are_never_cut() -> None:

@@ -111,7 +111,7 @@ def test_the_wheel_has_one_name_at_the_top(wheel: Path) -> None:
     names = zipfile.ZipFile(wheel).namelist()
     tops = {name.split("/")[0] for name in names}
     assert {top for top in tops if not top.endswith(".dist-info")} == {"ubp_platform"}
-    assert {"ubp_platform/py.typed", "ubp_platform/evaluation/report.html.j2"} <= {*names}
+    assert {"ubp_platform/py.typed", "ubp_platform/report/page.html.j2"} <= {*names}
     assert any(name.startswith("ubp_platform/warehouse/sql/") for name in names)
     assert not any(name.endswith("entry_points.txt") for name in names)
 

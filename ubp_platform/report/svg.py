@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
 from matplotlib.transforms import Bbox
 
-from ubp_platform.evaluation import pictures
+from ubp_platform.report import pictures
 
 #: Colours of what is no data.
 INK, FAINT = "#1f2328", "#8a9199"

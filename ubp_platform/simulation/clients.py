@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ubp_platform.events.simulated_catalogue import (
+from ubp_platform.simulation.catalogue import (
     SECONDS_A_DAY,
     Catalogue,
     choose_products,

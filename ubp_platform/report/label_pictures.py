@@ -4,9 +4,9 @@ from functools import partial
 
 from matplotlib.axes import Axes
 
-from ubp_platform.evaluation.report_pictures import LOOKS, WIDE, mark_powers
 from ubp_platform.evaluation.scores import Scores
-from ubp_platform.evaluation.svg import Picture, picture
+from ubp_platform.report.score_pictures import LOOKS, WIDE, mark_powers
+from ubp_platform.report.svg import Picture, picture
 
 # Lines of one colour are told apart by their strokes.
 _STROKES = ("-", "--", ":", "-.")

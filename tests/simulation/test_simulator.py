@@ -13,16 +13,16 @@ from pipelines.ingest import ingest
 from tests.pipelines.commands import run_ubp
 from ubp_platform.errors import UBPError
 from ubp_platform.events.schema import EVENT_TYPES, EVENTS, TABLES
-from ubp_platform.events.simulated_catalogue import draw_catalogue
-from ubp_platform.events.simulated_shop import Shop
-from ubp_platform.events.simulator import (
+from ubp_platform.home import Home
+from ubp_platform.simulation.catalogue import draw_catalogue
+from ubp_platform.simulation.shop import Shop
+from ubp_platform.simulation.simulator import (
     END,
     as_arrow,
     chunk_clients,
     simulate,
     simulate_chunk,
 )
-from ubp_platform.home import Home
 
 LAST = pd.Timestamp(END).tz_localize(None)
 

@@ -8,14 +8,14 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from ubp_platform.blocks.registry import block_names
 from ubp_platform.evaluation import network
-from ubp_platform.evaluation import report_pictures as draw
 from ubp_platform.evaluation.heads import boosting, logistic
-from ubp_platform.evaluation.label_pictures import label_pictures
 from ubp_platform.evaluation.record import Evaluation
-from ubp_platform.evaluation.report_pictures import LOOKS, TYPE_COLOURS, Cloud, signed
 from ubp_platform.evaluation.scores import Average, RepresentationInfo, Scores
-from ubp_platform.evaluation.svg import Picture
 from ubp_platform.evaluation.tasks import TASKS
+from ubp_platform.report import score_pictures as draw
+from ubp_platform.report.label_pictures import label_pictures
+from ubp_platform.report.score_pictures import LOOKS, TYPE_COLOURS, Cloud, signed
+from ubp_platform.report.svg import Picture
 from ubp_platform.warehouse.shape import Shape
 
 #: What each task asks, of the two weeks after the input.
@@ -80,7 +80,7 @@ def render(found: Evaluation, shape: Shape, cloud: Cloud | None) -> str:
         "training": draw.training_pictures(found.blocks),
         "data": draw.data_pictures(shape, found),
     }
-    template = _environment().get_template("report.html.j2")
+    template = _environment().get_template("page.html.j2")
     return template.render(
         found=found,
         scores=scores,
@@ -112,7 +112,7 @@ def render(found: Evaluation, shape: Shape, cloud: Cloud | None) -> str:
 
 def _environment() -> Environment:
     environment = Environment(
-        loader=PackageLoader("ubp_platform.evaluation", "."),
+        loader=PackageLoader("ubp_platform.report", "."),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from pipelines.explain import Explanation
     from pipelines.ingest import Ingested
     from pipelines.train import Trained
-    from ubp_platform.events.simulator import SimulatedFile
     from ubp_platform.layouts.description import Layout
+    from ubp_platform.simulation.simulator import SimulatedFile
 
 
 class PlainTable(Table):

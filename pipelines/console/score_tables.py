@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from pipelines.tables import made_of, plain_table
+from pipelines.console.tables import made_of, plain_table
 from ubp_platform.evaluation.record import Evaluation
 from ubp_platform.evaluation.scores import Scores
 

@@ -10,11 +10,13 @@ import pandas as pd
 import pytest
 
 from pipelines.ingest import ingest
-from tests.events.test_simulator import contents
 from tests.pipelines.commands import run_ubp
+from tests.simulation.test_simulator import contents
 from ubp_platform.events.schema import EVENT_TYPES, TABLES
-from ubp_platform.events.simulated_catalogue import draw_catalogue
-from ubp_platform.events.simulated_challenge import (
+from ubp_platform.home import Home
+from ubp_platform.layouts import RELEVANT_CLIENTS
+from ubp_platform.simulation.catalogue import draw_catalogue
+from ubp_platform.simulation.challenge import (
     CHALLENGE,
     CLIENTS,
     DAYS,
@@ -24,11 +26,9 @@ from ubp_platform.events.simulated_challenge import (
     URLS,
     plan,
 )
-from ubp_platform.events.simulated_clients import draw_clients
-from ubp_platform.events.simulated_sessions import draw_sessions
-from ubp_platform.events.simulator import END, draw_relevant, simulate
-from ubp_platform.home import Home
-from ubp_platform.layouts import RELEVANT_CLIENTS
+from ubp_platform.simulation.clients import draw_clients
+from ubp_platform.simulation.sessions import draw_sessions
+from ubp_platform.simulation.simulator import END, draw_relevant, simulate
 
 SCALE = 0.01
 SMALL = 0.0001

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ubp_platform.events.simulated_catalogue import (
+from ubp_platform.simulation.catalogue import (
     CART_PAGE,
     FIRST_OTHER_PAGE,
     HOME_PAGE,
@@ -17,7 +17,7 @@ from ubp_platform.events.simulated_catalogue import (
     Weighted,
     choose_products,
 )
-from ubp_platform.events.simulated_clients import WEEKDAYS, Clients
+from ubp_platform.simulation.clients import WEEKDAYS, Clients
 
 Columns = dict[str, np.ndarray]
 # Session, time and columns.

@@ -17,16 +17,16 @@ import pyarrow.parquet as pq
 
 from ubp_platform.errors import UBPError
 from ubp_platform.events.schema import CODES, EVENT_TYPES, EVENTS, PRODUCTS, TABLES, Kind, Table
-from ubp_platform.events.simulated_catalogue import (
+from ubp_platform.layouts import RELEVANT_CLIENTS
+from ubp_platform.progress import ProgressFactory, silent
+from ubp_platform.simulation.catalogue import (
     SECONDS_A_DAY,
     Catalogue,
     draw_catalogue,
 )
-from ubp_platform.events.simulated_clients import draw_clients
-from ubp_platform.events.simulated_sessions import Columns, draw_events
-from ubp_platform.events.simulated_shop import MAX_DAYS, Shop
-from ubp_platform.layouts import RELEVANT_CLIENTS
-from ubp_platform.progress import ProgressFactory, silent
+from ubp_platform.simulation.clients import draw_clients
+from ubp_platform.simulation.sessions import Columns, draw_events
+from ubp_platform.simulation.shop import MAX_DAYS, Shop
 
 #: A Monday; the first instant after every simulated log.
 END = datetime(2022, 11, 28, tzinfo=UTC)

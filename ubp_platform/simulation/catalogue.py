@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ubp_platform.events.schema import CODE_VALUES, CODES
-from ubp_platform.events.simulated_shop import Shop
+from ubp_platform.simulation.shop import Shop
 
 #: Positions of a name's codes, coarse to fine, as a residual quantizer gives them; the last eight
 #: are the product's own.

@@ -12,9 +12,9 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from ubp_platform.events.schema import EVENT_TYPES
-from ubp_platform.events.simulated_catalogue import draw_catalogue
-from ubp_platform.events.simulated_shop import Shop
-from ubp_platform.events.simulator import END, simulate
+from ubp_platform.simulation.catalogue import draw_catalogue
+from ubp_platform.simulation.shop import Shop
+from ubp_platform.simulation.simulator import END, simulate
 
 CLIENTS, DAYS, SEED = 2000, 100, 7
 LAST = pd.Timestamp(END).tz_localize(None)

@@ -8,7 +8,7 @@ If You Can" (RecSys Challenge 2025), table 1. How near the simulated ones are is
 from dataclasses import dataclass
 
 from ubp_platform.errors import UBPError
-from ubp_platform.events.simulated_shop import Shop
+from ubp_platform.simulation.shop import Shop
 
 #: Rows of each event type.
 ROWS = {
@@ -59,7 +59,7 @@ CHALLENGE = Shop(
 
 @dataclass(frozen=True)
 class Plan:
-    """What :func:`ubp_platform.events.simulator.simulate` is asked for.
+    """What :func:`ubp_platform.simulation.simulator.simulate` is asked for.
 
     Parameters
     ----------

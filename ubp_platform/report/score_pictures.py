@@ -12,7 +12,6 @@ from matplotlib.axis import Axis
 from matplotlib.dates import AutoDateLocator, ConciseDateFormatter, date2num
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
-from ubp_platform.evaluation.pictures import BLUE, GREEN, ORANGE, draw_losses, draw_map, plane
 from ubp_platform.evaluation.record import BlockRecord, Evaluation
 from ubp_platform.evaluation.representations import Kind
 from ubp_platform.evaluation.scores import (
@@ -22,8 +21,9 @@ from ubp_platform.evaluation.scores import (
     RepresentationInfo,
     Scores,
 )
-from ubp_platform.evaluation.svg import FAINT, INK, Picture, label_points, picture, short
 from ubp_platform.events.schema import EVENT_TYPES
+from ubp_platform.report.pictures import BLUE, GREEN, ORANGE, draw_losses, draw_map, plane
+from ubp_platform.report.svg import FAINT, INK, Picture, label_points, picture, short
 from ubp_platform.warehouse.shape import Shape
 
 _PINK = "#CC79A7"

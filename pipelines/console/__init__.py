@@ -1,0 +1,1 @@
+"""What the command line takes, and how it shows what was found."""

@@ -1,0 +1,1 @@
+"""A simulated shop: its catalogue, its clients, and what these do."""
