@@ -24,10 +24,12 @@ from pipelines.console.options import (
 )
 from pipelines.console.run import run
 from ubp_platform.errors import UBPError
-from ubp_platform.home import open_home, parse_time, write_whole
+from ubp_platform.files import write_whole
+from ubp_platform.home import open_home
 from ubp_platform.layouts import MAX_QUARANTINE
 from ubp_platform.progress import bars
 from ubp_platform.simulation.shop import MAX_DAYS
+from ubp_platform.times import parse_time
 
 # Threads that wait must not spin: on a busy machine they would take the core from the one they wait
 # for. Read when torch and scikit-learn are loaded, which the commands do.

@@ -31,7 +31,8 @@ from ubp_platform.evaluation.representations import (
 from ubp_platform.evaluation.split import Split
 from ubp_platform.evaluation.summary import summarize
 from ubp_platform.evaluation.tasks import Targets, Task
-from ubp_platform.home import Home, write_whole
+from ubp_platform.files import write_whole
+from ubp_platform.home import Home
 from ubp_platform.profile.version import ProfileVersion
 from ubp_platform.progress import ProgressFactory, silent
 from ubp_platform.warehouse import Warehouse, books

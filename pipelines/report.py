@@ -7,7 +7,8 @@ import numpy as np
 
 from ubp_platform.evaluation.record import Evaluation
 from ubp_platform.evaluation.representations import Representation
-from ubp_platform.home import Home, write_whole
+from ubp_platform.files import write_whole
+from ubp_platform.home import Home
 from ubp_platform.progress import ProgressFactory, silent
 from ubp_platform.report.page import render
 from ubp_platform.report.score_pictures import Cloud

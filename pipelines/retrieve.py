@@ -10,7 +10,8 @@ from rich.table import Table
 
 from pipelines.console.tables import plain_table
 from ubp_platform.errors import UBPError
-from ubp_platform.home import Home, appearing_file
+from ubp_platform.files import appearing_file
+from ubp_platform.home import Home
 from ubp_platform.profile.version import Part
 from ubp_platform.progress import ProgressFactory, silent
 from ubp_platform.store.retrieval import Profile, ProfileStore

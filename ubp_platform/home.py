@@ -1,19 +1,13 @@
 """Where all state lives: one directory, named by ``--home`` or ``UBP_HOME``."""
 
-import os
-from collections.abc import Iterator
-from contextlib import contextmanager
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import TypeVar
+from typing import Any
 
-from pydantic import BaseModel, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from ubp_platform.errors import UBPError
 
 PROJECT_ROOT = Path(__file__).resolve().parents[1]
-Model = TypeVar("Model", bound=BaseModel)
 
 
 class Home(BaseSettings):
@@ -33,6 +27,10 @@ class Home(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="UBP_", frozen=True)
 
     home: Path = Path("ubp_home")
+
+    def __init__(self, **values: Any) -> None:
+        # By name only: pydantic would take a path without one for an option of its own.
+        super().__init__(**values)
 
     @property
     def root(self) -> Path:
@@ -101,93 +99,3 @@ def open_home(path: Path) -> Home:
     if path.exists() and not path.is_dir():
         raise UBPError(f"{path} is a file; the home is a directory")
     return Home(home=path)
-
-
-def parse_time(text: str) -> datetime:
-    """Read a point in time as the command line takes it; without a zone it is UTC.
-
-    Parameters
-    ----------
-    text : str
-        ISO 8601: ``2017-12-18``, ``2017-12-18 06:00``, ``2017-12-18T06:00:00+01:00``.
-
-    Returns
-    -------
-    datetime
-        Aware, in UTC.
-
-    Raises
-    ------
-    UBPError
-        If the text is no time.
-
-    Examples
-    --------
-    >>> parse_time("2017-12-18").isoformat()
-    '2017-12-18T00:00:00+00:00'
-    """
-    try:
-        time = datetime.fromisoformat(text.strip())
-    except ValueError:
-        raise UBPError(
-            f"not a time: {text!r}; write it like 2017-12-18 or '2017-12-18 06:00:00' (UTC)"
-        ) from None
-    return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
-
-
-def time_stem(time: datetime) -> str:
-    """Name a file after a point in time, so that names sort like times.
-
-    Examples
-    --------
-    >>> time_stem(parse_time("2017-12-18 06:00"))
-    '20171218T060000Z'
-    """
-    fraction = f".{time.microsecond:06d}" if time.microsecond else ""
-    return f"{time.astimezone(UTC):%Y%m%dT%H%M%S}{fraction}Z"
-
-
-@contextmanager
-def appearing_file(path: Path) -> Iterator[Path]:
-    """Give the path to write to; the file takes its place at the end, and is removed on failure.
-
-    Yields
-    ------
-    Path
-        Beside ``path``, where a reader sees the old file or the new one, never a part.
-    """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        yield temporary
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def read_whole(path: Path, model: type[Model], cure: str) -> Model:
-    """Read a model that was written as JSON.
-
-    Parameters
-    ----------
-    path : Path
-    model : type
-    cure : str
-        What to do about a damaged file.
-
-    Raises
-    ------
-    UBPError
-        If the file is damaged.
-    """
-    try:
-        return model.model_validate_json(path.read_bytes())
-    except ValidationError:
-        raise UBPError(f"{path} is damaged: {cure}") from None
-
-
-def write_whole(path: Path, text: str) -> None:
-    """Replace a file's text at once: a reader sees the old or the new, never a part."""
-    with appearing_file(path) as temporary, temporary.open("w") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())

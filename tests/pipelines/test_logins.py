@@ -11,7 +11,8 @@ import pytest
 from pipelines.ingest import ingest
 from tests.pipelines.deliveries import deliver, layout, purchases
 from tests.pipelines.landed import rows
-from ubp_platform.home import Home, parse_time
+from ubp_platform.home import Home
+from ubp_platform.times import parse_time
 from ubp_platform.warehouse import Warehouse
 
 NOON = datetime(2026, 3, 2, 12)

@@ -13,7 +13,8 @@ from ubp_platform.blocks.counters import Counters
 from ubp_platform.blocks.handcrafted import Handcrafted
 from ubp_platform.errors import BatchRejected
 from ubp_platform.events.text_codec import encode
-from ubp_platform.home import Home, parse_time
+from ubp_platform.home import Home
+from ubp_platform.times import parse_time
 from ubp_platform.warehouse import Warehouse
 
 

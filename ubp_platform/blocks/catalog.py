@@ -20,7 +20,8 @@ from ubp_platform.blocks.base import Block
 from ubp_platform.blocks.fit_report import FitReport
 from ubp_platform.blocks.registry import block_class
 from ubp_platform.errors import UBPError
-from ubp_platform.home import Home, time_stem
+from ubp_platform.home import Home
+from ubp_platform.times import time_stem
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from ubp_platform.errors import UBPError
-from ubp_platform.home import appearing_file
+from ubp_platform.files import appearing_file
 
 _STATE, _SECONDS = "state", "seconds"
 

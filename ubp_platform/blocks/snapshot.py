@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ubp_platform.errors import UBPError
-from ubp_platform.home import appearing_file
+from ubp_platform.files import appearing_file
 
 # Small row groups let point-in-time joins read only the clients of a slice.
 ROWS_A_GROUP = 8192

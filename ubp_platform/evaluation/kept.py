@@ -17,7 +17,7 @@ from ubp_platform.evaluation.heads import Head
 from ubp_platform.evaluation.plan import Job, ProtocolName
 from ubp_platform.evaluation.scores import Result
 from ubp_platform.evaluation.tasks import Task
-from ubp_platform.home import appearing_file, write_whole
+from ubp_platform.files import appearing_file, write_whole
 
 #: Raised with each change that gives other scores for the same vectors and labels.
 REVISION = 2

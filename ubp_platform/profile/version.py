@@ -25,8 +25,10 @@ from ubp_platform.blocks.catalog import (
 from ubp_platform.blocks.registry import block_class
 from ubp_platform.blocks.snapshot import thinned
 from ubp_platform.errors import UBPError
-from ubp_platform.home import Home, read_whole, time_stem
+from ubp_platform.files import read_whole
+from ubp_platform.home import Home
 from ubp_platform.profile.normalizer import FIT_CLIENTS, REVISION, Normalizer
+from ubp_platform.times import time_stem
 
 
 class Part(BaseModel):

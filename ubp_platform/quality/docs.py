@@ -13,7 +13,7 @@ from urllib.parse import quote
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from ubp_platform.home import write_whole
+from ubp_platform.files import write_whole
 from ubp_platform.quality.suites import SuiteRun
 
 _TIME = "%Y%m%dT%H%M%S.%fZ"

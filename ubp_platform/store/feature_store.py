@@ -14,7 +14,8 @@ from google.protobuf.message import DecodeError
 from pydantic import ValidationError
 
 from ubp_platform.errors import UBPError, first_line
-from ubp_platform.home import Home, write_whole
+from ubp_platform.files import write_whole
+from ubp_platform.home import Home
 from ubp_platform.store.configuration import configuration, published, template
 
 # Feast has typeguard rewrite its classes each time it is loaded, so that they check the types that

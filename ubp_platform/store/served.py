@@ -4,7 +4,8 @@ import json
 
 from pydantic import BaseModel
 
-from ubp_platform.home import Home, read_whole, write_whole
+from ubp_platform.files import read_whole, write_whole
+from ubp_platform.home import Home
 
 
 class Served(BaseModel):

@@ -17,7 +17,7 @@ from scipy import sparse
 
 from ubp_platform.errors import BlockUnavailable
 from ubp_platform.events.schema import EVENT_CODES, EVENT_TYPES
-from ubp_platform.home import parse_time
+from ubp_platform.times import parse_time
 from ubp_platform.warehouse.arrays import Interactions, Sequences, Vocabulary
 from ubp_platform.warehouse.frames import Frame, database_of
 from ubp_platform.warehouse.views import create_views, show_relevant

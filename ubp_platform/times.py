@@ -1,0 +1,49 @@
+"""Points in time as text: on the command line, and in names of files."""
+
+from datetime import UTC, datetime
+
+from ubp_platform.errors import UBPError
+
+
+def parse_time(text: str) -> datetime:
+    """Read a point in time as the command line takes it; without a zone it is UTC.
+
+    Parameters
+    ----------
+    text : str
+        ISO 8601: ``2017-12-18``, ``2017-12-18 06:00``, ``2017-12-18T06:00:00+01:00``.
+
+    Returns
+    -------
+    datetime
+        Aware, in UTC.
+
+    Raises
+    ------
+    UBPError
+        If the text is no time.
+
+    Examples
+    --------
+    >>> parse_time("2017-12-18").isoformat()
+    '2017-12-18T00:00:00+00:00'
+    """
+    try:
+        time = datetime.fromisoformat(text.strip())
+    except ValueError:
+        raise UBPError(
+            f"not a time: {text!r}; write it like 2017-12-18 or '2017-12-18 06:00:00' (UTC)"
+        ) from None
+    return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
+
+
+def time_stem(time: datetime) -> str:
+    """Name a file after a point in time, so that names sort like times.
+
+    Examples
+    --------
+    >>> time_stem(parse_time("2017-12-18 06:00"))
+    '20171218T060000Z'
+    """
+    fraction = f".{time.microsecond:06d}" if time.microsecond else ""
+    return f"{time.astimezone(UTC):%Y%m%dT%H%M%S}{fraction}Z"
