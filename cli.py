@@ -1,4 +1,4 @@
-"""``ubp``: universal behavioral profiles, from event files to a served vector a client."""
+"""``ubp``: universal behavioral profiles, from event files to one served vector per client."""
 
 import json as json_format
 import os
@@ -36,7 +36,7 @@ from ubp_platform.times import parse_time
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 app = typer.Typer(
-    help="Universal behavioral profiles, from event files to a served vector a client.",
+    help="Universal behavioral profiles, from event files to one served vector per client.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -61,7 +61,7 @@ def root(
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
     ] = False,
 ) -> None:
-    """Universal behavioral profiles, from event files to a served vector a client."""
+    """Universal behavioral profiles, from event files to one served vector per client."""
 
 
 @app.command()
@@ -69,7 +69,7 @@ def ingest(
     source: Annotated[
         str,
         typer.Argument(
-            help="A file, a folder or a tree; 'completejourney' for the data of that package.",
+            help="A file or a directory tree; 'completejourney' for the data of that package.",
         ),
     ],
     layout: Annotated[
@@ -77,13 +77,13 @@ def ingest(
         typer.Option(help="A layout's name or directory; recognised from the files by default."),
     ] = None,
     max_quarantine: Annotated[
-        float, typer.Option(help="Reject the batch if a file has a larger share of bad rows.")
+        float, typer.Option(help="Reject the batch if a table has a larger share of bad rows.")
     ] = MAX_QUARANTINE,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Stage and check, show what would land, land nothing.")
+        bool, typer.Option("--dry-run", help="Stage, check and preview the delivery; land nothing.")
     ] = False,
     replace: Annotated[
-        int | None, typer.Option(help="A batch to take back, in whose place this one lands.")
+        int | None, typer.Option(help="Retract this batch and land the delivery in its place.")
     ] = None,
     home: HomeOption = DEFAULT_HOME,
 ) -> None:
@@ -110,10 +110,10 @@ def ingest(
 
 @app.command()
 def retract(
-    batch: Annotated[int, typer.Argument(help="Its number; 'ubp ingest' said it.")],
+    batch: Annotated[int, typer.Argument(help="The batch number; 'ubp status' lists them.")],
     home: HomeOption = DEFAULT_HOME,
 ) -> None:
-    """Take a batch back: its rows leave the warehouse.
+    """Retract a batch: its rows leave the warehouse.
 
     Profiles that are there stay as they are; 'ubp status' says what is next.
     """
@@ -133,13 +133,17 @@ def retract(
 
 @app.command()
 def quarantine(
-    batch: Annotated[int | None, typer.Option(help="Of this batch; of all by default.")] = None,
-    rows: Annotated[int, typer.Option(help="How many to show.", min=1)] = 20,
-    clear: Annotated[bool, typer.Option("--clear", help="Forget them: they are mended.")] = False,
+    batch: Annotated[
+        int | None, typer.Option(help="Only this batch; all batches by default.")
+    ] = None,
+    rows: Annotated[int, typer.Option(help="Number of rows to show.", min=1)] = 20,
+    clear: Annotated[
+        bool, typer.Option("--clear", help="Delete these rows from the quarantine.")
+    ] = False,
     json: Annotated[bool, typer.Option("--json", help="Print a JSON list.")] = False,
     home: HomeOption = DEFAULT_HOME,
 ) -> None:
-    """Show the rows that broke a rule: where they came from, and which rule."""
+    """Show quarantined rows: where they came from, and which rule they broke."""
     from pipelines import quarantine as pipeline
 
     if clear:
@@ -155,12 +159,12 @@ def quarantine(
 
 @app.command()
 def init(
-    source: Annotated[Path, typer.Argument(help="A file, a folder or a tree.")],
+    source: Annotated[Path, typer.Argument(help="A file or a directory tree.")],
     layout: Annotated[
-        Path, typer.Option(help="The directory that gets the layout; must be new or empty.")
+        Path, typer.Option(help="Output directory for the layout; must be new or empty.")
     ] = Path("layout"),
 ) -> None:
-    """Look at files nobody has described, and write a layout for them to edit.
+    """Inspect files in an unknown format and draft a layout to edit.
 
     Says what it sees: files, columns, and guesses which is the client, the time, the
     product and the kind of event. The layout runs as far as the guesses carry.
@@ -172,7 +176,7 @@ def init(
 
 @app.command()
 def layouts() -> None:
-    """List the layouts that 'ubp ingest' knows: how files become tables of events."""
+    """List the built-in layouts: the file formats that 'ubp ingest' knows."""
     from pipelines.console.tables import show_layouts
     from ubp_platform.layouts.description import shipped
 
@@ -181,12 +185,20 @@ def layouts() -> None:
 
 @app.command()
 def simulate(
-    directory: Annotated[Path, typer.Argument(metavar="DIR", help="Gets the files; may be new.")],
-    clients: Annotated[int | None, typer.Option(help="3000 by default.", min=1)] = None,
-    days: Annotated[int | None, typer.Option(help="100 by default.", min=1, max=MAX_DAYS)] = None,
-    seed: Annotated[int, typer.Option(help="Another one gives another shop.", min=0)] = 0,
-    like: Annotated[str | None, typer.Option(help="'challenge': as large as its log.")] = None,
-    scale: Annotated[float | None, typer.Option(help="A part of that, such as 0.01.")] = None,
+    directory: Annotated[
+        Path, typer.Argument(metavar="DIR", help="Output directory; created if missing.")
+    ],
+    clients: Annotated[
+        int | None, typer.Option(help="Number of clients; 3000 by default.", min=1)
+    ] = None,
+    days: Annotated[
+        int | None, typer.Option(help="Number of days; 100 by default.", min=1, max=MAX_DAYS)
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Random seed.", min=0)] = 0,
+    like: Annotated[
+        str | None, typer.Option(help="'challenge' simulates a log of the challenge's size.")
+    ] = None,
+    scale: Annotated[float | None, typer.Option(help="Fraction of that log, such as 0.01.")] = None,
 ) -> None:
     """Write the event log of a simulated shop, for 'ubp ingest DIR'.
 
@@ -210,12 +222,12 @@ def simulate(
 def clients(
     file: Annotated[
         Path | None,
-        typer.Argument(metavar="FILE", help="A list of clients: .npy, .parquet or .csv."),
+        typer.Argument(metavar="FILE", help="List of clients: .npy, .parquet or .csv."),
     ] = None,
-    everybody: Annotated[bool, typer.Option("--all", help="All clients again.")] = False,
+    everybody: Annotated[bool, typer.Option("--all", help="Profile all clients again.")] = False,
     home: HomeOption = DEFAULT_HOME,
 ) -> None:
-    """Say whose profiles are wanted: blocks are fitted on them, and encode no others.
+    """Restrict profiles to some clients: blocks are fitted on these and encode only these.
 
     Vocabularies and popularity still count all clients. Without an argument it
     tells how many they are. What was made before stays until the next 'ubp train',
@@ -231,24 +243,24 @@ def train(
     blocks: Annotated[
         list[str] | None,
         typer.Argument(
-            help="Blocks to fit, the profile's others stay; by default those of --profile."
+            help="Blocks to fit; the profile keeps its other blocks. All of --profile by default."
         ),
     ] = None,
     cutoff: Annotated[
         str | None,
-        typer.Option(help="Learn from events before this time (UTC); after the last by default."),
+        typer.Option(help="Use only events before this time (UTC); all events by default."),
     ] = None,
     profile: ProfileOption = "default",
     preset: PresetOption = "small",
-    seed: Annotated[int, typer.Option(help="Of all that is random.", min=0)] = 0,
+    seed: Annotated[int, typer.Option(help="Random seed.", min=0)] = 0,
     skip: Annotated[
         list[str] | None,
-        typer.Option(help="A block to leave out, or a pattern such as 'lm_*'; may be repeated."),
+        typer.Option(help="A block to leave out, or a pattern such as 'lm_*'; repeatable."),
     ] = None,
     model: ModelOption = None,
     resume: Annotated[
         bool,
-        typer.Option("--resume", help="Go on with fits that were cut off, from their last epoch."),
+        typer.Option("--resume", help="Resume interrupted fits from their last epoch."),
     ] = False,
     home: HomeOption = DEFAULT_HOME,
 ) -> None:
@@ -281,7 +293,7 @@ def list_blocks(
     json: Annotated[bool, typer.Option("--json", help="Print a JSON list.")] = False,
     home: HomeOption = DEFAULT_HOME,
 ) -> None:
-    """List the blocks of a profile: what each reads, and how its newest fit went."""
+    """List all blocks: what each reads, its width, and its latest fit."""
     from pipelines import blocks as pipeline
     from pipelines.console.tables import blocks_table
 
@@ -297,9 +309,11 @@ def explain(
     client_id: ClientArgument,
     block: Annotated[
         str | None,
-        typer.Option(help="An autoencoder, such as gru_ae_day_event_type; the richest by default."),
+        typer.Option(
+            help="Autoencoder to decode, such as gru_ae_all; the most detailed by default."
+        ),
     ] = None,
-    events: Annotated[int, typer.Option(help="How many of the newest to show.", min=1)] = 20,
+    events: Annotated[int, typer.Option(help="Number of most recent events to show.", min=1)] = 20,
     version: VersionOption = None,
     home: HomeOption = DEFAULT_HOME,
 ) -> None:
@@ -315,7 +329,7 @@ def explain(
 def evaluate(
     blocks: BlocksOption = None,
     tasks: Annotated[
-        list[str] | None, typer.Option(help="Tasks, with commas; all by default.")
+        list[str] | None, typer.Option(help="Comma-separated tasks; all by default.")
     ] = None,
     protocol: Annotated[
         str,
@@ -325,35 +339,39 @@ def evaluate(
     ] = "holdout",
     heads: Annotated[
         list[str] | None,
-        typer.Option(help="network, logistic, boosting, with commas; all by default."),
+        typer.Option(help="Comma-separated heads: network, logistic, boosting; all by default."),
     ] = None,
     network: Annotated[
-        str, typer.Option(help="'small' for every day on a CPU, 'paper' for the challenge's own.")
+        str,
+        typer.Option(help="Network head: 'small' for a CPU, 'paper' for the challenge's own size."),
     ] = "small",
     labels: Annotated[
         list[str] | None,
-        typer.Option(help="Labelled clients, such as 100,300; 'all': no fewer than all."),
+        typer.Option(help="Label budgets, such as 100,300; 'all' for all labels only."),
     ] = None,
     seeds: Annotated[
-        int, typer.Option(help="Fits of each head; several tell a difference from noise.", min=1)
+        int, typer.Option(help="Seeds per head; use several to tell differences from noise.", min=1)
     ] = 1,
     block_seeds: Annotated[
-        int, typer.Option(help="Fits of the blocks: how much a profile owes to chance.", min=1)
+        int,
+        typer.Option(
+            help="Seeds per block fit; shows how much a profile depends on chance.", min=1
+        ),
     ] = 1,
     json: Annotated[
-        Path | None, typer.Option("--json", help="Also write all numbers to this file.")
+        Path | None, typer.Option("--json", help="Also write all results to this file.")
     ] = None,
     clients: Annotated[
         Path | None,
         typer.Option(
-            help="Whom to ask about: .npy, .parquet or .csv; by default all in the input."
+            help="Clients to evaluate: .npy, .parquet or .csv; all in the input by default."
         ),
     ] = None,
     classes: ClassesOption = None,
     embeddings: Annotated[
         Path | None,
         typer.Option(
-            help="Score client_ids.npy and embeddings.npy (float16) in DIR; fits nothing."
+            help="Score the embeddings in DIR (client_ids.npy, embeddings.npy); fit nothing."
         ),
     ] = None,
     profile: ProfileOption = "default",
@@ -395,20 +413,22 @@ def evaluate(
 @app.command()
 def export(
     directory: Annotated[
-        Path, typer.Argument(metavar="DIR", help="Gets the files; made if it is not there.")
+        Path, typer.Argument(metavar="DIR", help="Output directory; created if missing.")
     ],
     format: Annotated[
-        str, typer.Option(help="'challenge', as RecSys Challenge 2025 takes and gives files.")
+        str, typer.Option(help="Output format; 'challenge' is that of RecSys Challenge 2025.")
     ] = "challenge",
     blocks: BlocksOption = None,
     clients: Annotated[
         Path | None,
-        typer.Option(help="Whom to export: .npy, .parquet or .csv; by default all in the input."),
+        typer.Option(
+            help="Clients to export: .npy, .parquet or .csv; all in the input by default."
+        ),
     ] = None,
     classes: ClassesOption = None,
     profile: ProfileOption = "default",
     width: Annotated[
-        int | None, typer.Option(help="How many numbers, the first ones; all by default.", min=1)
+        int | None, typer.Option(help="Export only the first N numbers; all by default.", min=1)
     ] = None,
     preset: PresetOption = "small",
     model: ModelOption = None,
@@ -439,12 +459,12 @@ def export(
 def encode(
     cutoff: Annotated[
         list[str] | None,
-        typer.Option(help="A time (UTC), past ones too; give it as often as you like."),
+        typer.Option(help="Cutoff time (UTC), past or present; repeatable."),
     ] = None,
     version: VersionOption = None,
     home: HomeOption = DEFAULT_HOME,
 ) -> None:
-    """Make the profiles of further cutoffs with the fitted blocks.
+    """Encode profiles at further cutoffs with the fitted blocks.
 
     Without a cutoff: the midnight after the last event.
     """
@@ -485,13 +505,13 @@ def profile(
 @app.command("training-set")
 def training_set(
     entities: Annotated[
-        Path, typer.Argument(help="Parquet with client_id, event_timestamp and any labels.")
+        Path, typer.Argument(help="Parquet file with client_id, event_timestamp and any labels.")
     ],
     out: Annotated[Path, typer.Argument(help="The Parquet file to write.")],
     version: ServedOption = None,
     home: HomeOption = DEFAULT_HOME,
 ) -> None:
-    """Join clients at past times with their profiles as they were known then."""
+    """Join clients at past times with their profiles as of those times."""
     from pipelines import retrieve
 
     rows, known = retrieve.training_set(open_home(home), entities, out, version, bars(terminal))
@@ -504,7 +524,7 @@ def status(
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
     home: HomeOption = DEFAULT_HOME,
 ) -> None:
-    """Say what is there, how fresh it is, and what to do next."""
+    """Show what the home holds, how fresh it is, and what to do next."""
     from pipelines import status as pipeline
     from pipelines.console.tables import status_tables
 

@@ -20,7 +20,7 @@ HomeOption = Annotated[
     typer.Option(
         "--home",
         envvar="UBP_HOME",
-        help="Where all state lives.",
+        help="Directory that holds all state.",
         parser=_directory,
         metavar="<path>",
     ),
@@ -38,28 +38,28 @@ ServedOption = Annotated[
 ]
 BlocksOption = Annotated[
     list[str] | None,
-    typer.Option("--blocks", help="Blocks of the profile, also patterns ('gru_*'), with commas."),
+    typer.Option("--blocks", help="Comma-separated blocks or patterns, such as 'gru_*'."),
 ]
 ClassesOption = Annotated[
-    Path | None, typer.Option(help="A directory of class lists and popularities (.npy).")
+    Path | None, typer.Option(help="Directory with class lists and popularities (.npy).")
 ]
 ProfileOption = Annotated[
     str,
     typer.Option(
         "--profile",
-        help="Which blocks: 'default', or the paper's twelve: 'paper'.",
+        help="Set of blocks: 'default', or 'paper' for the paper's twelve.",
     ),
 ]
 PresetOption = Annotated[
     str,
-    typer.Option(help="'small' for two cores, 'paper' for the paper's sizes."),
+    typer.Option(help="Model sizes: 'small' for two cores, 'paper' for the paper's."),
 ]
 ModelOption = Annotated[
     str | None,
-    typer.Option(help="The language model of the lm_ blocks: a folder or a hub's name."),
+    typer.Option(help="Language model of the lm_ blocks: a directory or a hub name."),
 ]
 ClientArgument = Annotated[
-    str, typer.Argument(help="The client, by the shop's own id.", metavar="CLIENT_ID")
+    str, typer.Argument(help="The client's id, as the shop writes it.", metavar="CLIENT_ID")
 ]
 
 

@@ -82,7 +82,9 @@ def _fail(errors: Console, kind: str, error: Exception, code: int) -> None:
     errors.print(f"[bold red]{kind}:[/bold red]", end=" ")
     errors.print(line, markup=False, highlight=False, soft_wrap=True)
     if code == 1 and "--debug" not in sys.argv:
-        errors.print("`ubp --debug …` shows where; this is a fault of ours", highlight=False)
+        errors.print(
+            "`ubp --debug …` shows where; this is a bug, please report it", highlight=False
+        )
     sys.exit(code)
 
 
