@@ -23,6 +23,7 @@ from pipelines.console.options import (
     listed,
 )
 from pipelines.console.run import run
+from ubp_platform.choices import ExportFormat, LogName, NetworkName, ProtocolName
 from ubp_platform.errors import UBPError
 from ubp_platform.files import write_whole
 from ubp_platform.home import open_home
@@ -196,7 +197,7 @@ def simulate(
     ] = None,
     seed: Annotated[int, typer.Option(help="Random seed.", min=0)] = 0,
     like: Annotated[
-        str | None, typer.Option(help="'challenge' simulates a log of the challenge's size.")
+        LogName | None, typer.Option(help="'challenge' simulates a log of the challenge's size.")
     ] = None,
     scale: Annotated[float | None, typer.Option(help="Fraction of that log, such as 0.01.")] = None,
 ) -> None:
@@ -332,7 +333,7 @@ def evaluate(
         list[str] | None, typer.Option(help="Comma-separated tasks; all by default.")
     ] = None,
     protocol: Annotated[
-        str,
+        ProtocolName,
         typer.Option(
             help="'holdout': the train window chooses; 'challenge': as its own program does."
         ),
@@ -342,7 +343,7 @@ def evaluate(
         typer.Option(help="Comma-separated heads: network, logistic, boosting; all by default."),
     ] = None,
     network: Annotated[
-        str,
+        NetworkName,
         typer.Option(help="Network head: 'small' for a CPU, 'paper' for the challenge's own size."),
     ] = "small",
     labels: Annotated[
@@ -416,7 +417,8 @@ def export(
         Path, typer.Argument(metavar="DIR", help="Output directory; created if missing.")
     ],
     format: Annotated[
-        str, typer.Option(help="Output format; 'challenge' is that of RecSys Challenge 2025.")
+        ExportFormat,
+        typer.Option(help="Output format; 'challenge' is that of RecSys Challenge 2025."),
     ] = "challenge",
     blocks: BlocksOption = None,
     clients: Annotated[

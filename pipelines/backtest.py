@@ -9,6 +9,7 @@ import numpy as np
 
 from pipelines.train import Fits, fit_blocks
 from ubp_platform.blocks.catalog import Catalog, describe_snapshot
+from ubp_platform.choices import Preset
 from ubp_platform.client_list import read_clients
 from ubp_platform.evaluation.representations import profile_matrix
 from ubp_platform.evaluation.split import Split, split_of
@@ -50,7 +51,7 @@ def backtest(
     split: Split,
     clients: np.ndarray,
     blocks: Sequence[str] = (),
-    preset: str = "small",
+    preset: Preset = "small",
     model: str | None = None,
     progress: ProgressFactory = silent,
     seed: int = 0,

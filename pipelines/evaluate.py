@@ -14,12 +14,13 @@ from pipelines.train import choose
 from ubp_platform.blocks.catalog import Catalog
 from ubp_platform.blocks.handcrafted import Handcrafted
 from ubp_platform.blocks.registry import block_class, profile_blocks
+from ubp_platform.choices import NetworkName, Preset, ProfileKind, ProtocolName
 from ubp_platform.client_list import read_embeddings
 from ubp_platform.errors import BlockUnavailable, TaskUnavailable, UBPError
 from ubp_platform.evaluation import tasks as task_list
 from ubp_platform.evaluation.baselines import baselines, handcrafted
-from ubp_platform.evaluation.network import NETWORKS, SEED, NetworkName
-from ubp_platform.evaluation.plan import Plan, choose_budgets, choose_heads, choose_protocol
+from ubp_platform.evaluation.network import SEED
+from ubp_platform.evaluation.plan import Plan, choose_budgets, choose_heads
 from ubp_platform.evaluation.protocol import run
 from ubp_platform.evaluation.record import BlockRecord, Evaluation, machine, package_versions
 from ubp_platform.evaluation.representations import (
@@ -42,16 +43,16 @@ def evaluate(
     home: Home,
     blocks: Sequence[str] = (),
     tasks: Sequence[str] = (),
-    network: str = "small",
+    network: NetworkName = "small",
     seeds: int = 1,
     progress: ProgressFactory = silent,
     *,
-    profile: str = "default",
-    protocol: str = "holdout",
+    profile: ProfileKind = "default",
+    protocol: ProtocolName = "holdout",
     heads: Sequence[str] = (),
     labels: Sequence[str] = (),
     block_seeds: int = 1,
-    preset: str = "small",
+    preset: Preset = "small",
     model: str | None = None,
     clients: Path | None = None,
     classes: Path | None = None,
@@ -67,7 +68,7 @@ def evaluate(
     tasks : sequence of str
         All by default.
     network : {"paper", "small"}
-        The size of the head ``network``.
+        The network of the head ``network``.
     seeds : int
         How often each head is fitted, with other inner splits, first weights and labelled clients.
     progress : ProgressFactory
@@ -104,8 +105,7 @@ def evaluate(
         If the log is too short, or an argument or a file is wrong.
     """
     names = task_list.choose(tasks)
-    size, rules = _network(network), choose_protocol(protocol)
-    chosen = choose_heads(heads, rules)
+    chosen = choose_heads(heads, protocol)
     for count, what in ((seeds, "seed"), (block_seeds, "block seed")):
         if count < 1:
             raise UBPError(f"an evaluation takes one {what} or more, not {count}")
@@ -119,7 +119,7 @@ def evaluate(
         )
     # Before anything is fitted: what cannot be asked is said at once.
     split, listed = plan(home, clients)
-    budgets = choose_budgets(labels, len(listed), rules)
+    budgets = choose_budgets(labels, len(listed), protocol)
     foreign = None if embeddings is None else _foreign(home, embeddings, listed)
     with Warehouse(home.warehouse) as warehouse:
         posed, unavailable = pose(Targets(warehouse, split, listed, classes), names, bool(tasks))
@@ -134,8 +134,8 @@ def evaluate(
     else:
         compared = _theirs(home, split, listed, foreign)
     rows = [*compared.rows, *_unlearned(home, split, listed, compared.rows)]
-    judged = Plan(rules, chosen, range(SEED, SEED + seeds), budgets)
-    scores = run(rows, posed, size, judged, home.evaluation / "scores", progress)
+    judged = Plan(protocol, chosen, range(SEED, SEED + seeds), budgets)
+    scores = run(rows, posed, network, judged, home.evaluation / "scores", progress)
     version = compared.version
     found = Evaluation(
         made_at=datetime.now(UTC).replace(microsecond=0),
@@ -211,13 +211,6 @@ def _theirs(home: Home, split: Split, clients: np.ndarray, foreign: Representati
     # In the parts in which it was scored.
     profile = next(of_profile(matrix, version.widths))
     return _Compared([profile, foreign], version, len(clients) - known)
-
-
-def _network(name: str) -> NetworkName:
-    for known in NETWORKS:
-        if name == known:
-            return known
-    raise UBPError(f"no network is called {name!r}; there are {', '.join(NETWORKS)}")
 
 
 def _foreign(home: Home, directory: Path, clients: np.ndarray) -> Representation:

@@ -12,7 +12,7 @@ from rich.console import Console
 from pipelines.backtest import Backtest, backtest, plan
 from pipelines.console.tables import made_of, plain_table
 from ubp_platform.blocks.registry import profile_blocks
-from ubp_platform.errors import UBPError
+from ubp_platform.choices import ExportFormat, Preset, ProfileKind
 from ubp_platform.evaluation.export import appearing, write_embeddings, write_split
 from ubp_platform.evaluation.tasks import Targets
 from ubp_platform.home import Home
@@ -20,7 +20,6 @@ from ubp_platform.profile.version import checked_width
 from ubp_platform.progress import ProgressFactory, silent
 from ubp_platform.warehouse import Warehouse
 
-FORMATS = ("challenge",)
 # What DuckDB may take while it writes; it would keep all it has read.
 _MEMORY = "2500MB"
 
@@ -68,13 +67,13 @@ class Exported:
 def export(
     home: Home,
     directory: Path,
-    format: str = "challenge",
+    format: ExportFormat = "challenge",
     blocks: Sequence[str] = (),
     progress: ProgressFactory = silent,
     *,
-    profile: str = "default",
+    profile: ProfileKind = "default",
     width: int | None = None,
-    preset: str = "small",
+    preset: Preset = "small",
     model: str | None = None,
     clients: Path | None = None,
     classes: Path | None = None,
@@ -113,8 +112,6 @@ def export(
         If the directory holds such files already, the log is too short, or an argument or a file
         is wrong; then the directory is as it was.
     """
-    if format not in FORMATS:
-        raise UBPError(f"no format is called {format!r}; there is {', '.join(FORMATS)}")
     wanted = profile_blocks(profile, blocks)
     # Open throughout: nothing lands between the profile and the files beside it.
     with Warehouse(home.warehouse) as warehouse, appearing(directory) as new:

@@ -12,12 +12,12 @@ from ubp_platform.blocks.catalog import Catalog, Fitted, describe_snapshot
 from ubp_platform.blocks.checkpoint import Checkpoint
 from ubp_platform.blocks.encoding import encode as encode_into
 from ubp_platform.blocks.registry import (
-    PRESETS,
     block_class,
     block_names,
     matching,
     profile_blocks,
 )
+from ubp_platform.choices import Preset, ProfileKind
 from ubp_platform.errors import BlockUnavailable, UBPError
 from ubp_platform.home import Home
 from ubp_platform.profile.assembly import assemble
@@ -72,11 +72,11 @@ def train(
     home: Home,
     names: Sequence[str] = (),
     cutoff: datetime | None = None,
-    preset: str = "small",
+    preset: Preset = "small",
     seed: int = 0,
     progress: ProgressFactory = silent,
     *,
-    profile: str = "default",
+    profile: ProfileKind = "default",
     skip: Sequence[str] = (),
     model: str | None = None,
     resume: bool = False,
@@ -113,7 +113,7 @@ def fit_blocks(
     home: Home,
     names: Sequence[str] = (),
     cutoff: datetime | None = None,
-    preset: str = "small",
+    preset: Preset = "small",
     seed: int = 0,
     progress: ProgressFactory = silent,
     *,
@@ -207,7 +207,7 @@ def fit_blocks(
 def choose(
     names: Sequence[str] = (),
     skip: Sequence[str] = (),
-    preset: str = "small",
+    preset: Preset = "small",
     seed: int = 0,
     model: str | None = None,
     among: Sequence[str] | None = None,
@@ -224,8 +224,6 @@ def choose(
     UBPError
         If one of them is wrong.
     """
-    if preset not in PRESETS:
-        raise UBPError(f"no preset is called {preset!r}; there are {', '.join(PRESETS)}")
     skipped = matching(skip)
     blocks, takes_model = [], False
     for name in dict.fromkeys(names or (profile_blocks("default") if among is None else among)):

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from ubp_platform.choices import Preset, ProfileKind
 from ubp_platform.errors import UBPError
 
 
@@ -44,14 +45,14 @@ ClassesOption = Annotated[
     Path | None, typer.Option(help="Directory with class lists and popularities (.npy).")
 ]
 ProfileOption = Annotated[
-    str,
+    ProfileKind,
     typer.Option(
         "--profile",
         help="Set of blocks: 'default', or 'paper' for the paper's twelve.",
     ),
 ]
 PresetOption = Annotated[
-    str,
+    Preset,
     typer.Option(help="Model sizes: 'small' for two cores, 'paper' for the paper's."),
 ]
 ModelOption = Annotated[

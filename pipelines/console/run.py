@@ -50,8 +50,11 @@ def _explain_usage(errors: Console, error: typer.TyperException, arguments: list
     if not said:  # `ubp` alone, whose help is printed by now
         sys.exit(error.exit_code)
     if isinstance(error.__cause__, ValidationError):
-        # Its second half says how pydantic came to think so.
-        said = f"{said.split(', ')[0]}, not {error.__cause__.errors()[0]['input']!r}"
+        # A choice says what there is; else the second half says how pydantic came to think so.
+        if "Value error, " in said:
+            said = said.replace("Value error, ", "")
+        else:
+            said = f"{said.split(', ')[0]}, not {error.__cause__.errors()[0]['input']!r}"
     if re.match(r"No such option: -\d", said):
         said += "; write -- before a negative number"
     context = getattr(error, "ctx", None)

@@ -151,7 +151,7 @@ def test_the_command_refuses_in_one_line(
 ) -> None:
     home = ("--home", shop.root)
     for arguments, words in {
-        (tmp_path / "a", "--format", "csv", *home): "no format is called 'csv'; there is challenge",
+        (tmp_path / "a", "--format", "csv", *home): "'csv' is not one of 'challenge'",
         (out, *home): "already: remove them, or give another directory",
         (tmp_path / "a", "--home", tmp_path / "nowhere"): "run `ubp ingest SOURCE` first",
         (tmp_path / "a", "--blocks", "nothing", *home): "no block is called 'nothing'",

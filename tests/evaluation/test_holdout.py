@@ -11,7 +11,7 @@ from tests.evaluation import binary, multilabel
 from tests.evaluation.evaluated import thin_networks
 from ubp_platform.errors import UBPError
 from ubp_platform.evaluation import bootstrap, protocol
-from ubp_platform.evaluation.plan import Plan, choose_budgets, choose_heads, choose_protocol
+from ubp_platform.evaluation.plan import Plan, choose_budgets, choose_heads
 from ubp_platform.evaluation.protocol import run
 from ubp_platform.evaluation.representations import Representation, of_profile, whole
 from ubp_platform.evaluation.scores import Scores
@@ -171,8 +171,6 @@ def test_heads_are_named() -> None:
     ):
         with pytest.raises(UBPError, match=message):
             choose_heads(names, protocol_name)
-    with pytest.raises(UBPError, match="no protocol is called 'fair'; there are holdout, challe"):
-        choose_protocol("fair")
 
 
 def test_budgets_are_named() -> None:

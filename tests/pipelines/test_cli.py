@@ -114,7 +114,10 @@ def assert_one_line(outcome: Outcome, message: str) -> None:
         (["profile", "1"], "no profile yet: run `ubp train` first"),
         (["training-set", "nowhere.parquet", "out.parquet"], "no such file: nowhere.parquet"),
         (["train", "gru"], "no block is called 'gru'; there are .*handcrafted"),
-        (["train", "--preset", "huge"], "no preset is called 'huge'; there are small, paper"),
+        (
+            ["train", "--preset", "huge"],
+            "ubp train: Invalid value for '--preset': 'huge' is not one of 'small', 'paper'; see",
+        ),
         (["train", "--cutoff", ""], "not a time: ''; write it like 2017-12-18"),
         (["train", "--cutoff", "yesterday"], "not a time: 'yesterday'; write it like 2017-12-18"),
         (

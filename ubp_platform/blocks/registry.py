@@ -13,10 +13,10 @@ from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
 
 from ubp_platform.blocks.base import Block
+from ubp_platform.choices import ProfileKind
 from ubp_platform.errors import UBPError, first_line
 from ubp_platform.events.schema import EVENT_TYPES
 
-PRESETS = ("small", "paper")
 GROUP = "ubp_platform.blocks"
 # The built-in ones, in the order of the profile. A new block is one new file and one line here.
 REGISTRY = {
@@ -40,7 +40,10 @@ REGISTRY = {
 _NEW = ("future_window", "counters", "item_scores")
 #: Which blocks a profile is made of, where none are named: those that are worth their minutes
 #: (docs/evaluation.md), or the paper's twelve.
-PROFILES = {"default": _NEW, "paper": tuple(name for name in REGISTRY if name not in _NEW)}
+PROFILES: dict[ProfileKind, tuple[str, ...]] = {
+    "default": _NEW,
+    "paper": tuple(name for name in REGISTRY if name not in _NEW),
+}
 
 
 def block_names() -> tuple[str, ...]:
@@ -82,7 +85,7 @@ def _package(entry: EntryPoint) -> str:
     return entry.dist.name if entry.dist else entry.value
 
 
-def profile_blocks(profile: str, patterns: Sequence[str] = ()) -> list[str]:
+def profile_blocks(profile: ProfileKind, patterns: Sequence[str] = ()) -> list[str]:
     """Name the blocks of a kind of profile, in their order.
 
     Parameters
@@ -95,12 +98,10 @@ def profile_blocks(profile: str, patterns: Sequence[str] = ()) -> list[str]:
     Raises
     ------
     UBPError
-        If there is no such kind, or a pattern matches no block.
+        If a pattern matches no block.
     """
     if patterns:
         return matching(patterns)
-    if profile not in PROFILES:
-        raise UBPError(f"no profile is called {profile!r}; there are {', '.join(PROFILES)}")
     wanted = set(PROFILES[profile])
     if profile == "default":
         wanted |= registered().keys() - REGISTRY.keys()

@@ -12,9 +12,10 @@ import torch
 from pydantic import ValidationError
 
 from ubp_platform.blocks.training import device
+from ubp_platform.choices import ProtocolName
 from ubp_platform.evaluation.bootstrap import Bootstrap
 from ubp_platform.evaluation.heads import Head
-from ubp_platform.evaluation.plan import Job, ProtocolName
+from ubp_platform.evaluation.plan import Job
 from ubp_platform.evaluation.scores import Result
 from ubp_platform.evaluation.tasks import Task
 from ubp_platform.files import appearing_file, write_whole

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits, gelu
 
 from ubp_platform.blocks.training import device, seeded
+from ubp_platform.choices import NetworkName
 from ubp_platform.evaluation.metrics import Metrics, measure
 from ubp_platform.evaluation.representations import Representation
 from ubp_platform.evaluation.tasks import Task
@@ -35,7 +36,6 @@ class Size(NamedTuple):
     epochs: int
 
 
-NetworkName = Literal["paper", "small"]
 #: The challenge's, made for a million clients; and one for shops of thousands, whose three epochs
 #: would be a few hundred updates (docs/evaluation.md).
 NETWORKS: dict[NetworkName, Size] = {"paper": Size(2048, 4096, 3), "small": Size(128, 256, 12)}

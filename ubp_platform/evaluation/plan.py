@@ -2,9 +2,9 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal, get_args
 
 from ubp_platform.blocks.handcrafted import Handcrafted
+from ubp_platform.choices import ProtocolName
 from ubp_platform.errors import UBPError
 from ubp_platform.evaluation.heads import HEADS, HeadName
 from ubp_platform.evaluation.heads.boosting import WIDEST
@@ -12,10 +12,6 @@ from ubp_platform.evaluation.network import SEED
 from ubp_platform.evaluation.representations import ORDERED, Kind, Representation
 from ubp_platform.evaluation.tasks import Task
 
-ProtocolName = Literal["holdout", "challenge"]
-#: Where a head's choices come from: an inner split of the train window, or, as the challenge has
-#: it, the validation window.
-PROTOCOLS: tuple[ProtocolName, ...] = get_args(ProtocolName)
 #: The fewest labels of a budget: of less than two of ten clients nothing can be held out.
 FEWEST_LABELS = 10
 _OWN: tuple[Kind, ...] = ("profile", "compact", "foreign", "baseline")
@@ -105,20 +101,6 @@ def can_be_boosted(representation: Representation) -> bool:
     if representation.kind == "baseline" or representation.name == Handcrafted.name:
         return True
     return representation.kind in _OWN and representation.width <= WIDEST
-
-
-def choose_protocol(name: str) -> ProtocolName:
-    """Give a protocol by its name.
-
-    Raises
-    ------
-    UBPError
-        If there is none of this name.
-    """
-    for known in PROTOCOLS:
-        if name == known:
-            return known
-    raise UBPError(f"no protocol is called {name!r}; there are {', '.join(PROTOCOLS)}")
 
 
 def choose_heads(names: Sequence[str], protocol: ProtocolName) -> tuple[HeadName, ...]:

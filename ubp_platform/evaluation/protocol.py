@@ -10,13 +10,14 @@ import torch
 from sklearn.calibration import calibration_curve
 from sklearn.metrics import roc_curve
 
+from ubp_platform.choices import NetworkName
 from ubp_platform.evaluation import bootstrap, network
 from ubp_platform.evaluation import kept as store
 from ubp_platform.evaluation.bootstrap import Bootstrap
 from ubp_platform.evaluation.heads import Head, HeadName, Labelled, make
 from ubp_platform.evaluation.heads.base import Advance
 from ubp_platform.evaluation.metrics import measure
-from ubp_platform.evaluation.network import NETWORKS, NetworkName
+from ubp_platform.evaluation.network import NETWORKS
 from ubp_platform.evaluation.plan import Job, Plan
 from ubp_platform.evaluation.representations import Representation
 from ubp_platform.evaluation.scores import Curves, RepresentationInfo, Result, Scores, TaskInfo

@@ -7,6 +7,7 @@ If You Can" (RecSys Challenge 2025), table 1. How near the simulated ones are is
 
 from dataclasses import dataclass
 
+from ubp_platform.choices import LogName
 from ubp_platform.errors import UBPError
 from ubp_platform.simulation.shop import Shop
 
@@ -77,7 +78,7 @@ class Plan:
 
 
 def plan(
-    like: str | None = None,
+    like: LogName | None = None,
     scale: float | None = None,
     clients: int | None = None,
     days: int | None = None,
@@ -86,7 +87,7 @@ def plan(
 
     Parameters
     ----------
-    like : str, optional
+    like : {"challenge"}, optional
         ``challenge``; it has its own number of clients and days.
     scale : float, optional
         A part of that log, above 0 to 1; all of it by default.
@@ -115,8 +116,6 @@ def plan(
         return Plan(
             Plan.clients if clients is None else clients, Plan.days if days is None else days
         )
-    if like != "challenge":
-        raise UBPError(f"no log is called {like!r}; there is challenge")
     if clients is not None or days is not None:
         raise UBPError(
             "--like challenge says how many clients and days there are: use --scale, and neither "

@@ -1,10 +1,10 @@
 """Heads: what is fitted on a representation to answer a task, and how its choices are made."""
 
+from ubp_platform.choices import NetworkName
 from ubp_platform.evaluation.heads.base import HEADS, Head, HeadName, Labelled, Prediction
 from ubp_platform.evaluation.heads.boosting import Boosting
 from ubp_platform.evaluation.heads.logistic import Logistic
 from ubp_platform.evaluation.heads.neural import Neural
-from ubp_platform.evaluation.network import NetworkName
 
 __all__ = ["HEADS", "Head", "HeadName", "Labelled", "Prediction", "make"]
 

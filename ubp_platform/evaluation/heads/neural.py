@@ -4,12 +4,12 @@ from typing import Any
 
 import numpy as np
 
+from ubp_platform.choices import NetworkName
 from ubp_platform.evaluation.heads.base import Advance, Labelled, Prediction, inner_score
 from ubp_platform.evaluation.network import (
     BATCH,
     LEARNING_RATE,
     NETWORKS,
-    NetworkName,
     learn,
     predict,
 )
