@@ -29,7 +29,10 @@ SMALL = {
     "lightfm_codes": ["--small"],
     "evaluation": ["--small"],
     "simulate": ["--clients", "300"],
-    "shops": ["simulated", "--clients", "150", "--tasks", "churn", "--heads", "logistic"],
+    "shops": [
+        "simulated",
+        *["--clients", "150", "--tasks", "churn", "--heads", "logistic", "--blocks", "counters"],
+    ],
     "beside": ["simulated", "--clients", "150", "--tasks", "churn", "--blocks", "ials_*"],
     "codecs": ["simulated", "--clients", "150", "--epochs", "1", "--codecs", "lsa-rq"],
     "full_log": ["--scales", "0.0003", "--directory", "{}/run", "--append", "{}/runs.md"],

@@ -4,7 +4,7 @@ import inspect
 import json
 from dataclasses import field
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, get_args
 
 import pytest
 from hypothesis import given
@@ -15,12 +15,13 @@ from ubp_platform.blocks.base import Block
 from ubp_platform.blocks.gru_ae_week_all import GRUAEWeekAll
 from ubp_platform.blocks.lightfm import LightFMBlock
 from ubp_platform.blocks.parameters import Parameterized, Share
-from ubp_platform.blocks.registry import PRESETS, block_class, block_names
+from ubp_platform.blocks.registry import block_class, block_names
+from ubp_platform.choices import Preset
 from ubp_platform.errors import UBPError
 
 
 @pytest.mark.parametrize("name", block_names())
-@pytest.mark.parametrize("preset", PRESETS)
+@pytest.mark.parametrize("preset", get_args(Preset))
 def test_a_block_comes_back_from_its_configuration(name: str, preset: str) -> None:
     cls = block_class(name)
     block = cls.from_preset(preset, seed=7)
