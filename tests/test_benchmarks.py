@@ -29,10 +29,7 @@ SMALL = {
     "lightfm_codes": ["--small"],
     "evaluation": ["--small"],
     "simulate": ["--clients", "300"],
-    "shops": [
-        "simulated",
-        *["--clients", "150", "--tasks", "churn", "--heads", "logistic", "--blocks", "counters"],
-    ],
+    "shops": ["simulated", "--clients", "150", "--tasks", "churn", "--blocks", "counters"],
     "beside": ["simulated", "--clients", "150", "--tasks", "churn", "--blocks", "ials_*"],
     "codecs": ["simulated", "--clients", "150", "--epochs", "1", "--codecs", "lsa-rq"],
     "full_log": ["--scales", "0.0003", "--directory", "{}/run", "--append", "{}/runs.md"],
