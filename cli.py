@@ -107,6 +107,8 @@ def ingest(
         open_home(home), source, layout, max_quarantine, bars(terminal), replace
     )
     show_ingested(console, result)
+    console.print("[bold]Next[/bold]", end=" ")
+    console.print(result.next, highlight=False, markup=False)
 
 
 @app.command()

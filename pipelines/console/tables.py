@@ -93,8 +93,6 @@ def show_ingested(console: Console, result: "Ingested") -> None:
         batches = sorted({batch for _, batch in result.skipped})
         which = f"batch{'es' * (len(batches) > 1)} {', '.join(map(str, batches))}"
         console.print(f"Nothing new: all of it landed before, in {which}", highlight=False)
-    console.print("[bold]Next[/bold]", end=" ")
-    console.print(result.next, highlight=False, markup=False)
 
 
 def show_layouts(console: Console, layouts: "Iterable[Layout]") -> None:
