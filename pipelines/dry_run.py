@@ -125,8 +125,10 @@ def dry_run(
         notes += [*stage.box.notes, *stage.unread({table.table: table.rows for table in tables})]
         for item in staged.values():
             notes += Scan(connection, item).clock_changes()
-        if decided := column_kinds.said(staged[parts[0].table].kinds, {}):
-            notes.append(decided.replace("from now on", "where this is the first delivery,"))
+        if decided := column_kinds.said(
+            staged[parts[0].table].kinds, {}, "where this is the first delivery,"
+        ):
+            notes.append(decided)
         return DryRun(
             layout=delivery.layout.name,
             relations=_files(delivery),

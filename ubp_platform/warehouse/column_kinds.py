@@ -117,11 +117,15 @@ def _not_null(expression: str | None) -> str:
     return f"{expression} IS NOT NULL" if expression else "false"
 
 
-def said(found: Mapping[str, ColumnKind], known: Mapping[str, ColumnKind]) -> str:
+def said(
+    found: Mapping[str, ColumnKind],
+    known: Mapping[str, ColumnKind],
+    opening: str = "from now on",
+) -> str:
     """Say in a line what columns hold that landed for the first time; nothing if none did."""
     new = {column: kind for column, kind in found.items() if column not in known}
     parts = []
     for kind, words in WORDS.items():
         if columns := [column for column, its in new.items() if its == kind]:
             parts.append(f"{', '.join(columns)}: {words}")
-    return f"from now on {'; '.join(parts)}" if parts else ""
+    return f"{opening} {'; '.join(parts)}" if parts else ""
