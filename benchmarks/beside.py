@@ -13,11 +13,11 @@ from rich.console import Console
 
 from benchmarks.machine import report
 from benchmarks.shops import filled, shop_parser
-from pipelines.backtest import Backtest, backtest, plan
 from pipelines.console.score_tables import SHORT
 from pipelines.evaluate import pose
 from ubp_platform.blocks.registry import PROFILES, profile_blocks
 from ubp_platform.evaluation import tasks as task_list
+from ubp_platform.evaluation.backtest import Backtest, backtest, plan
 from ubp_platform.evaluation.plan import Plan, choose_budgets
 from ubp_platform.evaluation.protocol import run
 from ubp_platform.evaluation.representations import Representation, parts_of

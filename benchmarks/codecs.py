@@ -32,13 +32,13 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from benchmarks.arguments import count
 from benchmarks.lightfm_codes import judge
 from benchmarks.machine import report
-from pipelines.backtest import backtest, plan
 from pipelines.demo import GROCERY
 from pipelines.evaluate import pose
 from pipelines.ingest import ingest
 from ubp_platform.blocks import language_model
 from ubp_platform.blocks.catalog import Catalog
 from ubp_platform.blocks.lightfm import LightFMBlock
+from ubp_platform.evaluation.backtest import backtest, plan
 from ubp_platform.evaluation.plan import Plan
 from ubp_platform.evaluation.protocol import run
 from ubp_platform.evaluation.representations import Representation, parts_of

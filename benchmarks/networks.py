@@ -15,10 +15,10 @@ from rich.console import Console
 from scipy.stats import spearmanr
 
 from benchmarks.machine import report
-from pipelines.backtest import backtest, plan
 from pipelines.demo import GROCERY
 from pipelines.evaluate import pose
 from pipelines.ingest import ingest
+from ubp_platform.evaluation.backtest import backtest, plan
 from ubp_platform.evaluation.baselines import baselines
 from ubp_platform.evaluation.network import SEED
 from ubp_platform.evaluation.plan import Plan

@@ -20,11 +20,11 @@ from sklearn.decomposition import PCA
 from benchmarks.beside import table
 from benchmarks.codecs import lsa, minilm
 from benchmarks.machine import report
-from pipelines.backtest import backtest, plan
 from pipelines.demo import GROCERY
 from pipelines.evaluate import pose
 from pipelines.ingest import ingest
 from ubp_platform.blocks.registry import PROFILES
+from ubp_platform.evaluation.backtest import backtest, plan
 from ubp_platform.evaluation.plan import Plan, choose_budgets
 from ubp_platform.evaluation.protocol import run
 from ubp_platform.evaluation.representations import Part, Representation, parts_of, whole

@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from rich.console import Console
 
 from ubp_platform.client_list import read_clients
 from ubp_platform.errors import UBPError
@@ -71,11 +70,3 @@ def relevant_clients(home: Home, file: Path | None = None, everybody: bool = Fal
                 clients = warehouse.identifiers("client_id").with_new(listed)
             warehouse.set_relevant(clients)
     return Wanted(None if clients is None else np.sort(clients), with_events)
-
-
-def show_relevant(console: Console, wanted: Wanted) -> None:
-    """Say whose profiles are wanted."""
-    who = "all clients"
-    if wanted.clients is not None:
-        who = f"{len(wanted.clients):,} clients, {wanted.with_events:,} of whom have events"
-    console.print(f"Profiles are made of {who}", highlight=False)

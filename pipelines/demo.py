@@ -6,29 +6,26 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from rich.console import Console
+from rich.rule import Rule
 
-from pipelines.console.tables import (
-    explanation_tables,
-    plain_table,
-    show_ingested,
-    show_served,
-    show_trained,
-    status_tables,
-)
+from pipelines.console.deliveries import show_ingested
+from pipelines.console.output import progress, say, show
+from pipelines.console.profiles import explanation_tables, profile_table, show_served, show_trained
+from pipelines.console.status import status_tables
+from pipelines.console.tables import plain_table
+from pipelines.encode import encode
 from pipelines.explain import explain
 from pipelines.ingest import ingest
 from pipelines.publish import publish
-from pipelines.retrieve import as_table
 from pipelines.status import status
-from pipelines.train import Trained, encode, train
+from pipelines.train import Trained, train
 from ubp_platform.blocks.catalog import Catalog
 from ubp_platform.blocks.registry import profile_blocks
 from ubp_platform.errors import UBPError, WarehouseMissing
 from ubp_platform.evaluation.churn import ChurnResult, evaluate_churn
 from ubp_platform.events.schema import PRODUCTS
 from ubp_platform.home import Home
-from ubp_platform.progress import ProgressFactory, bars
+from ubp_platform.progress import ProgressFactory
 from ubp_platform.report import pictures
 from ubp_platform.simulation.simulator import END, simulate
 from ubp_platform.store.retrieval import ProfileStore
@@ -105,13 +102,12 @@ def simulated(home: Home) -> Plan:
     )
 
 
-def demo(home: Home, console: Console, plan: Plan) -> None:
+def demo(home: Home, plan: Plan) -> None:
     """Ingest, train, encode, publish, look up, and predict churn; end with pictures.
 
     Parameters
     ----------
     home : Home
-    console : Console
     plan : Plan
 
     Raises
@@ -120,38 +116,36 @@ def demo(home: Home, console: Console, plan: Plan) -> None:
         If the home holds another shop.
     """
     _require_own(home, plan)
-    progress = bars(console)
-    _heading(console, "1  Ingest: event files into the checked warehouse")
-    console.print(plan.about)
+    bars = progress()
+    _heading("1  Ingest: event files into the checked warehouse")
+    say(plan.about)
     if plan.simulated:
-        _simulate(Path(plan.source), progress)
-    show_ingested(console, ingest(home, plan.source, plan.layout, progress=progress))
+        _simulate(Path(plan.source), bars)
+    show_ingested(ingest(home, plan.source, plan.layout, progress=bars))
 
     first = plan.fit_cutoffs[0]
-    _heading(console, f"2  Train: blocks fitted on events before {first:%Y-%m-%d}")
+    _heading(f"2  Train: blocks fitted on events before {first:%Y-%m-%d}")
     # An autoencoder more, where there is something to decode and to understand.
     names = [*profile_blocks("default"), "gru_ae_week_all"] if plan.simulated else ()
-    trained = train(home, names, first, progress=progress)
-    show_trained(console, trained)
+    trained = train(home, names, first, progress=bars)
+    show_trained(trained)
 
-    _heading(console, "3  Encode: the same blocks at later cutoffs")
-    encode(home, [*plan.fit_cutoffs, plan.score_cutoff], trained.profile.name, progress)
+    _heading("3  Encode: the same blocks at later cutoffs")
+    encode(home, [*plan.fit_cutoffs, plan.score_cutoff], trained.profile.name, bars)
 
-    _heading(console, "4  Publish: profiles into the feature store")
-    show_served(console, publish(home, trained.profile.name, progress))
+    _heading("4  Publish: profiles into the feature store")
+    show_served(publish(home, trained.profile.name, bars))
 
-    _heading(console, "5  Use: what is there, one client online, and a model that profits")
-    console.print(status_tables(status(home)))
+    _heading("5  Use: what is there, one client online, and a model that profits")
+    show(status_tables(status(home)))
     store = ProfileStore(home, trained.profile.name)
-    console.print(as_table(store.lookup(plan.client), store.version.parts))
+    show(profile_table(store.lookup(plan.client), store.version.parts))
     if plan.simulated:
-        console.print(explanation_tables(explain(home, str(plan.client)), rows=12))
+        show(explanation_tables(explain(home, str(plan.client)), rows=12))
     with Warehouse(home.warehouse) as warehouse:
-        result = evaluate_churn(
-            warehouse, store, plan.fit_cutoffs, plan.score_cutoff, DAYS, progress
-        )
-    _show_scores(console, plan, result)
-    _draw(home, console, plan, trained, result)
+        result = evaluate_churn(warehouse, store, plan.fit_cutoffs, plan.score_cutoff, DAYS, bars)
+    _show_scores(plan, result)
+    _draw(home, plan, trained, result)
 
 
 def _simulate(directory: Path, progress: ProgressFactory) -> None:
@@ -175,36 +169,35 @@ def _require_own(home: Home, plan: Plan) -> None:
         )
 
 
-def _heading(console: Console, text: str) -> None:
-    console.print()
-    console.rule(f"[bold]{text}", align="left")
+def _heading(text: str) -> None:
+    say("")
+    show(Rule(f"[bold]{text}", align="left"))
 
 
-def _show_scores(console: Console, plan: Plan, result: ChurnResult) -> None:
+def _show_scores(plan: Plan, result: ChurnResult) -> None:
     churned = result.scored.entities["churned"]
     table = plain_table(
         f"Churn: no purchase in the {DAYS} days from {plan.score_cutoff:%Y-%m-%d}",
-        *("input", "model", "numbers", "AUROC"),
-        numbers=("numbers", "AUROC"),
+        ["input", "model", "numbers", "AUROC"],
+        numbers=["numbers", "AUROC"],
     )
     for score in result.scores:
         table.add_row(score.name, score.model, str(score.width), f"{score.auroc:.4f}")
-    console.print(table)
-    console.print(
+    show(table)
+    say(
         f"{churned.mean():.0%} of {len(churned):,} {plan.clients} churned; models "
-        f"are fitted on {result.rows:,} rows of {plan.earlier} earlier cutoffs",
-        highlight=False,
+        f"are fitted on {result.rows:,} rows of {plan.earlier} earlier cutoffs"
     )
 
 
-def _draw(home: Home, console: Console, plan: Plan, trained: Trained, result: ChurnResult) -> None:
+def _draw(home: Home, plan: Plan, trained: Trained, result: ChurnResult) -> None:
     directory = home.root / "pictures"
     directory.mkdir(exist_ok=True)
     catalog = Catalog(home)
     parts = trained.profile.parts
     reports = {part.block: catalog.get(part.block, part.version).report for part in parts}
     rows = result.scored
-    with bars(console)("pictures", 3, "pictures") as advance:
+    with progress()("pictures", 3, "pictures") as advance:
         paths = [pictures.training_curves(reports, directory / "training_curves.png")]
         advance(1)
         title = f"Churn in the {DAYS} days from {plan.score_cutoff:%Y-%m-%d}"
@@ -217,4 +210,4 @@ def _draw(home: Home, console: Console, plan: Plan, trained: Trained, result: Ch
         paths.append(pictures.profile_map(rows.X, colours, directory / "profile_map.png"))
         advance(1)
     for path in paths:
-        console.print(f"picture: {path}", highlight=False, soft_wrap=True)
+        say(f"picture: {path}", wrap=False)

@@ -6,25 +6,20 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import duckdb
-import numpy as np
 import pandas as pd
-from rich.console import Console
-from rich.text import Text
 
 from pipelines.checks import Rejection, check
-from pipelines.console.tables import plain_table
-from pipelines.ingest import MEMORY, delivered
+from pipelines.ingest import delivered
 from ubp_platform.layouts import MAX_QUARANTINE
 from ubp_platform.layouts.source import Delivery
 from ubp_platform.layouts.staging import Part, staging
 from ubp_platform.progress import ProgressFactory, silent
 from ubp_platform.warehouse import column_kinds
+from ubp_platform.warehouse.connection import INGEST_SHARE, configure
 from ubp_platform.warehouse.scan import CSV_RULE, RejectedLine, Scan, Staged
 
 #: Staged rows that are shown of each table.
 SHOWN = 10
-# Values that are shown whole have so many characters at most: a UUID is one.
-_WHOLE = 36
 
 
 @dataclass
@@ -107,11 +102,10 @@ def dry_run(
     delivery, notes = delivered(source, layout)
     with (
         tempfile.TemporaryDirectory(prefix="ubp-") as directory,
-        staging(delivery, Path(directory), MEMORY) as stage,
+        staging(delivery, Path(directory)) as stage,
         duckdb.connect() as connection,
     ):
-        connection.execute("SET TimeZone = 'UTC'")
-        connection.execute(f"SET memory_limit = '{MEMORY}'")
+        configure(connection, INGEST_SHARE)
         parts = stage.parts()
         staged, lines = stage.all_rows(connection, parts, {})
         tables = [
@@ -169,43 +163,3 @@ def _preview(
         scan.mark_bad(checked.bad.row_numbers[:1000], checked.bad.rules[:1000])
         preview.first_bad = scan.first_bad()
     return preview
-
-
-def show(console: Console, found: DryRun) -> None:
-    """Say what would land, with the first rows of each table, and what would not."""
-    for note in found.notes:
-        console.print(note, highlight=False, markup=False)
-    files = ", ".join(f"{name} ({count:,})" for name, count in found.relations.items())
-    console.print(f"layout {found.layout}; files: {files}", highlight=False, markup=False)
-    for table in found.tables:
-        rows = plain_table(f"{table.table}: {table.rows:,} rows staged", *table.shown.columns)
-        cells = [[_cell(value) for value in row] for row in table.shown.itertuples(index=False)]
-        for place, column in enumerate(rows.columns):
-            column.no_wrap = True
-            longest = max(map(len, [str(column.header), *(row[place] for row in cells)]))
-            # Of long texts the beginning is enough; ids, times and numbers are shown whole.
-            column.min_width = longest if longest <= _WHOLE else None
-        for row in cells:
-            rows.add_row(*(Text(cell, overflow="ellipsis") for cell in row))
-        console.print(rows)
-        for rule, count in table.quarantined.items():
-            text = f"quarantined: {count:,} against the rule '{rule}'"
-            console.print(text, highlight=False, markup=False)
-        if table.first_bad:
-            console.print(f"the first: {table.first_bad}", highlight=False, markup=False)
-    for reason, count in found.dropped.items():
-        console.print(f"no event: {count:,} rows: {reason}", highlight=False, markup=False)
-    for name in found.left_out:
-        console.print(f"{name}: no files", highlight=False, markup=False)
-    for table in found.tables:
-        if table.rejection:
-            console.print("[red]rejected:[/red]", end=" ")
-            console.print(table.rejection, highlight=False, markup=False)
-    would = "; the batch would be rejected" if found.rejected else ""
-    console.print(f"Nothing was landed{would}")
-
-
-def _cell(value: object) -> str:
-    if isinstance(value, np.ndarray):
-        return "[" + " ".join(map(str, value)) + "]"
-    return "" if value is None or value is pd.NaT or value != value else str(value)

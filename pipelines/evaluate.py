@@ -8,9 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pipelines.backtest import Backtest, backtest, evaluated_profile, plan
 from pipelines.report import write_report
-from pipelines.train import choose
 from ubp_platform.blocks.catalog import Catalog
 from ubp_platform.blocks.handcrafted import Handcrafted
 from ubp_platform.blocks.registry import block_class, profile_blocks
@@ -18,6 +16,7 @@ from ubp_platform.choices import NetworkName, Preset, ProfileKind, ProtocolName
 from ubp_platform.client_list import read_embeddings
 from ubp_platform.errors import BlockUnavailable, TaskUnavailable, UBPError
 from ubp_platform.evaluation import tasks as task_list
+from ubp_platform.evaluation.backtest import Backtest, backtest, evaluated_profile, plan
 from ubp_platform.evaluation.baselines import baselines, handcrafted
 from ubp_platform.evaluation.network import SEED
 from ubp_platform.evaluation.plan import Plan, choose_budgets, choose_heads
@@ -34,6 +33,7 @@ from ubp_platform.evaluation.summary import summarize
 from ubp_platform.evaluation.tasks import Targets, Task
 from ubp_platform.files import write_whole
 from ubp_platform.home import Home
+from ubp_platform.profile.fitting import select_blocks
 from ubp_platform.profile.version import ProfileVersion
 from ubp_platform.progress import ProgressFactory, silent
 from ubp_platform.warehouse import Warehouse, books
@@ -111,7 +111,7 @@ def evaluate(
             raise UBPError(f"an evaluation takes one {what} or more, not {count}")
     if embeddings is None:
         wanted = profile_blocks(profile, blocks)
-        choose(preset=preset, model=model, among=wanted)
+        select_blocks(preset=preset, model=model, among=wanted)
     elif blocks or model or (profile, preset, block_seeds) != ("default", "small", 1):
         raise UBPError(
             "--embeddings fits nothing: leave out --blocks, --profile, --preset, --model and "

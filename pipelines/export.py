@@ -7,12 +7,10 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
-from rich.console import Console
 
-from pipelines.backtest import Backtest, backtest, plan
-from pipelines.console.tables import made_of, plain_table
 from ubp_platform.blocks.registry import profile_blocks
 from ubp_platform.choices import ExportFormat, Preset, ProfileKind
+from ubp_platform.evaluation.backtest import Backtest, backtest, plan
 from ubp_platform.evaluation.export import appearing, write_embeddings, write_split
 from ubp_platform.evaluation.tasks import Targets
 from ubp_platform.home import Home
@@ -20,8 +18,8 @@ from ubp_platform.profile.version import checked_width
 from ubp_platform.progress import ProgressFactory, silent
 from ubp_platform.warehouse import Warehouse
 
-# What DuckDB may take while it writes; it would keep all it has read.
-_MEMORY = "2500MB"
+# DuckDB keeps what it has read; vectors and targets are in memory beside it.
+_MEMORY_SHARE = 0.5
 
 
 @dataclass(frozen=True)
@@ -121,7 +119,7 @@ def export(
         narrow = checked_width(tested.version, width)
         ids = warehouse.identifiers("client_id").ids(listed)
         write_embeddings(new, ids, tested.matrix[:, :narrow])
-        with Warehouse(home.warehouse, memory_limit=_MEMORY) as frugal:
+        with Warehouse(home.warehouse, memory_share=_MEMORY_SHARE) as frugal:
             unavailable = write_split(new, frugal, split, targets, progress)
         files = list(_describe(new))
     return Exported(
@@ -149,24 +147,3 @@ def _next(directory: Path, clients: bool, classes: bool) -> str:
     if classes:
         words += ["--classes", str(directory / "target")]
     return shlex.join(words)
-
-
-def show_exported(console: Console, found: Exported) -> None:
-    """Say what was written, of what, and what to do with it."""
-    numbers = ("rows", "columns")
-    table = plain_table("Exported", "file", *numbers, numbers=numbers)
-    for file in found.files:
-        table.add_row(file.name, f"{file.rows:,}", f"{file.columns:,}")
-    console.print(table)
-    tested, fits = found.tested, found.tested.fits
-    lines = [f"Input before {tested.split.cutoff:%Y-%m-%d}; {len(tested.clients):,} clients"]
-    lines += made_of(
-        tested.unknown,
-        [fit.name for fit in fits.fitted],
-        [fit.name for fit in fits.reused],
-        fits.unavailable | found.unavailable_tasks,
-    )
-    for line in lines:
-        console.print(line, highlight=False, markup=False)
-    console.print("[bold]Next[/bold]", end=" ")
-    console.print(found.next, highlight=False, soft_wrap=True, markup=False)

@@ -22,10 +22,9 @@ from ubp_platform.layouts.staging import Part, Stage, staging
 from ubp_platform.progress import ProgressFactory, silent
 from ubp_platform.quality import DataDocs
 from ubp_platform.warehouse import Warehouse, books, column_kinds, identifiers, landing
+from ubp_platform.warehouse.connection import INGEST_SHARE
 from ubp_platform.warehouse.scan import Scan
 
-#: What DuckDB may take; what does not fit is sorted on disk.
-MEMORY = "1500MB"
 _STAGING = ".staging-"
 
 
@@ -153,9 +152,9 @@ def _land(
 ) -> Ingested:
     result = Ingested()
     with (
-        Warehouse(home.warehouse, write=True, memory_limit=MEMORY) as warehouse,
+        Warehouse(home.warehouse, write=True, memory_share=INGEST_SHARE) as warehouse,
         _staging_directory(home) as directory,
-        staging(delivery, Path(directory), MEMORY) as stage,
+        staging(delivery, Path(directory)) as stage,
     ):
         connection = warehouse.connection
         new, result.skipped = _new_parts(connection, stage, replace)
@@ -264,7 +263,7 @@ def retract(home: Home, batch: int) -> tuple[dict[str, int], list[str]]:
     with Warehouse(home.warehouse):  # says that there is none, and makes none
         pass
     with (
-        Warehouse(home.warehouse, write=True, memory_limit=MEMORY) as warehouse,
+        Warehouse(home.warehouse, write=True, memory_share=INGEST_SHARE) as warehouse,
         warehouse.transaction(),
     ):
         lost = books.retract(warehouse.connection, batch)

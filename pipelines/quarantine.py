@@ -2,10 +2,6 @@
 
 from dataclasses import dataclass
 
-from rich.console import Console
-from rich.markup import escape
-
-from pipelines.console.tables import plain_table
 from ubp_platform.home import Home
 from ubp_platform.warehouse import Warehouse, books
 
@@ -69,18 +65,3 @@ def clear(home: Home, batch: int | None = None) -> int:
         if batch is not None:
             books.require(warehouse.connection, batch)
         return books.clear_quarantine(warehouse.connection, batch)
-
-
-def show(console: Console, found: Quarantine) -> None:
-    """Show rows, newest batch first."""
-    if not found.total:
-        console.print("Nothing is in quarantine")
-        return
-    title = f"Quarantine, {len(found.rows):,} of {found.total:,} rows"
-    table = plain_table(title, "batch", "table", "file", "row", "rule", numbers=("batch", "row"))
-    for row in found.rows:
-        where = (str(row["batch"]), str(row["table"]), escape(str(row["file"])), f"{row['row']:,}")
-        table.add_row(*where, f"{escape(str(row['rule']))}\n[dim]{escape(str(row['original']))}")
-    console.print(table)
-    console.print("[bold]Next[/bold] mend and ingest them, then", end=" ")
-    console.print("ubp quarantine --clear", highlight=False, markup=False)

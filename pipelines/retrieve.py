@@ -6,9 +6,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from rich.table import Table
 
-from pipelines.console.tables import plain_table
 from ubp_platform.errors import UBPError
 from ubp_platform.files import appearing_file
 from ubp_platform.home import Home
@@ -48,18 +46,6 @@ def as_json(found: Profile) -> dict[str, Any]:
         "width": len(found.vector),
         "vector": [float(number) for number in found.vector],
     }
-
-
-def as_table(found: Profile, parts: list[Part]) -> Table:
-    """Show a profile, a block a line."""
-    known = f"as of {found.cutoff:%Y-%m-%d %H:%M}" if found.cutoff else "unknown: the mean profile"
-    title = f"Client {found.client_id}, profile {found.version}, {known}"
-    table = plain_table(title, "block", "width", "first numbers", numbers=("width",))
-    for part in parts:
-        numbers = found.vector[part.start : part.start + part.width]
-        shown = "  ".join(f"{number:+.3f}" for number in numbers[:5])
-        table.add_row(part.block, str(part.width), f"{shown} …")
-    return table
 
 
 def training_set(

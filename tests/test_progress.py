@@ -1,17 +1,19 @@
-"""What a progress bar leaves behind, on a terminal and in a file."""
+"""What a step leaves behind, on a terminal and in the log."""
 
 import io
+import logging
 import re
 
 import pytest
 from rich.console import Console
 
-from ubp_platform.progress import bars
+from ubp_platform import progress
+from ubp_platform.progress import bars, logged
 
 
-@pytest.fixture(params=[True, False], ids=["terminal", "file"])
-def console(request: pytest.FixtureRequest) -> Console:
-    return Console(file=io.StringIO(), force_terminal=request.param, width=120)
+@pytest.fixture
+def console() -> Console:
+    return Console(file=io.StringIO(), force_terminal=True, width=120)
 
 
 def left(console: Console) -> str:
@@ -45,3 +47,36 @@ def test_a_bar_whose_work_failed_says_so(console: Console) -> None:
         advance(1)
         raise ZeroDivisionError
     assert re.match("✗ work .*25%", left(console))
+
+
+@pytest.fixture
+def log(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
+    caplog.set_level(logging.INFO, logger="ubp")
+    return caplog
+
+
+def test_a_step_is_logged_with_what_it_did(log: pytest.LogCaptureFixture) -> None:
+    with logged("work", 3, "rows") as advance:
+        advance(1)
+        advance(2)
+    (record,) = log.records
+    assert re.match(r"work: done, 3 rows in \d+\.\d s", record.getMessage())
+    assert vars(record).items() >= {"step": "work", "amount": 3, "state": "done"}.items()
+
+
+def test_a_step_that_failed_is_logged_as_an_error(log: pytest.LogCaptureFixture) -> None:
+    with pytest.raises(ZeroDivisionError), logged("work", 4, "rows") as advance:
+        advance(1)
+        raise ZeroDivisionError
+    (record,) = log.records
+    assert (record.levelname, vars(record)["state"]) == ("ERROR", "failed")
+    assert "1 rows (25%)" in record.getMessage()
+
+
+def test_a_long_step_says_how_far_it_is(
+    log: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(progress, "_SECONDS_BETWEEN_LINES", 0)
+    with logged("work", 4, "rows") as advance:
+        advance(1)
+    assert [vars(record)["state"] for record in log.records] == ["running", "done"]

@@ -1,41 +1,35 @@
-"""Where all state lives: one directory, named by ``--home`` or ``UBP_HOME``."""
+"""The directory that holds all state, and the paths inside it."""
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from ubp_platform.errors import UBPError
+from ubp_platform.settings import Settings
 
 PROJECT_ROOT = Path(__file__).resolve().parents[1]
 
 
-class Home(BaseSettings):
-    """The directory of one installation and the places inside it.
+@dataclass(frozen=True)
+class Home:
+    """The directory of one installation and the paths inside it.
 
     Parameters
     ----------
-    home : Path
-        Root directory; the environment variable is ``UBP_HOME``.
+    home : Path or str
+        Root directory.
 
     Examples
     --------
-    >>> Home(home="/tmp/shop").warehouse.name
+    >>> Home("/tmp/shop").warehouse.name
     'warehouse.duckdb'
     """
 
-    model_config = SettingsConfigDict(env_prefix="UBP_", frozen=True)
-
-    home: Path = Path("ubp_home")
-
-    def __init__(self, **values: Any) -> None:
-        # By name only: pydantic would take a path without one for an option of its own.
-        super().__init__(**values)
+    home: Path | str
 
     @property
     def root(self) -> Path:
         """The root as an absolute path."""
-        return self.home.expanduser().resolve()
+        return Path(self.home).expanduser().resolve()
 
     @property
     def warehouse(self) -> Path:
@@ -59,27 +53,27 @@ class Home(BaseSettings):
 
     @property
     def checkpoints(self) -> Path:
-        """Fits that were cut off: ``checkpoints/NAME/IDENTITY.safetensors``."""
+        """Interrupted fits: ``checkpoints/NAME/IDENTITY.safetensors``."""
         return self.root / "checkpoints"
 
     @property
     def scratch(self) -> Path:
-        """What saves work when it is done again; all of it can be deleted."""
+        """Caches; all of it can be deleted."""
         return self.root / "scratch"
 
     @property
     def profiles(self) -> Path:
-        """Profile versions: ``profiles/VERSION/`` with normalizers and one file a cutoff."""
+        """Profile versions: ``profiles/VERSION/`` with normalizers and one file per cutoff."""
         return self.root / "profiles"
 
     @property
     def evaluation(self) -> Path:
-        """Profiles that are scored but never served, every score, and the last evaluation."""
+        """Profiles that are scored but never served, all scores, and the latest evaluation."""
         return self.root / "evaluation"
 
     @property
     def report(self) -> Path:
-        """The page about the last evaluation."""
+        """The report of the latest evaluation."""
         return self.root / "report" / "index.html"
 
     @property
@@ -88,14 +82,15 @@ class Home(BaseSettings):
         return self.root / "feast"
 
 
-def open_home(path: Path) -> Home:
-    """Take a directory as a home; it need not exist yet.
+def open_home(path: Path | None = None) -> Home:
+    """Return the home at a path, by default that of the settings; it need not exist yet.
 
     Raises
     ------
     UBPError
-        If it is something else than a directory.
+        If the path exists and is not a directory.
     """
+    path = Settings.load().home if path is None else path
     if path.exists() and not path.is_dir():
-        raise UBPError(f"{path} is a file; the home is a directory")
+        raise UBPError(f"{path} is a file; the home must be a directory")
     return Home(home=path)

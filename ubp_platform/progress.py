@@ -1,5 +1,7 @@
-"""How long work tells that it is alive: a progress bar with a rate, or nothing."""
+"""Progress of long steps: lines in a log, or bars on a terminal."""
 
+import logging
+import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Protocol
@@ -16,23 +18,63 @@ from rich.progress import (
 )
 from rich.text import Text
 
+#: Where all steps are logged, at level INFO.
+LOG = logging.getLogger("ubp")
+_SECONDS_BETWEEN_LINES = 60.0
+
 Advance = Callable[[float], None]
 
 
 class ProgressFactory(Protocol):
-    """Opens one bar; the value of the ``with`` statement advances it."""
+    """Opens one step; the value of the ``with`` statement advances it."""
 
     def __call__(
         self, description: str, total: float | None, unit: str
     ) -> AbstractContextManager[Advance]:
-        """Open a bar of ``total`` units (None: length unknown)."""
+        """Open a step of ``total`` units (None: length unknown)."""
         ...
 
 
 @contextmanager
-def silent(description: str, total: float | None, unit: str) -> Iterator[Advance]:
-    """Show nothing; the default of every library function."""
-    yield lambda amount: None
+def logged(description: str, total: float | None, unit: str) -> Iterator[Advance]:
+    """Log the end of a step, and once a minute how far it is; the default of every function.
+
+    Records carry ``step``, ``amount``, ``total``, ``unit``, ``seconds`` and ``state``
+    (``running``, ``done`` or ``failed``) as attributes.
+    """
+    start = last_line = time.monotonic()
+    done = 0.0
+
+    def log(state: str, level: int = logging.INFO) -> None:
+        seconds = time.monotonic() - start
+        share = f" ({done / total:.0%})" if total and state != "done" else ""
+        rate = f", {_short(done / seconds)} {unit}/s" if done and seconds else ""
+        LOG.log(
+            level,
+            f"{description}: {state}, {done:,.0f} {unit}{share} in {seconds:.1f} s{rate}",
+            extra={
+                "step": description,
+                "state": state,
+                "amount": done,
+                "total": total,
+                "unit": unit,
+                "seconds": round(seconds, 3),
+            },
+        )
+
+    def advance(amount: float) -> None:
+        nonlocal done, last_line
+        done += amount
+        if time.monotonic() - last_line >= _SECONDS_BETWEEN_LINES:
+            last_line = time.monotonic()
+            log("running")
+
+    try:
+        yield advance
+    except BaseException:
+        log("failed", logging.ERROR)
+        raise
+    log("done")
 
 
 class _RateColumn(ProgressColumn):
@@ -50,13 +92,12 @@ def _short(number: float) -> str:
 
 
 def bars(console: Console) -> ProgressFactory:
-    """Make a factory that draws rich progress bars on ``console``.
+    """Make a factory that draws rich progress bars on a terminal, and logs each step, too.
 
     Parameters
     ----------
     console : rich.console.Console
-        Where to draw. When it is no terminal, each bar leaves one line. A bar whose work ended
-        with an error is marked with a cross.
+        The terminal. A bar whose step failed is marked with a cross.
 
     Returns
     -------
@@ -73,10 +114,18 @@ def bars(console: Console) -> ProgressFactory:
             _RateColumn(),
             TimeRemainingColumn(elapsed_when_finished=True),
         )
-        with Progress(*columns, console=console, refresh_per_second=4) as progress:
+        with (
+            logged(description, total, unit) as log,
+            Progress(*columns, console=console, refresh_per_second=4) as progress,
+        ):
             task = progress.add_task(description.ljust(34), total=total, unit=unit)
+
+            def advance(amount: float) -> None:
+                log(amount)
+                progress.advance(task, amount)
+
             try:
-                yield lambda amount: progress.advance(task, amount)
+                yield advance
             except BaseException:
                 progress.columns = (TextColumn("[red]✗"), *columns[1:])
                 raise
@@ -85,3 +134,6 @@ def bars(console: Console) -> ProgressFactory:
                 progress.update(task, total=done or 1, completed=done or 1)
 
     return show
+
+
+silent = logged

@@ -17,16 +17,14 @@ def _directory(text: str) -> Path:
 
 
 HomeOption = Annotated[
-    Path,
+    Path | None,
     typer.Option(
         "--home",
-        envvar="UBP_HOME",
-        help="Directory that holds all state.",
+        help="Directory that holds all state; UBP_HOME or ./ubp_home by default.",
         parser=_directory,
         metavar="<path>",
     ),
 ]
-DEFAULT_HOME = Path("ubp_home")
 VersionOption = Annotated[
     str | None,
     typer.Option("--profile-version", help="A profile version, such as v1; the newest by default."),

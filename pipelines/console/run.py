@@ -1,96 +1,86 @@
-"""How ``ubp`` ends: what a user reads of an error, and the exit code."""
+"""Running ``ubp``: flags that stand anywhere, errors as one line, exit codes."""
 
+import os
 import re
 import sys
 import traceback
-import warnings
-from functools import partial
-from typing import Any
 
 import typer
 from pydantic import ValidationError
-from rich.console import Console
 
+from pipelines.console import output
 from ubp_platform.errors import UBPError, disk_is_full
+from ubp_platform.settings import Settings
 
 _FULL = (
-    "the disk is full; what was there is as it was: free some space (or give the temporary files "
-    "of TMPDIR another place) and run the same command again"
+    "the disk is full; nothing was changed: free some space (or set TMPDIR to another place for "
+    "temporary files) and run the same command again"
 )
+_FLAGS = ("--debug", "--log-json")
 
 
-def run(app: typer.Typer, errors: Console) -> None:
-    """Run a command line; errors are one line, with exit code 2 where the user can help.
-
-    Parameters
-    ----------
-    app : typer.Typer
-    errors : rich.console.Console
-        Where warnings and errors go.
-    """
-    warnings.showwarning = partial(_show_warning, errors)
-    # Wherever it stands, also behind the command.
-    arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
-    try:
-        sys.exit(app(args=arguments, prog_name="ubp", standalone_mode=False))
-    except SystemExit as stop:
-        if stop.code == 130:  # Ctrl-C
-            _fail(errors, "interrupted", UBPError("what was finished is kept; run it again"), 130)
-        raise
-    except typer.TyperException as error:
-        _explain_usage(errors, error, arguments)
-    except Exception as error:
-        if disk_is_full(error):
-            _fail(errors, "error", UBPError(_FULL), 2)
-        _explain(errors, error)
+def run(app: typer.Typer) -> None:
+    """Run a command line; errors are one line, with exit code 2 where the user can help."""
+    # Wherever they stand, also behind the command.
+    arguments = [argument for argument in sys.argv[1:] if argument not in _FLAGS]
+    with output.logging_to_stderr(as_json="--log-json" in sys.argv):
+        try:
+            _limit_threads()
+            sys.exit(app(args=arguments, prog_name="ubp", standalone_mode=False))
+        except SystemExit as stop:
+            if stop.code == 130:  # Ctrl-C
+                _fail("interrupted", UBPError("finished parts are kept; run it again"), 130)
+            raise
+        except typer.TyperException as error:
+            _explain_usage(error, arguments)
+        except Exception as error:
+            if disk_is_full(error):
+                _fail("error", UBPError(_FULL), 2)
+            _explain(error)
 
 
-def _explain_usage(errors: Console, error: typer.TyperException, arguments: list[str]) -> None:
-    said = error.format_message().rstrip(".")
-    if not said:  # `ubp` alone, whose help is printed by now
+def _limit_threads() -> None:
+    """Set what numerical libraries read when a command loads them."""
+    # Threads that wait must not spin: on a busy machine they would block the one they wait for.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    if threads := Settings.load().threads:
+        os.environ["OMP_NUM_THREADS"] = str(threads)
+
+
+def _explain_usage(error: typer.TyperException, arguments: list[str]) -> None:
+    message = error.format_message().rstrip(".")
+    if not message:  # `ubp` alone, whose help is printed by now
         sys.exit(error.exit_code)
     if isinstance(error.__cause__, ValidationError):
         # A choice says what there is; else the second half says how pydantic came to think so.
-        if "Value error, " in said:
-            said = said.replace("Value error, ", "")
+        if "Value error, " in message:
+            message = message.replace("Value error, ", "")
         else:
-            said = f"{said.split(', ')[0]}, not {error.__cause__.errors()[0]['input']!r}"
-    if re.match(r"No such option: -\d", said):
-        said += "; write -- before a negative number"
+            message = f"{message.split(', ')[0]}, not {error.__cause__.errors()[0]['input']!r}"
+    if re.match(r"No such option: -\d", message):
+        message += "; write -- before a negative number"
     context = getattr(error, "ctx", None)
     command = context.command_path if context else " ".join(["ubp", *arguments[:1]])
-    _fail(
-        errors,
-        "error",
-        UBPError(f"{command}: {said}{' See' if said[-1] == '?' else '; see'} {command} --help"),
-        2,
-    )
+    see = " See" if message[-1] == "?" else "; see"
+    _fail("error", UBPError(f"{command}: {message}{see} {command} --help"), 2)
 
 
-def _explain(errors: Console, error: Exception) -> None:
+def _explain(error: Exception) -> None:
     if isinstance(error, UBPError):
-        _fail(errors, "error", error, 2)
+        _fail("error", error, 2)
     if isinstance(error, OSError):
         where = f": {error.filename}" if error.filename else ""
-        _fail(errors, "error", UBPError(f"{error.strerror or error}{where}"), 2)
+        _fail("error", UBPError(f"{error.strerror or error}{where}"), 2)
     if "Query interrupted" in str(error):  # how DuckDB hands on Ctrl-C
-        _fail(errors, "interrupted", UBPError("nothing was changed; run it again"), 130)
-    _fail(errors, f"unexpected {type(error).__name__}", error, 1)
+        _fail("interrupted", UBPError("nothing was changed; run it again"), 130)
+    _fail(f"unexpected {type(error).__name__}", error, 1)
 
 
-def _fail(errors: Console, kind: str, error: Exception, code: int) -> None:
+def _fail(kind: str, error: Exception, code: int) -> None:
     if "--debug" in sys.argv:
         traceback.print_exc()
-    line = " ".join(str(error).split())
-    errors.print(f"[bold red]{kind}:[/bold red]", end=" ")
-    errors.print(line, markup=False, highlight=False, soft_wrap=True)
+    text = str(error)
     if code == 1 and "--debug" not in sys.argv:
-        errors.print(
-            "`ubp --debug …` shows where; this is a bug, please report it", highlight=False
-        )
+        text += " (a bug: please report it; `ubp --debug …` shows where)"
+    output.report(kind, "red", text)
     sys.exit(code)
-
-
-def _show_warning(errors: Console, message: Warning | str, *details: Any, **more: Any) -> None:
-    errors.print("[bold yellow]warning:[/bold yellow]", end=" ")
-    errors.print(" ".join(str(message).split()), markup=False, highlight=False, soft_wrap=True)

@@ -4,11 +4,12 @@ from collections import Counter
 from collections.abc import Iterator
 from statistics import fmean
 
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from pipelines.console.tables import made_of, plain_table
+from pipelines.console.output import say, show
+from pipelines.console.profiles import made_of
+from pipelines.console.tables import plain_table
 from ubp_platform.evaluation.record import Evaluation
 from ubp_platform.evaluation.scores import Scores
 
@@ -23,7 +24,7 @@ SHORT = {
 }
 
 
-def show_evaluation(console: Console, found: Evaluation) -> None:
+def show_evaluation(found: Evaluation) -> None:
     """Say what was scored on what, and how well."""
     lines = [
         f"Input before {found.cutoff:%Y-%m-%d}; heads are fitted on what happened from then to "
@@ -39,11 +40,13 @@ def show_evaluation(console: Console, found: Evaluation) -> None:
     if found.preset is None and found.profile:
         width = sum(block.width for block in found.blocks)
         lines.append(f"Beside them the profile evaluated last, {found.profile}, {width} numbers")
-    _print(console, lines)
+    for line in lines:
+        say(line)
     scores = found.scores
     for table in _tables(scores):
-        console.print(table)
-    _print(console, _notes(scores))
+        show(table)
+    for line in _notes(scores):
+        say(line)
 
 
 def _tables(scores: Scores) -> Iterator[Table]:
@@ -58,11 +61,6 @@ def _tables(scores: Scores) -> Iterator[Table]:
         yield _budgets_table(scores)
     if scores.of_kind("without"):
         yield _ablation_table(scores)
-
-
-def _print(console: Console, lines: list[str]) -> None:
-    for line in lines:
-        console.print(line, highlight=False, markup=False)
 
 
 def _notes(scores: Scores) -> list[str]:
@@ -102,7 +100,7 @@ def _scores_table(scores: Scores) -> Table:
     ranked, best = scores.ranked(), scores.best()
     deviations = ["±"] * (len(scores.seeds) > 1) + ["± blocks"] * (len(scores.block_seeds) > 1)
     numbers = [*(SHORT[task] for task in best if task), "sum", *deviations, "Borda"]
-    table = plain_table("Scores", "", *numbers, numbers=numbers)
+    table = plain_table("Scores", ["", *numbers], numbers=numbers)
     points = scores.borda([info.name for info in ranked])
     for info in ranked:
         cells = []
@@ -121,7 +119,7 @@ def _differences_table(scores: Scores) -> Table:
     subject = scores.subject.name
     numbers = ["difference", "from", "to", "ahead"]
     title = f"{escape(subject)} less the others, 95% intervals"
-    table = plain_table(title, "", *numbers, numbers=numbers)
+    table = plain_table(title, ["", *numbers], numbers=numbers)
     for info in scores.ranked():
         if info.name != subject:
             gain = scores.gain(subject, info.name)
@@ -136,7 +134,7 @@ def _auroc_table(scores: Scores) -> Table:
     numbers = [*(SHORT[info.name] for info in tasks), "novelty", "diversity"]
     table = plain_table(
         "AUROC, and mean novelty and diversity",
-        *("", *numbers),
+        ["", *numbers],
         numbers=numbers,
     )
     for info in scores.ranked():
@@ -150,7 +148,7 @@ def _auroc_table(scores: Scores) -> Table:
 def _heads_table(scores: Scores) -> Table:
     """The sum of each head, and for how many tasks it was chosen."""
     title = "Sum by head (tasks it was chosen for)"
-    table = plain_table(title, "", *scores.heads, numbers=scores.heads)
+    table = plain_table(title, ["", *scores.heads], numbers=scores.heads)
     for info in scores.ranked():
         own = scores.heads_of(info.name)
         chosen = Counter(scores.chosen(info.name, task.name) for task in scores.tasks)
@@ -168,7 +166,7 @@ def _budgets_table(scores: Scores) -> Table:
     """The sum with fewer labelled clients."""
     budgets = [*scores.budgets, None]
     numbers = [f"{labels:,}" if labels else "all" for labels in budgets]
-    table = plain_table("Sum by labelled clients", "", *numbers, numbers=numbers)
+    table = plain_table("Sum by labelled clients", ["", *numbers], numbers=numbers)
     for info in scores.budgeted():
         sums = [_short(scores.score(info.name, labels=labels).mean) for labels in budgets]
         table.add_row(escape(info.name), *sums)
@@ -179,7 +177,7 @@ def _ablation_table(scores: Scores) -> Table:
     """What the profile loses without each block, most first."""
     columns = [*(info.name for info in scores.tasks), None]
     numbers = [*(SHORT[task] for task in columns if task), "sum", "from", "to"]
-    table = plain_table("What the profile loses without it", "", *numbers, numbers=numbers)
+    table = plain_table("What the profile loses without it", ["", *numbers], numbers=numbers)
     rows = [
         (info.name, [scores.lost(info.name, task) for task in columns])
         for info in scores.of_kind("without")

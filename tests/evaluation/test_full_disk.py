@@ -50,7 +50,10 @@ def test_a_full_disk_leaves_nothing_half_done(
                     continue
                 failed += 1
                 assert found.code == 2, (step, room, found.err)
-                assert "error: the disk is full; what was there" in found.err, (step, found.err)
+                assert "error: the disk is full; nothing" in found.err, (
+                    step,
+                    found.err,
+                )
                 after = finished(home, out)
                 # Of several blocks those that were finished are kept.
                 assert {path: after[path] for path in before} == before, (step, room)

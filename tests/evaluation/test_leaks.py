@@ -8,14 +8,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipelines.backtest import backtest, plan
 from pipelines.ingest import ingest
-from pipelines.train import fit_blocks
 from tests.pipelines.deliveries import deliver
 from tests.pipelines.tiny import tiny_presets
 from tests.shops import END, land, plant_future, random_shop
 from ubp_platform.blocks.registry import block_names
 from ubp_platform.blocks.snapshot import Snapshot
+from ubp_platform.evaluation.backtest import backtest, plan
 from ubp_platform.evaluation.baselines import baselines
 from ubp_platform.evaluation.heads import HEADS
 from ubp_platform.evaluation.network import NETWORKS, Size
@@ -27,6 +26,7 @@ from ubp_platform.evaluation.tasks import Targets, Task
 from ubp_platform.events.schema import EVENT_TYPES
 from ubp_platform.home import Home
 from ubp_platform.profile.assembly import assemble
+from ubp_platform.profile.fitting import fit_blocks
 from ubp_platform.profile.version import create
 from ubp_platform.warehouse import targets
 
@@ -154,7 +154,7 @@ def test_no_bit_of_a_profile_knows_the_windows(tmp_path: Path, tiny_blocks: None
     products = shop["product_properties"]
     ingest(cut_log, str(deliver(tmp_path / "cut_off", **before, product_properties=products)))
     # Its last purchase is another one, and so would its split be.
-    fits = fit_blocks(cut_log, block_names(), cutoff)
+    fits = fit_blocks(cut_log, block_names(), cutoff=cutoff)
     version = create(cut_log, fits.parts, cutoff, cut_log.evaluation / "profiles")
     profiles = Snapshot.read(assemble(cut_log, version, cutoff))
     matrix, known = profile_matrix(version, cutoff, tested.clients)

@@ -26,7 +26,7 @@ def stage(tmp_path: Path, query: str, **views: str) -> Path:
     directory = tmp_path / "stage"
     directory.mkdir()
     delivery = Source.at(source).of(Layout.read(layout))
-    with staging(delivery, directory, "1GB") as opened:
+    with staging(delivery, directory) as opened:
         (part,) = opened.parts()
         return opened.rows(part).path
 
@@ -102,7 +102,7 @@ def test_a_file_without_a_column_that_the_layout_needs_is_named(tmp_path: Path) 
     layout = Layout.read(write_layout(tmp_path / "mine", product_buy=SELECT))
     with (
         pytest.raises(BatchRejected, match=r"buys\.csv: missing column client_id.* by commas"),
-        staging(Source.at(source).of(layout), tmp_path, "1GB"),
+        staging(Source.at(source).of(layout), tmp_path),
     ):
         pass
 

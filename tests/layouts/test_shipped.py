@@ -226,7 +226,7 @@ def staged(source: Path, layout: str, tmp_path: Path) -> dict[str, list[tuple[An
     delivery = Source.at(source).of(find(layout))
     (tmp_path / "stage").mkdir()
     found: dict[str, list[tuple[Any, ...]]] = {}
-    with staging(delivery, tmp_path / "stage", "1GB") as stage, duckdb.connect() as connection:
+    with staging(delivery, tmp_path / "stage") as stage, duckdb.connect() as connection:
         connection.execute("SET TimeZone = 'UTC'")
         for part in stage.parts():
             rows = stage.rows(part)

@@ -1,11 +1,17 @@
 """Running ``ubp`` in this process, as a user would see it."""
 
+import re
 import sys
 from dataclasses import dataclass
 
 import pytest
+from rich.console import Console
 
 import cli
+from pipelines.console import output
+
+#: What a step leaves on stderr where that is no terminal.
+LOGGED = re.compile(r"[\d-]{10} [\d:,]{12} (INFO|ERROR) ")
 
 
 @dataclass(frozen=True)
@@ -13,6 +19,7 @@ class Outcome:
     code: int
     out: str
     err: str
+    log: list[str]
 
 
 def run_ubp(capsys: pytest.CaptureFixture[str], *arguments: object) -> Outcome:
@@ -20,8 +27,8 @@ def run_ubp(capsys: pytest.CaptureFixture[str], *arguments: object) -> Outcome:
     before = sys.argv
     sys.argv = ["ubp", *map(str, arguments)]
     # rich binds the streams it is made with; these follow pytest's.
-    cli.terminal = cli.console = cli.Console(width=200)
-    cli.errors = cli.Console(stderr=True, width=200)
+    output.console = Console(width=200)
+    output.errors = Console(stderr=True, width=200)
     capsys.readouterr()
     try:
         cli.main()
@@ -31,4 +38,6 @@ def run_ubp(capsys: pytest.CaptureFixture[str], *arguments: object) -> Outcome:
     finally:
         sys.argv = before
     captured = capsys.readouterr()
-    return Outcome(code, captured.out, captured.err)
+    lines = captured.err.splitlines(keepends=True)
+    log = [line for line in lines if LOGGED.match(line)]
+    return Outcome(code, captured.out, "".join(line for line in lines if line not in log), log)

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from rich.console import Console
 
-from pipelines.console.tables import status_tables
+from pipelines.console.status import status_tables
 from pipelines.ingest import ingest
 from pipelines.publish import publish
 from pipelines.retrieve import training_set

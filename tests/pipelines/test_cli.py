@@ -240,3 +240,29 @@ def test_a_home_that_cannot_be_one(ubp: Ubp, tmp_path: Path) -> None:
     (tmp_path / "home").mkdir()
     (tmp_path / "home" / "warehouse.duckdb").write_text("not a database")
     assert_one_line(ubp("ingest", delivery), "cannot open .*warehouse.duckdb")
+
+
+def test_steps_are_logged_with_times_where_there_is_no_terminal(ubp: Ubp, tmp_path: Path) -> None:
+    found = ubp("ingest", deliver(tmp_path / "delivery", product_buy=purchases()))
+    assert any("INFO land product_buy: done, " in line for line in found.log), found.log
+    assert "✓" not in found.err + found.out
+
+
+def test_json_lines_hold_steps_warnings_and_errors(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    source = deliver(tmp_path / "delivery", product_buy=purchases())
+    place = ("--home", tmp_path / "home", "--log-json")
+    steps = [
+        json.loads(line) for line in run_ubp(capsys, "ingest", source, *place).err.splitlines()
+    ]
+    landed = next(step for step in steps if step.get("step") == "land product_buy")
+    assert (landed["level"], landed["state"], landed["amount"]) == (
+        "info",
+        "done",
+        len(purchases()),
+    )
+    assert landed["seconds"] >= 0
+    assert landed["time"].endswith("Z")
+    (error,) = run_ubp(capsys, "publish", *place).err.splitlines()
+    assert json.loads(error)["level"] == "error"

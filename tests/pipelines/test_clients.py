@@ -7,18 +7,19 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipelines.backtest import plan
 from pipelines.clients import relevant_clients
+from pipelines.encode import encode
 from pipelines.ingest import ingest
 from pipelines.publish import publish
 from pipelines.status import status
-from pipelines.train import encode, train
+from pipelines.train import train
 from tests.pipelines.commands import run_ubp
 from tests.pipelines.deliveries import deliver
 from tests.pipelines.job import FIT, LATER
 from tests.shops import random_shop
 from ubp_platform.blocks.catalog import Catalog
 from ubp_platform.blocks.snapshot import Snapshot
+from ubp_platform.evaluation.backtest import plan
 from ubp_platform.home import Home
 from ubp_platform.store.retrieval import ProfileStore
 from ubp_platform.warehouse import Warehouse

@@ -20,9 +20,10 @@ from feast import FeatureStore
 from feast.cli.cli import cli as feast_cli
 from feast.repo_config import RepoConfig
 
+from pipelines.encode import encode
 from pipelines.ingest import ingest
 from pipelines.publish import publish
-from pipelines.train import encode, train
+from pipelines.train import train
 from tests.pipelines.commands import run_ubp
 from tests.pipelines.deliveries import deliver
 from tests.pipelines.job import FIT, LAST, LATER, day

@@ -58,7 +58,7 @@ def test_a_full_disk_loses_nothing_in_any_step(
             failed += 1
             assert found.code == 2, (step, room, found.err)
             lines = [line for line in found.err.splitlines() if not line.startswith("✓")]
-            assert [line[:26] for line in lines] == ["error: the disk is full; w"], found.err
+            assert [line[:26] for line in lines] == ["error: the disk is full; n"], found.err
             assert state(home) == before, (step, room)
         assert failed, step
         assert run_ubp(capsys, *step, "--home", home.root).code == 0

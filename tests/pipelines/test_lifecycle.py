@@ -8,11 +8,12 @@ import pandas as pd
 import pytest
 from rich.console import Console
 
-from pipelines.console.tables import status_tables
+from pipelines.console.status import status_tables
+from pipelines.encode import encode
 from pipelines.ingest import ingest
 from pipelines.publish import publish
 from pipelines.status import status
-from pipelines.train import encode, train
+from pipelines.train import train
 from tests.pipelines.commands import run_ubp
 from tests.pipelines.deliveries import deliver
 from tests.pipelines.job import FIT, LAST, LATER, day

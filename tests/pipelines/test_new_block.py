@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from pipelines.encode import encode
 from pipelines.publish import publish
-from pipelines.train import encode, train
+from pipelines.train import train
 from tests.blocks.test_new_block import BLOCK, FEATURES, HOURS, SEARCHES
 from tests.packages import installed
 from tests.pipelines.commands import run_ubp

@@ -5,12 +5,12 @@ import importlib
 import pytest
 from rich.console import Console
 
-import cli
+from pipelines.console import output
 from pipelines.console.tables import plain_table
 
 
 def test_numbers_are_never_cut() -> None:
-    table = plain_table("Title", "what", "rows", "when", numbers=("rows",))
+    table = plain_table("Title", ["what", "rows", "when"], numbers=["rows"])
     table.add_row(
         "a long name, of which there is more than there is room for on a line",
         "[bold]1,234,567,890",
@@ -25,9 +25,9 @@ def test_numbers_are_never_cut() -> None:
 
 def test_a_narrow_terminal_gets_whole_tables(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "40")
-    narrow = importlib.reload(cli)
+    narrow = importlib.reload(output)
     try:
-        assert (narrow.terminal.width, narrow.console.width) == (40, 80)
+        assert (narrow.errors.width, narrow.console.width) == (40, 80)
     finally:
         monkeypatch.undo()
-        importlib.reload(cli)
+        importlib.reload(output)

@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from pipelines.encode import encode
 from pipelines.explain import explain
 from pipelines.status import status
-from pipelines.train import encode, fit_blocks, train
+from pipelines.train import train
 from tests.blocks.contract import BlockContract
 from tests.pipelines.commands import run_ubp
 from tests.pipelines.job import FIT, LATER
@@ -26,6 +27,7 @@ from ubp_platform.blocks.snapshot import Snapshot
 from ubp_platform.errors import UBPError
 from ubp_platform.events.schema import EVENT_TYPES
 from ubp_platform.home import Home
+from ubp_platform.profile.fitting import fit_blocks
 
 TINY = {"hidden": 8, "layers": 1, "last": 16, "batch_size": 16, "max_epochs": 4}
 RHYTHM = "gru_ae_day_event_type"
@@ -100,7 +102,7 @@ def test_without_resume_a_fit_that_was_cut_off_starts_anew(cut_off_home: Home) -
 def test_other_parameters_are_not_resumed_and_leave_the_checkpoint_alone(
     cut_off_home: Home,
 ) -> None:
-    with pytest.warns(UserWarning, match="starts anew: its checkpoint is of another history or"):
+    with pytest.warns(UserWarning, match="starts again: its checkpoint is of another history or"):
         other = train(cut_off_home, CHEAP, FIT, seed=1, resume=True)
     assert {fit.name: fit.report.note for fit in other.fitted}[RHYTHM] == ""
     train(cut_off_home, [RHYTHM], FIT, seed=2)
@@ -109,14 +111,14 @@ def test_other_parameters_are_not_resumed_and_leave_the_checkpoint_alone(
 
 
 def test_another_history_is_not_resumed(cut_off_home: Home) -> None:
-    with pytest.warns(UserWarning, match="starts anew"):
+    with pytest.warns(UserWarning, match="starts again"):
         later = train(cut_off_home, CHEAP, LATER, resume=True)
     assert {fit.name: fit.report.note for fit in later.fitted}[RHYTHM] == ""
 
 
-@pytest.mark.filterwarnings("error:.*starts anew")
+@pytest.mark.filterwarnings("error:.*starts again")
 def test_whole_fits_start_anew_without_a_word(cut_off_home: Home) -> None:
-    fits = fit_blocks(cut_off_home, CHEAP, LATER, resume=True, whole=True)
+    fits = fit_blocks(cut_off_home, CHEAP, cutoff=LATER, resume=True, complete=True)
     assert {fit.name: fit.report.note for fit in fits.fitted}[RHYTHM] == ""
 
 

@@ -9,9 +9,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from pipelines.encode import encode
 from pipelines.publish import publish
 from pipelines.status import status
-from pipelines.train import encode, train
+from pipelines.train import train
 from tests.pipelines.commands import run_ubp
 from tests.pipelines.job import FIT, LATER
 from tests.processes import die, exit_code

@@ -23,6 +23,7 @@ from ubp_platform.layouts.reader import (
     unreadable,
 )
 from ubp_platform.warehouse.casts import quoted
+from ubp_platform.warehouse.connection import INGEST_SHARE, configure
 from ubp_platform.warehouse.scan import RejectedLine
 
 # DuckDB keeps no more of a rejected line.
@@ -282,7 +283,7 @@ def _with_line(error: duckdb.Error) -> str:
 
 @contextmanager
 def sandbox(
-    layout: Layout, source: Path, files: Mapping[str, Sequence[Path]], staging: Path, memory: str
+    layout: Layout, source: Path, files: Mapping[str, Sequence[Path]], staging: Path
 ) -> Iterator[Sandbox]:
     """Open a sandbox.
 
@@ -295,12 +296,9 @@ def sandbox(
         Of each relation that is there.
     staging : Path
         An existing directory: what may be written.
-    memory : str
-        How much DuckDB may take.
     """
     with duckdb.connect(":memory:") as connection:
-        connection.execute("SET TimeZone = 'UTC'")
-        connection.execute(f"SET memory_limit = {quoted(memory)}")
+        configure(connection, INGEST_SHARE)
         connection.execute(f"SET temp_directory = {quoted(staging / 'spilled')}")
         for macro in MACROS:
             connection.execute(macro)

@@ -170,7 +170,7 @@ class Stage:
 
 
 @contextmanager
-def staging(delivery: Delivery, directory: Path, memory: str) -> Iterator[Stage]:
+def staging(delivery: Delivery, directory: Path) -> Iterator[Stage]:
     """Open a delivery for staging.
 
     Parameters
@@ -178,8 +178,6 @@ def staging(delivery: Delivery, directory: Path, memory: str) -> Iterator[Stage]
     delivery : Delivery
     directory : Path
         An existing directory.
-    memory : str
-        How much DuckDB may take.
 
     Raises
     ------
@@ -203,7 +201,7 @@ def staging(delivery: Delivery, directory: Path, memory: str) -> Iterator[Stage]
             f"{first.name}: missing column {', '.join(lacking)}; its columns are "
             f"{', '.join(map(repr, columns))}{hint}"
         )
-    with sandbox(delivery.layout, delivery.source.path, delivery.files, directory, memory) as box:
+    with sandbox(delivery.layout, delivery.source.path, delivery.files, directory) as box:
         yield Stage(delivery, box, directory)
 
 

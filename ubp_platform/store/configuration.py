@@ -14,6 +14,7 @@ import yaml
 
 from ubp_platform.errors import UBPError, first_line
 from ubp_platform.home import PROJECT_ROOT, Home
+from ubp_platform.settings import Settings
 
 TEMPLATE = PROJECT_ROOT / "feature_repo" / "feature_store.yaml"
 _KINDS = ("sqlite", "redis")
@@ -120,7 +121,7 @@ def _parse(text: str, path: Path) -> dict[str, Any]:
 
 def _kind(found: dict[str, Any], path: Path) -> str:
     """Choose the online store: one of ours, or whatever Feast's longer form names."""
-    written, given = _type(found), os.environ.get("UBP_ONLINE_STORE")
+    written, given = _type(found), Settings.load().online_store
     kind = given or written
     longer = isinstance(found["online_store"], dict)
     if kind in _KINDS or (longer and kind == written):
@@ -144,7 +145,7 @@ def _options(found: dict[str, Any]) -> dict[str, Any]:
 
 
 def _connection_string(expand: bool) -> str:
-    given = os.environ.get("UBP_REDIS")
+    given = Settings.load().redis
     if given and not expand:
         given = "${UBP_REDIS}"
     return f"{_PATIENCE},{given or _REDIS}"

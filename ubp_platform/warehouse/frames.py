@@ -11,6 +11,7 @@ import pyarrow as pa
 from ubp_platform.errors import UBPError, first_line
 from ubp_platform.events.schema import CODES, DUCKDB_TYPES, PRODUCTS, TABLES, Kind, Table
 from ubp_platform.warehouse.casts import INTEGERS
+from ubp_platform.warehouse.connection import configure
 from ubp_platform.warehouse.identifiers import create_dictionaries
 
 #: What a table may be given as.
@@ -44,8 +45,7 @@ def database_of(frames: Mapping[str, Frame]) -> duckdb.DuckDBPyConnection:
     if unknown := [name for name in frames if name not in TABLES]:
         raise UBPError(f"there is no table {unknown[0]!r}; there are {', '.join(TABLES)}")
     connection = duckdb.connect()
-    connection.execute("SET TimeZone = 'UTC'")
-    connection.execute("SET enable_progress_bar = false")
+    configure(connection)
     create_dictionaries(connection)
     for name, table in TABLES.items():
         columns = ", ".join(f"{name} {kind}" for name, kind in table.stored.items())

@@ -19,6 +19,7 @@ import pyarrow as pa
 from ubp_platform.errors import UBPError, WarehouseBusy, WarehouseMissing
 from ubp_platform.events.schema import EVENT_TYPES, TABLES
 from ubp_platform.warehouse import identifiers, values
+from ubp_platform.warehouse.connection import configure
 from ubp_platform.warehouse.history import History
 from ubp_platform.warehouse.identifiers import Identifiers
 
@@ -77,8 +78,9 @@ class Warehouse:
         The DuckDB file.
     write : bool
         Open for writing, creating the file and its tables where they are missing.
-    memory_limit : str
-        DuckDB's ceiling; what does not fit spills next to the file.
+    memory_share : float
+        The part of the memory limit of the settings that it may use; what does not fit is spilled
+        next to the file.
 
     Raises
     ------
@@ -88,7 +90,7 @@ class Warehouse:
         If it is opened for reading before anything was ingested.
     """
 
-    def __init__(self, path: Path, write: bool = False, memory_limit: str = "4GB") -> None:
+    def __init__(self, path: Path, write: bool = False, memory_share: float = 1.0) -> None:
         self.path = path
         if write:
             _create(path)
@@ -108,10 +110,7 @@ class Warehouse:
                 self.connection.close()
                 Warehouse(path, write=True).connection.close()
                 self.connection = _connect(path, write)
-        self.connection.execute("SET TimeZone = 'UTC'")
-        # A bar on stderr that DuckDB draws by itself would break ours.
-        self.connection.execute("SET enable_progress_bar = false")
-        self.connection.execute("SET memory_limit = ?", [memory_limit])
+        configure(self.connection, memory_share)
 
     def __enter__(self) -> Self:
         return self

@@ -1,4 +1,4 @@
-"""The profile that is evaluated and exported: fitted and encoded where the split's input ends."""
+"""The profile that is evaluated and exported: its cutoff is the split's."""
 
 import json
 from collections.abc import Sequence
@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 
-from pipelines.train import Fits, fit_blocks
 from ubp_platform.blocks.catalog import Catalog, describe_snapshot
 from ubp_platform.choices import Preset
 from ubp_platform.client_list import read_clients
@@ -15,32 +14,33 @@ from ubp_platform.evaluation.representations import profile_matrix
 from ubp_platform.evaluation.split import Split, split_of
 from ubp_platform.home import Home
 from ubp_platform.profile.assembly import assemble
+from ubp_platform.profile.fitting import BlockFits, fit_blocks
 from ubp_platform.profile.version import ProfileVersion, create, versions
-from ubp_platform.progress import ProgressFactory, silent
+from ubp_platform.progress import ProgressFactory, logged
 from ubp_platform.warehouse import Warehouse, targets
 
 
 @dataclass(frozen=True)
 class Backtest:
-    """A profile that knows the split's input and nothing after it.
+    """A profile made from the split's input and nothing after it.
 
     Parameters
     ----------
     split : Split
     clients : ndarray of int64, shape (n_clients,)
-        Whom it is wanted of, in the order wanted.
-    fits : Fits
+        The clients to profile, in this order.
+    fits : BlockFits
     version : ProfileVersion
-        Lies in the home's ``evaluation/profiles``, apart from those that are served.
+        Stored in the home's ``evaluation/profiles``, apart from those that are served.
     matrix : ndarray of float16, shape (n_clients, width)
         The profiles.
     unknown : int
-        How many of the clients have no profile; they get the mean one.
+        Number of clients without a profile of their own; they get the mean one.
     """
 
     split: Split
     clients: np.ndarray
-    fits: Fits
+    fits: BlockFits
     version: ProfileVersion
     matrix: np.ndarray
     unknown: int
@@ -53,32 +53,36 @@ def backtest(
     blocks: Sequence[str] = (),
     preset: Preset = "small",
     model: str | None = None,
-    progress: ProgressFactory = silent,
+    progress: ProgressFactory = logged,
     seed: int = 0,
 ) -> Backtest:
-    """Make the profile of a split's input; what is fitted and encoded already is used again.
+    """Make the profile of a split's input; existing fits and snapshots are reused.
 
     Parameters
     ----------
     home : Home
     split : Split
     clients : ndarray of int64, shape (n_clients,)
-        Whose profiles are wanted, see :func:`plan`.
+        The clients to profile, see :func:`plan`.
     blocks : sequence of str
-        The blocks of the profile; those of the default one by default.
+        The blocks of the profile; by default those of the default profile.
     preset : {"small", "paper"}
     model : str, optional
         The language model of the blocks that use one.
     progress : ProgressFactory
     seed : int
-        Of the blocks.
+        Random seed of the blocks.
     """
     fits = fit_blocks(
-        *(home, (), split.cutoff, preset, seed, progress),
+        home,
+        cutoff=split.cutoff,
+        preset=preset,
+        seed=seed,
+        progress=progress,
         among=blocks or None,
         model=model,
         resume=True,
-        whole=True,
+        complete=True,
     )
     version = create(home, fits.parts, split.cutoff, home.evaluation / "profiles")
     assemble(home, version, split.cutoff, progress)
@@ -87,13 +91,13 @@ def backtest(
 
 
 def plan(home: Home, clients_file: Path | None = None) -> tuple[Split, np.ndarray]:
-    """Divide the log, and list whom an evaluation asks about.
+    """Divide the log, and list the clients to evaluate.
 
     Parameters
     ----------
     home : Home
     clients_file : Path, optional
-        Lists them; by default the warehouse's relevant clients, or all with an event in the input.
+        The list; by default the warehouse's relevant clients, or all with an event in the input.
 
     Returns
     -------
@@ -111,7 +115,7 @@ def plan(home: Home, clients_file: Path | None = None) -> tuple[Split, np.ndarra
 
 
 def evaluated_profile(home: Home, split: Split) -> ProfileVersion | None:
-    """Give the profile that was evaluated last, if it is of this split and of the same input.
+    """Return the profile that was evaluated last, if it is of this split and of the same input.
 
     Parameters
     ----------

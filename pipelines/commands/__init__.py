@@ -1,0 +1,1 @@
+"""The commands of ``ubp``, by what they are about; each is a few lines over ``pipelines``."""

@@ -1,0 +1,189 @@
+"""Events: layouts, deliveries, the warehouse, the clients to profile."""
+
+import json as json_format
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pipelines.console.options import HomeOption
+from pipelines.console.output import progress, say, say_next
+from ubp_platform.choices import LogName
+from ubp_platform.errors import UBPError
+from ubp_platform.home import open_home
+from ubp_platform.layouts import MAX_QUARANTINE
+from ubp_platform.simulation.shop import MAX_DAYS
+
+app = typer.Typer()
+PANEL = "Events"
+
+
+@app.command(rich_help_panel=PANEL)
+def init(
+    source: Annotated[Path, typer.Argument(help="A file or a directory tree.")],
+    layout: Annotated[
+        Path, typer.Option(help="Output directory for the layout; must be new or empty.")
+    ] = Path("layout"),
+) -> None:
+    """Inspect files in an unknown format and draft a layout to edit.
+
+    Says what it sees: files, columns, and guesses which is the client, the time, the
+    product and the kind of event. The layout runs as far as the guesses carry.
+    """
+    from pipelines import init as pipeline
+    from pipelines.console.deliveries import show_draft
+
+    show_draft(source, pipeline.init(source, layout))
+
+
+@app.command(rich_help_panel=PANEL)
+def layouts() -> None:
+    """List the built-in layouts: the file formats that 'ubp ingest' knows."""
+    from pipelines.console.deliveries import show_layouts
+    from ubp_platform.layouts.description import shipped
+
+    show_layouts(shipped().values())
+
+
+@app.command(rich_help_panel=PANEL)
+def simulate(
+    directory: Annotated[
+        Path, typer.Argument(metavar="DIR", help="Output directory; created if missing.")
+    ],
+    clients: Annotated[
+        int | None, typer.Option(help="Number of clients; 3000 by default.", min=1)
+    ] = None,
+    days: Annotated[
+        int | None, typer.Option(help="Number of days; 100 by default.", min=1, max=MAX_DAYS)
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Random seed.", min=0)] = 0,
+    like: Annotated[
+        LogName | None, typer.Option(help="'challenge' simulates a log of the challenge's size.")
+    ] = None,
+    scale: Annotated[float | None, typer.Option(help="Fraction of that log, such as 0.01.")] = None,
+) -> None:
+    """Write the event log of a simulated shop, for 'ubp ingest DIR'.
+
+    All five event types and the product properties, as Parquet files in the
+    layout 'challenge': in 100 days about 85 events a client, on average. With
+    '--like challenge' 176 million events of 18 million clients (2.7 GB, written
+    in 3 to 6 minutes), and a list of the relevant ones; --scale 0.1 a tenth of
+    that. The log ends with 27 November 2022 (UTC). The same numbers give the same
+    files.
+    """
+    from pipelines.console.deliveries import show_simulated
+    from ubp_platform.simulation import challenge as simulated_challenge
+    from ubp_platform.simulation import simulator
+
+    plan = simulated_challenge.plan(like, scale, clients, days)
+    files = simulator.simulate(directory, **vars(plan), seed=seed, progress=progress())
+    show_simulated(directory, files)
+
+
+@app.command(rich_help_panel=PANEL)
+def ingest(
+    source: Annotated[
+        str,
+        typer.Argument(
+            help="A file or a directory tree; 'completejourney' for the data of that package.",
+        ),
+    ],
+    layout: Annotated[
+        str | None,
+        typer.Option(help="A layout's name or directory; recognised from the files by default."),
+    ] = None,
+    max_quarantine: Annotated[
+        float, typer.Option(help="Reject the batch if a table has a larger share of bad rows.")
+    ] = MAX_QUARANTINE,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Stage, check and preview the delivery; land nothing.")
+    ] = False,
+    replace: Annotated[
+        int | None, typer.Option(help="Retract this batch and land the delivery in its place.")
+    ] = None,
+    home: HomeOption = None,
+) -> None:
+    """Check event files and land them in the warehouse as one batch.
+
+    SOURCE is a file, a folder or a tree. Which layout it is in is recognised from names of files
+    and columns; 'ubp layouts' lists the layouts, and docs/ingest.md says how to write one.
+    """
+    from pipelines import dry_run as rehearsal
+    from pipelines import ingest as pipeline
+    from pipelines.console.deliveries import show_dry_run, show_ingested
+
+    if dry_run:
+        if replace is not None:
+            raise UBPError("--dry-run lands nothing, so that --replace has nothing to do")
+        found = rehearsal.dry_run(source, layout, max_quarantine, progress())
+        show_dry_run(found)
+        raise typer.Exit(2 if found.rejected else 0)
+    result = pipeline.ingest(open_home(home), source, layout, max_quarantine, progress(), replace)
+    show_ingested(result)
+    say_next(result.next)
+
+
+@app.command(rich_help_panel=PANEL)
+def retract(
+    batch: Annotated[int, typer.Argument(help="The batch number; 'ubp status' lists them.")],
+    home: HomeOption = None,
+) -> None:
+    """Retract a batch: its rows leave the warehouse.
+
+    Profiles that are there stay as they are; 'ubp status' says what is next.
+    """
+    from pipelines import ingest as pipeline
+
+    lost, again = pipeline.retract(open_home(home), batch)
+    rows = ", ".join(f"{count:,} of {table}" for table, count in lost.items()) or "no rows"
+    say(f"Batch {batch} retracted: {rows}")
+    if again:
+        say(f"Deliver these files again, they may hold the same rows: {', '.join(again)}")
+
+
+@app.command(rich_help_panel=PANEL)
+def quarantine(
+    batch: Annotated[
+        int | None, typer.Option(help="Only this batch; all batches by default.")
+    ] = None,
+    rows: Annotated[int, typer.Option(help="Number of rows to show.", min=1)] = 20,
+    clear: Annotated[
+        bool, typer.Option("--clear", help="Delete these rows from the quarantine.")
+    ] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print a JSON list.")] = False,
+    home: HomeOption = None,
+) -> None:
+    """Show quarantined rows: where they came from, and which rule they broke."""
+    from pipelines import quarantine as pipeline
+    from pipelines.console.deliveries import show_quarantine
+
+    if clear:
+        count = pipeline.clear(open_home(home), batch)
+        say(f"{count:,} rows are no longer in quarantine")
+        return
+    found = pipeline.quarantine(open_home(home), batch, rows)
+    if json:
+        print(json_format.dumps(found.rows))  # noqa: T201
+    else:
+        show_quarantine(found)
+
+
+@app.command(rich_help_panel=PANEL)
+def clients(
+    file: Annotated[
+        Path | None,
+        typer.Argument(metavar="FILE", help="List of clients: .npy, .parquet or .csv."),
+    ] = None,
+    everybody: Annotated[bool, typer.Option("--all", help="Profile all clients again.")] = False,
+    home: HomeOption = None,
+) -> None:
+    """Restrict profiles to some clients: blocks are fitted on these and encode only these.
+
+    Vocabularies and popularity still count all clients. Without an argument it
+    tells how many they are. What was made before stays until the next 'ubp train',
+    'ubp encode' and 'ubp publish'; who leaves the list keeps the last profile.
+    """
+    from pipelines import clients as pipeline
+    from pipelines.console.deliveries import show_relevant
+
+    show_relevant(pipeline.relevant_clients(open_home(home), file, everybody))

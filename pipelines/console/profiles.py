@@ -1,0 +1,171 @@
+"""Blocks and profiles, as tables for people."""
+
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Group, RenderableType
+from rich.markup import escape
+from rich.table import Table
+
+from pipelines.blocks import reads
+from pipelines.console.output import say, say_next, show
+from pipelines.console.tables import client_count, in_store, plain_table, when
+
+if TYPE_CHECKING:
+    from pipelines.explain import Explanation
+    from pipelines.export import Exported
+    from pipelines.train import Trained
+    from ubp_platform.profile.version import Part
+    from ubp_platform.store.retrieval import Profile
+    from ubp_platform.store.served import Served
+
+
+def show_trained(result: "Trained") -> None:
+    """Say which blocks were fitted, and what the profile is made of."""
+    table = plain_table(
+        f"Blocks fitted on events before {when(result.cutoff)}",
+        ["block", "version", "clients", "loss", "seconds", "note"],
+        numbers=("clients", "loss", "seconds"),
+    )
+    for fitted in result.fitted:
+        report = fitted.report
+        loss = "" if report.loss is None else f"{report.loss:.4f}"
+        numbers = [f"{report.clients:,}", loss, f"{report.seconds:.1f}"]
+        table.add_row(fitted.name, fitted.version, *numbers, escape(report.note))
+    for fitted in result.reused:
+        table.add_row(fitted.name, fitted.version, "", "", "", "fitted before")
+    shown = {fitted.name for fitted in (*result.fitted, *result.reused)}
+    for part in result.profile.parts:
+        if part.block not in shown:
+            note = f"kept, fitted to {when(part.fit_cutoff)}"
+            table.add_row(part.block, part.version, "", "", "", note)
+    show(table)
+    reasons: dict[str, list[str]] = {}
+    for name, reason in result.unavailable.items():
+        reasons.setdefault(reason, []).append(name)
+    for reason, names in reasons.items():
+        say(f"Left out {', '.join(names)}: {reason}")
+    if result.skipped:
+        say(f"Skipped {', '.join(result.skipped)}")
+    profile = result.profile
+    parts = ", ".join(f"{part.block} {part.width}" for part in profile.parts)
+    say(f"Profile {profile.name}, {profile.width} numbers: {parts}")
+
+
+def blocks_table(described: list[dict[str, Any]]) -> Table:
+    """Render what :func:`pipelines.blocks.blocks` found."""
+    table = plain_table(
+        "Blocks, in the order of the profile",
+        ["block", "paper", "reads", "width", "v", "loss", "seconds"],
+        numbers=("loss", "seconds"),
+    )
+    for block in described:
+        width = "" if block["width"] is None else str(block["width"])
+        if width and block["components"]:
+            width += f"→{min(block['components'], block['width'])}"
+        loss = "" if block["loss"] is None else f"{block['loss']:.3f}"
+        seconds = "" if block["seconds"] is None else f"{block['seconds']:.0f}"
+        row = [block["name"], block["section"], reads(block["needs"]), width]
+        table.add_row(*row, block["version"] or "—", loss, seconds)
+    return table
+
+
+def explanation_tables(found: "Explanation", rows: int) -> RenderableType:
+    """Render what :func:`pipelines.explain.explain` found, with so many newest events."""
+    fields = list(found.true)
+    true, decoded = (
+        list(zip(*(words[field] for field in fields), strict=True))
+        for words in (found.true, found.decoded)
+    )
+    title = (
+        f"[bold]Client {found.client_id} before {when(found.cutoff)}, decoded from {found.block} "
+        f"{found.version}[/bold]: the newest of the {len(true):,} steps that it reads"
+    )
+    numeric = [field for field in fields if field != "event_type"]
+    events = plain_table("", ["#", "", *fields], numbers=["#", *numeric])
+    nothing = ("",) * len(fields)
+    longest = max(len(true), len(decoded))
+    for place in range(max(0, longest - rows), longest):
+        real = true[place] if place < len(true) else nothing
+        ours = decoded[place] if place < len(decoded) else nothing
+        pairs = zip(real, ours, strict=True)
+        marked = [f"[green]{b}" if a == b else f"[red]{b}" for a, b in pairs]
+        events.add_row(str(place + 1), "true", *real)
+        events.add_row("", "decoded", *marked, end_section=True)
+    shares = ["values", "in its place", "anywhere", "by guessing"]
+    recalls = plain_table("How much came back", ["field", *shares], numbers=shares)
+    for recall in found.recalls:
+        if not recall.values:
+            continue
+        found_again = (recall.in_place, recall.anywhere, recall.guess)
+        shown = ("" if share is None else f"{share:.0%}" for share in found_again)
+        recalls.add_row(recall.field, f"{recall.values:,}", *shown)
+    legend = (
+        "The vector alone was decoded, from the oldest event on. Values: those that the block can "
+        "tell apart; others are 'rare'. In its place: where it belongs. Anywhere: at all, as "
+        "often as it occurred. By guessing: the shop's most frequent value every time. Days and "
+        "weeks count back from the cutoff."
+    )
+    return Group(title, events, recalls, legend)
+
+
+def made_of(
+    unknown: int, fitted: list[str], reused: list[str], left_out: dict[str, str]
+) -> list[str]:
+    """Say what the profile of a split is made of.
+
+    Parameters
+    ----------
+    unknown : int
+        Listed clients without a profile.
+    fitted, reused : list of str
+        Blocks that were fitted for it, and that had been fitted before.
+    left_out : dict of str to str
+        Blocks and tasks, with the reason.
+    """
+    lines = []
+    if unknown:
+        lines.append(f"{unknown:,} of them have no event that these blocks read: the mean profile")
+    for verb, names in (("Fitted now", fitted), ("Fitted before", reused)):
+        if names:
+            lines.append(f"{verb}: {', '.join(names)}")
+    return [*lines, *(f"Left out {name}: {reason}" for name, reason in left_out.items())]
+
+
+def show_served(served: "Served") -> None:
+    """Say what is served."""
+    say(
+        f"Serving profile {served.version} of {client_count(served.clients)}, as of "
+        f"{when(served.cutoff)}{in_store(served.online_store)}"
+    )
+
+
+def profile_table(found: "Profile", parts: "list[Part]") -> Table:
+    """Show a profile, a block a line."""
+    known = f"as of {found.cutoff:%Y-%m-%d %H:%M}" if found.cutoff else "unknown: the mean profile"
+    title = f"Client {found.client_id}, profile {found.version}, {known}"
+    table = plain_table(title, ["block", "width", "first numbers"], numbers=["width"])
+    for part in parts:
+        numbers = found.vector[part.start : part.start + part.width]
+        shown = "  ".join(f"{number:+.3f}" for number in numbers[:5])
+        table.add_row(part.block, str(part.width), f"{shown} …")
+    return table
+
+
+def show_exported(found: "Exported") -> None:
+    """Say what was written, of what, and what to do with it."""
+    numbers = ("rows", "columns")
+    table = plain_table("Exported", ["file", *numbers], numbers=numbers)
+    for file in found.files:
+        table.add_row(file.name, f"{file.rows:,}", f"{file.columns:,}")
+    show(table)
+    tested, fits = found.tested, found.tested.fits
+    lines = [f"Input before {tested.split.cutoff:%Y-%m-%d}; {len(tested.clients):,} clients"]
+    lines += made_of(
+        tested.unknown,
+        [fit.name for fit in fits.fitted],
+        [fit.name for fit in fits.reused],
+        fits.unavailable | found.unavailable_tasks,
+    )
+    for line in lines:
+        say(line)
+    say_next(found.next)

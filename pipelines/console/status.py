@@ -1,0 +1,132 @@
+"""The state of a home, as tables for people."""
+
+from typing import Any
+
+from rich.console import Group, RenderableType
+from rich.markup import escape
+from rich.table import Table
+
+from pipelines.console.tables import client_count, cutoffs, day, in_store, plain_table, when
+
+# A client with a larger share of all events is pointed out, among so many clients at least.
+_TOO_BUSY, _MANY = 0.2, 100
+# Number of batches shown, the latest ones.
+_BATCHES = 5
+
+
+def status_tables(status: dict[str, Any]) -> RenderableType:
+    """Render what :func:`pipelines.status.status` returns."""
+    parts: list[RenderableType] = [f"[bold]Home[/bold] {escape(status['home'])}"]
+    parts += _warehouse(status["warehouse"])
+    if status["quarantine"]:
+        table = plain_table("Quarantine", ["table", "rule", "rows"], numbers=["rows"])
+        for row in status["quarantine"]:
+            table.add_row(row["table"], escape(row["rule"]), f"{row['rows']:,}")
+        parts.append(table)
+    if status["blocks"]:
+        parts.append(_blocks(status["blocks"]))
+    if status["cut_off"]:
+        parts.append(
+            f"[bold]Interrupted[/bold] {', '.join(status['cut_off'])}: the same `ubp train` with "
+            "--resume finishes the fit; `ubp evaluate` resumes by itself"
+        )
+    if status["profiles"]:
+        served_version = (status["served"] or {}).get("version")
+        parts.append(_profiles(status["profiles"], served_version))
+    if status["served"]:
+        parts.append(_served(status["served"]))
+    if status["evaluation"]:
+        parts.append(_evaluation(status["evaluation"]))
+    parts.append(f"[bold]Next[/bold] {status['next']}")
+    return Group(*parts)
+
+
+def _warehouse(warehouse: dict[str, Any] | None) -> list[RenderableType]:
+    if warehouse is None:
+        return ["[bold]Warehouse[/bold] none yet"]
+    if warehouse["busy"]:
+        return [f"[bold]Warehouse[/bold] {escape(warehouse['busy'])}"]
+    clients = client_count(warehouse["clients"])
+    if warehouse["relevant"] is not None:
+        clients += f" ({warehouse['relevant']:,} relevant)"
+    table = plain_table(
+        f"Warehouse: {clients}, batches: {len(warehouse['batches'])}",
+        ["table", "rows", "clients", "first event", "last event"],
+        numbers=["rows", "clients"],
+    )
+    for name, span in warehouse["tables"].items():
+        if span["rows"]:
+            count = f"{span['clients']:,}" if span["first"] else ""
+            table.add_row(name, f"{span['rows']:,}", count, day(span["first"]), day(span["last"]))
+    lines: list[RenderableType] = [table]
+    if warehouse["batches"]:
+        lines.append(_batches(warehouse["batches"]))
+    if warehouse["unknown_skus"]:
+        lines.append(f"{warehouse['unknown_skus']:,} events are of skus without properties")
+    busiest = warehouse["busiest"]
+    if busiest and warehouse["clients"] >= _MANY and busiest["share"] > _TOO_BUSY:
+        lines.append(
+            f"Client {escape(str(busiest['client_id']))} alone has {busiest['share']:.0%} of all "
+            "events: a person, or a till, a robot, an id shared by many?"
+        )
+    if warehouse["data_docs"]:
+        lines.append(f"[bold]Data Docs[/bold] {escape(warehouse['data_docs'])}")
+    return lines
+
+
+def _batches(batches: list[dict[str, Any]]) -> Table:
+    last = batches[-_BATCHES:]
+    title = "Batches" if len(last) == len(batches) else "The last batches"
+    counts = ["landed", "known", "quarantined"]
+    columns = ["batch", "landed at", "source", *counts]
+    table = plain_table(title, columns, numbers=["batch", *counts])
+    for one in last:
+        cells = (str(one["batch"]), when(one["landed_at"]), escape(str(one["source"])))
+        table.add_row(*cells, *(f"{one[name]:,}" for name in counts))
+    return table
+
+
+def _blocks(blocks: list[dict[str, Any]]) -> Table:
+    columns = ["block", "v", "fitted to", "cutoffs", "clients", "width", "loss"]
+    table = plain_table("Blocks", columns, numbers=["clients", "width", "loss"])
+    for block in blocks:
+        loss = "" if block["loss"] is None else f"{block['loss']:.3f}"
+        width = "" if block["width"] is None else str(block["width"])
+        cells = (block["name"], block["version"], when(block["fit_cutoff"]))
+        table.add_row(*cells, cutoffs(block["cutoffs"]), f"{block['clients']:,}", width, loss)
+    return table
+
+
+def _profiles(profiles: list[dict[str, Any]], served: str | None) -> Table:
+    columns = ["version", "width", "cutoffs", "clients", "served"]
+    table = plain_table("Profiles", columns, numbers=["width", "clients"])
+    for profile in profiles:
+        version, clients = profile["version"], f"{profile['clients']:,}"
+        marked = "yes" if version == served else ""
+        table.add_row(version, str(profile["width"]), cutoffs(profile["cutoffs"]), clients, marked)
+    return table
+
+
+def _served(served: dict[str, Any]) -> str:
+    behind = served["days_behind"]
+    if served["late_events"]:
+        fresh = ", but events from before then, products or another list of clients have come"
+    elif behind:
+        fresh = f", {behind:g} day{'s' * (behind != 1)} behind the newest event"
+    else:
+        fresh = ", up to date" if behind is not None else ""
+    return (
+        f"[bold]Served[/bold] profile {served['version']} of {client_count(served['clients'])}, "
+        f"as of {when(served['cutoff'])}{in_store(served['online_store'])}{fresh}"
+    )
+
+
+def _evaluation(evaluation: dict[str, Any]) -> str:
+    sums, tasks = evaluation["sums"], len(evaluation["tasks"])
+    best = sorted(sums, key=sums.__getitem__, reverse=True)[:3]
+    scores = ", ".join(f"{escape(name)} {sums[name]:.3f}" for name in best)
+    return (
+        f"[bold]Evaluation[/bold] of {tasks} task{'s' * (tasks > 1)} after "
+        f"{when(evaluation['cutoff'])}, best sums of scores: {scores}. Report: "
+        f"{escape(evaluation['report'])}"
+    )

@@ -1,0 +1,61 @@
+"""Encoding a cutoff with the fitted blocks of a profile."""
+
+from datetime import datetime
+
+from ubp_platform.blocks.catalog import Catalog, Fitted, describe_snapshot
+from ubp_platform.blocks.encoding import encode as encode_into
+from ubp_platform.errors import UBPError
+from ubp_platform.home import Home
+from ubp_platform.progress import ProgressFactory
+from ubp_platform.warehouse import Warehouse
+
+
+def known_cutoff(warehouse: Warehouse, cutoff: datetime | None) -> datetime:
+    """Return a cutoff, or the default, and refuse one that the events do not reach.
+
+    A snapshot of a later time would stay the newest while deliveries catch up with it.
+
+    Raises
+    ------
+    UBPError
+        If the cutoff is after the midnight that follows the last event, or before the first event.
+    """
+    first, last = warehouse.event_times()
+    default = warehouse.default_cutoff()
+    if cutoff is None:
+        return default
+    if cutoff > default:
+        raise UBPError(
+            f"the cutoff {cutoff:%Y-%m-%d %H:%M} is too late: the last event is from "
+            f"{last:%Y-%m-%d %H:%M}, and nothing is known of what came after its day"
+        )
+    if cutoff <= first:
+        raise UBPError(
+            f"no event is before the cutoff {cutoff:%Y-%m-%d %H:%M}; the first is from "
+            f"{first:%Y-%m-%d %H:%M}"
+        )
+    return cutoff
+
+
+def encode_blocks(
+    home: Home,
+    warehouse: Warehouse,
+    parts: list[Fitted],
+    cutoff: datetime,
+    progress: ProgressFactory,
+) -> None:
+    """Update the snapshots of fitted blocks at a cutoff; those that are up to date stay."""
+    identity = warehouse.identity(cutoff)
+    history, clients = warehouse.history(cutoff), warehouse.identifiers("client_id")
+    catalog = Catalog(home)
+    stale = []
+    for fitted in parts:
+        path = catalog.snapshot_path(fitted.name, fitted.version, cutoff)
+        if not path.exists() or describe_snapshot(path).identity != identity:
+            stale.append((fitted, path))
+    for fitted, _ in stale:
+        fitted.check()
+    for fitted, path in stale:
+        block = fitted.load()
+        block.scratch = home.scratch
+        encode_into(block, history, path, identity, progress, shop_ids=clients.shop_ids)

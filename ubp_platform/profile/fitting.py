@@ -1,0 +1,244 @@
+"""Fitting the blocks of a profile; existing fits are reused."""
+
+import warnings
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from ubp_platform.blocks.base import Block
+from ubp_platform.blocks.catalog import Catalog, Fitted
+from ubp_platform.blocks.checkpoint import Checkpoint
+from ubp_platform.blocks.registry import block_class, block_names, matching, profile_blocks
+from ubp_platform.choices import Preset
+from ubp_platform.errors import BlockUnavailable, UBPError
+from ubp_platform.home import Home
+from ubp_platform.profile.encoding import encode_blocks, known_cutoff
+from ubp_platform.profile.version import Part, versions
+from ubp_platform.progress import ProgressFactory, logged
+from ubp_platform.warehouse import Warehouse
+from ubp_platform.warehouse.history import History
+
+
+@dataclass(frozen=True)
+class BlockFits:
+    """What :func:`fit_blocks` did.
+
+    Parameters
+    ----------
+    cutoff : datetime
+    fitted : list of Fitted
+    reused : list of Fitted
+        Had been fitted before on the same history with the same parameters.
+    unavailable : dict of str to str
+        Blocks that were left out, with the reason.
+    skipped : list of str
+        Blocks that the caller left out.
+    parts : list of Fitted
+        The blocks of the profile, in its order; each has a snapshot at the cutoff.
+    """
+
+    cutoff: datetime
+    fitted: list[Fitted]
+    reused: list[Fitted]
+    unavailable: dict[str, str]
+    skipped: list[str]
+    parts: list[Fitted]
+
+
+def fit_blocks(
+    home: Home,
+    names: Sequence[str] = (),
+    *,
+    cutoff: datetime | None = None,
+    preset: Preset = "small",
+    seed: int = 0,
+    progress: ProgressFactory = logged,
+    among: Sequence[str] | None = None,
+    skip: Sequence[str] = (),
+    model: str | None = None,
+    resume: bool = False,
+    complete: bool = False,
+) -> BlockFits:
+    """Fit blocks on the history before a cutoff, and encode it; existing results are reused.
+
+    Parameters
+    ----------
+    home : Home
+    names : sequence of str
+        The blocks to fit; by default those of ``among`` that have events to read. Blocks not named
+        keep their newest version in the profile.
+    cutoff : datetime, optional
+        The midnight after the last event by default.
+    preset : {"small", "paper"}
+    seed : int
+    progress : ProgressFactory
+    among : sequence of str, optional
+        The blocks of the profile where none are named; the default profile's by default.
+    skip : sequence of str
+        Blocks to leave out, also patterns such as ``lm_*``.
+    model : str, optional
+        The language model of the blocks that use one: a directory or a hub name.
+    resume : bool
+        Whether interrupted fits of these blocks on this history resume from their last epoch;
+        otherwise they start again.
+    complete : bool
+        Whether Ctrl-C during a fit ends the run; otherwise it ends that fit, and its best epoch is
+        kept.
+
+    Returns
+    -------
+    BlockFits
+
+    Raises
+    ------
+    BlockUnavailable
+        If a block that was asked for by name has no events, or no block has any.
+    UBPError
+        If something else is missing that a block needs; then nothing is fitted.
+    """
+    blocks, skipped = select_blocks(names, skip, preset, seed, model, among)
+    catalog = Catalog(home)
+    fitted: list[Fitted] = []
+    with Warehouse(home.warehouse) as warehouse:
+        cutoff = known_cutoff(warehouse, cutoff)
+        history, identity = warehouse.history(cutoff), warehouse.identity(cutoff)
+        unavailable = _without_events(blocks, history, strict=bool(names))
+        available = [block for block in blocks if block.name not in unavailable]
+        kept: dict[str, Fitted] = {}
+        later: list[str] = []
+        if names:
+            kept, later = _kept(home, cutoff, {*skipped, *(block.name for block in blocks)})
+        # For complete fits nobody has asked to resume anything: nothing to warn of.
+        reused, to_fit = _reusable(home, available, identity, warn=resume and not complete)
+        for block, path in to_fit:
+            checkpoint = Checkpoint(path)
+            if not resume:
+                checkpoint.clear()
+            try:
+                block.fit(history, progress, checkpoint)
+            except BlockUnavailable as reason:
+                if names:
+                    raise BlockUnavailable(f"{block.name}: {reason}") from None
+                unavailable[block.name] = str(reason)
+                continue
+            if complete and not block.report_.complete:
+                raise KeyboardInterrupt
+            # The identity again: a fit may have added to it, such as the hash of a language model.
+            fitted.append(catalog.add(block, block.identity(identity)))
+            if block.report_.complete:
+                checkpoint.clear()
+        unavailable |= dict.fromkeys(later, "fitted on events after this cutoff only")
+        by_name = kept | {fit.name: fit for fit in (*reused, *fitted)}
+        parts = [by_name[name] for name in block_names() if name in by_name]
+        if not parts:
+            reasons = "; ".join(f"{name}: {reason}" for name, reason in unavailable.items())
+            raise BlockUnavailable(f"no block can be fitted: {reasons}")
+        encode_blocks(home, warehouse, parts, cutoff, progress)
+    return BlockFits(cutoff, fitted, reused, unavailable, skipped, parts)
+
+
+def select_blocks(
+    names: Sequence[str] = (),
+    skip: Sequence[str] = (),
+    preset: Preset = "small",
+    seed: int = 0,
+    model: str | None = None,
+    among: Sequence[str] | None = None,
+) -> tuple[list[Block], list[str]]:
+    """Make the unfitted blocks to fit, and list the blocks to skip.
+
+    Parameters
+    ----------
+    names, skip, preset, seed, model, among
+        As in :func:`fit_blocks`.
+
+    Raises
+    ------
+    UBPError
+        If a name or an option does not fit.
+    """
+    skipped = matching(skip)
+    blocks, takes_model = [], False
+    for name in dict.fromkeys(names or (profile_blocks("default") if among is None else among)):
+        if name in skipped:
+            continue
+        cls = block_class(name)
+        overrides: dict[str, Any] = {"seed": seed}
+        if model is not None and "model" in cls.parameters():
+            overrides["model"] = str(Path(model).resolve()) if Path(model).exists() else model
+            takes_model = True
+        blocks.append(cls.from_preset(preset, **overrides))
+    if not blocks:
+        raise UBPError("all blocks are skipped: nothing to fit")
+    if model is not None and not takes_model:
+        raise UBPError("no block that is to be fitted takes a language model: leave out --model")
+    return blocks, skipped
+
+
+def _without_events(blocks: list[Block], history: History, strict: bool) -> dict[str, str]:
+    """Return why blocks have nothing to read, before any is fitted."""
+    reasons = {}
+    for block in blocks:
+        try:
+            history.require(block.needs)
+        except BlockUnavailable as reason:
+            if strict:
+                raise BlockUnavailable(f"{block.name}: {reason}") from None
+            reasons[block.name] = str(reason)
+    return reasons
+
+
+def _reusable(
+    home: Home, blocks: list[Block], history: str, warn: bool
+) -> tuple[list[Fitted], list[tuple[Block, Path]]]:
+    """Return existing fits, and the blocks to fit with the paths of their checkpoints."""
+    catalog = Catalog(home)
+    reused: list[Fitted] = []
+    to_fit: list[tuple[Block, Path]] = []
+    for block in blocks:
+        identity = block.identity(history)
+        path = home.checkpoints / block.name / f"{identity}.safetensors"
+        if same := catalog.find(block.name, identity):
+            reused.append(same)
+            Checkpoint(path).clear()
+            continue
+        block.check()
+        block.scratch = home.scratch
+        to_fit.append((block, path))
+        if warn and not path.exists() and any(path.parent.glob("*.safetensors")):
+            warnings.warn(
+                f"{block.name} starts again: its checkpoint is of another history or of other "
+                "parameters (preset, seed, cutoff)",
+                stacklevel=3,
+            )
+    return reused, to_fit
+
+
+def _kept(
+    home: Home, cutoff: datetime, without: Collection[str]
+) -> tuple[dict[str, Fitted], list[str]]:
+    """Return what a profile keeps: the newest fit up to a cutoff of each other block.
+
+    Only fits of profiles for serving count; others were made to be evaluated.
+
+    Returns
+    -------
+    fits : dict of str to Fitted
+    later : list of str
+        Blocks of the newest profile that were fitted after the cutoff only.
+    """
+    parts: dict[str, Part] = {}
+    served = versions(home)
+    names = [part.block for version in served[-1:] for part in version.parts]
+    names = [name for name in names if name not in without]
+    for version in served:
+        for part in version.parts:
+            known = parts.get(part.block)
+            if part.fit_cutoff <= cutoff and (not known or part.fit_cutoff >= known.fit_cutoff):
+                parts[part.block] = part
+    fits = {name: Catalog(home).get(name, parts[name].version) for name in names if name in parts}
+    for fit in fits.values():
+        fit.check()  # They become a part of the new profile as they are.
+    return fits, [name for name in names if name not in parts]
