@@ -69,8 +69,8 @@ def demo(
     from pipelines import demo as pipeline
 
     place = open_home(home)
-    plan = pipeline.simulated(place) if simulated else pipeline.GROCERY
-    pipeline.demo(place, plan)
+    shop = pipeline.simulated(place) if simulated else pipeline.GROCERY
+    pipeline.demo(place, shop)
 
 
 for group in (events, profiles, evaluation):

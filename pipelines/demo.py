@@ -36,8 +36,8 @@ CLIENTS, LOG_DAYS = 3000, 120
 
 
 @dataclass(frozen=True)
-class Plan:
-    """The shop of a demo, and when it fits and scores.
+class DemoShop:
+    """The shop of a demo, and the cutoffs at which it fits and scores.
 
     Parameters
     ----------
@@ -45,17 +45,17 @@ class Plan:
     source : str
     layout : str
     clients : str
-        What the shop's clients are called.
+        The word for the shop's clients.
     client : int
-        The one who is looked up.
+        The client that is looked up.
     simulated : bool
-        Whether the shop is simulated; then that client's vector is decoded, too: nobody can say a
-        year of groceries again.
+        Whether the shop is simulated; then that client's vector is decoded, too. A year of
+        groceries is too long for that.
     score_cutoff : datetime
-        The last window of :data:`DAYS` that is whole starts here.
+        Start of the last complete window of :data:`DAYS`.
     earlier : int
-        How many windows before it the churn model is fitted on; the blocks are fitted at the
-        beginning of the first.
+        Number of windows before it that the churn model is fitted on; the blocks are fitted at
+        the start of the first.
     """
 
     about: str
@@ -69,13 +69,13 @@ class Plan:
 
     @property
     def fit_cutoffs(self) -> Sequence[datetime]:
-        """Where the windows begin that the churn model is fitted on, oldest first."""
+        """Starts of the windows that the churn model is fitted on, oldest first."""
         return [
             self.score_cutoff - timedelta(days=DAYS * back) for back in range(self.earlier, 0, -1)
         ]
 
 
-GROCERY = Plan(
+GROCERY = DemoShop(
     about="Complete Journey: a year of grocery purchases of 2,469 US households, published by "
     "84.51° as real and CC0 (the package that carries them calls them simulated)",
     source="completejourney",
@@ -88,9 +88,9 @@ GROCERY = Plan(
 )
 
 
-def simulated(home: Home) -> Plan:
-    """Plan a demo on a simulated shop with all five event types; its files lie in the home."""
-    return Plan(
+def simulated(home: Home) -> DemoShop:
+    """Return a simulated shop with all five event types; its files are stored in the home."""
+    return DemoShop(
         about=f"A simulated shop: {CLIENTS:,} clients, {LOG_DAYS} days, all five event types",
         source=str(home.root / "simulated"),
         layout="challenge",
@@ -102,36 +102,36 @@ def simulated(home: Home) -> Plan:
     )
 
 
-def demo(home: Home, plan: Plan) -> None:
+def demo(home: Home, shop: DemoShop) -> None:
     """Ingest, train, encode, publish, look up, and predict churn; end with pictures.
 
     Parameters
     ----------
     home : Home
-    plan : Plan
+    shop : DemoShop
 
     Raises
     ------
     UBPError
         If the home holds another shop.
     """
-    _require_own(home, plan)
+    _require_own(home, shop)
     bars = progress()
     _heading("1  Ingest: event files into the checked warehouse")
-    say(plan.about)
-    if plan.simulated:
-        _simulate(Path(plan.source), bars)
-    show_ingested(ingest(home, plan.source, plan.layout, progress=bars))
+    say(shop.about)
+    if shop.simulated:
+        _simulate(Path(shop.source), bars)
+    show_ingested(ingest(home, shop.source, shop.layout, progress=bars))
 
-    first = plan.fit_cutoffs[0]
+    first = shop.fit_cutoffs[0]
     _heading(f"2  Train: blocks fitted on events before {first:%Y-%m-%d}")
-    # An autoencoder more, where there is something to decode and to understand.
-    names = [*profile_blocks("default"), "gru_ae_week_all"] if plan.simulated else ()
+    # One autoencoder more, to decode a client's vector.
+    names = [*profile_blocks("default"), "gru_ae_week_all"] if shop.simulated else ()
     trained = train(home, names, first, progress=bars)
     show_trained(trained)
 
     _heading("3  Encode: the same blocks at later cutoffs")
-    encode(home, [*plan.fit_cutoffs, plan.score_cutoff], trained.profile.name, bars)
+    encode(home, [*shop.fit_cutoffs, shop.score_cutoff], trained.profile.name, bars)
 
     _heading("4  Publish: profiles into the feature store")
     show_served(publish(home, trained.profile.name, bars))
@@ -139,30 +139,30 @@ def demo(home: Home, plan: Plan) -> None:
     _heading("5  Use: what is there, one client online, and a model that profits")
     show(status_tables(status(home)))
     store = ProfileStore(home, trained.profile.name)
-    show(profile_table(store.lookup(plan.client), store.version.parts))
-    if plan.simulated:
-        show(explanation_tables(explain(home, str(plan.client)), rows=12))
+    show(profile_table(store.lookup(shop.client), store.version.parts))
+    if shop.simulated:
+        show(explanation_tables(explain(home, str(shop.client)), rows=12))
     with Warehouse(home.warehouse) as warehouse:
-        result = evaluate_churn(warehouse, store, plan.fit_cutoffs, plan.score_cutoff, DAYS, bars)
-    _show_scores(plan, result)
-    _draw(home, plan, trained, result)
+        result = evaluate_churn(warehouse, store, shop.fit_cutoffs, shop.score_cutoff, DAYS, bars)
+    _show_scores(shop, result)
+    _draw(home, shop, trained, result)
 
 
 def _simulate(directory: Path, progress: ProgressFactory) -> None:
-    """Write the log, unless it is there whole; the product properties come last."""
+    """Write the log unless it is complete; the product properties are written last."""
     if not (directory / f"{PRODUCTS.name}.parquet").exists():
         shutil.rmtree(directory, ignore_errors=True)
         simulate(directory, CLIENTS, LOG_DAYS, progress=progress)
 
 
-def _require_own(home: Home, plan: Plan) -> None:
-    """Two shops in one warehouse would be taken for one."""
+def _require_own(home: Home, shop: DemoShop) -> None:
+    """Refuse a home with events of another shop: both would be taken for one."""
     try:
         with Warehouse(home.warehouse) as warehouse:
             sources = {str(batch["source"]) for batch in books.batches(warehouse.connection)}
     except WarehouseMissing:
         return
-    if others := sources - {plan.source}:
+    if others := sources - {shop.source}:
         raise UBPError(
             f"{home.root} holds the events of another shop, from {min(others)}: "
             "give the demo a --home of its own"
@@ -174,10 +174,10 @@ def _heading(text: str) -> None:
     show(Rule(f"[bold]{text}", align="left"))
 
 
-def _show_scores(plan: Plan, result: ChurnResult) -> None:
+def _show_scores(shop: DemoShop, result: ChurnResult) -> None:
     churned = result.scored.entities["churned"]
     table = plain_table(
-        f"Churn: no purchase in the {DAYS} days from {plan.score_cutoff:%Y-%m-%d}",
+        f"Churn: no purchase in the {DAYS} days from {shop.score_cutoff:%Y-%m-%d}",
         ["input", "model", "numbers", "AUROC"],
         numbers=["numbers", "AUROC"],
     )
@@ -185,12 +185,12 @@ def _show_scores(plan: Plan, result: ChurnResult) -> None:
         table.add_row(score.name, score.model, str(score.width), f"{score.auroc:.4f}")
     show(table)
     say(
-        f"{churned.mean():.0%} of {len(churned):,} {plan.clients} churned; models "
-        f"are fitted on {result.rows:,} rows of {plan.earlier} earlier cutoffs"
+        f"{churned.mean():.0%} of {len(churned):,} {shop.clients} churned; models "
+        f"are fitted on {result.rows:,} rows of {shop.earlier} earlier cutoffs"
     )
 
 
-def _draw(home: Home, plan: Plan, trained: Trained, result: ChurnResult) -> None:
+def _draw(home: Home, shop: DemoShop, trained: Trained, result: ChurnResult) -> None:
     directory = home.root / "pictures"
     directory.mkdir(exist_ok=True)
     catalog = Catalog(home)
@@ -200,7 +200,7 @@ def _draw(home: Home, plan: Plan, trained: Trained, result: ChurnResult) -> None
     with progress()("pictures", 3, "pictures") as advance:
         paths = [pictures.training_curves(reports, directory / "training_curves.png")]
         advance(1)
-        title = f"Churn in the {DAYS} days from {plan.score_cutoff:%Y-%m-%d}"
+        title = f"Churn in the {DAYS} days from {shop.score_cutoff:%Y-%m-%d}"
         paths.append(pictures.roc_curves(result.scores, title, directory / "roc.png"))
         advance(1)
         colours = {

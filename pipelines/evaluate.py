@@ -31,7 +31,7 @@ from ubp_platform.evaluation.representations import (
 from ubp_platform.evaluation.split import Split
 from ubp_platform.evaluation.summary import summarize
 from ubp_platform.evaluation.tasks import Targets, Task
-from ubp_platform.files import write_whole
+from ubp_platform.files import write_text
 from ubp_platform.home import Home
 from ubp_platform.profile.fitting import select_blocks
 from ubp_platform.profile.version import ProfileVersion
@@ -157,7 +157,7 @@ def evaluate(
         machine=machine(),
         versions=package_versions(),
     )
-    write_whole(home.evaluation / "evaluation.json", found.model_dump_json(indent=1))
+    write_text(home.evaluation / "evaluation.json", found.model_dump_json(indent=1))
     write_report(home, found, rows, progress)
     return found
 

@@ -7,7 +7,7 @@ import numpy as np
 
 from ubp_platform.evaluation.record import Evaluation
 from ubp_platform.evaluation.representations import Representation
-from ubp_platform.files import write_whole
+from ubp_platform.files import write_text
 from ubp_platform.home import Home
 from ubp_platform.progress import ProgressFactory, silent
 from ubp_platform.report.page import render
@@ -46,7 +46,7 @@ def write_report(
             measured = shape(warehouse, found.cutoff)
         page = render(found, measured, _cloud(compared))
         home.report.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(home.report, page)
+        write_text(home.report, page)
         advance(1)
     return home.report
 

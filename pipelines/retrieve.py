@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ubp_platform.errors import UBPError
-from ubp_platform.files import appearing_file
+from ubp_platform.files import atomic_file
 from ubp_platform.home import Home
 from ubp_platform.profile.version import Part
 from ubp_platform.progress import ProgressFactory, silent
@@ -93,7 +93,7 @@ def training_set(
     profiles = pa.LargeListArray.from_arrays(offsets, result.X.ravel())
     table = table.append_column("known", pa.array(result.known)).append_column("profile", profiles)
     try:
-        with appearing_file(out) as temporary:
+        with atomic_file(out) as temporary:
             pq.write_table(table, temporary, row_group_size=8192)
     except OSError as error:
         raise UBPError(f"cannot write {out}: {error.strerror}") from None

@@ -1,4 +1,4 @@
-"""``ubp status``: what is there, how fresh it is, and what to do next."""
+"""``ubp status``: what a home holds, how fresh it is, and what to do next."""
 
 import json
 from dataclasses import asdict
@@ -34,9 +34,9 @@ def status(home: Home) -> Status:
     """
     pointer = Served.read(home)
     warehouse, quarantine = _warehouse(home, pointer)
-    there = versions(home)
-    profiles = [_profile(version) for version in there]
-    served = _served(home, pointer, warehouse, there)
+    existing = versions(home)
+    profiles = [_profile(version) for version in existing]
+    served = _served(home, pointer, warehouse, existing)
     cut_off, online = _cut_off(home), online_store(home)
     return {
         "home": str(home.root),
@@ -83,13 +83,8 @@ def _warehouse(
     return described, quarantine
 
 
-def _busiest(warehouse: Warehouse) -> dict[str, Any] | None:
-    found = warehouse.busiest()
-    return dict(zip(("client_id", "share"), found, strict=True)) if found else None
-
-
 def _changed(warehouse: Warehouse, served: Served | None) -> bool:
-    """Whether events from before the served cutoff have come since it was encoded."""
+    """Whether events before the served cutoff have landed since it was encoded."""
     if served is None:
         return False
     return warehouse.identity(datetime.fromisoformat(served.cutoff)) != served.identity
@@ -122,14 +117,14 @@ def _blocks(home: Home) -> list[dict[str, Any]]:
 
 
 def _cut_off(home: Home) -> list[str]:
-    """Name the blocks with a checkpoint that no whole fit has come after."""
+    """Return the blocks with a checkpoint that is newer than their last complete fit."""
     found, catalog = [], Catalog(home)
     for name in block_names():
         saved = [path.stat().st_mtime for path in (home.checkpoints / name).glob("*.safetensors")]
         if not saved:
             continue
-        whole = [fit for fit in catalog.versions(name) if fit.report.complete]
-        if not whole or max(saved) > whole[-1].directory.stat().st_mtime:
+        complete = [fit for fit in catalog.versions(name) if fit.report.complete]
+        if not complete or max(saved) > complete[-1].directory.stat().st_mtime:
             found.append(name)
     return found
 
@@ -151,7 +146,7 @@ def _served(
     home: Home,
     served: Served | None,
     warehouse: dict[str, Any] | None,
-    there: list[ProfileVersion],
+    existing: list[ProfileVersion],
 ) -> dict[str, Any] | None:
     if served is None:
         return None
@@ -161,12 +156,12 @@ def _served(
         late = datetime.fromisoformat(last) - datetime.fromisoformat(served.cutoff)
         behind = max(0.0, round(late.total_seconds() / 86400, 2))
     cutoff = datetime.fromisoformat(served.cutoff)
-    found = [encoded_from(home, v, cutoff) for v in there if v.name == served.version]
+    found = [encoded_from(home, v, cutoff) for v in existing if v.name == served.version]
     return {
         **served.model_dump(),
         "days_behind": behind,
         "late_events": bool((warehouse or {}).get("changed")),
-        # Whether its cutoff has been encoded anew since.
+        # Whether its cutoff has been encoded again since.
         "outdated": any(identity not in ("", served.identity) for identity in found),
     }
 
@@ -175,7 +170,7 @@ def _evaluation(home: Home) -> dict[str, Any] | None:
     path = home.evaluation / "evaluation.json"
     if not path.exists():
         return None
-    # Not as an `Evaluation`: that would load torch.
+    # Not as an `Evaluation`, which would import torch.
     found = json.loads(path.read_text())
     scores = found["scores"]
     compared = [row["name"] for row in scores["representations"] if row["kind"] != "without"]

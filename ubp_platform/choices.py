@@ -1,16 +1,16 @@
-"""What a user chooses among, as types: of the command line, and of the functions below it."""
+"""Choices of the command line and of the functions below it, as types."""
 
 from typing import Literal
 
 #: Sizes of models: for two cores, or the paper's.
 Preset = Literal["small", "paper"]
-#: Which blocks a profile is made of, where none are named.
+#: Which blocks make up a profile where none are named.
 ProfileKind = Literal["default", "paper"]
 #: Sizes of the network that scores profiles.
 NetworkName = Literal["small", "paper"]
-#: Where a head's choices come from: an inner split of the train window, or, as the challenge has
-#: it, the validation window.
+#: Where a head is tuned: on an inner split of the train window, or, as in the challenge, on the
+#: validation window.
 ProtocolName = Literal["holdout", "challenge"]
 ExportFormat = Literal["challenge"]
-#: Logs that a simulated one can be as large as.
+#: Logs whose size a simulated log can have.
 LogName = Literal["challenge"]

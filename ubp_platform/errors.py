@@ -1,4 +1,4 @@
-"""The errors that a user is meant to read."""
+"""Errors for the user to read."""
 
 import errno
 
@@ -7,14 +7,14 @@ _SQLITE_FULL = ("SQLITE_FULL", "SQLITE_IOERR_SHMSIZE", "SQLITE_IOERR_WRITE")
 
 
 class UBPError(Exception):
-    """Something the user can put right; its text is one line that says what and how.
+    """Something the user can correct; the message is one line with the cause and the remedy.
 
     The command line prints it without a traceback and exits with code 2.
     """
 
 
 class BatchRejected(UBPError):
-    """A delivery that broke a table rule or had too many bad rows; the warehouse is unchanged."""
+    """A delivery broke a table rule or had too many bad rows; the warehouse is unchanged."""
 
 
 class WarehouseBusy(UBPError):
@@ -22,21 +22,21 @@ class WarehouseBusy(UBPError):
 
 
 class WarehouseMissing(UBPError):
-    """Nothing was ingested yet."""
+    """Nothing has been ingested yet."""
 
 
 class BlockUnavailable(UBPError):
-    """A block cannot be built from this history; the profile is built without it."""
+    """A block cannot be fitted on this history; the profile is made without it."""
 
 
 class TaskUnavailable(UBPError):
-    """A downstream task that this log or these clients cannot pose; the others are evaluated."""
+    """This log or these clients do not allow a downstream task; the others are evaluated."""
 
 
 def disk_is_full(error: BaseException | None) -> bool:
-    """Whether an error, or what led to it, is that a disk had no room left.
+    """Whether an error or one of its causes is a full disk.
 
-    Libraries say it each in its way: by a number, or in words.
+    Libraries report it by a number or in words.
     """
     while error is not None:
         if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
@@ -51,5 +51,5 @@ def disk_is_full(error: BaseException | None) -> bool:
 
 
 def first_line(error: object) -> str:
-    """Give what a library's error says first; the rest is for its developers."""
+    """Return the first line of a library's error message."""
     return str(error).strip().split("\n")[0]

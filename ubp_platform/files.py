@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all, and what is read from them."""
+"""Writing files atomically, and reading models back from them."""
 
 import os
 from collections.abc import Iterator
@@ -14,13 +14,13 @@ Model = TypeVar("Model", bound=BaseModel)
 
 
 @contextmanager
-def appearing_file(path: Path) -> Iterator[Path]:
-    """Give the path to write to; the file takes its place at the end, and is removed on failure.
+def atomic_file(path: Path) -> Iterator[Path]:
+    """Yield a path to write to; the file is renamed into place at the end, or removed on failure.
 
     Yields
     ------
     Path
-        Beside ``path``, where a reader sees the old file or the new one, never a part.
+        Beside ``path``; a reader of that sees the old file or the new one, never a part.
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
@@ -30,14 +30,14 @@ def appearing_file(path: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
-def read_whole(path: Path, model: type[Model], cure: str) -> Model:
+def read_model(path: Path, model: type[Model], remedy: str) -> Model:
     """Read a model that was written as JSON.
 
     Parameters
     ----------
     path : Path
     model : type
-    cure : str
+    remedy : str
         What to do about a damaged file.
 
     Raises
@@ -48,12 +48,12 @@ def read_whole(path: Path, model: type[Model], cure: str) -> Model:
     try:
         return model.model_validate_json(path.read_bytes())
     except ValidationError:
-        raise UBPError(f"{path} is damaged: {cure}") from None
+        raise UBPError(f"{path} is damaged: {remedy}") from None
 
 
-def write_whole(path: Path, text: str) -> None:
-    """Replace a file's text at once: a reader sees the old or the new, never a part."""
-    with appearing_file(path) as temporary, temporary.open("w") as file:
+def write_text(path: Path, text: str) -> None:
+    """Replace a file's text atomically."""
+    with atomic_file(path) as temporary, temporary.open("w") as file:
         file.write(text)
         file.flush()
         os.fsync(file.fileno())

@@ -1,4 +1,4 @@
-"""Points in time as text: on the command line, and in names of files."""
+"""Points in time as text: on the command line and in file names."""
 
 from datetime import UTC, datetime
 
@@ -6,7 +6,7 @@ from ubp_platform.errors import UBPError
 
 
 def parse_time(text: str) -> datetime:
-    """Read a point in time as the command line takes it; without a zone it is UTC.
+    """Parse a point in time; without a zone it is UTC.
 
     Parameters
     ----------
@@ -21,7 +21,7 @@ def parse_time(text: str) -> datetime:
     Raises
     ------
     UBPError
-        If the text is no time.
+        If the text is not a time.
 
     Examples
     --------
@@ -38,7 +38,7 @@ def parse_time(text: str) -> datetime:
 
 
 def time_stem(time: datetime) -> str:
-    """Name a file after a point in time, so that names sort like times.
+    """Return a file name for a point in time; names sort like times.
 
     Examples
     --------

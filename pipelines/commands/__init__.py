@@ -1,1 +1,1 @@
-"""The commands of ``ubp``, by what they are about; each is a few lines over ``pipelines``."""
+"""The commands of ``ubp``, by subject; each is a few lines over ``pipelines``."""

@@ -1,4 +1,4 @@
-"""Evaluation: scores of the profile, and what other programs score."""
+"""Commands about evaluation: scores of the profile, and exports for other programs."""
 
 from pathlib import Path
 from typing import Annotated
@@ -17,7 +17,7 @@ from pipelines.console.options import (
 from pipelines.console.output import progress, say
 from ubp_platform.choices import ExportFormat, NetworkName, ProtocolName
 from ubp_platform.errors import UBPError
-from ubp_platform.files import write_whole
+from ubp_platform.files import write_text
 from ubp_platform.home import open_home
 
 app = typer.Typer()
@@ -49,12 +49,12 @@ def evaluate(
         typer.Option(help="Label budgets, such as 100,300; 'all' for all labels only."),
     ] = None,
     seeds: Annotated[
-        int, typer.Option(help="Seeds per head; use several to tell differences from noise.", min=1)
+        int, typer.Option(help="Seeds per head; several show which differences are noise.", min=1)
     ] = 1,
     block_seeds: Annotated[
         int,
         typer.Option(
-            help="Seeds per block fit; shows how much a profile depends on chance.", min=1
+            help="Seeds per block fit; several show how much a profile depends on chance.", min=1
         ),
     ] = 1,
     json: Annotated[
@@ -80,9 +80,9 @@ def evaluate(
 ) -> None:
     """Score the profile on the six tasks of RecSys Challenge 2025.
 
-    Makes the profile from all but the last four weeks, predicts with it what happens in these, and
-    compares it with each block alone, with itself without each block, and with what needs no
-    learning. Blocks and scores that are there are used again. Ends with a report to look at.
+    Makes the profile from all but the last four weeks, predicts these weeks from it, and compares
+    it with each block alone, with the profile without each block, and with baselines that learn
+    nothing. Existing fits and scores are reused. Ends with a report to look at.
     """
     from pipelines import evaluate as pipeline
     from pipelines.console.score_tables import show_evaluation
@@ -111,7 +111,7 @@ def evaluate(
     show_evaluation(found)
     say(f"Report: {place.report}", wrap=False)
     if json:
-        write_whole(json, found.model_dump_json(indent=1))
+        write_text(json, found.model_dump_json(indent=1))
 
 
 @app.command(rich_help_panel=PANEL)
@@ -139,12 +139,12 @@ def export(
     model: ModelOption = None,
     home: HomeOption = None,
 ) -> None:
-    """Write what 'ubp evaluate' scores, for the challenge's own programs.
+    """Export the evaluated profiles and the split in the challenge's format.
 
-    client_ids.npy and embeddings.npy, made from all but the last four weeks;
-    beside them the events before these (input/), what was bought in them
-    (target/) and the product properties: DIR is the data directory and the
-    embeddings directory of the organisers' programs.
+    Writes client_ids.npy and embeddings.npy, made from all but the last four
+    weeks; beside them the events before these weeks (input/), the purchases in
+    them (target/) and the product properties. DIR is both the data directory and
+    the embeddings directory of the organisers' programs.
     """
     from pipelines import export as pipeline
     from pipelines.console.profiles import show_exported

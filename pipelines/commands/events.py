@@ -1,4 +1,4 @@
-"""Events: layouts, deliveries, the warehouse, the clients to profile."""
+"""Commands about events: layouts, deliveries, the warehouse, the clients to profile."""
 
 import json as json_format
 from pathlib import Path
@@ -27,8 +27,8 @@ def init(
 ) -> None:
     """Inspect files in an unknown format and draft a layout to edit.
 
-    Says what it sees: files, columns, and guesses which is the client, the time, the
-    product and the kind of event. The layout runs as far as the guesses carry.
+    Shows the files and columns, and guesses which column is the client, the time, the
+    product and the event type. What cannot be guessed is marked in the layout.
     """
     from pipelines import init as pipeline
     from pipelines.console.deliveries import show_draft
@@ -64,11 +64,11 @@ def simulate(
 ) -> None:
     """Write the event log of a simulated shop, for 'ubp ingest DIR'.
 
-    All five event types and the product properties, as Parquet files in the
-    layout 'challenge': in 100 days about 85 events a client, on average. With
-    '--like challenge' 176 million events of 18 million clients (2.7 GB, written
-    in 3 to 6 minutes), and a list of the relevant ones; --scale 0.1 a tenth of
-    that. The log ends with 27 November 2022 (UTC). The same numbers give the same
+    Writes all five event types and the product properties as Parquet files in
+    the layout 'challenge', on average 85 events per client in 100 days. With
+    '--like challenge': 176 million events of 18 million clients (2.7 GB, 3 to 6
+    minutes) and a list of the relevant clients; --scale 0.1 writes a tenth of
+    that. The log ends on 27 November 2022 (UTC). The same options write the same
     files.
     """
     from pipelines.console.deliveries import show_simulated
@@ -105,8 +105,8 @@ def ingest(
 ) -> None:
     """Check event files and land them in the warehouse as one batch.
 
-    SOURCE is a file, a folder or a tree. Which layout it is in is recognised from names of files
-    and columns; 'ubp layouts' lists the layouts, and docs/ingest.md says how to write one.
+    SOURCE is a file or a directory tree. Its layout is recognised from the names of files and
+    columns; 'ubp layouts' lists the built-in layouts, and 'ubp init' drafts a new one.
     """
     from pipelines import dry_run as rehearsal
     from pipelines import ingest as pipeline
@@ -114,7 +114,7 @@ def ingest(
 
     if dry_run:
         if replace is not None:
-            raise UBPError("--dry-run lands nothing, so that --replace has nothing to do")
+            raise UBPError("--dry-run lands nothing: leave out --replace")
         found = rehearsal.dry_run(source, layout, max_quarantine, progress())
         show_dry_run(found)
         raise typer.Exit(2 if found.rejected else 0)
@@ -128,9 +128,9 @@ def retract(
     batch: Annotated[int, typer.Argument(help="The batch number; 'ubp status' lists them.")],
     home: HomeOption = None,
 ) -> None:
-    """Retract a batch: its rows leave the warehouse.
+    """Retract a batch: remove its rows from the warehouse.
 
-    Profiles that are there stay as they are; 'ubp status' says what is next.
+    Existing profiles stay as they are; 'ubp status' shows what to do next.
     """
     from pipelines import ingest as pipeline
 
@@ -179,9 +179,9 @@ def clients(
 ) -> None:
     """Restrict profiles to some clients: blocks are fitted on these and encode only these.
 
-    Vocabularies and popularity still count all clients. Without an argument it
-    tells how many they are. What was made before stays until the next 'ubp train',
-    'ubp encode' and 'ubp publish'; who leaves the list keeps the last profile.
+    Vocabularies and popularity still count all clients. Without an argument, shows
+    the current list's size. Existing profiles stay until the next 'ubp train',
+    'ubp encode' and 'ubp publish'; clients who leave the list keep their last one.
     """
     from pipelines import clients as pipeline
     from pipelines.console.deliveries import show_relevant

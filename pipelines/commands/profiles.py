@@ -1,4 +1,4 @@
-"""Profiles: fitting, encoding, publishing, looking up."""
+"""Commands about profiles: fitting, encoding, publishing, looking up."""
 
 import json as json_format
 from pathlib import Path
@@ -51,7 +51,7 @@ def train(
 ) -> None:
     """Fit blocks and make a profile version of them.
 
-    Ctrl-C ends the fit at hand and keeps its best epoch; the same command with --resume goes on.
+    Ctrl-C ends the current fit and keeps its best epoch; --resume finishes it later.
     """
     from pipelines.console.profiles import show_trained
     from pipelines.train import train

@@ -71,7 +71,7 @@ def test_the_command(home: Home, tmp_path: Path, capsys: pytest.CaptureFixture[s
     outcome = run_ubp(capsys, "retract", "2", *where)
     assert (outcome.code, "there is no batch 2; there are: 1" in outcome.err) == (2, True)
     outcome = run_ubp(capsys, "retract", "1", *where)
-    assert (outcome.code, outcome.out) == (0, "Batch 1 taken back: 50 of product_buy\n")
+    assert (outcome.code, outcome.out) == (0, "Batch 1 retracted: 50 of product_buy\n")
 
 
 def test_the_same_events_with_fractions_of_seconds_are_doubted(home: Home, tmp_path: Path) -> None:

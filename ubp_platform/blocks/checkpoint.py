@@ -10,7 +10,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from ubp_platform.errors import UBPError
-from ubp_platform.files import appearing_file
+from ubp_platform.files import atomic_file
 
 _STATE, _SECONDS = "state", "seconds"
 
@@ -57,7 +57,7 @@ class Checkpoint:
         contiguous = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
         seconds = self.seconds + time.perf_counter() - self._start
         metadata = {_STATE: json.dumps(rest), _SECONDS: str(seconds)}
-        with appearing_file(self._path) as temporary:
+        with atomic_file(self._path) as temporary:
             save_file(contiguous, temporary, metadata=metadata)
 
     def load(self) -> tuple[dict[str, np.ndarray], dict[str, Any]] | None:

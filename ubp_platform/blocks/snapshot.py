@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ubp_platform.errors import UBPError
-from ubp_platform.files import appearing_file
+from ubp_platform.files import atomic_file
 
 # Small row groups let point-in-time joins read only the clients of a slice.
 ROWS_A_GROUP = 8192
@@ -141,7 +141,7 @@ class SnapshotWriter:
     def __enter__(self) -> "SnapshotWriter":
         self._path.parent.mkdir(parents=True, exist_ok=True)
         with ExitStack() as stack:
-            temporary = stack.enter_context(appearing_file(self._path))
+            temporary = stack.enter_context(atomic_file(self._path))
             writer = pq.ParquetWriter(
                 temporary,
                 self._schema,

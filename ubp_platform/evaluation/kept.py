@@ -18,7 +18,7 @@ from ubp_platform.evaluation.heads import Head
 from ubp_platform.evaluation.plan import Job
 from ubp_platform.evaluation.scores import Result
 from ubp_platform.evaluation.tasks import Task
-from ubp_platform.files import appearing_file, write_whole
+from ubp_platform.files import atomic_file, write_text
 
 #: Raised with each change that gives other scores for the same vectors and labels.
 REVISION = 2
@@ -68,6 +68,6 @@ def write(directory: Path, name: str, result: Result) -> None:
     directory.mkdir(parents=True, exist_ok=True)
     array = io.BytesIO()
     np.save(array, result.drawn, allow_pickle=False)
-    with appearing_file(directory / f"{name}.npy") as temporary:
+    with atomic_file(directory / f"{name}.npy") as temporary:
         temporary.write_bytes(array.getvalue())
-    write_whole(directory / f"{name}.json", result.model_dump_json())
+    write_text(directory / f"{name}.json", result.model_dump_json())

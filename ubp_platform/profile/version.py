@@ -25,7 +25,7 @@ from ubp_platform.blocks.catalog import (
 from ubp_platform.blocks.registry import block_class
 from ubp_platform.blocks.snapshot import thinned
 from ubp_platform.errors import UBPError
-from ubp_platform.files import read_whole
+from ubp_platform.files import read_model
 from ubp_platform.home import Home
 from ubp_platform.profile.normalizer import FIT_CLIENTS, REVISION, Normalizer
 from ubp_platform.times import time_stem
@@ -72,7 +72,7 @@ class ProfileVersion:
     def load(cls, directory: Path) -> Self:
         """Read a version."""
         cure = f"remove {directory}, then `ubp train` makes the profile again"
-        description = read_whole(directory / "profile.json", Description, cure)
+        description = read_model(directory / "profile.json", Description, cure)
         return cls(directory.name, directory, description)
 
     @property

@@ -13,7 +13,7 @@ from urllib.parse import quote
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from ubp_platform.files import write_whole
+from ubp_platform.files import write_text
 from ubp_platform.quality.suites import SuiteRun
 
 _TIME = "%Y%m%dT%H%M%S.%fZ"
@@ -52,11 +52,11 @@ class DataDocs:
         folder.mkdir(parents=True, exist_ok=True)
         for file, run in runs.items():
             result = run.result().to_json_dict()
-            write_whole(folder / f"{file}.json", json.dumps(result, indent=1))
+            write_text(folder / f"{file}.json", json.dumps(result, indent=1))
             page = _template("page").render(
                 file=file, batch=batch, time=now, table=run.table, rules=_rules(result)
             )
-            write_whole(folder / f"{file}.html", page)
+            write_text(folder / f"{file}.html", page)
         return self._write_index()
 
     def _write_index(self) -> Path:
@@ -75,7 +75,7 @@ class DataDocs:
             )
         files.sort(key=lambda file: (file["time"], file["batch"], file["name"]), reverse=True)
         index = self._directory / "index.html"
-        write_whole(index, _template("index").render(files=files))
+        write_text(index, _template("index").render(files=files))
         return index
 
 

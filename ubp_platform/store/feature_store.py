@@ -14,7 +14,7 @@ from google.protobuf.message import DecodeError
 from pydantic import ValidationError
 
 from ubp_platform.errors import UBPError, first_line
-from ubp_platform.files import write_whole
+from ubp_platform.files import write_text
 from ubp_platform.home import Home
 from ubp_platform.store.configuration import configuration, published, template
 
@@ -95,5 +95,5 @@ def write_configuration(home: Home) -> Path:
     """
     home.feast.mkdir(parents=True, exist_ok=True)
     path = published(home)
-    write_whole(path, yaml.safe_dump(configuration(home, expand=False), sort_keys=False))
+    write_text(path, yaml.safe_dump(configuration(home, expand=False), sort_keys=False))
     return path

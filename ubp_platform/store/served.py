@@ -4,7 +4,7 @@ import json
 
 from pydantic import BaseModel
 
-from ubp_platform.files import read_whole, write_whole
+from ubp_platform.files import read_model, write_text
 from ubp_platform.home import Home
 
 
@@ -31,8 +31,8 @@ class Served(BaseModel):
         """Read the pointer; None before the first publish."""
         path = home.feast / "served.json"
         cure = "remove it, then `ubp publish` writes it again"
-        return read_whole(path, cls, cure) if path.exists() else None
+        return read_model(path, cls, cure) if path.exists() else None
 
     def write(self, home: Home) -> None:
         """Replace the pointer at once."""
-        write_whole(home.feast / "served.json", json.dumps(self.model_dump(), indent=2) + "\n")
+        write_text(home.feast / "served.json", json.dumps(self.model_dump(), indent=2) + "\n")
