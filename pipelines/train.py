@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from ubp_platform.blocks.base import Block
-from ubp_platform.blocks.catalog import Catalog, Fitted, describe_snapshot
+from ubp_platform.blocks.catalog import Catalog, FittedBlock, describe_snapshot
 from ubp_platform.blocks.checkpoint import Checkpoint
-from ubp_platform.blocks.encoding import encode as encode_into
+from ubp_platform.blocks.encoding import encode_to_file
 from ubp_platform.blocks.registry import (
     block_class,
     block_names,
@@ -42,23 +42,23 @@ class Fits:
     Parameters
     ----------
     cutoff : datetime
-    fitted : list of Fitted
-    reused : list of Fitted
+    fitted : list of FittedBlock
+    reused : list of FittedBlock
         Had been fitted before on the same history with the same parameters.
     unavailable : dict of str to str
         Blocks that were left out, with the reason.
     skipped : list of str
         Blocks that were not wanted.
-    parts : list of Fitted
+    parts : list of FittedBlock
         What a profile is made of, in its order; each has a snapshot at the cutoff.
     """
 
     cutoff: datetime
-    fitted: list[Fitted]
-    reused: list[Fitted]
+    fitted: list[FittedBlock]
+    reused: list[FittedBlock]
     unavailable: dict[str, str]
     skipped: list[str]
-    parts: list[Fitted]
+    parts: list[FittedBlock]
 
 
 @dataclass(frozen=True)
@@ -161,7 +161,7 @@ def fit_blocks(
     """
     blocks, skipped = choose(names, skip, preset, seed, model, among)
     catalog = Catalog(home)
-    fitted: list[Fitted] = []
+    fitted: list[FittedBlock] = []
     with Warehouse(home.warehouse) as warehouse:
         cutoff = _known_time(warehouse, cutoff)
         history, made_of = warehouse.history(cutoff), warehouse.identity(cutoff)
@@ -257,15 +257,15 @@ def _unavailable(blocks: list[Block], history: History, strict: bool) -> dict[st
 
 def _plan(
     home: Home, blocks: list[Block], history: str, resume: bool
-) -> tuple[list[Fitted], list[tuple[Block, Path]]]:
+) -> tuple[list[FittedBlock], list[tuple[Block, Path]]]:
     """Find the fits that are there, and the blocks to fit with the files of their checkpoints."""
     catalog = Catalog(home)
-    reused: list[Fitted] = []
+    reused: list[FittedBlock] = []
     wanted: list[tuple[Block, Path]] = []
     for block in blocks:
         identity = block.identity(history)
         path = home.checkpoints / block.name / f"{identity}.safetensors"
-        if same := catalog.find(block.name, identity):
+        if same := catalog.complete_fit(block.name, identity):
             reused.append(same)
             Checkpoint(path).clear()
             continue
@@ -281,14 +281,14 @@ def _plan(
     return reused, wanted
 
 
-def _profiled(home: Home, cutoff: datetime) -> tuple[dict[str, Fitted], list[str]]:
+def _profiled(home: Home, cutoff: datetime) -> tuple[dict[str, FittedBlock], list[str]]:
     """Find the newest fit up to a cutoff of each block of the newest profile.
 
     Of those that profiles for serving have: others were made to be evaluated.
 
     Returns
     -------
-    fits : dict of str to Fitted
+    fits : dict of str to FittedBlock
     later : list of str
         The blocks of the newest profile that were not fitted up to the cutoff.
     """
@@ -363,7 +363,7 @@ def _known_time(warehouse: Warehouse, cutoff: datetime | None) -> datetime:
 def _encode_blocks(
     home: Home,
     warehouse: Warehouse,
-    parts: list[Fitted],
+    parts: list[FittedBlock],
     cutoff: datetime,
     progress: ProgressFactory,
 ) -> None:
@@ -381,7 +381,7 @@ def _encode_blocks(
     for fitted, path in stale:
         block = fitted.load()
         block.scratch = home.scratch
-        encode_into(block, history, path, identity, progress, shop_ids=clients.shop_ids)
+        encode_to_file(block, history, path, identity, progress, shop_ids=clients.shop_ids)
 
 
 def _reasons(unavailable: dict[str, str]) -> str:

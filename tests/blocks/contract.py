@@ -18,7 +18,7 @@ import pytest
 from tests.blocks.bars import Bars
 from tests.shops import START, land, plant_future, random_shop, shuffle
 from ubp_platform.blocks.base import Block
-from ubp_platform.blocks.encoding import encode
+from ubp_platform.blocks.encoding import encode_to_file
 from ubp_platform.blocks.registry import block_class
 from ubp_platform.blocks.snapshot import Snapshot
 from ubp_platform.errors import BlockUnavailable
@@ -220,7 +220,7 @@ class BlockContract:
     ) -> None:
         history = warehouse.history(CUTOFF)
         bars = Bars()
-        encode(block, history, tmp_path / "slices.parquet", progress=bars, size=17)
+        encode_to_file(block, history, tmp_path / "slices.parquet", progress=bars, size=17)
         sliced = Snapshot.read(tmp_path / "slices.parquet")
         assert (sliced.cutoff, sliced.names) == (snapshot.cutoff, snapshot.names)
         np.testing.assert_array_equal(sliced.client_ids, snapshot.client_ids)

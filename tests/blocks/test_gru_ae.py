@@ -14,11 +14,11 @@ from torch import nn
 from tests.blocks.contract import BlockContract
 from tests.shops import END, START, land
 from ubp_platform.blocks.checkpoint import Checkpoint
-from ubp_platform.blocks.gru_ae import GRUAutoencoder, Network
+from ubp_platform.blocks.gru_ae import GRUAutoencoder, GRUAutoencoderNetwork
 from ubp_platform.blocks.gru_ae_day_event_type import GRUAEDayEventType
 from ubp_platform.blocks.gru_ae_week_all import GRUAEWeekAll
 from ubp_platform.blocks.ragged import Batches
-from ubp_platform.blocks.training import evaluate, training_step
+from ubp_platform.blocks.sequence_learner import training_step, validation_loss
 from ubp_platform.errors import BlockUnavailable
 from ubp_platform.warehouse import Warehouse
 from ubp_platform.warehouse.arrays import Sequences, Vocabulary
@@ -36,7 +36,7 @@ def ragged(lengths: list[int], fields: tuple[str, ...] = ("category",), values: 
     return Sequences(np.arange(len(lengths)), offsets, tokens)
 
 
-def vectors(network: Network, batches: Batches, clients: list[int]) -> np.ndarray:
+def vectors(network: GRUAutoencoderNetwork, batches: Batches, clients: list[int]) -> np.ndarray:
     with torch.inference_mode():
         batch = batches.gather(np.array(clients))
         return network.encode(network.embed(batch), batch.last).numpy()
@@ -87,7 +87,7 @@ def test_the_user_vector_is_that_of_a_loop_over_one_unpadded_sequence() -> None:
     torch.manual_seed(0)
     sequences = ragged([5, 9, 2], ("category", "price"))
     sizes = {"category": 11, "price": 11}
-    network = Network(sizes, hidden=8, layers=2, dropout=0.3).eval()
+    network = GRUAutoencoderNetwork(sizes, hidden=8, layers=2, dropout=0.3).eval()
     cells = [nn.GRUCell(8, 8) for _ in network.encoder]
     for cell, gru in zip(cells, network.encoder, strict=True):
         cell.load_state_dict({k.removesuffix("_l0"): v for k, v in gru.state_dict().items()})
@@ -115,32 +115,34 @@ def test_reading_without_padding_gives_the_same_vectors(
 ) -> None:
     torch.manual_seed(len(lengths))
     names = ("category", "price", "week")[:fields]
-    network = Network(dict.fromkeys(names, 11), hidden=12, layers=layers, dropout=0.3).eval()
+    network = GRUAutoencoderNetwork(
+        dict.fromkeys(names, 11), hidden=12, layers=layers, dropout=0.3
+    ).eval()
     with torch.no_grad():  # states near 1 in size, where a wrong tanh shows
         for weight in network.parameters():
             weight.mul_(3)
     batches = Batches(ragged(lengths, names), 3, CPU)
     for rows, batch in batches.sorted(np.arange(len(lengths)), 64):
         plain = vectors(network, batches, list(rows))
-        np.testing.assert_allclose(network.read(batch).numpy(), plain, rtol=1e-5, atol=2e-6)
+        np.testing.assert_allclose(network.infer(batch).numpy(), plain, rtol=1e-5, atol=2e-6)
 
 
 def test_the_loss_of_one_step_worked_by_hand() -> None:
     # One event with the token 5 of 6; all logits are the head's bias: 0 but ln 3 at 5.
-    network = Network({"category": 6}, hidden=4, layers=1, dropout=0.0)
+    network = GRUAutoencoderNetwork({"category": 6}, hidden=4, layers=1, dropout=0.0)
     head = network.heads["category"]
     with torch.no_grad():
         head.weight.zero_()
         head.bias.copy_(torch.tensor([0, 0, 0, 0, 0, np.log(3)]))
     batch = Batches(ragged([1], values=1), 1, CPU).gather(np.array([0]))
     # exp of the logits sum to 5 + 3 = 8: the event costs -ln(3/8), the end token -ln(1/8).
-    assert evaluate(network, [batch]) == pytest.approx(-np.log(3 / 8) - np.log(1 / 8))
+    assert validation_loss(network, [batch]) == pytest.approx(-np.log(3 / 8) - np.log(1 / 8))
 
 
 def test_padding_adds_nothing_to_loss_or_gradients() -> None:
     def gradients(clients: list[list[int]]) -> tuple[float, list[torch.Tensor]]:
         torch.manual_seed(0)
-        network = Network({"category": 11}, hidden=8, layers=2, dropout=0.0)
+        network = GRUAutoencoderNetwork({"category": 11}, hidden=8, layers=2, dropout=0.0)
         batches = Batches(ragged([3, 30, 7]), 3, CPU)
         gathered = [batches.gather(np.array(part)) for part in clients]
         total = [torch.zeros_like(weight) for weight in network.parameters()]
@@ -162,7 +164,7 @@ def test_padding_adds_nothing_to_loss_or_gradients() -> None:
 def test_a_vector_depends_on_neither_neighbours_nor_batch_size_nor_order() -> None:
     torch.manual_seed(0)
     lengths = np.random.default_rng(1).integers(1, 129, 200)
-    network = Network({"category": 11}, hidden=128, layers=2, dropout=0.1).eval()
+    network = GRUAutoencoderNetwork({"category": 11}, hidden=128, layers=2, dropout=0.1).eval()
     batches = Batches(ragged(list(lengths)), 200, CPU)
     together = vectors(network, batches, list(range(200)))
     for clients in ([17], [5, 17], list(range(199, -1, -1))):
@@ -173,7 +175,7 @@ def test_a_vector_depends_on_neither_neighbours_nor_batch_size_nor_order() -> No
 def test_a_small_data_set_is_learned_by_heart() -> None:
     torch.manual_seed(0)
     batch = Batches(ragged([6] * 8, ("category", "price")), 8, CPU).gather(np.arange(8))
-    network = Network({"category": 11, "price": 11}, hidden=32, layers=1, dropout=0.0)
+    network = GRUAutoencoderNetwork({"category": 11, "price": 11}, hidden=32, layers=1, dropout=0.0)
     optimizer = torch.optim.Adam(network.parameters(), lr=0.02)
     for _ in range(150):
         training_step(network, batch, optimizer)

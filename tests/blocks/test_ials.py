@@ -9,7 +9,7 @@ from scipy import sparse
 from tests.blocks.contract import CUTOFF, BlockContract
 from tests.shops import land
 from ubp_platform.blocks.base import Block
-from ubp_platform.blocks.ials import IALSCategories, Loss
+from ubp_platform.blocks.ials import IALSCategories, IALSLoss
 from ubp_platform.blocks.snapshot import Snapshot
 from ubp_platform.errors import BlockUnavailable
 from ubp_platform.warehouse import Warehouse
@@ -128,7 +128,7 @@ def test_the_loss_is_that_of_its_definition_and_the_same_each_time(clients: int)
     confidence = sparse.random(clients, 20, 0.3, "csr", np.float32, random_state=rng)
     confidence.data += 1
     users, items = (rng.standard_normal((n, 4), np.float32) for n in (clients, 20))
-    loss = Loss(confidence, 0.5)
+    loss = IALSLoss(confidence, 0.5)
     wanted = confidence.toarray() > 0
     weights = np.where(wanted, confidence.toarray(), 1)
     squares = (weights * (wanted - users @ items.T) ** 2).sum()

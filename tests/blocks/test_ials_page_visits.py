@@ -83,7 +83,7 @@ def test_ctrl_c_in_the_first_iteration_is_not_swallowed(
     def interrupted(*_: object, **__: object) -> float:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("ubp_platform.blocks.ials.Loss.__call__", interrupted)
+    monkeypatch.setattr("ubp_platform.blocks.ials.IALSLoss.__call__", interrupted)
     with pytest.raises(KeyboardInterrupt):
         IALSPageVisits(factors=8).fit(shop.history(CUTOFF))
 

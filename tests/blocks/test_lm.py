@@ -255,7 +255,7 @@ class TestModel:
         folder = tiny_bert(tmp_path / "model")
         block = fitted(shop, None, model=str(folder))
         tiny_bert(folder, seed=1)
-        with pytest.raises(UBPError, match=r"no longer the one .* run ubp train again"):
+        with pytest.raises(UBPError, match=r"has changed since .* run `ubp train` again"):
             block.encode(shop.history(CUTOFF))
 
     @pytest.mark.parametrize("name", NAMES)

@@ -98,8 +98,11 @@ def test_names_that_cannot_be_are_told(
         ("import nowhere", r"late \(other.it:Late\) cannot be loaded: ModuleNotFoundError: No"),
         ("1 / 0", "cannot be loaded: ZeroDivisionError: division by zero; uninstall its package"),
         ("", "cannot be loaded: AttributeError: .* or `ubp train --skip late`"),
-        ("Late = 3", "other.it:Late is registered as the block late, but is no Block of that name"),
-        (BLOCK.replace("class Hours", "class Late"), "is no Block of that name"),
+        (
+            "Late = 3",
+            "other.it:Late is registered as the block late, but is not a Block of that name",
+        ),
+        (BLOCK.replace("class Hours", "class Late"), "is not a Block of that name"),
         ("import sys; sys.exit(3)", "cannot be loaded: SystemExit: 3; uninstall its package"),
         (
             BLOCK.replace("class Hours", "class Late")

@@ -127,7 +127,7 @@ def test_the_exact_loss_in_slices_of_the_vocabulary(
 ) -> None:
     expected = full(said, targets, table)
     for size in (7, VALUES, 1000):
-        monkeypatch.setattr(sampled_softmax, "VALUES_A_SLICE", size)
+        monkeypatch.setattr(sampled_softmax, "VALUES_PER_SLICE", size)
         loss = exact_cross_entropy(said, targets, table.weight[FIRST:])
         torch.testing.assert_close(loss, expected)
 

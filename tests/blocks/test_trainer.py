@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from ubp_platform.blocks.checkpoint import Checkpoint
 from ubp_platform.blocks.fit_report import FitReport
-from ubp_platform.blocks.trainer import Arrays, Trainer
+from ubp_platform.blocks.state_arrays import Arrays
+from ubp_platform.blocks.trainer import Trainer
 from ubp_platform.errors import UBPError
 from ubp_platform.progress import Advance, silent
 

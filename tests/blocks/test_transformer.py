@@ -15,7 +15,8 @@ from ubp_platform.blocks.checkpoint import Checkpoint
 from ubp_platform.blocks.next_product import NextProduct
 from ubp_platform.blocks.next_url import NextURL
 from ubp_platform.blocks.ragged import Batches
-from ubp_platform.blocks.training import Optimizers, evaluate, training_step
+from ubp_platform.blocks.sequence_learner import training_step, validation_loss
+from ubp_platform.blocks.torch_learner import Optimizers
 from ubp_platform.blocks.transformer import NextEvent, Transformer
 from ubp_platform.errors import BlockUnavailable
 from ubp_platform.warehouse import Warehouse
@@ -37,10 +38,12 @@ def batches(sequences: Sequences, rare: bool = True) -> Batches:
     return Batches(sequences, 8, CPU, end=False, rare=rare)
 
 
-def url_network(values: int = 6, negatives: int = 4, **params: object) -> next_url.Network:
+def url_network(
+    values: int = 6, negatives: int = 4, **params: object
+) -> next_url.NextURLTransformer:
     torch.manual_seed(0)
     shape = {"hidden": 16, "layers": 3, "heads": 2, "dropout": 0.0, "last": 40, **params}
-    return next_url.Network({"url": FIRST + values}, negatives, **shape)
+    return next_url.NextURLTransformer({"url": FIRST + values}, negatives, **shape)
 
 
 def enlarged(network: Transformer) -> Transformer:
@@ -183,7 +186,9 @@ def test_every_position_that_is_read_was_learned(shop: Warehouse) -> None:
 
 def test_the_loss_of_product_events_worked_by_hand() -> None:
     sizes = {"event_type": FIRST + 1, "category": FIRST + 2}
-    network = next_product.Network(sizes, hidden=4, heads=1, layers=1, dropout=0.0, last=128)
+    network = next_product.NextProductTransformer(
+        sizes, hidden=4, heads=1, layers=1, dropout=0.0, last=128
+    )
     with torch.no_grad():
         for head in network.heads.values():
             head.weight.zero_()
@@ -192,7 +197,7 @@ def test_the_loss_of_product_events_worked_by_hand() -> None:
     batch = batches(Sequences(np.array([1]), np.array([0, 2]), tokens)).gather(np.array([0]))
     # Six event types alike: ln 6 each; of seven categories one weighs 4: sum 10.
     expected = 2 * np.log(6) + np.log(10 / 4) + np.log(10 / 1)
-    assert evaluate(network, [batch]) == pytest.approx(expected)
+    assert validation_loss(network, [batch]) == pytest.approx(expected)
 
 
 @pytest.mark.parametrize("cls", [NextURL, NextProduct])
