@@ -78,7 +78,10 @@ def test_the_line_of_the_page_has_the_form_of_the_registry() -> None:
         ),
         ({"lightfm": "other.it:Hours"}, "packages ubp-platform and other both register a block"),
         ({"LightFM": "other.it:Hours"}, "packages ubp-platform and other both register a block"),
-        ({"my-hours": "other.it:Hours"}, "other registers a block 'my-hours': a name consists of letters"),
+        (
+            {"my-hours": "other.it:Hours"},
+            "other registers a block 'my-hours': a name consists of letters",
+        ),
         ({"profile_v1": "other.it:Hours"}, "a block 'profile_v1': .* not begin with profile_"),
     ],
 )

@@ -108,14 +108,7 @@ class Block(Parameterized, ABC):
         return ""
 
     def identity(self, history: str) -> str:
-        """Identify a fit: fits of equal identity are equal.
-
-        Parameters
-        ----------
-        history : str
-            The identity of the history; see :meth:`Warehouse.identity
-            <ubp_platform.warehouse.Warehouse.identity>`.
-        """
+        """Identify the fit to a history of this identity: equal identities, equal fits."""
         # With the oldest names of parameters, so that fits of earlier releases are reused.
         old_names = {new: old for old, new in self.renamed.items()}
         config = self.config().model_dump(mode="json")
@@ -133,13 +126,8 @@ class Block(Parameterized, ABC):
     ) -> Self:
         """Fit the block to a history, and return it.
 
-        Parameters
-        ----------
-        history : History
-        progress : ProgressFactory
-        checkpoint : Checkpoint, optional
-            Where to resume from, and to save the state after each epoch. A resumed fit ends with
-            exactly the weights of an uninterrupted one.
+        The state is saved in the checkpoint after each epoch; a fit resumed from it ends with
+        exactly the weights of an uninterrupted one.
 
         Raises
         ------
@@ -170,26 +158,13 @@ class Block(Parameterized, ABC):
     def encode(self, history: History, progress: ProgressFactory = silent) -> Snapshot:
         """Turn each relevant client with usable events into a vector.
 
-        Parameters
-        ----------
-        history : History
-            At any cutoff, with any clients, not only those of the fit.
-        progress : ProgressFactory
-
-        Returns
-        -------
-        Snapshot
-            Without the clients that have no usable event.
+        The history may have any cutoff and any clients, not only those of the fit.
         """
 
     def unavailable(self, history: History, what: str = "") -> BlockUnavailable:
         """Make the error that no relevant client has a usable event.
 
-        Parameters
-        ----------
-        history : History
-        what : str
-            What makes an event usable beyond its type: ``with a known category``.
+        ``what`` is required of an event beyond its type, such as ``with a known category``.
         """
         events = " or ".join(self.needs)
         return BlockUnavailable(

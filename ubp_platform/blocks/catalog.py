@@ -64,12 +64,7 @@ class SnapshotFile:
 
 
 class Catalog:
-    """All fitted blocks of a home.
-
-    Parameters
-    ----------
-    home : Home
-    """
+    """All fitted blocks of a home."""
 
     def __init__(self, home: Home) -> None:
         self._home = home

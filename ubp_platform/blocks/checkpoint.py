@@ -43,15 +43,7 @@ class Checkpoint:
         return self._path is not None
 
     def save(self, arrays: Arrays, state: dict[str, Any]) -> None:
-        """Save the state after an epoch.
-
-        Parameters
-        ----------
-        arrays : dict of str to ndarray
-            Weights, optimizer states, random states.
-        state : dict
-            JSON-ready: losses, number of epochs.
-        """
+        """Save the state after an epoch: arrays, such as weights, and what is JSON-ready."""
         if self._path is None:
             return
         self._path.parent.mkdir(parents=True, exist_ok=True)

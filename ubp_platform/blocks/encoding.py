@@ -20,19 +20,9 @@ def encode_to_file(
     size: int = CLIENTS_A_SLICE,
     shop_ids: ShopIds | None = None,
 ) -> None:
-    """Encode the relevant clients of a history into a snapshot file, which appears complete.
+    """Encode the relevant clients of a history into a snapshot file, ``size`` clients at a time.
 
-    Parameters
-    ----------
-    block : Block
-        Fitted.
-    history : History
-    path : Path
-    identity, shop_ids
-        As in :class:`~ubp_platform.blocks.snapshot.SnapshotWriter`.
-    progress : ProgressFactory
-    size : int
-        Clients per slice.
+    The other parameters are those of :class:`~ubp_platform.blocks.snapshot.SnapshotWriter`.
     """
     if len(history.clients) <= size:
         # The block's own progress bar shows more.

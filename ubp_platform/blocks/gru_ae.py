@@ -76,10 +76,6 @@ class GRUAutoencoderNetwork(nn.Module):
         events : Tensor, shape (steps, clients, hidden)
             Embeddings, that of the start token first.
         vectors : Tensor, shape (clients, hidden)
-
-        Returns
-        -------
-        Tensor, shape (steps, clients, hidden)
         """
         events = events + vectors
         for layer, gru in enumerate(self.decoder):
@@ -88,18 +84,10 @@ class GRUAutoencoderNetwork(nn.Module):
 
     @torch.inference_mode()
     def generate(self, vector: Tensor, steps: int) -> Tensor:
-        """Decode one vector greedily, each event from the predicted ones before it.
+        """Decode a vector (hidden,) greedily, each event from the predicted ones before it.
 
-        Parameters
-        ----------
-        vector : Tensor of float32, shape (hidden,)
-        steps : int
-            Maximum number of events.
-
-        Returns
-        -------
-        Tensor of int64, shape (n_fields, n_events)
-            Tokens, up to the first predicted end.
+        Returns the tokens of at most ``steps`` events, up to the first predicted end: int64, shape
+        (n_fields, n_events).
         """
         states = [vector[None, None]] * len(self.decoder)
         event = torch.full((len(self.heads),), Vocabulary.START, device=vector.device)
@@ -145,18 +133,9 @@ class GRUAutoencoder(SequenceBlock):
         return self.network_.infer(batch)
 
     def decode(self, vector: np.ndarray, steps: int) -> dict[str, np.ndarray]:
-        """Decode a vector back into events.
+        """Decode a vector (hidden,) into the tokens of at most ``steps`` events, oldest first.
 
-        Parameters
-        ----------
-        vector : ndarray of float32, shape (hidden,)
-        steps : int
-            Maximum number of events.
-
-        Returns
-        -------
-        dict of str to ndarray of int32, shape (n_events,)
-            Tokens of each field, oldest event first.
+        Returns an int32 array of shape (n_events,) for each field.
         """
         self.network_.eval()
         device = next(self.network_.parameters()).device

@@ -62,17 +62,9 @@ class LanguageModel:
         return 32768 if self.network.device.type == "cuda" else 4096
 
     def tokenize(self, texts: Sequence[str], max_tokens: int) -> list[np.ndarray]:
-        """Turn texts into tokens; long texts lose their beginning.
+        """Turn each text into tokens, int32 of shape (n_tokens,); long texts lose their beginning.
 
-        Parameters
-        ----------
-        texts : sequence of str
-        max_tokens : int
-            Special tokens included.
-
-        Returns
-        -------
-        list of ndarray of int32, shape (n_tokens,)
+        ``max_tokens`` includes special tokens.
         """
         tokens = []
         for start in range(0, len(texts), TEXTS_PER_BATCH):
@@ -88,17 +80,9 @@ class LanguageModel:
 
     @torch.inference_mode()
     def embed(self, tokens: np.ndarray, pooling: Pooling) -> np.ndarray:
-        """Embed texts of equal length.
+        """Embed texts of equal length: (n_texts, n_tokens) to float32 of shape (n_texts, width).
 
-        Parameters
-        ----------
-        tokens : ndarray of int32, shape (n_texts, n_tokens)
-        pooling : {"last", "mean"}
-            The final hidden state of the last token, or the mean over all tokens.
-
-        Returns
-        -------
-        ndarray of float32, shape (n_texts, width)
+        The pooling is the final hidden state of the last token, or the mean over all tokens.
         """
         ids = torch.from_numpy(tokens).to(self.network.device).long()
         hidden = self.network(input_ids=ids).last_hidden_state  # (n_texts, n_tokens, width)
@@ -131,17 +115,14 @@ def batches(lengths: np.ndarray, tokens: int) -> Iterator[np.ndarray]:
 def load(model: str, progress: ProgressFactory = silent) -> LanguageModel:
     """Read a model; the last one read stays in memory.
 
+    It computes in bfloat16 where there is a GPU and its weights have 16 bits, else in float32.
+
     Parameters
     ----------
     model : str
         As in :func:`~ubp_platform.blocks.model_files.check`.
     progress : ProgressFactory
         Of the download, where one is needed.
-
-    Returns
-    -------
-    LanguageModel
-        Computes in bfloat16 where there is a GPU and its weights have 16 bits, else in float32.
 
     Raises
     ------

@@ -149,16 +149,9 @@ class LightFMBlock(Block):
         return Snapshot(history.cutoff, clients, vectors)
 
     def fold_in(self, weights: sparse.csr_matrix, queries: sparse.csr_matrix) -> np.ndarray:
-        """Fold clients into the fitted items.
+        """Fold clients into the fitted items, from their item weights and query features.
 
-        Parameters
-        ----------
-        weights : csr_matrix, shape (n_clients, n_items)
-        queries : csr_matrix, shape (n_clients, n_query_features)
-
-        Returns
-        -------
-        ndarray of float64, shape (n_clients, components)
+        Returns their vectors: float64, shape (n_clients, components).
         """
         rng = np.random.default_rng(self.seed)
         return fold_in(

@@ -49,14 +49,7 @@ def check(model: str) -> None:
 
 
 def fetch(model: str, progress: ProgressFactory) -> Path:
-    """Return a model's folder or file; one that is only on the hub is downloaded first.
-
-    Parameters
-    ----------
-    model : str
-        As in :func:`check`.
-    progress : ProgressFactory
-        Of the download, which goes into the hub's usual cache.
+    """Return a model's folder or file; one that is only on the hub is downloaded into its cache.
 
     Raises
     ------

@@ -22,13 +22,7 @@ class OutputHeads(nn.ModuleDict):
         super().__init__({field: nn.Linear(hidden, size) for field, size in sizes.items()})
 
     def cross_entropy(self, hidden: Tensor, targets: Tensor) -> Tensor:
-        """Sum the cross-entropies over fields and positions.
-
-        Parameters
-        ----------
-        hidden : Tensor of float, shape (positions, hidden)
-        targets : Tensor of int64, shape (n_fields, positions)
-        """
+        """Sum the loss over fields and positions: (positions, hidden), (n_fields, positions)."""
         losses = [
             F.cross_entropy(head(hidden), target, reduction="sum")
             for head, target in zip(self.values(), targets, strict=True)

@@ -80,16 +80,7 @@ class Examples:
 
 
 def pseudo_cutoffs(history: History, window: timedelta, count: int) -> list[datetime]:
-    """Return the pseudo-cutoffs of a history, newest first.
-
-    Parameters
-    ----------
-    history : History
-    window : timedelta
-        The distance between them, and of the newest one from the history's end.
-    count : int
-        Maximum number; there are fewer where the history is too short.
-    """
+    """Return at most ``count`` pseudo-cutoffs of a history, one per window, newest first."""
     if history.first is None:
         return []
     times = (history.cutoff - window * number for number in range(1, count + 1))
@@ -101,19 +92,8 @@ def windows(
 ) -> Iterator[tuple[History, History]]:
     """Yield the histories before each pseudo-cutoff and in the window after it.
 
-    Parameters
-    ----------
-    history : History
-    window, count
-        As in :func:`pseudo_cutoffs`.
-    clients : ndarray of int64, optional
-        The relevant clients by default.
-
-    Yields
-    ------
-    past, future : History
-        Valid until the next pair is yielded. The relevant clients of the future are those with an
-        event in the past.
+    Both are valid until the next pair is yielded. The relevant clients of the past are ``clients``,
+    by default those of the history; those of the future are the ones with an event in the past.
     """
     for time in pseudo_cutoffs(history, window, count):
         with history.until(time, clients=clients) as past:
@@ -192,10 +172,8 @@ def item_indicators(
     future : History
     clients : ndarray of int64, shape (n_clients,)
         Ascending, and including all relevant clients with such an event.
-    event : str
-        The event type.
-    name : str
-        The items' field.
+    event, name : str
+        The event type, and the field of the items.
     items : ndarray of int64, shape (n_items,)
         Ascending.
     """

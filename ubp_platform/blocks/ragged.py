@@ -88,14 +88,7 @@ class Batches:
         return int(self.predicted[clients].sum())
 
     def shuffled(self, clients: np.ndarray, rng: np.random.Generator) -> Iterator[Batch]:
-        """Yield training batches of clients of similar length, in random order.
-
-        Parameters
-        ----------
-        clients : ndarray of int64, shape (n,)
-            Indices of sequences.
-        rng : numpy.random.Generator
-        """
+        """Yield training batches of sequences of similar length, in random order."""
         jitter = rng.uniform(1 - JITTER, 1 + JITTER, len(clients))
         ordered = clients[np.argsort((self.lengths[clients] + 1) * jitter)]
         size = self.batch_size

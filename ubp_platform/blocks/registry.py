@@ -109,12 +109,7 @@ def profile_blocks(profile: ProfileKind, patterns: Sequence[str] = ()) -> list[s
 
 
 def matching(patterns: Iterable[str]) -> list[str]:
-    """Return the names of blocks that match any of the patterns, in the order of the profile.
-
-    Parameters
-    ----------
-    patterns : iterable of str
-        Names, or patterns such as ``gru_*``.
+    """Return the blocks that match any name or pattern, in the order of the profile.
 
     Raises
     ------

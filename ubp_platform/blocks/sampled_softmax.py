@@ -13,19 +13,10 @@ SKEW = 0.75
 
 
 def inclusion(values: int, negatives: int) -> np.ndarray:
-    """Return the inclusion probability of each value in a sample that prefers frequent values.
+    """Return the probability that a sample of negatives includes each value: shape (values,).
 
-    Parameters
-    ----------
-    values : int
-        Number of values, which are ranked by frequency.
-    negatives : int
-        The size of the sample.
-
-    Returns
-    -------
-    ndarray of float64, shape (values,)
-        Proportional to the rank to the power of −3/4, but at most 1; sums to the sample size.
+    Values are ranked by frequency. The probability is proportional to the rank to the power of
+    −3/4, but at most 1; the sum is the sample size.
 
     Examples
     --------
@@ -114,12 +105,7 @@ class SampledSoftmax(nn.Module):
 def exact_cross_entropy(hidden: Tensor, targets: Tensor, table: Tensor) -> Tensor:
     """Sum the exact cross-entropies over positions, a slice of the vocabulary at a time.
 
-    Parameters
-    ----------
-    hidden : Tensor of float, shape (positions, hidden)
-    targets : Tensor of int64, shape (positions,)
-    table : Tensor of float, shape (values, hidden)
-        A logit is the product of a hidden state and a value's row.
+    As in :meth:`SampledSoftmax.forward`, with a table of shape (values, hidden).
     """
     parts = [(hidden @ rows.T).logsumexp(1) for rows in table.split(VALUES_PER_SLICE)]
     target_logits = (hidden * table[targets]).sum(1)

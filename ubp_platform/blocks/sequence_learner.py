@@ -25,13 +25,7 @@ class SequenceNetwork(Protocol):
         ...
 
     def cross_entropy(self, hidden: Tensor, targets: Tensor) -> Tensor:
-        """Sum the loss over fields and positions.
-
-        Parameters
-        ----------
-        hidden : Tensor of float, shape (positions, hidden)
-        targets : Tensor of int64, shape (n_fields, positions)
-        """
+        """Sum the loss over fields and positions: (positions, hidden), (n_fields, positions)."""
         ...
 
 

@@ -173,26 +173,13 @@ def feature_names(schema: pa.Schema) -> tuple[str, ...] | None:
 
 
 def iterate(path: Path, rows: int = ROWS_PER_GROUP) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Read a snapshot in slices.
-
-    Yields
-    ------
-    client_ids : ndarray of int64, shape (n,)
-        Keys, where the shop's ids are text.
-    vectors : ndarray of float32, shape (n, width)
-    """
+    """Read slices of a snapshot: int64 ids (keys, where ids are text), float32 (n, width)."""
     for batch, vectors in _batches(path, rows):
         yield _keys(batch), vectors
 
 
 def iterate_shop_ids(path: Path, rows: int) -> Iterator[tuple[list[int] | list[str], np.ndarray]]:
-    """Read a snapshot in slices, with the shop's own ids.
-
-    Yields
-    ------
-    client_ids : list of int or of str
-    vectors : ndarray of float32, shape (n, width)
-    """
+    """Read slices of a snapshot, with the shop's own ids."""
     for batch, vectors in _batches(path, rows):
         yield batch["client_id"].to_pylist(), vectors
 

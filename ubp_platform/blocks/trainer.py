@@ -25,13 +25,7 @@ class Learner(Protocol):
     unit: str
 
     def epoch(self, advance: Advance) -> dict[str, float]:
-        """Train for one epoch and return its losses by the names of their curves.
-
-        Parameters
-        ----------
-        advance : callable
-            Called with the part of ``epoch_size`` that was done since the last call.
-        """
+        """Train for one epoch and return its losses by the names of their curves."""
         ...
 
     def weights(self) -> Arrays:
@@ -94,11 +88,6 @@ class Trainer:
 
     def fit(self, progress: ProgressFactory, checkpoint: Checkpoint) -> None:
         """Run the remaining epochs.
-
-        Parameters
-        ----------
-        progress : ProgressFactory
-        checkpoint : Checkpoint
 
         Raises
         ------

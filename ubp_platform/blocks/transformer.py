@@ -136,16 +136,8 @@ class Transformer(nn.Module):
                 nn.init.zeros_(module.bias)
 
     def embed(self, inputs: Tensor) -> Tensor:
-        """Sum the embeddings of an event's fields and of its position.
-
-        Parameters
-        ----------
-        inputs : Tensor of int64, shape (n_fields, steps, clients)
-
-        Returns
-        -------
-        Tensor of float, shape (clients, steps, hidden)
-        """
+        """Sum the embeddings of an event's fields and of its position: (clients, steps, hidden)."""
+        # inputs: (n_fields, steps, clients)
         fields = zip(self.embeddings.values(), inputs.transpose(1, 2), strict=True)
         events = sum(embedding(tokens) for embedding, tokens in fields)
         return self.dropout(events + self.positions.weight[: inputs.shape[1]])
