@@ -1,4 +1,4 @@
-"""Progress bars that note what they were told."""
+"""Progress bars that record their calls."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -7,7 +7,7 @@ from ubp_platform.progress import Advance
 
 
 class Bars:
-    """Progress that remembers the bars, and can be made to fail after some batches."""
+    """Records progress bars; optionally raises KeyboardInterrupt after some batches."""
 
     def __init__(self, batches: int | None = None) -> None:
         self.totals: dict[str, float | None] = {}

@@ -38,7 +38,7 @@ def text_of(tokens: np.ndarray) -> str:
 
 
 class TestTokenize:
-    def test_too_long_texts_lose_their_beginning(self, bert: Path, llama: Path) -> None:
+    def test_long_texts_lose_their_beginning(self, bert: Path, llama: Path) -> None:
         encoder, decoder = language_model.load(str(bert)), language_model.load(str(llama))
         assert text_of(encoder.tokenize(["0123456789"], 6)[0]) == "[CLS]6789[SEP]"
         assert text_of(decoder.tokenize(["0123456789"], 6)[0]) == "456789"
@@ -92,23 +92,23 @@ class TestLoad:
     def test_fingerprint_is_of_the_content(self, bert: Path, tmp_path: Path) -> None:
         fingerprint = language_model.load(str(bert)).fingerprint
         same = shutil.copytree(bert, tmp_path / "same")
-        (same / "README.md").write_text("of no account")
+        (same / "README.md").write_text("not part of the model")
         assert model_files.fingerprint(str(same)) == fingerprint
         (same / "config.json").write_text((bert / "config.json").read_text() + " ")
         assert model_files.fingerprint(str(same)) != fingerprint
         assert model_files.fingerprint(str(tiny_bert(tmp_path / "b", seed=1))) != fingerprint
 
-    def test_says_nothing(self, llama: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    def test_prints_nothing(self, llama: Path, capfd: pytest.CaptureFixture[str]) -> None:
         language_model._read.cache_clear()
         language_model.load(str(llama))
         assert capfd.readouterr() == ("", "")
 
 
-class TestModelThatCannotBeHad:
+class TestUnavailableModel:
     def check(self, model: str, reason: str) -> None:
-        for had in (model_files.check, language_model.load):
+        for use in (model_files.check, language_model.load):
             with pytest.raises(UBPError, match=re.escape(reason)) as caught:
-                had(model)
+                use(model)
             message = str(caught.value)
             assert model in message and "\n" not in message
             assert "--model PATH" in message and "--skip 'lm_*'" in message
@@ -179,14 +179,14 @@ class TestModelThatCannotBeHad:
 
 @pytest.fixture
 def hub_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
-    """Let the hub's library begin without any model, and online."""
+    """Start with an empty cache of the hub, online."""
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", False)
     return monkeypatch
 
 
 class Hub(BaseHTTPRequestHandler):
-    """As much of a hub as one model needs."""
+    """A minimal hub with one model."""
 
     folder: Path
     commit = "0" * 40

@@ -59,15 +59,9 @@ class FutureWindow(FutureBlock):
     dropout : float
         Dropout of the hidden layer.
     batch_size : int
-    learning_rate : float
-        Peak learning rate of Adam, with one cycle over ``max_epochs``.
-    max_epochs : int
-    patience : int
-        Epochs without a better validation loss after which training ends.
-    held_out : float
-        Share of the clients that are held out for validation.
-    threads : int, optional
-        CPU threads; all cores by default.
+        Examples per batch.
+    learning_rate, max_epochs, patience, held_out, threads
+        As in :class:`~ubp_platform.blocks.sequence_block.SequenceBlock`.
     """
 
     name = "future_window"
@@ -164,15 +158,7 @@ class FutureWindow(FutureBlock):
 
 
 class _FutureWindowLearner(TorchLearner):
-    """The epochs of the network; some clients are held out for validation.
-
-    Parameters
-    ----------
-    block : FutureWindow
-    examples : Examples
-    inputs : ndarray of float32, shape (n_examples, dim)
-        Scaled.
-    """
+    """The epochs of the network on scaled inputs; some clients are held out for validation."""
 
     unit = "examples"
 

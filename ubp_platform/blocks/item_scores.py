@@ -13,12 +13,7 @@ from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 from ubp_platform.blocks.checkpoint import Checkpoint
-from ubp_platform.blocks.pseudo_cutoffs import (
-    ITEM_FIELDS,
-    FutureBlock,
-    item_indicators,
-    top_items,
-)
+from ubp_platform.blocks.pseudo_cutoffs import ITEM_FIELDS, FutureBlock, item_indicators, top_items
 from ubp_platform.blocks.snapshot import Snapshot
 from ubp_platform.blocks.state_arrays import Arrays, strip_prefix, with_prefix
 from ubp_platform.blocks.torch_runtime import threads

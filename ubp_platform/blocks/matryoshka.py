@@ -12,11 +12,6 @@ class SkipEncoder(nn.Module):
     """A linear map plus a small MLP, from input features to the vector.
 
     The linear map does most of it; a second hidden layer makes it worse (docs/evaluation.md).
-
-    Parameters
-    ----------
-    inputs, hidden, width : int
-    dropout : float
     """
 
     def __init__(self, inputs: int, hidden: int, width: int, dropout: float) -> None:

@@ -11,15 +11,7 @@ from ubp_platform.events.schema import PRODUCT_EVENTS
 
 
 class NextProductTransformer(Transformer):
-    """A transformer with one head per field.
-
-    Parameters
-    ----------
-    sizes : mapping of str to int
-        Number of tokens of each field.
-    **shape
-        As in :class:`~ubp_platform.blocks.transformer.Transformer`.
-    """
+    """A transformer with one output head per field."""
 
     def __init__(self, sizes: Mapping[str, int], **shape: Any) -> None:
         super().__init__(sizes, **shape)

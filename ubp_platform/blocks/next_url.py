@@ -16,15 +16,6 @@ class NextURLTransformer(Transformer):
 
     The softmax is estimated from a sample of URLs in training, and exact in validation. Memory and
     time of a step depend on the sample size, not on the number of known URLs.
-
-    Parameters
-    ----------
-    sizes : mapping of str to int
-        Number of tokens of the one field, ``url``.
-    negatives : int
-        Sample size.
-    **shape
-        As in :class:`~ubp_platform.blocks.transformer.Transformer`.
     """
 
     def __init__(self, sizes: Mapping[str, int], negatives: int, **shape: Any) -> None:

@@ -135,11 +135,7 @@ class SequenceBlock(Block):
             )
             self.report_.clients = learner.clients
             trainer = Trainer(
-                self.name,
-                learner,
-                self.report_,
-                max_epochs=self.max_epochs,
-                patience=self.patience,
+                self.name, learner, self.report_, max_epochs=self.max_epochs, patience=self.patience
             )
             trainer.fit(progress, checkpoint)
 

@@ -37,14 +37,10 @@ class SequenceLearner(TorchLearner):
     network : SequenceNetwork
         On its device.
     batches : Batches
-    max_epochs : int
-        The length of the learning rate's one cycle.
+    max_epochs, held_out, learning_rate, table_learning_rate
+        As in :class:`~ubp_platform.blocks.sequence_block.SequenceBlock`.
     seed : int
         Seeds the choice of held-out clients and the order of batches.
-    held_out : float
-        Share of the clients that are held out.
-    learning_rate, table_learning_rate
-        As in :class:`~ubp_platform.blocks.torch_learner.Optimizers`.
 
     Attributes
     ----------

@@ -1,4 +1,4 @@
-"""Fits that are cut off, and go on."""
+"""Interrupted fits, and fits resumed from their checkpoints."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,7 +12,7 @@ from ubp_platform.warehouse.history import History
 
 
 def ctrl_c(after: int) -> ProgressFactory:
-    """Give a progress factory that presses Ctrl-C when it is advanced once more than that."""
+    """Make a progress factory that raises KeyboardInterrupt after this number of advances."""
     advanced = []
 
     @contextmanager
@@ -27,25 +27,25 @@ def ctrl_c(after: int) -> ProgressFactory:
     return progress
 
 
-def assert_resumed_is_whole(
+def assert_resumed_equals_uninterrupted(
     new: Callable[[], Block], history: History, path: Path, after: int
 ) -> None:
-    """Cut a fit off and go on from its checkpoint: it ends with the weights of a whole one."""
-    whole = new().fit(history)
-    steps = len(next(iter(whole.report_.curves.values())))
+    """Interrupt a fit and resume it: it ends with the weights of an uninterrupted one."""
+    uninterrupted = new().fit(history)
+    steps = len(next(iter(uninterrupted.report_.curves.values())))
     assert after < steps - 1
     checkpoint = Checkpoint(path)
-    cut_off = new().fit(history, ctrl_c(after), checkpoint)
-    assert not cut_off.report_.complete
-    assert "interrupted after" in cut_off.report_.note
+    interrupted = new().fit(history, ctrl_c(after), checkpoint)
+    assert not interrupted.report_.complete
+    assert "interrupted after" in interrupted.report_.note
     advanced = []
 
     @contextmanager
-    def noting(description: str, total: float | None, unit: str) -> Iterator[Callable]:
+    def recording(description: str, total: float | None, unit: str) -> Iterator[Callable]:
         yield advanced.append
 
-    resumed = new().fit(history, noting, checkpoint)
+    resumed = new().fit(history, recording, checkpoint)
     assert 0 < len(advanced) < steps
-    BlockContract.assert_same_fit(resumed, whole)
+    BlockContract.assert_same_fit(resumed, uninterrupted)
     assert resumed.report_.complete
     assert resumed.report_.note.startswith("resumed after")
