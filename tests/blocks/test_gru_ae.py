@@ -1,5 +1,5 @@
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
+from contextlib import nullcontext
 from itertools import chain
 from pathlib import Path
 
@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
+from tests.blocks.bars import Bars
 from tests.blocks.contract import BlockContract
 from tests.shops import END, START, land
 from ubp_platform.blocks.checkpoint import Checkpoint
@@ -40,24 +41,6 @@ def vectors(network: GRUAutoencoderNetwork, batches: Batches, clients: list[int]
     with torch.inference_mode():
         batch = batches.gather(np.array(clients))
         return network.encode(network.embed(batch), batch.last).numpy()
-
-
-@contextmanager
-def interrupting(after: int) -> Iterator[Callable[..., object]]:
-    """Make a progress factory that raises KeyboardInterrupt in bar number ``after + 1``."""
-    opened = []
-
-    @contextmanager
-    def progress(description: str, total: float | None, unit: str) -> Iterator[Callable]:
-        opened.append(description)
-
-        def advance(amount: float) -> None:
-            if len(opened) > after:
-                raise KeyboardInterrupt
-
-        yield advance
-
-    yield progress
 
 
 def test_a_batch_holds_start_events_and_end_and_pads_after_them() -> None:
@@ -210,8 +193,7 @@ def test_training_ends_when_patience_runs_out(shop: Warehouse) -> None:
 
 def test_ctrl_c_keeps_the_best_epoch(shop: Warehouse) -> None:
     params = {**TINY, "max_epochs": 20}
-    with interrupting(after=3) as progress:
-        block = GRUAEDayEventType(**params).fit(shop.history(CUTOFF), progress)
+    block = GRUAEDayEventType(**params).fit(shop.history(CUTOFF), Bars(in_bar=4))
     best = int(np.argmin(block.report_.curves["validation"])) + 1
     assert len(block.report_.curves["validation"]) == 3
     assert block.report_.note == (
@@ -227,27 +209,19 @@ def test_a_resumed_fit_ends_with_the_same_weights(
     params = {**TINY, "dropout": 0.3, "max_epochs": 4, "batch_size": 8}
     uninterrupted = GRUAEDayEventType(**params).fit(shop.history(CUTOFF))
     checkpoint = Checkpoint(tmp_path / "fit.safetensors")
-    with interrupting(after=interrupted_in - 1) as progress:
-        try:
-            GRUAEDayEventType(**params).fit(shop.history(CUTOFF), progress, checkpoint)
-        except KeyboardInterrupt:
-            assert interrupted_in == 1
-    epochs = []
-
-    @contextmanager
-    def recording(description: str, total: float | None, unit: str) -> Iterator[Callable]:
-        epochs.append(description)
-        yield lambda amount: None
-
-    resumed = GRUAEDayEventType(**params).fit(shop.history(CUTOFF), recording, checkpoint)
-    assert epochs[0] == f"gru_ae_day_event_type: epoch {interrupted_in}/4"
+    bars = Bars(in_bar=interrupted_in)
+    with pytest.raises(KeyboardInterrupt) if interrupted_in == 1 else nullcontext():
+        GRUAEDayEventType(**params).fit(shop.history(CUTOFF), bars, checkpoint)
+    bars = Bars()
+    resumed = GRUAEDayEventType(**params).fit(shop.history(CUTOFF), bars, checkpoint)
+    assert next(iter(bars.totals)) == f"gru_ae_day_event_type: epoch {interrupted_in}/4"
     BlockContract.assert_same_fit(resumed, uninterrupted)
     assert resumed.report_.complete
 
 
 def test_ctrl_c_in_the_first_epoch_is_not_swallowed(shop: Warehouse) -> None:
-    with interrupting(after=0) as progress, pytest.raises(KeyboardInterrupt):
-        GRUAEDayEventType(**TINY).fit(shop.history(CUTOFF), progress)
+    with pytest.raises(KeyboardInterrupt):
+        GRUAEDayEventType(**TINY).fit(shop.history(CUTOFF), Bars(in_bar=1))
 
 
 @pytest.fixture

@@ -5,8 +5,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from tests.blocks.bars import Bars
 from tests.blocks.contract import CUTOFF, BlockContract
-from tests.blocks.interruption import assert_resumed_equals_uninterrupted, ctrl_c
+from tests.blocks.interruption import assert_resumed_equals_uninterrupted
 from tests.shops import land
 from ubp_platform.blocks.base import Block
 from ubp_platform.blocks.checkpoint import Checkpoint
@@ -73,7 +74,7 @@ def test_a_resumed_fit_ends_with_the_same_weights(
 
 
 def test_ctrl_c_keeps_the_iterations_that_were_run(shop: Warehouse) -> None:
-    block = IALSPageVisits(factors=8).fit(shop.history(CUTOFF), ctrl_c(after=2))
+    block = IALSPageVisits(factors=8).fit(shop.history(CUTOFF), Bars(at_advance=3))
     assert len(block.report_.curves["train"]) == 2
     assert block.report_.note == "interrupted after epoch 2 of 15"
     assert block.encode(shop.history(CUTOFF)).vectors.shape[1] == 8

@@ -5,8 +5,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from tests.blocks.bars import Bars
 from tests.blocks.contract import CUTOFF, BlockContract
-from tests.blocks.interruption import assert_resumed_equals_uninterrupted, ctrl_c
+from tests.blocks.interruption import assert_resumed_equals_uninterrupted
 from tests.shops import land
 from ubp_platform.blocks.base import Block
 from ubp_platform.blocks.lightfm import LOWEST_WEIGHT, LightFMBlock
@@ -246,7 +247,7 @@ def test_a_resumed_fit_ends_with_the_same_weights(
 
 
 def test_ctrl_c_keeps_the_best_epoch(shop: Warehouse) -> None:
-    block = LightFMBlock(**TINY).fit(shop.history(CUTOFF), ctrl_c(after=2))
+    block = LightFMBlock(**TINY).fit(shop.history(CUTOFF), Bars(at_advance=3))
     losses = block.report_.curves["validation"]
     assert len(losses) == 2
     best = int(np.argmin(losses)) + 1
@@ -257,7 +258,7 @@ def test_ctrl_c_keeps_the_best_epoch(shop: Warehouse) -> None:
 
 def test_ctrl_c_in_the_first_epoch_is_not_swallowed(shop: Warehouse) -> None:
     with pytest.raises(KeyboardInterrupt):
-        LightFMBlock(**TINY).fit(shop.history(CUTOFF), ctrl_c(after=0))
+        LightFMBlock(**TINY).fit(shop.history(CUTOFF), Bars(at_advance=1))
 
 
 def test_weights_that_are_no_longer_numbers_are_reported(shop: Warehouse) -> None:

@@ -216,7 +216,7 @@ class TestCache:
         self, shop: Warehouse, bert: str, tmp_path: Path
     ) -> None:
         block, history = fitted(shop, tmp_path, model=bert), shop.history(CUTOFF)
-        interrupted, resumed, whole = Bars(batches=3), Bars(), Bars()
+        interrupted, resumed, whole = Bars(at_advance=3), Bars(), Bars()
         with pytest.raises(KeyboardInterrupt):
             block.encode(history, interrupted)
         block.encode(history, resumed)

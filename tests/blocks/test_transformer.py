@@ -7,8 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from tests.blocks.bars import Bars
 from tests.blocks.contract import BlockContract
-from tests.blocks.interruption import ctrl_c
 from tests.shops import END, START, land
 from ubp_platform.blocks import next_product, next_url
 from ubp_platform.blocks.checkpoint import Checkpoint
@@ -207,8 +207,8 @@ def test_a_resumed_fit_ends_with_the_same_weights(
     params = {**TINY, "dropout": 0.3} | ({"negatives": 6} if cls is NextURL else {})
     whole = cls(**params).fit(shop.history(CUTOFF))
     checkpoint = Checkpoint(tmp_path / "fit.safetensors")
-    cut_off = cls(**params).fit(shop.history(CUTOFF), ctrl_c(after=16), checkpoint)
-    assert len(cut_off.report_.curves["train"]) == 2
+    interrupted = cls(**params).fit(shop.history(CUTOFF), Bars(at_advance=17), checkpoint)
+    assert len(interrupted.report_.curves["train"]) == 2
     resumed = cls(**params).fit(shop.history(CUTOFF), checkpoint=checkpoint)
     BlockContract.assert_same_fit(resumed, whole)
     assert resumed.report_.complete

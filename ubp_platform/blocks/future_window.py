@@ -92,8 +92,8 @@ class FutureWindow(FutureBlock):
         examples = collect_examples(self.windows(history), self.counters_, items)
         if examples is None:
             raise BlockUnavailable(
-                f"nothing is known of what clients did in {self.days} days after a week or more: "
-                f"no history that ends {self.days} days before {history.cutoff:%Y-%m-%d %H:%M:%S}"
+                f"no client did anything in {self.days} days after a week or more of events, "
+                f"before {history.cutoff:%Y-%m-%d %H:%M:%S}"
             )
         self.report_.clients = len(np.unique(examples.client_ids))
         logs = np.log1p(examples.inputs)

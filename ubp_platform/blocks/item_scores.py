@@ -66,8 +66,8 @@ class ItemScores(FutureBlock):
         ]
         if not any(bought.nnz for *_, bought in examples):
             raise BlockUnavailable(
-                f"nothing is known of what clients bought in {self.days} days after a week or "
-                f"more, before {history.cutoff:%Y-%m-%d %H:%M:%S}"
+                f"no client bought anything in {self.days} days after a week or more of events, "
+                f"before {history.cutoff:%Y-%m-%d %H:%M:%S}"
             )
         self.report_.clients = len(np.unique(np.concatenate([ids for ids, *_ in examples])))
         bought = sparse.vstack([bought for *_, bought in examples], format="csc")

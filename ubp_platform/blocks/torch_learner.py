@@ -53,7 +53,7 @@ class Optimizers:
         if sparse:
             table_rate = self.table_learning_rate or self.learning_rate
             peaks.append((torch.optim.SparseAdam(sparse), table_rate))
-        # With 10 steps torch gives the rise none, and divides by zero.
+        # With 10 total steps the warm-up of OneCycleLR has none, and torch divides by zero.
         total_steps = self.steps + (2 if self.steps == 9 else 1)
         schedule = torch.optim.lr_scheduler.OneCycleLR
         self._scheduled = [
