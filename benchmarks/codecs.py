@@ -35,7 +35,7 @@ from benchmarks.machine import report
 from pipelines.demo import GROCERY
 from pipelines.evaluate import pose
 from pipelines.ingest import ingest
-from ubp_platform.blocks import language_model
+from ubp_platform.blocks import language_model, model_files
 from ubp_platform.blocks.catalog import Catalog
 from ubp_platform.blocks.lightfm import LightFMBlock
 from ubp_platform.evaluation.backtest import backtest, plan
@@ -191,7 +191,7 @@ def lsa(texts: tuple[str, ...]) -> np.ndarray:
 @cache
 def minilm(texts: tuple[str, ...]) -> np.ndarray:
     """Embed texts by all-MiniLM-L6-v2: (n_texts, 384)."""
-    model = language_model.load(language_model.PACKAGED)
+    model = language_model.load(model_files.PACKAGED)
     tokens = model.tokenize(texts, 64)
     vectors = np.empty((len(texts), model.width), np.float32)
     for rows in language_model.batches(np.array([len(ids) for ids in tokens]), 4096):

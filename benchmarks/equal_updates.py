@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from torch import nn
 
 from ubp_platform.blocks.ragged import Batch, Batches
-from ubp_platform.blocks.training import evaluate
+from ubp_platform.blocks.sequence_learner import validation_loss
 from ubp_platform.warehouse.arrays import Sequences, Vocabulary
 
 FOLLOWED = 0.75
@@ -108,7 +108,7 @@ def curve(
         for _ in range(update - done):
             step(next(drawn))
         done = update
-        judged = evaluate(network, (batch for _, batch in batches.sorted(judging)))
+        judged = validation_loss(network, (batch for _, batch in batches.sorted(judging)))
         losses.append(judged / batches.positions(judging))
     return losses
 

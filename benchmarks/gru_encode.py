@@ -17,7 +17,7 @@ import torch
 
 from benchmarks.gru_training import VALUES, clients
 from benchmarks.machine import report
-from ubp_platform.blocks.gru_ae import GRUAutoencoder, Network
+from ubp_platform.blocks.gru_ae import GRUAutoencoder, GRUAutoencoderNetwork
 from ubp_platform.blocks.ragged import Batch, Batches
 from ubp_platform.warehouse.arrays import Vocabulary
 
@@ -48,7 +48,7 @@ def main() -> None:
         hidden, size, ours, plain = 32, 32, 4, 4
     torch.manual_seed(0)
     sizes = {field: Vocabulary.FIRST + count for field, count in VALUES.items()}
-    network = Network(sizes, hidden, 3, 0.1).eval()
+    network = GRUAutoencoderNetwork(sizes, hidden, 3, 0.1).eval()
     batches = Batches(clients(size * ours, np.random.default_rng(0)), size, torch.device("cpu"))
     everyone = np.arange(size * ours)
 
@@ -62,7 +62,7 @@ def main() -> None:
     # In turns, so that what else the machine does meets both.
     for _ in range(RUNS):
         in_order = ((part, batches.gather(part)) for part in np.split(some, plain))
-        by_length = batches.sorted(everyone, GRUAutoencoder.positions_a_batch)
+        by_length = batches.sorted(everyone, GRUAutoencoder.positions_per_batch)
         for name, read, parts in ((PLAIN, plain_read, in_order), (OURS, network.read, by_length)):
             speeds[name].append(events[name] / encoded(read, parts, found[name]))
     np.testing.assert_allclose(found[OURS][some], found[PLAIN][some], rtol=1e-5, atol=1e-6)

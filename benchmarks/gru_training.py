@@ -25,9 +25,10 @@ import torch.nn.functional as F
 
 from benchmarks.equal_updates import Chain, curve, lengths, near, picture, random
 from benchmarks.machine import report
-from ubp_platform.blocks.gru_ae import Network
+from ubp_platform.blocks.gru_ae import GRUAutoencoderNetwork
 from ubp_platform.blocks.ragged import Batch, Batches
-from ubp_platform.blocks.training import Optimizers, training_step
+from ubp_platform.blocks.sequence_learner import training_step
+from ubp_platform.blocks.torch_learner import Optimizers
 from ubp_platform.warehouse.arrays import Sequences, Vocabulary
 
 PLAIN, OURS = "padded to the longest", "nearly equal lengths"
@@ -44,7 +45,7 @@ def clients(count: int, rng: np.random.Generator) -> Sequences:
     return Sequences(np.arange(count), offsets, fields)
 
 
-def padded_step(network: Network, batch: Batch, optimizers: Optimizers) -> None:
+def padded_step(network: GRUAutoencoderNetwork, batch: Batch, optimizers: Optimizers) -> None:
     """Train on a batch the plain way: logits at every position, padding included."""
     steps, count = batch.inputs.shape[1:]
     targets = torch.full((len(batch.targets), steps * count), -100)
@@ -65,7 +66,7 @@ def tokens_a_second(
     """Time training steps, the gathering of their batches included."""
     torch.manual_seed(0)
     sizes = {field: Vocabulary.FIRST + size for field, size in VALUES.items()}
-    network = Network(sizes, hidden, 3, 0.1)
+    network = GRUAutoencoderNetwork(sizes, hidden, 3, 0.1)
     optimizers = Optimizers(network, steps=100)
     step(network, warm_up, optimizers)
     start = time.perf_counter()
@@ -99,7 +100,7 @@ def learned(chain: Chain, updates: list[int]) -> dict[str, list[float]]:
     curves = {}
     for name, draw in ((PLAIN, random), (OURS, near)):
         torch.manual_seed(0)
-        network = Network({"url": Vocabulary.FIRST + chain.values}, 64, 1, 0.0)
+        network = GRUAutoencoderNetwork({"url": Vocabulary.FIRST + chain.values}, 64, 1, 0.0)
         optimizers = Optimizers(network, updates[-1], learning_rate=4e-3)
 
         def step(batch: Batch, name=name, network=network, optimizers=optimizers) -> None:

@@ -46,7 +46,9 @@ def judge(
         new = np.setdiff1d(later.matrix[rows[client]].indices, known) if client in rows else []
         if not len(new):
             continue
-        scores = block.item_representations_ @ snapshot.vectors[row] + block.item_biases_
+        scores = (
+            block.factors_.item_representations @ snapshot.vectors[row] + block.factors_.item_biases
+        )
         scores[known] = -np.inf
         better = (scores > scores[new][:, None]).sum(axis=1)
         precision.append((better < TOP).sum() / TOP)

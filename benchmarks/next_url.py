@@ -24,9 +24,10 @@ import torch.nn.functional as F
 
 from benchmarks.equal_updates import Chain, curve, lengths, near, picture, random
 from benchmarks.machine import PeakMemory, report
-from ubp_platform.blocks.next_url import Network, NextURL
+from ubp_platform.blocks.next_url import NextURL, NextURLTransformer
 from ubp_platform.blocks.ragged import Batch, Batches
-from ubp_platform.blocks.training import Optimizers, training_step
+from ubp_platform.blocks.sequence_learner import training_step
+from ubp_platform.blocks.torch_learner import Optimizers
 from ubp_platform.warehouse.arrays import Sequences, Vocabulary
 
 PLAIN, OURS = "padded, full softmax", "nearly equal lengths, sampled softmax"
@@ -48,7 +49,7 @@ def batched(sequences: Sequences, size: int) -> Batches:
 
 def learner(
     block: NextURL, batches: Batches, urls: int, updates: int, sparse: bool
-) -> tuple[Network, Callable[[Batch], object]]:
+) -> tuple[NextURLTransformer, Callable[[Batch], object]]:
     """Make a network and what trains it on a batch: sampled and sparse, or full and dense."""
     torch.manual_seed(0)
     network = block.network({"url": FIRST + urls})

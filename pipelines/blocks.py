@@ -1,4 +1,4 @@
-"""``ubp blocks``: each block of the platform, and what has become of it here."""
+"""``ubp blocks``: each block of the platform, and its newest fit in this home."""
 
 from typing import Any
 
@@ -44,7 +44,7 @@ def blocks(home: Home) -> list[dict[str, Any]]:
 
 
 def reads(needs: list[str]) -> str:
-    """Say shortly which events a block reads.
+    """Abbreviate the event types that a block reads.
 
     Examples
     --------
@@ -53,8 +53,12 @@ def reads(needs: list[str]) -> str:
     """
     if set(needs) == set(EVENT_TYPES):
         return "all"
-    words = {"product_buy": "buy", "add_to_cart": "add", "page_visit": "visits"}
-    words["search_query"] = "searches"
+    words = {
+        "product_buy": "buy",
+        "add_to_cart": "add",
+        "page_visit": "visits",
+        "search_query": "searches",
+    }
     if set(PRODUCT_EVENTS) <= set(needs):
         words |= {PRODUCT_EVENTS[0]: "products", **dict.fromkeys(PRODUCT_EVENTS[1:], "")}
     return ", ".join(words[name] for name in needs if words[name])

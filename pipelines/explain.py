@@ -1,4 +1,4 @@
-"""``ubp explain``: what can be decoded from an autoencoder's vector, beside the true events."""
+"""``ubp explain``: events decoded from an autoencoder's vector, beside the true events."""
 
 from collections import Counter
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ubp_platform.blocks.catalog import Catalog, Fitted
+from ubp_platform.blocks.catalog import Catalog, FittedBlock
 from ubp_platform.blocks.gru_ae import GRUAutoencoder
 from ubp_platform.blocks.registry import block_class
 from ubp_platform.errors import UBPError
@@ -20,20 +20,20 @@ from ubp_platform.warehouse.arrays import Vocabulary
 
 @dataclass(frozen=True)
 class Recall:
-    """How much of one field came back, of the values that the block tells apart.
+    """How much of one field was decoded, of the values in the block's vocabulary.
 
     Parameters
     ----------
     field : str
     values : int
-        Events of the client that have such a value.
+        Events of the client with such a value.
     in_place : float
-        Share of them that were decoded at their own place.
+        Share of them that were decoded at their own position.
     anywhere : float
-        Share of them that were decoded at all, each as often as it occurred.
+        Share of them that were decoded at any position, each as often as it occurred.
     guess : float, optional
-        What ``in_place`` would be for somebody who knows only the shop: its most frequent value,
-        every time. None where the block's vocabulary is not in the order of frequency.
+        ``in_place`` of always guessing the shop's most frequent value. None where the block's
+        vocabulary is not ordered by frequency.
     """
 
     field: str
@@ -53,7 +53,7 @@ class Explanation:
     block, version : str
     cutoff : datetime
     true, decoded : dict of str to list of str
-        A value in words for each event, oldest first; as many in every field.
+        The values of each field as text, oldest event first.
     recalls : list of Recall
     """
 
@@ -77,14 +77,14 @@ def explain(
     client_id : str
         As the shop writes it.
     name : str, optional
-        An autoencoder of the profile; the one with most fields by default.
+        An autoencoder of the profile; by default the one with the most fields.
     version : str, optional
         The profile version; the newest by default.
 
     Returns
     -------
     Explanation
-        At the newest cutoff for which there are profiles.
+        At the newest cutoff with profiles.
 
     Raises
     ------
@@ -117,33 +117,34 @@ def explain(
     decoded = block.decode(vector, steps=int(sequences.offsets[-1]))
     true = sequences.fields
     return Explanation(
-        client_id,
-        fitted.name,
-        fitted.version,
-        cutoff,
-        {f: _words(block.vocabularies_[f], tokens, ids.get(f)) for f, tokens in true.items()},
-        {f: _words(block.vocabularies_[f], tokens, ids.get(f)) for f, tokens in decoded.items()},
-        [_recall(field, true[field], decoded[field]) for field in true],
+        client_id=client_id,
+        block=fitted.name,
+        version=fitted.version,
+        cutoff=cutoff,
+        true=_texts(block, true, ids),
+        decoded=_texts(block, decoded, ids),
+        recalls=[_recall(field, true[field], decoded[field]) for field in true],
     )
 
 
-def _autoencoder(parts: list[Fitted], name: str | None, version: str) -> Fitted:
-    found = {
+def _autoencoder(parts: list[FittedBlock], name: str | None, version: str) -> FittedBlock:
+    autoencoders = {
         fitted.name: fitted
         for fitted in parts
         if issubclass(block_class(fitted.name), GRUAutoencoder)
     }
-    if not found:
+    if not autoencoders:
         raise UBPError(
             f"profile {version} has no autoencoder to decode: `ubp train gru_ae_week_all` adds one"
         )
     if name is None:
-        return max(found.values(), key=lambda fitted: len(_fields(fitted.name)))
-    if name not in found:
+        return max(autoencoders.values(), key=lambda fitted: len(_fields(fitted.name)))
+    if name not in autoencoders:
         raise UBPError(
-            f"{name!r} is no autoencoder of profile {version}; there are {', '.join(found)}"
+            f"{name!r} is not an autoencoder of profile {version}; there are "
+            f"{', '.join(autoencoders)}"
         )
-    return found[name]
+    return autoencoders[name]
 
 
 def _fields(name: str) -> tuple[str, ...]:
@@ -154,8 +155,8 @@ def _fields(name: str) -> tuple[str, ...]:
 def _recall(field: str, true: np.ndarray, decoded: np.ndarray) -> Recall:
     known = true >= Vocabulary.FIRST
     values = int(known.sum())
-    both = min(len(true), len(decoded))
-    hits = (known[:both] & (true[:both] == decoded[:both])).sum()
+    length = min(len(true), len(decoded))
+    hits = (known[:length] & (true[:length] == decoded[:length])).sum()
     common = (Counter(true[known].tolist()) & Counter(decoded.tolist())).total()
     return Recall(
         field,
@@ -166,18 +167,26 @@ def _recall(field: str, true: np.ndarray, decoded: np.ndarray) -> Recall:
     )
 
 
-def _words(vocabulary: Vocabulary, tokens: np.ndarray, ids: list[Any] | None = None) -> list[str]:
-    """Say the values of one field, ids as the shop's; codes of a name as position:code."""
+def _texts(
+    block: GRUAutoencoder, tokens: dict[str, np.ndarray], ids: dict[str, list[Any]]
+) -> dict[str, list[str]]:
+    """Format the values of each field."""
+    vocabularies = block.vocabularies_
+    return {f: _field_texts(vocabularies[f], t, ids.get(f)) for f, t in tokens.items()}
+
+
+def _field_texts(vocabulary: Vocabulary, tokens: np.ndarray, ids: list[Any] | None) -> list[str]:
+    """Format the values of one field: ids as the shop's, codes of a name as position:code."""
     known = vocabulary.values.tolist() if ids is None else ids
     special = {Vocabulary.MISSING: "", Vocabulary.RARE: "rare"}
     values = [
         special.get(token) if token < Vocabulary.FIRST else known[token - Vocabulary.FIRST]
         for token in tokens.tolist()
     ]
-    return [_word(vocabulary.field, value) for value in values]
+    return [_text(vocabulary.field, value) for value in values]
 
 
-def _word(field: str, value: int | str | None) -> str:
+def _text(field: str, value: int | str | None) -> str:
     if not isinstance(value, int):
         return value or ""
     if field == "event_type":

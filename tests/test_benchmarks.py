@@ -17,7 +17,7 @@ from benchmarks.full_log.outcome import Results, append, draw, table
 from benchmarks.full_log.processes import STEPS
 from benchmarks.machine import today
 from tests.store.redis_server import MISSING, PROGRAM
-from ubp_platform.blocks.training import threads
+from ubp_platform.blocks.torch_runtime import threads
 
 SMALL = {
     "ingest": ["--rows", "20000"],

@@ -13,13 +13,13 @@ from threadpoolctl import threadpool_limits
 from benchmarks.full_log.step import Done, Step
 from pipelines.clients import relevant_clients
 from pipelines.ingest import ingest as ingest_delivery
-from ubp_platform.blocks.encoding import encode
+from ubp_platform.blocks.encoding import encode_to_file
 from ubp_platform.blocks.gru_ae_all import GRUAEAll
 from ubp_platform.blocks.gru_ae_week_all import GRUAEWeekAll
 from ubp_platform.blocks.handcrafted import Handcrafted
 from ubp_platform.blocks.ials import IALS, IALSCategories
 from ubp_platform.blocks.ials_page_visits import IALSPageVisits
-from ubp_platform.blocks.training import device
+from ubp_platform.blocks.torch_runtime import device
 from ubp_platform.events.schema import EVENT_TYPES, EVENTS
 from ubp_platform.home import Home
 from ubp_platform.simulation.challenge import plan
@@ -75,7 +75,7 @@ def handcrafted(place: Path, scale: float) -> Done:
     """Compute and write the features of the relevant clients."""
     with _warehouse(place) as warehouse:
         history = warehouse.history(CUTOFF)
-        encode(Handcrafted().fit(history), history, place / "handcrafted.parquet")
+        encode_to_file(Handcrafted().fit(history), history, place / "handcrafted.parquet")
         return Done(len(history.clients), "clients")
 
 

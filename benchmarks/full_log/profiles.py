@@ -30,7 +30,7 @@ from pipelines.publish import publish
 from tests.store.redis_server import redis_server
 from ubp_platform.blocks.catalog import Catalog, new_version
 from ubp_platform.blocks.registry import block_class
-from ubp_platform.blocks.snapshot import ROWS_A_GROUP, SnapshotWriter, iterate
+from ubp_platform.blocks.snapshot import ROWS_PER_GROUP, SnapshotWriter, iterate
 from ubp_platform.home import Home
 from ubp_platform.profile.assembly import assemble
 from ubp_platform.profile.normalizer import Normalizer
@@ -103,8 +103,8 @@ def _write_blocks(home: Home, clients: int) -> ProfileVersion:
             names = tuple(f"feature_{column}" for column in range(width))
         path = Catalog(home).snapshot_path(name, "v1", FIRST)
         with SnapshotWriter(path, FIRST, width, names) as writer:
-            for first in range(0, clients, ROWS_A_GROUP):
-                ids = np.arange(first, min(first + ROWS_A_GROUP, clients))
+            for first in range(0, clients, ROWS_PER_GROUP):
+                ids = np.arange(first, min(first + ROWS_PER_GROUP, clients))
                 ids = ids[ids % 10 != number % 10]
                 vectors = rng.standard_normal((len(ids), width), dtype=np.float32)
                 writer.write(ids, vectors)

@@ -1,4 +1,4 @@
-"""Progress bars that note what they were told."""
+"""Progress bars that record their calls, and can interrupt the work."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -7,12 +7,22 @@ from ubp_platform.progress import Advance
 
 
 class Bars:
-    """Progress that remembers the bars, and can be made to fail after some batches."""
+    """A progress factory that records bars; optionally presses Ctrl-C.
 
-    def __init__(self, batches: int | None = None) -> None:
+    Parameters
+    ----------
+    at_advance, in_bar : int, optional
+        At which advance, or in which bar, counted from 1, KeyboardInterrupt is raised.
+    """
+
+    def __init__(self, at_advance: int | None = None, in_bar: int | None = None) -> None:
         self.totals: dict[str, float | None] = {}
-        self.advanced = 0.0
-        self._left = batches
+        self.advances: list[float] = []
+        self._at_advance, self._in_bar = at_advance, in_bar
+
+    @property
+    def advanced(self) -> float:
+        return sum(self.advances)
 
     @contextmanager
     def __call__(self, description: str, total: float | None, unit: str) -> Iterator[Advance]:
@@ -20,8 +30,6 @@ class Bars:
         yield self._advance
 
     def _advance(self, amount: float) -> None:
-        self.advanced += amount
-        if self._left is not None:
-            self._left -= 1
-            if not self._left:
-                raise KeyboardInterrupt
+        self.advances.append(amount)
+        if len(self.advances) == self._at_advance or len(self.totals) == self._in_bar:
+            raise KeyboardInterrupt

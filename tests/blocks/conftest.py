@@ -6,7 +6,7 @@ import torch
 
 @pytest.fixture(autouse=True)
 def one_thread() -> Iterator[None]:
-    """Networks as tiny as these spend their time in waiting for a second thread."""
+    """With networks this small, a second thread only costs time."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     yield

@@ -1,4 +1,4 @@
-"""What every block must obey; a block's test class inherits it and is tested the day it is added.
+"""The contract of every block; the test class of a block inherits it.
 
 class TestMyBlock(BlockContract):
     block_name = "my_block"
@@ -18,7 +18,7 @@ import pytest
 from tests.blocks.bars import Bars
 from tests.shops import START, land, plant_future, random_shop, shuffle
 from ubp_platform.blocks.base import Block
-from ubp_platform.blocks.encoding import encode
+from ubp_platform.blocks.encoding import encode_to_file
 from ubp_platform.blocks.registry import block_class
 from ubp_platform.blocks.snapshot import Snapshot
 from ubp_platform.errors import BlockUnavailable
@@ -30,7 +30,7 @@ CUTOFF = CUTOFF_DAY.to_pydatetime().replace(tzinfo=UTC)
 # The shop's clients are 1 to 40; the fit sees the even ones, the encoding all of them.
 CLIENTS = np.arange(1, 41)
 FITTED_CLIENTS = CLIENTS[1::2]
-# Clients who have nothing that a block could use.
+# Clients without usable events.
 ONLY_OTHER_EVENTS, ONLY_AT_CUTOFF = 5000, 5001
 # Batched arithmetic may differ in the last digits between a client alone and among others.
 SAME_VECTOR = {"rtol": 1e-5, "atol": 1e-6}
@@ -97,7 +97,7 @@ class BlockContract:
         if snapshot.names is not None:
             assert len(set(snapshot.names)) == snapshot.vectors.shape[1]
 
-    def test_report_says_what_was_fitted(self, block: Block) -> None:
+    def test_report_describes_the_fit(self, block: Block) -> None:
         assert block.report_.cutoff == CUTOFF
         assert 0 < block.report_.clients <= len(FITTED_CLIENTS)
         assert block.report_.seconds >= 0
@@ -220,14 +220,14 @@ class BlockContract:
     ) -> None:
         history = warehouse.history(CUTOFF)
         bars = Bars()
-        encode(block, history, tmp_path / "slices.parquet", progress=bars, size=17)
+        encode_to_file(block, history, tmp_path / "slices.parquet", progress=bars, size=17)
         sliced = Snapshot.read(tmp_path / "slices.parquet")
         assert (sliced.cutoff, sliced.names) == (snapshot.cutoff, snapshot.names)
         np.testing.assert_array_equal(sliced.client_ids, snapshot.client_ids)
         np.testing.assert_allclose(sliced.vectors, snapshot.vectors, **SAME_VECTOR)
         assert bars.totals == {f"{block.name}: encode": len(history.clients)}
         assert bars.advanced == pytest.approx(len(history.clients))
-        # The history shows everybody again.
+        # The history has all clients again.
         self.assert_same_snapshot(block.encode(history), snapshot)
 
     def test_snapshot_file_has_the_schema_of_the_contract(
@@ -255,7 +255,7 @@ class BlockContract:
         assert set(table["event_timestamp"].to_pylist()) == {CUTOFF}
         self.assert_same_snapshot(Snapshot.read(path), snapshot)
 
-    def test_history_is_only_read(self, block: Block, warehouse: Warehouse) -> None:
+    def test_history_is_not_changed(self, block: Block, warehouse: Warehouse) -> None:
         history = warehouse.history(CUTOFF, FITTED_CLIENTS)
         before = history.counts, history.vocabulary("sku").values, history.vocabulary("url").values
         first = block.encode(history)

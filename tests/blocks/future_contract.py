@@ -1,4 +1,4 @@
-"""What holds of every block that learns from what followed earlier cutoffs."""
+"""The contract of blocks that learn at pseudo-cutoffs."""
 
 from abc import abstractmethod
 from typing import Any
@@ -20,12 +20,12 @@ class FutureContract(BlockContract):
     @staticmethod
     @abstractmethod
     def learned_by(block: Any) -> object:
-        """Give what shows how a fit went."""
+        """Return the result of a fit, to be compared."""
 
     def test_a_purchase_before_the_cutoff_reaches_the_fit_and_one_at_it_does_not(
         self, tables: Tables, block: Block, tmp_path: pytest.TempPathFactory
     ) -> None:
-        # No input knows of it: all earlier cutoffs are at least 14 days before the last day.
+        # No input sees it: all pseudo-cutoffs are at least 14 days before the last day.
         for name, day, same in (("last", CUTOFF_DAY - DAY, False), ("at", CUTOFF_DAY, True)):
             with land(tmp_path / f"{name}.duckdb", _buying(tables, day)) as warehouse:
                 again = self.fit(warehouse)
@@ -36,14 +36,14 @@ class FutureContract(BlockContract):
         assert block.report_.clients <= 10
         assert len(block.encode(warehouse.history(CUTOFF)).client_ids) > 30
 
-    def test_history_without_a_whole_window_is_unavailable(self, warehouse: Warehouse) -> None:
+    def test_history_without_a_complete_window_is_unavailable(self, warehouse: Warehouse) -> None:
         soon = pd.Timestamp(START) + 20 * DAY
         with pytest.raises(BlockUnavailable, match="in 14 days after a week or more"):
             self.new_block().fit(warehouse.history(soon.tz_localize("UTC").to_pydatetime()))
 
 
 def _buying(tables: Tables, time: pd.Timestamp) -> Tables:
-    """Let the most bought product be bought by many at a time."""
+    """Add purchases of the most bought product by many clients at one time."""
     buys = tables["product_buy"]
     many = pd.DataFrame({"client_id": np.arange(1, 41), "sku": buys["sku"].mode()[0]})
     return {**tables, "product_buy": pd.concat([buys, many.assign(timestamp=time)])}

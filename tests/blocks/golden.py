@@ -1,7 +1,7 @@
-"""Golden values: what each block's fit in the preset ``small`` gave, kept to be compared.
+"""Golden values: the losses and vectors of each block's fit in the preset ``small``.
 
-``python -m tests.blocks.golden [BLOCK …]`` writes them anew for these blocks (all by default). A
-change that moves them on purpose is committed with the new file and says why.
+``python -m tests.blocks.golden [BLOCK …]`` rewrites them for these blocks (all by default).
+A change that moves them on purpose is committed with the new file, and gives the reason.
 """
 
 import json
@@ -25,14 +25,14 @@ from ubp_platform.blocks.registry import block_class, block_names
 from ubp_platform.warehouse import Warehouse
 
 FILE = Path(__file__).with_name("golden.safetensors")
-#: Of so many clients the vectors are kept; all are in the fit.
+#: Clients in the fit, and clients whose vectors are kept.
 CLIENTS, KEPT = 48, 12
 _LIBRARIES = ("implicit", "lightfm-next", "numpy", "scipy", "torch", "transformers")
 
 
 @dataclass(frozen=True)
 class Golden:
-    """What a fit gave.
+    """The result of a fit.
 
     Parameters
     ----------
@@ -41,7 +41,7 @@ class Golden:
     client_ids : ndarray of int64, shape (KEPT,)
     vectors : ndarray of float32, shape (KEPT, dim)
     names : list of str or None
-        Of features.
+        Feature names.
     """
 
     curves: dict[str, list[float]]
@@ -51,14 +51,14 @@ class Golden:
     names: list[str] | None
 
     def of(self, names: list[str] | None) -> np.ndarray:
-        """Give the columns of some features; a block may have got more since."""
+        """Return the columns of some features; a block may have more by now."""
         if names is None or self.names is None:
             return self.vectors
         return self.vectors[:, [self.names.index(name) for name in names]]
 
 
 def processor() -> dict[str, Any]:
-    """Name all that the last digits depend on: the processor, its instructions, the libraries."""
+    """Return what the last digits depend on: the processor, its instructions, the libraries."""
     lines = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else ""
     names = {line.partition(":")[2].strip() for line in lines.splitlines() if "model name" in line}
     blas = {library.get("architecture") for library in threadpool_info()} - {None}
@@ -71,8 +71,8 @@ def processor() -> dict[str, Any]:
 
 
 def shop(directory: Path) -> Warehouse:
-    """Make the shop that all are fitted on."""
-    # Few events: with many, iALS amplifies the last digits, and goldens held on one machine only.
+    """Make the shop that all blocks are fitted on."""
+    # Few events: with many, iALS amplifies the last digits, which differ between machines.
     tables = random_shop(seed=11, clients=CLIENTS, events=100)
     return land(directory / "warehouse.duckdb", tables)
 
@@ -99,7 +99,7 @@ def fit(name: str, warehouse: Warehouse) -> Golden:
 
 
 def read() -> tuple[dict[str, Golden], dict[str, dict[str, Any]]]:
-    """Give the golden values of each block, and what processor they were made on."""
+    """Return the golden values of each block, and the processor they were made on."""
     if not FILE.exists():
         return {}, {}
     with safe_open(FILE, framework="numpy") as file:

@@ -23,12 +23,12 @@ def _times(days: list[float]) -> list[pd.Timestamp]:
 
 
 def _history() -> History:
-    """Client 1 does what is counted by hand below; client 2 visits once, 400 days ago."""
+    """Client 1 has the events counted by hand below; client 2 visits once, 400 days ago."""
     minute = 1 / 1440
     name = [5] + [0] * 15
     return History.of(
         {
-            # Visits two days before the cutoff, 10 minutes later an addition, 5 later a purchase.
+            # A visit two days before the cutoff, 10 minutes later an addition, 5 later a purchase.
             "page_visit": pd.DataFrame(
                 {"client_id": [1, 1, 1, 2], "url": [100, 100, 101, 100]}
             ).assign(timestamp=_times([20, 2, 2 - 1 * minute, 400])),
@@ -77,7 +77,7 @@ EXPECTED = {
     "sessions_30d": 2,
     "session_events": 7 / 4,
     "session_minutes": 15 / 4,
-    # The one began 15 minutes before, the other with the purchase.
+    # One session began 15 minutes before, the other with the purchase.
     "session_minutes_to_buy": 7.5,
     "session_buys": 2 / 4,
     "adds_per_visit": 1 / 3,
@@ -109,7 +109,7 @@ EXPECTED = {
 }
 
 
-def test_counters_are_as_counted_by_hand() -> None:
+def test_counters_equal_those_counted_by_hand() -> None:
     history = _history()
     snapshot = Counters().fit(history).encode(history)
     found = dict(zip(snapshot.names or (), snapshot.vectors[0].tolist(), strict=True))
@@ -121,7 +121,7 @@ def test_counters_are_as_counted_by_hand() -> None:
     assert not wrong
 
 
-def test_what_is_older_than_a_year_or_never_was_is_a_year_back() -> None:
+def test_ages_are_capped_at_a_year() -> None:
     history = _history()
     snapshot = Counters().fit(history).encode(history)
     found = dict(zip(snapshot.names or (), snapshot.vectors[1].tolist(), strict=True))
@@ -132,7 +132,7 @@ def test_what_is_older_than_a_year_or_never_was_is_a_year_back() -> None:
 
 
 def test_lists_stay_those_of_the_fit() -> None:
-    """At another cutoff other pages are the shop's most visited; the columns mean the same."""
+    """At another cutoff other pages are the most visited ones; the columns keep their meaning."""
     history = _history()
     block = Counters().fit(history)
     later = pd.DataFrame({"client_id": [3] * 9, "url": 999}).assign(timestamp=_times([1] * 9))

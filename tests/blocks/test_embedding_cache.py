@@ -11,7 +11,7 @@ KEYS = [text_key(f"text {number}") for number in range(200)]
 VECTORS = np.random.default_rng(0).normal(size=(200, 5)).astype(np.float32)
 
 
-def test_gives_back_what_was_written(tmp_path: Path) -> None:
+def test_returns_what_was_written(tmp_path: Path) -> None:
     with EmbeddingCache(tmp_path / "lm" / "cache.sqlite") as cache:
         cache.write(KEYS[:3], VECTORS[:3])
     with EmbeddingCache(tmp_path / "lm" / "cache.sqlite") as cache:
@@ -20,13 +20,13 @@ def test_gives_back_what_was_written(tmp_path: Path) -> None:
     np.testing.assert_array_equal(np.stack(list(known.values())), VECTORS[1:3])
 
 
-def test_without_a_file_keeps_nothing() -> None:
+def test_without_a_file_caches_nothing() -> None:
     with EmbeddingCache() as cache:
         cache.write(KEYS, VECTORS)
         assert cache.read(KEYS) == {}
 
 
-def test_what_was_written_outlives_a_crash(tmp_path: Path) -> None:
+def test_written_vectors_survive_a_crash(tmp_path: Path) -> None:
     cache = EmbeddingCache(tmp_path / "cache.sqlite").__enter__()
     cache.write(KEYS, VECTORS)
     with EmbeddingCache(tmp_path / "cache.sqlite") as other:
@@ -47,12 +47,12 @@ def test_many_write_at_once(tmp_path: Path) -> None:
     np.testing.assert_array_equal(np.stack([known[key] for key in KEYS]), VECTORS)
 
 
-def test_file_that_is_none_of_ours(tmp_path: Path) -> None:
+def test_a_foreign_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "cache.sqlite").write_bytes(b"something else" * 1000)
     with pytest.raises(UBPError, match=r"not a database.*delete the file"):
         EmbeddingCache(tmp_path / "cache.sqlite").__enter__()
 
 
-def test_key_is_of_the_whole_text() -> None:
+def test_the_key_depends_on_the_full_text() -> None:
     assert len(text_key("a")) == 16
     assert len(set(KEYS)) == 200

@@ -39,7 +39,7 @@ def test_it_is_the_minimum(world: dict[str, np.ndarray]) -> None:
             below = dislike.sum() * scores.mean()
             return contrast - like @ scores - dislike @ scores + below + ((u - q) ** 2).sum()
 
-        # Found by somebody else, from elsewhere.
+        # Minimized by another method, from another start.
         best = minimize(loss, np.zeros(WIDTH), tol=1e-10).x
         np.testing.assert_allclose(vectors[row], best, atol=1e-4)
 
@@ -66,7 +66,7 @@ def test_a_removed_item_falls_and_a_liked_one_rises(world: dict[str, np.ndarray]
     assert items[8] @ liked > (items @ liked).mean()
 
 
-def test_company_and_order_change_nothing(world: dict[str, np.ndarray]) -> None:
+def test_vectors_do_not_depend_on_other_clients_or_order(world: dict[str, np.ndarray]) -> None:
     weights, prior = some_clients(40)
     vectors = fold_in(weights, prior, **world, strength=2.0)
     order = np.random.default_rng(2).permutation(40)
@@ -84,7 +84,7 @@ def test_huge_weights_and_long_representations_stay_finite(world: dict[str, np.n
     assert np.isfinite(fold_in(20_000 * abs(weights), prior, **world, strength=2.0)).all()
 
 
-def test_items_all_alike_tell_nothing(world: dict[str, np.ndarray]) -> None:
+def test_identical_items_carry_no_information(world: dict[str, np.ndarray]) -> None:
     weights, prior = some_clients(5)
     world["items"][:] = 1
     vectors = fold_in(abs(weights), prior, **world, strength=2.0)

@@ -6,7 +6,13 @@ from tests.blocks.future_contract import DAY, FutureContract
 from tests.shops import START
 from ubp_platform.blocks.counters import Counters
 from ubp_platform.blocks.future_window import FutureWindow
-from ubp_platform.blocks.pseudo_cutoffs import examples, pseudo_cutoffs
+from ubp_platform.blocks.pseudo_cutoffs import (
+    ITEM_EVENTS,
+    collect_examples,
+    pseudo_cutoffs,
+    top_items,
+    windows,
+)
 from ubp_platform.warehouse.history import History
 
 TWO_WEEKS = pd.Timedelta(days=14).to_pytimedelta()
@@ -20,7 +26,7 @@ class TestFutureWindow(FutureContract):
     def learned_by(block: FutureWindow) -> object:
         return block.report_.curves
 
-    def test_prefixes_are_powers_of_two_and_the_whole(self) -> None:
+    def test_prefixes_are_powers_of_two_and_the_full_width(self) -> None:
         assert FutureWindow(width=64).prefixes() == [8, 16, 32, 64]
         assert FutureWindow(width=100).prefixes() == [8, 16, 32, 64, 100]
         assert FutureWindow(width=5).prefixes() == [5]
@@ -53,7 +59,8 @@ def test_pseudo_cutoffs_leave_a_week_of_history() -> None:
 def test_examples_are_inputs_before_and_what_happened_in_the_window() -> None:
     history = _history()
     counters = Counters().fit(history)
-    found = examples(history, counters, TWO_WEEKS, 6, top=10)
+    items = top_items(history, 10, ITEM_EVENTS)
+    found = collect_examples(windows(history, TWO_WEEKS, 6), counters, items)
     assert found is not None
     # Clients 1 and 2 at day 26, then at day 12.
     assert found.client_ids.tolist() == [1, 2, 1, 2]
@@ -62,21 +69,23 @@ def test_examples_are_inputs_before_and_what_happened_in_the_window() -> None:
     assert found.inputs[:, names.index("buy_total")].tolist() == [0, 0, 0, 0]
     assert found.inputs[:, names.index("add_total")].tolist() == [0, 1, 0, 1]
     # A purchase on day 30 is in the window from day 26: bought, its category, product and price.
-    # All visit in both windows; nobody adds or searches, so that these are no targets.
+    # All visit in both windows; nobody adds or searches, so these are not targets.
     targets = found.targets.toarray()
     assert targets[0].tolist() == [1, 1, 1, 1, 1]
     assert targets[1:].tolist() == [[0, 1, 0, 0, 0]] * 3
     assert len(set(found.groups)) == 5
 
 
-def test_no_example_of_a_history_in_which_nothing_happens_in_a_window() -> None:
+def test_no_examples_where_nothing_happens_in_a_window() -> None:
     history = _history()
     with history.until(history.cutoff - TWO_WEEKS * 2) as short:
-        assert examples(short, Counters().fit(short), TWO_WEEKS, 6, top=10) is None
+        items = top_items(short, 10, ITEM_EVENTS)
+        in_windows = windows(short, TWO_WEEKS, 6)
+        assert collect_examples(in_windows, Counters().fit(short), items) is None
 
 
-def test_the_first_numbers_tell_who_will_buy() -> None:
-    """Odd clients buy every third day, the others only look: every prefix tells it."""
+def test_the_first_dimensions_predict_who_will_buy() -> None:
+    """Odd clients buy every third day, the others only visit: every prefix separates them."""
     clients, days = np.arange(1, 61), np.arange(0, 70, 3)
     when = [START + DAY * int(day) for day in days]
     each = pd.MultiIndex.from_product([clients, when], names=["client_id", "timestamp"])

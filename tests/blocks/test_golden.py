@@ -1,4 +1,4 @@
-"""No change moves a block's losses or vectors unnoticed."""
+"""Losses and vectors of each block equal the golden values."""
 
 from collections.abc import Iterator
 from importlib.util import find_spec
@@ -10,7 +10,7 @@ from tests.blocks import golden
 from ubp_platform.warehouse import Warehouse
 
 GOLDEN, PROCESSORS = golden.read()
-#: On another processor sums are added up in another order.
+#: Tolerance on other processors, which add in another order.
 ELSEWHERE = 1e-5
 #: More factors than the shop has categories, by conjugate gradients that stop after three steps:
 #: where they stop depends on the last digits (7e-4 without vector instructions).

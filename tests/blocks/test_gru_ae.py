@@ -1,5 +1,5 @@
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
+from contextlib import nullcontext
 from itertools import chain
 from pathlib import Path
 
@@ -11,14 +11,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
+from tests.blocks.bars import Bars
 from tests.blocks.contract import BlockContract
 from tests.shops import END, START, land
 from ubp_platform.blocks.checkpoint import Checkpoint
-from ubp_platform.blocks.gru_ae import GRUAutoencoder, Network
+from ubp_platform.blocks.gru_ae import GRUAutoencoder, GRUAutoencoderNetwork
 from ubp_platform.blocks.gru_ae_day_event_type import GRUAEDayEventType
 from ubp_platform.blocks.gru_ae_week_all import GRUAEWeekAll
 from ubp_platform.blocks.ragged import Batches
-from ubp_platform.blocks.training import evaluate, training_step
+from ubp_platform.blocks.sequence_learner import training_step, validation_loss
 from ubp_platform.errors import BlockUnavailable
 from ubp_platform.warehouse import Warehouse
 from ubp_platform.warehouse.arrays import Sequences, Vocabulary
@@ -36,28 +37,10 @@ def ragged(lengths: list[int], fields: tuple[str, ...] = ("category",), values: 
     return Sequences(np.arange(len(lengths)), offsets, tokens)
 
 
-def vectors(network: Network, batches: Batches, clients: list[int]) -> np.ndarray:
+def vectors(network: GRUAutoencoderNetwork, batches: Batches, clients: list[int]) -> np.ndarray:
     with torch.inference_mode():
         batch = batches.gather(np.array(clients))
         return network.encode(network.embed(batch), batch.last).numpy()
-
-
-@contextmanager
-def interrupting(after: int) -> Iterator[Callable[..., object]]:
-    """Give a progress factory that presses Ctrl-C in the bar number ``after + 1``."""
-    opened = []
-
-    @contextmanager
-    def progress(description: str, total: float | None, unit: str) -> Iterator[Callable]:
-        opened.append(description)
-
-        def advance(amount: float) -> None:
-            if len(opened) > after:
-                raise KeyboardInterrupt
-
-        yield advance
-
-    yield progress
 
 
 def test_a_batch_holds_start_events_and_end_and_pads_after_them() -> None:
@@ -66,7 +49,7 @@ def test_a_batch_holds_start_events_and_end_and_pads_after_them() -> None:
     start, end, pad = Vocabulary.START, Vocabulary.END, Vocabulary.PAD
     assert batch.inputs[0].T.tolist() == [[start, 7, pad, pad], [start, 8, 9, 10]]
     assert batch.last.tolist() == [1, 3]
-    assert batch.real.tolist() == [0, 1, 2, 3, 5, 7]  # step by step, both clients a step
+    assert batch.real.tolist() == [0, 1, 2, 3, 5, 7]  # step by step, both clients per step
     assert batch.targets.tolist() == [[7, 8, end, 9, 10, end]]
 
 
@@ -87,7 +70,7 @@ def test_the_user_vector_is_that_of_a_loop_over_one_unpadded_sequence() -> None:
     torch.manual_seed(0)
     sequences = ragged([5, 9, 2], ("category", "price"))
     sizes = {"category": 11, "price": 11}
-    network = Network(sizes, hidden=8, layers=2, dropout=0.3).eval()
+    network = GRUAutoencoderNetwork(sizes, hidden=8, layers=2, dropout=0.3).eval()
     cells = [nn.GRUCell(8, 8) for _ in network.encoder]
     for cell, gru in zip(cells, network.encoder, strict=True):
         cell.load_state_dict({k.removesuffix("_l0"): v for k, v in gru.state_dict().items()})
@@ -110,43 +93,45 @@ def test_the_user_vector_is_that_of_a_loop_over_one_unpadded_sequence() -> None:
     layers=st.integers(1, 3),
     fields=st.integers(1, 3),
 )
-def test_reading_without_padding_gives_the_same_vectors(
+def test_inference_without_padding_gives_the_same_vectors(
     lengths: list[int], layers: int, fields: int
 ) -> None:
     torch.manual_seed(len(lengths))
     names = ("category", "price", "week")[:fields]
-    network = Network(dict.fromkeys(names, 11), hidden=12, layers=layers, dropout=0.3).eval()
-    with torch.no_grad():  # states near 1 in size, where a wrong tanh shows
+    network = GRUAutoencoderNetwork(
+        dict.fromkeys(names, 11), hidden=12, layers=layers, dropout=0.3
+    ).eval()
+    with torch.no_grad():  # states near 1, where an error of tanh shows
         for weight in network.parameters():
             weight.mul_(3)
     batches = Batches(ragged(lengths, names), 3, CPU)
     for rows, batch in batches.sorted(np.arange(len(lengths)), 64):
         plain = vectors(network, batches, list(rows))
-        np.testing.assert_allclose(network.read(batch).numpy(), plain, rtol=1e-5, atol=2e-6)
+        np.testing.assert_allclose(network.infer(batch).numpy(), plain, rtol=1e-5, atol=2e-6)
 
 
 def test_the_loss_of_one_step_worked_by_hand() -> None:
-    # One event with the token 5 of 6; all logits are the head's bias: 0 but ln 3 at 5.
-    network = Network({"category": 6}, hidden=4, layers=1, dropout=0.0)
+    # One event with the token 5 of 6; all logits are the head's bias: ln 3 at 5, else 0.
+    network = GRUAutoencoderNetwork({"category": 6}, hidden=4, layers=1, dropout=0.0)
     head = network.heads["category"]
     with torch.no_grad():
         head.weight.zero_()
         head.bias.copy_(torch.tensor([0, 0, 0, 0, 0, np.log(3)]))
     batch = Batches(ragged([1], values=1), 1, CPU).gather(np.array([0]))
-    # exp of the logits sum to 5 + 3 = 8: the event costs -ln(3/8), the end token -ln(1/8).
-    assert evaluate(network, [batch]) == pytest.approx(-np.log(3 / 8) - np.log(1 / 8))
+    # The exponentials of the logits sum to 5 + 3 = 8: -ln(3/8) for the event, -ln(1/8) for the end.
+    assert validation_loss(network, [batch]) == pytest.approx(-np.log(3 / 8) - np.log(1 / 8))
 
 
 def test_padding_adds_nothing_to_loss_or_gradients() -> None:
     def gradients(clients: list[list[int]]) -> tuple[float, list[torch.Tensor]]:
         torch.manual_seed(0)
-        network = Network({"category": 11}, hidden=8, layers=2, dropout=0.0)
+        network = GRUAutoencoderNetwork({"category": 11}, hidden=8, layers=2, dropout=0.0)
         batches = Batches(ragged([3, 30, 7]), 3, CPU)
         gathered = [batches.gather(np.array(part)) for part in clients]
         total = [torch.zeros_like(weight) for weight in network.parameters()]
         loss = 0.0
         for batch in gathered:
-            # Steps of size 0: the weights stay, the gradients (means over positions) can be read.
+            # With steps of size 0 the weights stay; gradients are means over positions.
             loss += training_step(network, batch, torch.optim.SGD(network.parameters(), lr=0.0))
             for sum_, weight in zip(total, network.parameters(), strict=True):
                 sum_ += weight.grad * batch.positions
@@ -162,7 +147,7 @@ def test_padding_adds_nothing_to_loss_or_gradients() -> None:
 def test_a_vector_depends_on_neither_neighbours_nor_batch_size_nor_order() -> None:
     torch.manual_seed(0)
     lengths = np.random.default_rng(1).integers(1, 129, 200)
-    network = Network({"category": 11}, hidden=128, layers=2, dropout=0.1).eval()
+    network = GRUAutoencoderNetwork({"category": 11}, hidden=128, layers=2, dropout=0.1).eval()
     batches = Batches(ragged(list(lengths)), 200, CPU)
     together = vectors(network, batches, list(range(200)))
     for clients in ([17], [5, 17], list(range(199, -1, -1))):
@@ -170,10 +155,10 @@ def test_a_vector_depends_on_neither_neighbours_nor_batch_size_nor_order() -> No
         np.testing.assert_allclose(found, together[clients], rtol=0, atol=2e-6)
 
 
-def test_a_small_data_set_is_learned_by_heart() -> None:
+def test_a_small_data_set_is_overfitted() -> None:
     torch.manual_seed(0)
     batch = Batches(ragged([6] * 8, ("category", "price")), 8, CPU).gather(np.arange(8))
-    network = Network({"category": 11, "price": 11}, hidden=32, layers=1, dropout=0.0)
+    network = GRUAutoencoderNetwork({"category": 11, "price": 11}, hidden=32, layers=1, dropout=0.0)
     optimizer = torch.optim.Adam(network.parameters(), lr=0.02)
     for _ in range(150):
         training_step(network, batch, optimizer)
@@ -196,8 +181,8 @@ def test_the_validation_loss_falls_and_the_best_epoch_is_kept(shop: Warehouse) -
     assert block.report_.note == ""
 
 
-def test_training_ends_when_patience_does(shop: Warehouse) -> None:
-    # A learning rate that destroys: no epoch after the first few is better.
+def test_training_ends_when_patience_runs_out(shop: Warehouse) -> None:
+    # A learning rate so large that later epochs get worse.
     block = GRUAEDayEventType(
         **{**TINY, "max_epochs": 40}, patience=2, learning_rate=5.0, batch_size=8
     ).fit(shop.history(CUTOFF))
@@ -208,8 +193,7 @@ def test_training_ends_when_patience_does(shop: Warehouse) -> None:
 
 def test_ctrl_c_keeps_the_best_epoch(shop: Warehouse) -> None:
     params = {**TINY, "max_epochs": 20}
-    with interrupting(after=3) as progress:
-        block = GRUAEDayEventType(**params).fit(shop.history(CUTOFF), progress)
+    block = GRUAEDayEventType(**params).fit(shop.history(CUTOFF), Bars(in_bar=4))
     best = int(np.argmin(block.report_.curves["validation"])) + 1
     assert len(block.report_.curves["validation"]) == 3
     assert block.report_.note == (
@@ -218,39 +202,31 @@ def test_ctrl_c_keeps_the_best_epoch(shop: Warehouse) -> None:
     assert block.encode(shop.history(CUTOFF)).vectors.shape == (60, 16)
 
 
-@pytest.mark.parametrize("cut_off_in", [1, 3, 4])
-def test_a_fit_that_was_cut_off_goes_on_to_the_very_same_weights(
-    shop: Warehouse, tmp_path: Path, cut_off_in: int
+@pytest.mark.parametrize("interrupted_in", [1, 3, 4])
+def test_a_resumed_fit_ends_with_the_same_weights(
+    shop: Warehouse, tmp_path: Path, interrupted_in: int
 ) -> None:
     params = {**TINY, "dropout": 0.3, "max_epochs": 4, "batch_size": 8}
-    whole = GRUAEDayEventType(**params).fit(shop.history(CUTOFF))
+    uninterrupted = GRUAEDayEventType(**params).fit(shop.history(CUTOFF))
     checkpoint = Checkpoint(tmp_path / "fit.safetensors")
-    with interrupting(after=cut_off_in - 1) as progress:
-        try:
-            GRUAEDayEventType(**params).fit(shop.history(CUTOFF), progress, checkpoint)
-        except KeyboardInterrupt:
-            assert cut_off_in == 1
-    epochs = []
-
-    @contextmanager
-    def noting(description: str, total: float | None, unit: str) -> Iterator[Callable]:
-        epochs.append(description)
-        yield lambda amount: None
-
-    resumed = GRUAEDayEventType(**params).fit(shop.history(CUTOFF), noting, checkpoint)
-    assert epochs[0] == f"gru_ae_day_event_type: epoch {cut_off_in}/4"
-    BlockContract.assert_same_fit(resumed, whole)
+    bars = Bars(in_bar=interrupted_in)
+    with pytest.raises(KeyboardInterrupt) if interrupted_in == 1 else nullcontext():
+        GRUAEDayEventType(**params).fit(shop.history(CUTOFF), bars, checkpoint)
+    bars = Bars()
+    resumed = GRUAEDayEventType(**params).fit(shop.history(CUTOFF), bars, checkpoint)
+    assert next(iter(bars.totals)) == f"gru_ae_day_event_type: epoch {interrupted_in}/4"
+    BlockContract.assert_same_fit(resumed, uninterrupted)
     assert resumed.report_.complete
 
 
 def test_ctrl_c_in_the_first_epoch_is_not_swallowed(shop: Warehouse) -> None:
-    with interrupting(after=0) as progress, pytest.raises(KeyboardInterrupt):
-        GRUAEDayEventType(**TINY).fit(shop.history(CUTOFF), progress)
+    with pytest.raises(KeyboardInterrupt):
+        GRUAEDayEventType(**TINY).fit(shop.history(CUTOFF), Bars(in_bar=1))
 
 
 @pytest.fixture
 def corner_shop(tmp_path: Path) -> Iterator[Warehouse]:
-    """Three clients who bought one thing each; nobody visited a page."""
+    """Three clients with one purchase each, and no page visits."""
     buys = pd.DataFrame(
         {"client_id": [1, 2, 3], "timestamp": START + pd.to_timedelta([1, 2, 3], "D"), "sku": 4}
     )

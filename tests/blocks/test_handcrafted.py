@@ -25,7 +25,7 @@ PAGE = Path(__file__).parents[2] / "docs" / "features.md"
 #: The features as documented, in their order.
 DOCUMENTED = re.findall(r"^\| `(\w+)` \|", PAGE.read_text("utf-8"), re.MULTILINE)
 
-# Of a client who did nothing.
+# The values of a client without events.
 NOTHING = {
     name: NEVER if re.search("_(interval|first|last)_days$", name) else 0 for name in DOCUMENTED
 }
@@ -152,7 +152,7 @@ EXPECTED = {
         "active_weeks": 2,
         "active_days": 2,
     },
-    # Bought one product that nobody knows, exactly at the edge of the last seven days.
+    # Bought one unknown product, exactly at the beginning of the last seven days.
     5: {
         **NOTHING,
         "buy_total": 1,
@@ -219,13 +219,13 @@ def test_only_clients_with_a_usable_event_have_features(known: Snapshot) -> None
 
 @pytest.mark.parametrize("client", EXPECTED)
 @pytest.mark.parametrize("name", EXPECTED[1])
-def test_feature_is_what_it_is_by_hand(known: Snapshot, client: int, name: str) -> None:
+def test_feature_equals_the_value_by_hand(known: Snapshot, client: int, name: str) -> None:
     row = list(known.client_ids).index(client)
     value = known.vectors[row, known.names.index(name)]
     assert value == pytest.approx(EXPECTED[client][name], rel=1e-6)
 
 
-# Just before the beginning of a window an event belongs to the window before, if to any.
+# Just before a window begins, an event belongs to the window before it, if there is one.
 MICROSECOND = 1 / 86_400_000_000
 
 
@@ -266,10 +266,10 @@ def test_calendar_days_of_carts_are_utc() -> None:
         assert snapshot.vectors[0, snapshot.names.index("cart_abandonment")] == abandoned
 
 
-def test_each_feature_has_its_line_of_docs(known: Snapshot) -> None:
+def test_each_feature_is_documented(known: Snapshot) -> None:
     assert list(known.names) == DOCUMENTED
     assert len(set(DOCUMENTED)) == len(DOCUMENTED)
-    # The paper's come first; what was added since stands behind them.
+    # The features of the paper come first, later ones follow.
     assert list(EXPECTED[1]) == DOCUMENTED[:42]
 
 
@@ -290,7 +290,7 @@ def test_finite_in_bounds_and_blind_to_the_future(
     planted = plant_future(tables, time)
     keep = {"product_properties", *present}
     ours = encode({k: v for k, v in tables.items() if k in keep}, cutoff)
-    # What is missing today may come tomorrow.
+    # Clients who are missing today may be there tomorrow.
     past = {k: v if k in keep else v[v["timestamp"] >= time] for k, v in planted.items()}
     other = encode(past, cutoff)
     np.testing.assert_array_equal(ours.client_ids, other.client_ids)

@@ -9,7 +9,7 @@ from scipy import sparse
 from tests.blocks.contract import CUTOFF, BlockContract
 from tests.shops import land
 from ubp_platform.blocks.base import Block
-from ubp_platform.blocks.ials import IALSCategories, Loss
+from ubp_platform.blocks.ials import IALSCategories, IALSLoss
 from ubp_platform.blocks.snapshot import Snapshot
 from ubp_platform.errors import BlockUnavailable
 from ubp_platform.warehouse import Warehouse
@@ -56,11 +56,11 @@ def products(count: int) -> pd.DataFrame:
 
 
 def test_clients_of_one_taste_are_nearly_parallel(tmp_path: Path) -> None:
-    # Even clients buy of even categories, odd ones of odd categories, a different four each.
+    # Even clients buy from even categories, odd ones from odd categories, four different ones each.
     bought = [(client, (client + 2 * step) % 20) for client in range(40) for step in range(4)]
     tables = {"product_properties": products(20), "product_buy": actions(bought)}
     with land(tmp_path / "warehouse.duckdb", tables) as warehouse:
-        # As many factors as there are tastes, and enough rounds to converge from any start.
+        # One factor per taste, and enough iterations to converge from any start.
         block = IALSCategories(factors=2, iterations=50).fit(warehouse.history(LATER))
         vectors = block.encode(warehouse.history(LATER)).vectors
     unit = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
@@ -100,7 +100,7 @@ def test_items_unknown_to_the_fit_are_ignored(tmp_path: Path) -> None:
         block = IALSCategories(factors=4).fit(warehouse.history(LATER, np.array([1, 2])))
         np.testing.assert_array_equal(block.items_, [0, 1])
         snapshot = block.encode(warehouse.history(LATER))
-    # Client 4 bought of category 3 only, which the fit did not see.
+    # Client 4 bought only from category 3, which the fit did not see.
     np.testing.assert_array_equal(snapshot.client_ids, [1, 2, 3])
     np.testing.assert_array_equal(snapshot.vectors[0], snapshot.vectors[2])
 
@@ -113,22 +113,22 @@ def test_only_products_without_a_category_make_it_unavailable(tmp_path: Path) ->
 
 
 @pytest.mark.filterwarnings("error")
-def test_no_warning_about_threads_reaches_anybody(
+def test_no_warning_about_threads_is_shown(
     shop: Warehouse, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # The check of implicit runs once in a process.
+    # implicit checks once per process.
     monkeypatch.setattr("implicit.utils._checked_blas_config", False)
     history = shop.history(LATER)
     IALSCategories(iterations=1).fit(history).encode(history)
 
 
 @pytest.mark.parametrize("clients", [1, 5, 300])
-def test_the_loss_is_that_of_its_definition_and_the_same_each_time(clients: int) -> None:
+def test_the_loss_is_as_defined_and_deterministic(clients: int) -> None:
     rng = np.random.default_rng(clients)
     confidence = sparse.random(clients, 20, 0.3, "csr", np.float32, random_state=rng)
     confidence.data += 1
     users, items = (rng.standard_normal((n, 4), np.float32) for n in (clients, 20))
-    loss = Loss(confidence, 0.5)
+    loss = IALSLoss(confidence, 0.5)
     wanted = confidence.toarray() > 0
     weights = np.where(wanted, confidence.toarray(), 1)
     squares = (weights * (wanted - users @ items.T) ** 2).sum()

@@ -13,7 +13,7 @@ EMPTY_NAME = np.zeros(16, np.uint8).tolist()
 
 class TestItemScores(FutureContract):
     block_name = "item_scores"
-    # Fewer than there are, so that the seed draws them.
+    # Fewer than the clients of the fit, so that the seed matters.
     params = {"clients": 15}  # noqa: RUF012
 
     @staticmethod
@@ -24,7 +24,7 @@ class TestItemScores(FutureContract):
 def _shop(faithful: bool) -> History:
     """40 clients buy one of five products each third day: always their own, or a random one.
 
-    Odd clients do nothing but look.
+    Odd clients only visit.
     """
     rng = np.random.default_rng(3)
     clients = np.repeat(np.arange(2, 82, 2), 28)
@@ -54,7 +54,7 @@ def test_a_client_that_comes_back_to_its_product_scores_it_highest() -> None:
         assert (scores.argmax(axis=1) == own).all()
         assert (scores.max(axis=1) > 1).all()
         assert (np.sort(scores, axis=1)[:, :-1] == 0).all()
-    # Who never bought has a vector, too: nothing.
+    # Clients without purchases have a vector of zeros.
     assert (found.vectors[~buyers] == 0).all()
     assert block.report_.loss is not None
     assert block.report_.loss < 0.7
@@ -72,5 +72,5 @@ def test_a_shop_without_purchases_is_unavailable() -> None:
     visits = pd.DataFrame({"client_id": [1, 2] * 30, "url": 3})
     visits["timestamp"] = [START + DAY * number for number in range(60)]
     history = History.of({"page_visit": visits}, cutoff=str(START + DAY * 60))
-    with pytest.raises(BlockUnavailable, match="nothing is known of what clients bought"):
+    with pytest.raises(BlockUnavailable, match="no client bought anything in 14 days"):
         ItemScores().fit(history)

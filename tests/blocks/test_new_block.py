@@ -1,4 +1,4 @@
-"""What docs/new_block.md shows works: the blocks of the page obey the contract."""
+"""The examples of docs/new_block.md work: its blocks obey the contract."""
 
 import re
 import tomllib
@@ -17,7 +17,7 @@ PAGE = (Path(__file__).parents[2] / "docs" / "new_block.md").read_text("utf-8")
 
 
 def documented(language: str) -> list[str]:
-    """Give the page's examples; under other names, which nobody will give a block of theirs."""
+    """Return the examples of the page, renamed so that they clash with no real block."""
     examples = re.findall(rf"```{language}\n(.*?)```", PAGE, re.DOTALL)
     renamed = r'("|^)(hours|searches)\b(?=")|^(hours)\b'
     return [
@@ -38,7 +38,7 @@ HOURS, SEARCHES = "documented_hours", "documented_searches"
 
 @pytest.fixture(scope="module", autouse=True)
 def package(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """The page's blocks as a package of the page's name."""
+    """The blocks of the page as an installed package."""
     blocks = tomllib.loads(TOML)["project"]["entry-points"][GROUP]
     blocks = {**blocks, SEARCHES: "my_package.searches:Searches"}
     modules = {"hours": BLOCK, "searches": FEATURES}
@@ -54,16 +54,16 @@ class TestSearches(BlockContract):
     learned: ClassVar[bool] = False
 
 
-def test_blocks_of_packages_stand_behind_the_built_in_ones() -> None:
+def test_blocks_of_packages_follow_the_built_in_ones() -> None:
     assert block_names() == (*REGISTRY, HOURS, SEARCHES)
     assert matching(["*_hours", "handcrafted"]) == ["handcrafted", HOURS]
     assert block_class(HOURS)(smoothing=2).smoothing == 2.0
 
 
 def test_the_line_of_the_page_has_the_form_of_the_registry() -> None:
-    (name, place), *others = eval("{" + LINE + "}").items()
+    (name, path_to_class), *others = eval("{" + LINE + "}").items()
     assert not others
-    for known, path in {**REGISTRY, name: place}.items():
+    for known, path in {**REGISTRY, name: path_to_class}.items():
         module, _, attribute = path.partition(":")
         assert known.isidentifier() and attribute.isidentifier()
         assert module.startswith("ubp_platform.blocks.")
@@ -78,13 +78,14 @@ def test_the_line_of_the_page_has_the_form_of_the_registry() -> None:
         ),
         ({"lightfm": "other.it:Hours"}, "packages ubp-platform and other both register a block"),
         ({"LightFM": "other.it:Hours"}, "packages ubp-platform and other both register a block"),
-        ({"my-hours": "other.it:Hours"}, "other registers a block 'my-hours': a name has letters"),
+        (
+            {"my-hours": "other.it:Hours"},
+            "other registers a block 'my-hours': a name consists of letters",
+        ),
         ({"profile_v1": "other.it:Hours"}, "a block 'profile_v1': .* not begin with profile_"),
     ],
 )
-def test_names_that_cannot_be_are_told(
-    blocks: dict[str, str], message: str, tmp_path: Path
-) -> None:
+def test_invalid_names_are_reported(blocks: dict[str, str], message: str, tmp_path: Path) -> None:
     with (
         installed(tmp_path / "other", "other", {"it": BLOCK}, blocks),
         pytest.raises(UBPError, match=message),
@@ -98,8 +99,11 @@ def test_names_that_cannot_be_are_told(
         ("import nowhere", r"late \(other.it:Late\) cannot be loaded: ModuleNotFoundError: No"),
         ("1 / 0", "cannot be loaded: ZeroDivisionError: division by zero; uninstall its package"),
         ("", "cannot be loaded: AttributeError: .* or `ubp train --skip late`"),
-        ("Late = 3", "other.it:Late is registered as the block late, but is no Block of that name"),
-        (BLOCK.replace("class Hours", "class Late"), "is no Block of that name"),
+        (
+            "Late = 3",
+            "other.it:Late is registered as the block late, but is not a Block of that name",
+        ),
+        (BLOCK.replace("class Hours", "class Late"), "is not a Block of that name"),
         ("import sys; sys.exit(3)", "cannot be loaded: SystemExit: 3; uninstall its package"),
         (
             BLOCK.replace("class Hours", "class Late")
@@ -109,7 +113,9 @@ def test_names_that_cannot_be_are_told(
         ),
     ],
 )
-def test_a_package_that_cannot_be_loaded_is_told(source: str, message: str, tmp_path: Path) -> None:
+def test_a_package_that_cannot_be_loaded_is_reported(
+    source: str, message: str, tmp_path: Path
+) -> None:
     with installed(tmp_path / "other", "other", {"it": source}, {"late": "other.it:Late"}):
         assert "late" in block_names()
         assert block_class("handcrafted")

@@ -1,4 +1,4 @@
-"""Parameters stand in signatures, are checked, and survive a round trip through JSON."""
+"""Parameters are in signatures, are validated, and survive a round trip through JSON."""
 
 import inspect
 import json
@@ -22,7 +22,7 @@ from ubp_platform.errors import UBPError
 
 @pytest.mark.parametrize("name", block_names())
 @pytest.mark.parametrize("preset", get_args(Preset))
-def test_a_block_comes_back_from_its_configuration(name: str, preset: str) -> None:
+def test_a_block_is_restored_from_its_configuration(name: str, preset: str) -> None:
     cls = block_class(name)
     block = cls.from_preset(preset, seed=7)
     through_json = json.loads(json.dumps(block.config().model_dump(mode="json")))
@@ -34,7 +34,7 @@ def test_a_block_comes_back_from_its_configuration(name: str, preset: str) -> No
 
 
 @pytest.mark.parametrize("name", block_names())
-def test_every_parameter_stands_in_the_signature(name: str) -> None:
+def test_every_parameter_is_in_the_signature(name: str) -> None:
     cls = block_class(name)
     signature = inspect.signature(cls)
     assert tuple(signature.parameters) == cls.parameters()
@@ -55,14 +55,14 @@ class Histogram(Parameterized):
     share=st.floats(0, 1, exclude_min=True, exclude_max=True),
     sizes=st.none() | st.dictionaries(st.text(max_size=3), st.integers(), max_size=2),
 )
-def test_whatever_is_allowed_comes_back(bins: int, share: float, sizes: dict | None) -> None:
+def test_all_valid_values_survive_a_round_trip(bins: int, share: float, sizes: dict | None) -> None:
     made = Histogram(bins=bins, share=share, sizes=sizes)
     text = made.config().model_dump_json()
     again = Histogram.from_config(json.loads(text))
     assert (again.bins, again.share, again.sizes) == (bins, share, sizes)
 
 
-def test_wrong_values_and_names_are_told_in_a_line() -> None:
+def test_invalid_values_and_names_are_reported_in_one_line() -> None:
     with pytest.raises(ValueError, match=r"^GRUAEWeekAll\(hidden=0\): input should be greater"):
         GRUAEWeekAll(hidden=0)
     with pytest.raises(ValueError, match=r"^LightFMBlock\(codes='words'\): input should be"):
@@ -78,7 +78,7 @@ def test_a_block_shows_its_parameters() -> None:
     assert "hidden=64" in repr(GRUAEWeekAll(hidden=64))
 
 
-def test_what_cannot_be_a_parameter_is_told_when_the_class_is_defined() -> None:
+def test_invalid_parameters_are_reported_when_the_class_is_defined() -> None:
     with pytest.raises(
         TypeError, match=r"Named: 'name' cannot be a parameter, .* leave its annota"
     ):
@@ -97,7 +97,7 @@ def test_what_cannot_be_a_parameter_is_told_when_the_class_is_defined() -> None:
     assert Coarse().bins == 4
 
 
-def test_another_default_alone_is_a_parameters() -> None:
+def test_a_default_without_annotation_overrides_an_inherited_one() -> None:
     class Fine(Histogram):
         bins = 96
 
@@ -108,7 +108,7 @@ def test_another_default_alone_is_a_parameters() -> None:
         Fine.from_config("{}")
 
 
-def test_presets_and_directories_that_are_not_there(tmp_path: Path) -> None:
+def test_missing_presets_and_directories_are_reported(tmp_path: Path) -> None:
     with pytest.raises(UBPError, match="gru_ae_week_all has no preset 'medium'; there are"):
         GRUAEWeekAll.from_preset("medium")
     with pytest.raises(UBPError, match="none holds no block: "):

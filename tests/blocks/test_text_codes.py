@@ -14,7 +14,7 @@ NOON = pd.Timestamp("2022-06-10 12:00")
 
 
 def text(**codes: int) -> np.ndarray:
-    """Give 16 codes of 9, but for those named ``p0`` to ``p15``."""
+    """Return 16 codes of 9, except those named ``p0`` to ``p15``."""
     made = np.full(CODES, 9, np.uint8)
     for position, code in codes.items():
         made[int(position[1:])] = code
@@ -52,7 +52,7 @@ def test_average_rows_by_hand() -> None:
     np.testing.assert_allclose(features, [np.zeros(CODES), expected], rtol=1e-6)
 
 
-def test_ids_that_were_not_asked_for_are_left_out() -> None:
+def test_other_ids_are_left_out() -> None:
     table = rows_of([1, 2, 9], [text(p3=1), text(), text()])
     features = code_features(table, np.array([2, 5]), "indicators")
     assert features.getnnz(axis=1).tolist() == [CODES, 0]

@@ -1,4 +1,4 @@
-"""The one loop: early stopping, Ctrl-C, checkpoints and bars, whatever is fitted."""
+"""The training loop: early stopping, Ctrl-C, checkpoints and progress bars."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -13,13 +13,14 @@ from hypothesis import strategies as st
 
 from ubp_platform.blocks.checkpoint import Checkpoint
 from ubp_platform.blocks.fit_report import FitReport
-from ubp_platform.blocks.trainer import Arrays, Trainer
+from ubp_platform.blocks.state_arrays import Arrays
+from ubp_platform.blocks.trainer import Trainer
 from ubp_platform.errors import UBPError
 from ubp_platform.progress import Advance, silent
 
 
 class Script:
-    """A learner whose losses are given; its one weight is the number of the last epoch."""
+    """A learner with given losses; its only weight is the number of the last epoch."""
 
     unit, epoch_size = "steps", 10.0
 
@@ -87,7 +88,7 @@ def test_the_best_epoch_is_kept_and_patience_ends_it(
     patience=st.none() | st.integers(1, 8),
     cut=st.integers(1, 8),
 )
-def test_a_fit_that_was_cut_off_and_goes_on_is_one_that_was_not(
+def test_a_resumed_fit_equals_an_uninterrupted_one(
     tmp_path_factory: pytest.TempPathFactory, losses: list[float], patience: int | None, cut: int
 ) -> None:
     whole = Script(losses)
@@ -120,12 +121,12 @@ def test_without_patience_the_last_epoch_counts() -> None:
 
 
 @pytest.mark.parametrize("loss", [float("nan"), float("inf")])
-def test_a_loss_that_is_no_number_ends_the_fit(loss: float, tmp_path: Path) -> None:
+def test_a_loss_that_is_not_finite_ends_the_fit(loss: float, tmp_path: Path) -> None:
     checkpoint = Checkpoint(tmp_path / "fit.safetensors")
     message = "script: the loss is no longer a number in epoch 3; leave .* --skip script"
     with pytest.raises(UBPError, match=message):
         fit(Script([2, 1, loss]), 5, 3, checkpoint)
-    # What is kept is the epoch before it.
+    # The epoch before it is kept.
     with pytest.raises(UBPError, match=message):
         fit(Script([2, 1, loss]), 5, 3, checkpoint)
 
@@ -154,7 +155,7 @@ def test_checkpoints_of_other_releases_and_broken_ones_are_refused(tmp_path: Pat
     from safetensors.numpy import save_file
 
     path = tmp_path / "fit.safetensors"
-    save_file({"network.x": np.zeros(1)}, path, metadata={"said": "{}", "seconds": "1"})
+    save_file({"network.x": np.zeros(1)}, path, metadata={"rest": "{}", "seconds": "1"})
     with pytest.raises(UBPError, match=r"is of another release: train without --resume"):
         Checkpoint(path).load()
     path.write_bytes(path.read_bytes()[:40])

@@ -7,15 +7,16 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from tests.blocks.bars import Bars
 from tests.blocks.contract import BlockContract
-from tests.blocks.cut_off import ctrl_c
 from tests.shops import END, START, land
 from ubp_platform.blocks import next_product, next_url
 from ubp_platform.blocks.checkpoint import Checkpoint
 from ubp_platform.blocks.next_product import NextProduct
 from ubp_platform.blocks.next_url import NextURL
 from ubp_platform.blocks.ragged import Batches
-from ubp_platform.blocks.training import Optimizers, evaluate, training_step
+from ubp_platform.blocks.sequence_learner import training_step, validation_loss
+from ubp_platform.blocks.torch_learner import Optimizers
 from ubp_platform.blocks.transformer import NextEvent, Transformer
 from ubp_platform.errors import BlockUnavailable
 from ubp_platform.warehouse import Warehouse
@@ -37,14 +38,16 @@ def batches(sequences: Sequences, rare: bool = True) -> Batches:
     return Batches(sequences, 8, CPU, end=False, rare=rare)
 
 
-def url_network(values: int = 6, negatives: int = 4, **params: object) -> next_url.Network:
+def url_network(
+    values: int = 6, negatives: int = 4, **params: object
+) -> next_url.NextURLTransformer:
     torch.manual_seed(0)
     shape = {"hidden": 16, "layers": 3, "heads": 2, "dropout": 0.0, "last": 40, **params}
-    return next_url.Network({"url": FIRST + values}, negatives, **shape)
+    return next_url.NextURLTransformer({"url": FIRST + values}, negatives, **shape)
 
 
 def enlarged(network: Transformer) -> Transformer:
-    """Give weights so large that attention is far from uniform."""
+    """Scale weights so that attention is far from uniform."""
     with torch.no_grad():
         for weight in network.parameters():
             weight.mul_(10 if weight.dim() > 1 else 1)
@@ -52,7 +55,7 @@ def enlarged(network: Transformer) -> Transformer:
 
 
 def states(network: Transformer, inputs: torch.Tensor) -> torch.Tensor:
-    """Give the normed states after the last layer at all positions."""
+    """Return the hidden states after the final norm at all positions."""
     x = network.embed(inputs)
     for layer in network.layers:
         x = layer(x)
@@ -105,12 +108,12 @@ def test_the_vector_is_that_of_a_loop_over_one_unpadded_sequence() -> None:
             torch.testing.assert_close(together[client], alone, rtol=1e-4, atol=1e-5)
 
 
-def test_what_is_said_at_a_real_position_is_the_state_there() -> None:
+def test_outputs_at_real_positions_are_the_hidden_states_there() -> None:
     network = enlarged(url_network())
     batch = batches(ragged([5, 9, 2])).gather(np.arange(3))
     with torch.inference_mode():
-        said, expected = network(batch), states(network, batch.inputs)
-    for row, position in zip(said, batch.real.tolist(), strict=True):
+        hidden, expected = network(batch), states(network, batch.inputs)
+    for row, position in zip(hidden, batch.real.tolist(), strict=True):
         step, client = divmod(position, 3)
         torch.testing.assert_close(row, expected[client, step], rtol=1e-5, atol=1e-6)
 
@@ -140,7 +143,7 @@ def test_the_weights_start_as_gpt_2s_do() -> None:
     assert not layer.attention.query.bias.any()
 
 
-def test_the_newest_event_and_rare_ones_have_not_to_be_said() -> None:
+def test_the_newest_and_rare_events_are_not_predicted() -> None:
     tokens = np.array([7, 8, RARE, RARE, 9], np.int32)
     sequences = Sequences(np.array([1, 2]), np.array([0, 3, 5]), {"url": tokens})
     gathered = batches(sequences, rare=False)
@@ -148,14 +151,14 @@ def test_the_newest_event_and_rare_ones_have_not_to_be_said() -> None:
     start, pad = Vocabulary.START, Vocabulary.PAD
     assert batch.inputs[0].T.tolist() == [[start, 7, 8, RARE], [start, RARE, 9, pad]]
     assert batch.last.tolist() == [3, 2]
-    assert batch.real.tolist() == [0, 2, 3]  # step by step, both clients a step
+    assert batch.real.tolist() == [0, 2, 3]  # step by step, both clients per step
     assert batch.targets.tolist() == [[7, 8, 9]]
     assert gathered.positions(np.array([0])) == 2
     assert gathered.positions(np.array([0, 1])) == batch.positions == 3
     assert batches(sequences).positions(np.array([0, 1])) == 5
 
 
-def test_clients_with_nothing_to_say_are_encoded_but_not_learned_from(tmp_path: Path) -> None:
+def test_clients_without_a_prediction_are_encoded_but_not_trained_on(tmp_path: Path) -> None:
     visits = pd.DataFrame({"client_id": [1] * 6 + [2, 2, 3], "url": [5] * 6 + [8, 9, 7]})
     visits["timestamp"] = START + pd.to_timedelta(np.arange(len(visits)), "h")
     with land(tmp_path / "warehouse.duckdb", {"page_visit": visits}) as warehouse:
@@ -167,9 +170,9 @@ def test_clients_with_nothing_to_say_are_encoded_but_not_learned_from(tmp_path: 
             NextURL(**TINY, values={"url": 1}).fit(warehouse.history(CUTOFF, np.array([2, 3])))
 
 
-def test_every_position_that_is_read_was_learned(shop: Warehouse) -> None:
-    # The newest event of a long history stands at the last position, which must not be left
-    # at what it was drawn as.
+def test_every_position_that_is_encoded_was_trained(shop: Warehouse) -> None:
+    # The newest event of a long history has the last position, which must not keep its
+    # initial weights.
     history = shop.history(CUTOFF)
     block = NextURL(**TINY, last=6, learning_rate=0.01)
     block.vocabularies_ = block.vocabularies(history)
@@ -183,34 +186,36 @@ def test_every_position_that_is_read_was_learned(shop: Warehouse) -> None:
 
 def test_the_loss_of_product_events_worked_by_hand() -> None:
     sizes = {"event_type": FIRST + 1, "category": FIRST + 2}
-    network = next_product.Network(sizes, hidden=4, heads=1, layers=1, dropout=0.0, last=128)
+    network = next_product.NextProductTransformer(
+        sizes, hidden=4, heads=1, layers=1, dropout=0.0, last=128
+    )
     with torch.no_grad():
         for head in network.heads.values():
             head.weight.zero_()
         network.heads["category"].bias[FIRST] = np.log(4)
     tokens = {"event_type": np.array([FIRST, FIRST]), "category": np.array([FIRST, FIRST + 1])}
     batch = batches(Sequences(np.array([1]), np.array([0, 2]), tokens)).gather(np.array([0]))
-    # Six event types alike: ln 6 each; of seven categories one weighs 4: sum 10.
+    # Six equal event types: ln 6 each; one of seven categories has weight 4: the sum is 10.
     expected = 2 * np.log(6) + np.log(10 / 4) + np.log(10 / 1)
-    assert evaluate(network, [batch]) == pytest.approx(expected)
+    assert validation_loss(network, [batch]) == pytest.approx(expected)
 
 
 @pytest.mark.parametrize("cls", [NextURL, NextProduct])
-def test_a_fit_that_was_cut_off_goes_on_to_the_very_same_weights(
+def test_a_resumed_fit_ends_with_the_same_weights(
     cls: type[NextEvent], shop: Warehouse, tmp_path: Path
 ) -> None:
     params = {**TINY, "dropout": 0.3} | ({"negatives": 6} if cls is NextURL else {})
     whole = cls(**params).fit(shop.history(CUTOFF))
     checkpoint = Checkpoint(tmp_path / "fit.safetensors")
-    cut_off = cls(**params).fit(shop.history(CUTOFF), ctrl_c(after=16), checkpoint)
-    assert len(cut_off.report_.curves["train"]) == 2
+    interrupted = cls(**params).fit(shop.history(CUTOFF), Bars(at_advance=17), checkpoint)
+    assert len(interrupted.report_.curves["train"]) == 2
     resumed = cls(**params).fit(shop.history(CUTOFF), checkpoint=checkpoint)
     BlockContract.assert_same_fit(resumed, whole)
     assert resumed.report_.complete
 
 
 def markov_chain(tmp_path: Path, urls: int, stay: float) -> Warehouse:
-    """Clients who go from URL i to i + 1 with the chance `stay`, else to any, all alike."""
+    """Clients who go from URL i to i + 1 with probability `stay`, else to a uniformly drawn one."""
     rng = np.random.default_rng(0)
     clients, visits = 150, 20
     url = rng.integers(0, urls, (visits, clients))
@@ -228,7 +233,7 @@ def test_a_markov_chain_is_learned(tmp_path: Path) -> None:
     likely, other = stay + (1 - stay) / urls, (1 - stay) / urls
     entropy = -likely * np.log(likely) - (urls - 1) * other * np.log(other)
     unigram = np.log(urls)
-    # The first visit of twenty can only be guessed.
+    # The first of twenty visits cannot be predicted.
     best = (19 * entropy + unigram) / 20
     block = NextURL.from_preset("small", last=20, negatives=8, batch_size=16, learning_rate=4e-3)
     with markov_chain(tmp_path, urls, stay) as warehouse:

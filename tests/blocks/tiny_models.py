@@ -1,4 +1,4 @@
-"""Language models of a few thousand random weights that read one character a token."""
+"""Language models of a few thousand random weights, with one token per character."""
 
 from pathlib import Path
 

@@ -218,7 +218,10 @@ def test_explain_puts_the_true_events_beside_those_decoded(
     ("arguments", "message"),
     [
         ((999_999,), "client 999999 has no product_buy or .* event before 2022-07-01"),
-        ((7, "handcrafted"), "'handcrafted' is no autoencoder of profile v1; there are gru_ae_day"),
+        (
+            (7, "handcrafted"),
+            "'handcrafted' is not an autoencoder of profile v1; there are gru_ae_day",
+        ),
         ((7, None, "v9"), "no profile version is called 'v9'"),
     ],
 )

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ubp_platform.blocks.catalog import Catalog, Fitted
+from ubp_platform.blocks.catalog import Catalog, FittedBlock
 from ubp_platform.blocks.fit_report import FitReport
 from ubp_platform.blocks.snapshot import Snapshot
 from ubp_platform.home import Home
@@ -21,10 +21,12 @@ def home(tmp_path: Path) -> Home:
     return Home(home=tmp_path)
 
 
-def put(home: Home, name: str, ids: list[int], vectors: np.ndarray, made_from: str = "x") -> Fitted:
+def put(
+    home: Home, name: str, ids: list[int], vectors: np.ndarray, made_from: str = "x"
+) -> FittedBlock:
     snapshot = Snapshot(CUTOFF, np.array(ids, np.int64), vectors.astype(np.float32))
     snapshot.write(Catalog(home).snapshot_path(name, "v1", CUTOFF), made_from)
-    return Fitted(name, "v1", home.blocks / name / "v1", FitReport(cutoff=CUTOFF), "")
+    return FittedBlock(name, "v1", home.blocks / name / "v1", FitReport(cutoff=CUTOFF), "")
 
 
 def test_blocks_side_by_side_and_means_where_one_is_missing(home: Home) -> None:
@@ -54,7 +56,7 @@ def test_slices_make_no_difference(home: Home, monkeypatch: pytest.MonkeyPatch) 
     version = create(home, fits, CUTOFF)
     whole = Snapshot.read(assemble(home, version, CUTOFF))
     version.snapshot_path(CUTOFF).unlink()
-    monkeypatch.setattr("ubp_platform.profile.assembly.ROWS_A_GROUP", 7)
+    monkeypatch.setattr("ubp_platform.profile.assembly.ROWS_PER_GROUP", 7)
     sliced = Snapshot.read(assemble(home, version, CUTOFF))
     assert whole.client_ids.tobytes() == sliced.client_ids.tobytes()
     np.testing.assert_allclose(whole.vectors, sliced.vectors, atol=1e-6)
@@ -86,7 +88,7 @@ def test_who_is_encoded_no_more_keeps_the_profile(
     version = create(home, [put(home, "ials_categories", [1, 5, 7, 9], vectors)], CUTOFF)
     before = Snapshot.read(assemble(home, version, CUTOFF))
     put(home, "ials_categories", [2, 5], np.array([[3, 4], [9, 1]]), "another list")
-    monkeypatch.setattr("ubp_platform.profile.assembly.ROWS_A_GROUP", 3)
+    monkeypatch.setattr("ubp_platform.profile.assembly.ROWS_PER_GROUP", 3)
     after = Snapshot.read(assemble(home, version, CUTOFF))
     assert after.client_ids.tolist() == [1, 2, 5, 7, 9]
     np.testing.assert_array_equal(after.vectors[[0, 3, 4]], before.vectors[[0, 2, 3]])

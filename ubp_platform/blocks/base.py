@@ -1,4 +1,4 @@
-"""The contract of a block."""
+"""The interface of a block, its identity, and its files."""
 
 import hashlib
 import json
@@ -16,11 +16,13 @@ from ubp_platform.blocks.checkpoint import Checkpoint
 from ubp_platform.blocks.fit_report import FitReport
 from ubp_platform.blocks.parameters import Parameterized
 from ubp_platform.blocks.snapshot import Snapshot
+from ubp_platform.blocks.state_arrays import Arrays
+from ubp_platform.choices import Preset
 from ubp_platform.errors import BlockUnavailable, UBPError, first_line
 from ubp_platform.progress import ProgressFactory, silent
 from ubp_platform.warehouse.history import History
 
-#: How a profile brings a block to scale; see :mod:`ubp_platform.profile.normalizer`.
+#: How a profile scales a block; see :mod:`ubp_platform.profile.normalizer`.
 Normalization = Literal["unit", "quantile", "log", "standard", "centred"]
 
 
@@ -29,46 +31,46 @@ class Block(Parameterized, ABC):
 
     A subclass defines the class variables ``name`` and ``needs``, its parameters, and ``encode``;
     one that learns something also ``_fit``, ``state`` and ``restore``. It never opens DuckDB, Feast
-    or a file of events: the history hands it arrays and tables. A block that is one SQL query is a
+    or event files: it reads arrays and tables of the history. A block that is one SQL query is a
     :class:`~ubp_platform.blocks.features.FeatureBlock`. ``docs/new_block.md`` shows how to add one.
 
     Parameters
     ----------
     seed : int
-        Of all random numbers of a fit.
+        Random seed of a fit.
 
     Attributes
     ----------
     scratch : Path, optional
-        A directory in which a block may keep what saves it work; all of it can be deleted.
+        A directory for caches; everything in it can be deleted.
     report_ : FitReport
         Set by :meth:`fit`.
 
     Raises
     ------
     ValueError
-        If a parameter is not of its type or range.
+        If a parameter has a wrong type or is out of range.
     """
 
     #: Its key in the registry; a valid Python identifier.
     name: ClassVar[str]
-    #: The section of the paper that describes it; empty where none does.
+    #: The section of the paper that describes it, if any.
     section: ClassVar[str] = ""
-    #: Part of a fit's identity. Raise it with each change of code after which another fit comes of
-    #: the same history and parameters: fits of the older revision are then not used again.
+    #: Part of a fit's identity. Raise it with each change of code that changes the fit of the same
+    #: history and parameters: fits of the older revision are then no longer reused.
     revision: ClassVar[int] = 1
-    #: Event types of which at least one must be there.
+    #: Event types; the history must have events of at least one of them.
     needs: ClassVar[tuple[str, ...]]
     #: How the profile normalizes it (paper, section 3.3, and docs/blocks.md).
     normalization: ClassVar[Normalization] = "unit"
-    #: How many principal components the profile keeps; None keeps the vector as it is.
+    #: Number of principal components that the profile keeps; None keeps the vector as it is.
     principal_components: ClassVar[int | None] = None
-    #: The definition of fits that name none, because they are older than definitions.
+    #: The definition of fits that are older than :meth:`definition`.
     first_definition: ClassVar[str] = ""
-    #: Parameters that had another name in earlier releases: the old name to the new one.
+    #: Parameters renamed since an earlier release, old name to new name.
     renamed: ClassVar[dict[str, str]] = {}
     #: Parameters that differ from the defaults, by preset.
-    presets: ClassVar[dict[str, dict[str, Any]]] = {"small": {}, "paper": {}}
+    presets: ClassVar[dict[Preset, dict[str, Any]]] = {"small": {}, "paper": {}}
 
     seed: int = 0
 
@@ -76,15 +78,8 @@ class Block(Parameterized, ABC):
     report_: FitReport = field(init=False, repr=False)
 
     @classmethod
-    def from_preset(cls, preset: str, **overrides: Any) -> Self:
-        """Make an unfitted block with the parameters of ``small`` or ``paper``.
-
-        Parameters
-        ----------
-        preset : {"small", "paper"}
-        **overrides
-            Parameters of the block.
-        """
+    def from_preset(cls, preset: Preset, **overrides: Any) -> Self:
+        """Make an unfitted block with a preset's parameters, some of them overridden."""
         if preset not in cls.presets:
             raise UBPError(
                 f"{cls.name} has no preset {preset!r}; there are {', '.join(cls.presets)}"
@@ -92,44 +87,36 @@ class Block(Parameterized, ABC):
         return cls(**{**cls.presets[preset], **overrides})
 
     def check(self) -> None:
-        """Insist that all is there that a fit needs besides events.
+        """Check that what a fit needs besides events is available.
 
         Raises
         ------
         UBPError
-            If something is missing, such as a language model; says the ways out.
+            If something is missing, such as a language model; the message names the ways out.
         """
 
     @classmethod
     def definition(cls) -> str:
-        """Name what the code computes, as far as that shows by itself; nothing by default.
+        """Return a hash of what the block computes, such as its SQL; empty by default.
 
-        Like :attr:`revision` it is part of a fit's identity, and fits of another one are refused.
+        Like :attr:`revision` it is part of a fit's identity: fits with another one are refused.
         """
         return ""
 
     def depends_on(self) -> str:
-        """Name what a fit depends on besides its parameters and the history; nothing by default."""
+        """Identify what a fit depends on besides parameters and history; empty by default."""
         return ""
 
     def identity(self, history: str) -> str:
-        """Name a fit: equal names, equal fits.
-
-        Parameters
-        ----------
-        history : str
-            The identity of the history; see :meth:`Warehouse.identity
-            <ubp_platform.warehouse.Warehouse.identity>`.
-        """
-        older = {new: old for old, new in self.renamed.items()}
+        """Identify the fit to a history of this identity: equal identities, equal fits."""
+        # With the oldest names of parameters, so that fits of earlier releases are reused.
+        old_names = {new: old for old, new in self.renamed.items()}
         config = self.config().model_dump(mode="json")
-        made_with: list[Any] = [self.name, self.revision]
-        # By the oldest names, so that fits of earlier releases are found.
-        made_with.append({older.get(name, name): value for name, value in config.items()})
-        made_with += [history, self.depends_on()]
+        params = {old_names.get(name, name): value for name, value in config.items()}
+        inputs = [self.name, self.revision, params, history, self.depends_on()]
         if (definition := self.definition()) != self.first_definition:
-            made_with.append(definition)
-        return hashlib.sha256(json.dumps(made_with).encode()).hexdigest()
+            inputs.append(definition)
+        return hashlib.sha256(json.dumps(inputs).encode()).hexdigest()
 
     def fit(
         self,
@@ -137,20 +124,10 @@ class Block(Parameterized, ABC):
         progress: ProgressFactory = silent,
         checkpoint: Checkpoint | None = None,
     ) -> Self:
-        """Learn from a history.
+        """Fit the block to a history, and return it.
 
-        Parameters
-        ----------
-        history : History
-        progress : ProgressFactory
-        checkpoint : Checkpoint, optional
-            Where to go on, and where to note after each epoch how far the fit is. A fit that was
-            cut off and goes on ends with the very weights of one that was not.
-
-        Returns
-        -------
-        Block
-            Itself, fitted.
+        The state is saved in the checkpoint after each epoch; a fit resumed from it ends with
+        exactly the weights of an uninterrupted one.
 
         Raises
         ------
@@ -166,12 +143,12 @@ class Block(Parameterized, ABC):
         return self
 
     def _fit(self, history: History, progress: ProgressFactory, checkpoint: Checkpoint) -> None:
-        """Learn, and fill in the report; by default there is nothing to learn.
+        """Learn, and fill in the report; by default nothing is learned.
 
         Raises
         ------
         BlockUnavailable
-            If no relevant client has an event that can be used; :meth:`unavailable` makes it.
+            If no relevant client has a usable event; see :meth:`unavailable`.
         """
         self.report_.clients = len(history.clients_with(self.needs))
         if not self.report_.clients:
@@ -181,26 +158,13 @@ class Block(Parameterized, ABC):
     def encode(self, history: History, progress: ProgressFactory = silent) -> Snapshot:
         """Turn each relevant client with usable events into a vector.
 
-        Parameters
-        ----------
-        history : History
-            At any cutoff, with any clients; need not be the one of the fit.
-        progress : ProgressFactory
-
-        Returns
-        -------
-        Snapshot
-            Clients without usable events are absent.
+        The history may have any cutoff and any clients, not only those of the fit.
         """
 
     def unavailable(self, history: History, what: str = "") -> BlockUnavailable:
-        """Make the error that no relevant client has an event that the block can use.
+        """Make the error that no relevant client has a usable event.
 
-        Parameters
-        ----------
-        history : History
-        what : str
-            What more such an event would have to have: ``with a known category``.
+        ``what`` is required of an event beyond its type, such as ``with a known category``.
         """
         events = " or ".join(self.needs)
         return BlockUnavailable(
@@ -208,20 +172,17 @@ class Block(Parameterized, ABC):
             f"{history.cutoff:%Y-%m-%d %H:%M:%S}"
         )
 
-    def state(self) -> dict[str, np.ndarray]:
-        """Give the fitted arrays, such as weights and vocabularies; by default there are none."""
+    def state(self) -> Arrays:
+        """Return the fitted arrays, such as weights and vocabularies; none by default."""
         return {}
 
-    def restore(self, arrays: dict[str, np.ndarray]) -> None:
-        """Take back what :meth:`state` gave."""
+    def restore(self, arrays: Arrays) -> None:
+        """Restore what :meth:`state` returned."""
 
     def save(self, directory: Path | str) -> None:
         """Write ``block.json`` (parameters, cutoff, losses, duration) and ``weights.safetensors``.
 
-        Parameters
-        ----------
-        directory : Path
-            Created where it is missing.
+        The directory is created where it is missing.
         """
         directory = Path(directory)
         directory.mkdir(parents=True, exist_ok=True)
@@ -235,22 +196,17 @@ class Block(Parameterized, ABC):
         }
         (directory / "block.json").write_text(json.dumps(description, indent=2) + "\n")
         arrays = {name: np.ascontiguousarray(array) for name, array in self.state().items()}
-        # Not `save_file`, whose files nobody else may read, whatever the umask says.
+        # `save_file` would make the file unreadable to other users, whatever the umask.
         (directory / "weights.safetensors").write_bytes(save(arrays))
 
     @classmethod
     def describe(cls, directory: Path | str) -> Self:
-        """Read a block's parameters and report, without its weights.
-
-        Parameters
-        ----------
-        directory : Path
-            What :meth:`save` wrote.
+        """Read the parameters and report of a saved block, without its weights.
 
         Raises
         ------
         UBPError
-            If it holds no block, another one, or one of another revision or definition.
+            If the directory holds no block, another block, or another revision or definition.
         """
         directory = Path(directory)
         try:
@@ -261,16 +217,14 @@ class Block(Parameterized, ABC):
             raise UBPError(f"{directory} holds the block {description['block']}, not {cls.name}")
         other = UBPError(
             f"{directory} was fitted by another definition of the block: `ubp train {cls.name}` "
-            "fits it again, or bring the definition back"
+            "fits it again, or restore the definition"
         )
         definition = description.get("definition", cls.first_definition)
         if (description.get("revision"), definition) != (cls.revision, cls.definition()):
             raise other
-        renamed = {
-            cls.renamed.get(name, name): value for name, value in description["params"].items()
-        }
+        params = {cls.renamed.get(name, name): v for name, v in description["params"].items()}
         try:
-            block = cls.from_config(renamed)
+            block = cls.from_config(params)
         except ValueError:
             raise other from None
         block.report_ = FitReport(**description["report"])
@@ -278,22 +232,7 @@ class Block(Parameterized, ABC):
 
     @classmethod
     def load(cls, directory: Path | str) -> Self:
-        """Read a fitted block back; raises what :meth:`describe` does.
-
-        Parameters
-        ----------
-        directory : Path
-            What :meth:`save` wrote.
-        """
+        """Read a saved block; raises what :meth:`describe` raises."""
         block = cls.describe(directory)
         block.restore(load_file(Path(directory) / "weights.safetensors"))
         return block
-
-
-def below(arrays: dict[str, np.ndarray], name: str) -> dict[str, np.ndarray]:
-    """Give the arrays whose keys begin with a name and a full stop, by the rest of the key."""
-    return {
-        key.removeprefix(f"{name}."): array
-        for key, array in arrays.items()
-        if key.startswith(f"{name}.")
-    }

@@ -1,6 +1,6 @@
-"""Fitted blocks and their snapshots on disk: ``blocks/NAME/VERSION`` and ``snapshots/…``.
+"""FittedBlock blocks and their snapshots on disk: ``blocks/NAME/VERSION`` and ``snapshots/…``.
 
-A version appears whole (a directory that is renamed into place) and never changes.
+A version appears complete, as a directory that is renamed into place, and never changes.
 """
 
 import errno
@@ -25,7 +25,7 @@ from ubp_platform.times import time_stem
 
 
 @dataclass(frozen=True)
-class Fitted:
+class FittedBlock:
     """A fitted block on disk, described without loading its weights.
 
     Parameters
@@ -34,7 +34,7 @@ class Fitted:
     directory : Path
     report : FitReport
     identity : str
-        What it was fitted on and with; equal identities are equal fits.
+        Identifies history and parameters: equal identities, equal fits.
     """
 
     name: str
@@ -44,11 +44,11 @@ class Fitted:
     identity: str
 
     def check(self) -> None:
-        """Insist that all is there that the block needs besides events; loads no weights."""
+        """Check that what the block needs besides events is available; loads no weights."""
         block_class(self.name).describe(self.directory).check()
 
     def load(self) -> Block:
-        """Read the block itself."""
+        """Load the block."""
         return block_class(self.name).load(self.directory)
 
 
@@ -64,52 +64,41 @@ class SnapshotFile:
 
 
 class Catalog:
-    """All fitted blocks of a home.
-
-    Parameters
-    ----------
-    home : Home
-    """
+    """All fitted blocks of a home."""
 
     def __init__(self, home: Home) -> None:
         self._home = home
 
-    def versions(self, name: str) -> list[Fitted]:
+    def versions(self, name: str) -> list[FittedBlock]:
         """List the fitted versions of a block, oldest first."""
         return [self._describe(path) for path in version_directories(self._home.blocks / name)]
 
-    def newest(self, name: str) -> Fitted | None:
-        """Give the version with the latest cutoff; of several the last fitted."""
-        # `max` gives the first of equals.
+    def newest(self, name: str) -> FittedBlock | None:
+        """Return the version with the latest cutoff; of several, the last one fitted."""
+        # `max` returns the first of equals.
         fits = reversed(self.versions(name))
         return max(fits, key=lambda fit: fit.report.cutoff, default=None)
 
-    def find(self, name: str, identity: str) -> Fitted | None:
-        """Find the newest complete fit of an identity, if there is one."""
+    def complete_fit(self, name: str, identity: str) -> FittedBlock | None:
+        """Return the newest complete fit of this identity, if there is one."""
         for fitted in reversed(self.versions(name)):
             if fitted.identity == identity and fitted.report.complete:
                 return fitted
         return None
 
-    def get(self, name: str, version: str) -> Fitted:
-        """Find one version.
-
-        Raises
-        ------
-        UBPError
-            If it is not there.
-        """
+    def get(self, name: str, version: str) -> FittedBlock:
+        """Return one version; UBPError if its directory is missing."""
         directory = self._home.blocks / name / version
         if not (directory / "block.json").exists():
             raise UBPError(f"{directory} is missing: run `ubp train {name}` again")
         return self._describe(directory)
 
-    def _describe(self, directory: Path) -> Fitted:
+    def _describe(self, directory: Path) -> FittedBlock:
         report = FitReport(**json.loads((directory / "block.json").read_text())["report"])
         identity = (directory / "identity").read_text()
-        return Fitted(directory.parent.name, directory.name, directory, report, identity)
+        return FittedBlock(directory.parent.name, directory.name, directory, report, identity)
 
-    def add(self, block: Block, identity: str) -> Fitted:
+    def add(self, block: Block, identity: str) -> FittedBlock:
         """Save a fitted block as the next version."""
 
         def write(directory: Path) -> None:
@@ -119,7 +108,7 @@ class Catalog:
         return self._describe(new_version(self._home.blocks / block.name, write))
 
     def snapshot_path(self, name: str, version: str, cutoff: datetime) -> Path:
-        """Say where a snapshot lies, whether it is there or not."""
+        """Return the path of a snapshot, which need not exist."""
         return self._home.snapshots / name / version / f"{time_stem(cutoff)}.parquet"
 
     def snapshots(self, name: str, version: str) -> list[SnapshotFile]:
@@ -129,26 +118,21 @@ class Catalog:
 
 def version_directories(parent: Path) -> list[Path]:
     """List ``v1``, ``v2``, … in a directory, oldest first."""
-    found = [path for path in parent.glob("v*") if re.fullmatch(r"v\d+", path.name)]
-    return sorted(found, key=lambda path: int(path.name[1:]))
+    paths = [path for path in parent.glob("v*") if re.fullmatch(r"v\d+", path.name)]
+    return sorted(paths, key=lambda path: int(path.name[1:]))
 
 
 def new_version(parent: Path, write: Callable[[Path], None], taken: Collection[str] = ()) -> Path:
-    """Make the next version directory; it appears whole or not at all.
+    """Make the next version directory, which appears complete, and return it.
 
     Parameters
     ----------
     parent : Path
-        Holds the versions; a directory that a crash left behind is removed.
+        Directory of the versions; what a crash left behind is removed.
     write : callable
-        Gets the directory to write into.
+        Called with the directory to write into.
     taken : collection of str
-        Names of versions that are in use elsewhere, whether they are here or not.
-
-    Returns
-    -------
-    Path
-        The final directory.
+        Further names of versions that are in use.
     """
     for left_behind in parent.glob(".unfinished.*"):
         if not _in_use(int(left_behind.suffix[1:])):
@@ -162,7 +146,7 @@ def new_version(parent: Path, write: Callable[[Path], None], taken: Collection[s
         try:
             return unfinished.rename(parent / f"v{number}")
         except OSError as error:
-            # Another process was quicker: take the next number.
+            # Another process took this number: try the next one.
             if error.errno not in (errno.EEXIST, errno.ENOTEMPTY):
                 raise
 
@@ -176,7 +160,7 @@ def _in_use(pid: int) -> bool:
     except ProcessLookupError:
         return False
     except PermissionError:
-        return True
+        pass
     return True
 
 

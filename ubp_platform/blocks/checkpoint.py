@@ -1,4 +1,4 @@
-"""Where a fit stands: what it needs to go on from its last epoch after it was cut off."""
+"""The state of an unfinished fit, from which it resumes after an interruption."""
 
 import json
 import time
@@ -9,6 +9,7 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
+from ubp_platform.blocks.state_arrays import Arrays
 from ubp_platform.errors import UBPError
 from ubp_platform.files import atomic_file
 
@@ -16,17 +17,17 @@ _STATE, _SECONDS = "state", "seconds"
 
 
 class Checkpoint:
-    """The state of one unfinished fit, in one file that is replaced at once.
+    """The state of one unfinished fit, in one file that is replaced atomically.
 
     Parameters
     ----------
     path : Path, optional
-        The file; without one nothing is kept, and there is nothing to resume.
+        The file; without one nothing is saved or resumed.
 
     Attributes
     ----------
     seconds : float
-        How long the fit had taken when what was loaded was saved.
+        How long the fit had taken when the loaded state was saved.
 
     Examples
     --------
@@ -41,34 +42,26 @@ class Checkpoint:
     def __bool__(self) -> bool:
         return self._path is not None
 
-    def save(self, arrays: dict[str, np.ndarray], rest: dict[str, Any]) -> None:
-        """Keep the state after an epoch.
-
-        Parameters
-        ----------
-        arrays : dict of str to ndarray
-            Weights, the optimizer's state, generators' states.
-        rest : dict
-            JSON-ready: epochs done, losses.
-        """
+    def save(self, arrays: Arrays, state: dict[str, Any]) -> None:
+        """Save the state after an epoch: arrays, such as weights, and what is JSON-ready."""
         if self._path is None:
             return
         self._path.parent.mkdir(parents=True, exist_ok=True)
         contiguous = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
         seconds = self.seconds + time.perf_counter() - self._start
-        metadata = {_STATE: json.dumps(rest), _SECONDS: str(seconds)}
+        metadata = {_STATE: json.dumps(state), _SECONDS: str(seconds)}
         with atomic_file(self._path) as temporary:
             save_file(contiguous, temporary, metadata=metadata)
 
-    def load(self) -> tuple[dict[str, np.ndarray], dict[str, Any]] | None:
-        """Give what :meth:`save` was given last, or None where there is nothing.
+    def load(self) -> tuple[Arrays, dict[str, Any]] | None:
+        """Return the arguments of the last :meth:`save`, or None where there was none.
 
-        A fit asks when it begins; its time counts from here.
+        A fit calls it when it begins: its time counts from here.
 
         Raises
         ------
         UBPError
-            If the file is broken, or of another release.
+            If the file is broken, or was written by another release.
         """
         self._start = time.perf_counter()
         if self._path is None or not self._path.exists():
@@ -89,6 +82,6 @@ class Checkpoint:
         return arrays, json.loads(metadata[_STATE])
 
     def clear(self) -> None:
-        """Forget the state: the fit is whole, or is to start anew."""
+        """Delete the state: the fit is complete, or is to start again."""
         if self._path is not None:
             self._path.unlink(missing_ok=True)

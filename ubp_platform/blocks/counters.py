@@ -1,18 +1,18 @@
-"""Counters: named numbers of a client that change fast and slowly, computed in SQL."""
+"""Counters: a client's counts over short and long windows, computed in SQL."""
 
 from ubp_platform.blocks.features import FeatureBlock
 from ubp_platform.events.schema import EVENT_TYPES
 
 
 class Counters(FeatureBlock):
-    """Counts in windows and with weights that fade, recency, sessions, variety, top lists.
+    """Windowed and decayed counts, recency, sessions, variety, counts of the shop's top values.
 
-    ``warehouse/sql/counters.sql`` computes them; ``docs/counters.md`` defines each. Which of the
-    shop's categories, clusters of names, pages, words and prices have a counter of their own is
-    decided when the block is fitted, so that a column means the same at every later cutoff.
+    ``warehouse/sql/counters.sql`` computes them; ``docs/counters.md`` defines each. The categories,
+    clusters of names, pages, words and prices that have a counter of their own are chosen when the
+    block is fitted, so that a column means the same at every later cutoff.
     """
 
     name = "counters"
     needs = EVENT_TYPES
     normalization = "log"
-    kept = ("counters_lists",)
+    fit_queries = ("counters_lists",)

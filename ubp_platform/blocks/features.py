@@ -1,4 +1,4 @@
-"""Blocks that are one SQL query: named features of each client, with nothing to learn."""
+"""Blocks that are one SQL query: named features of each client."""
 
 import hashlib
 import re
@@ -11,14 +11,15 @@ import duckdb
 import numpy as np
 import pyarrow as pa
 
-from ubp_platform.blocks.base import Block, Normalization, below
+from ubp_platform.blocks.base import Block, Normalization
 from ubp_platform.blocks.checkpoint import Checkpoint
 from ubp_platform.blocks.snapshot import Snapshot
+from ubp_platform.blocks.state_arrays import Arrays, strip_prefix
 from ubp_platform.errors import UBPError, first_line
 from ubp_platform.progress import ProgressFactory, silent
 from ubp_platform.warehouse.history import History, query_text
 
-# What is in quotes, or a run of comments and blanks, which say nothing.
+# A quoted text, or a run of comments and whitespace, which do not change a query.
 _QUOTED_OR_BLANK = re.compile(
     r"""('(?:[^']|'')*'|"(?:[^"]|"")*")|(?:--[^\n]*|/\*.*?\*/|\s)+""", re.DOTALL
 )
@@ -26,58 +27,58 @@ _NUMBER = re.compile(r"U?(TINY|SMALL|BIG|HUGE)?INT(EGER)?|FLOAT|DOUBLE|BOOLEAN|D
 
 
 class FeatureBlock(Block):
-    """Named numbers of each client, computed by one query.
+    """Numeric features of each client, computed by one query.
 
-    The query gives one row per relevant client with a usable event, by ascending ``client_id``,
-    which comes first; each further column is a feature of that name, a finite number. The query
-    sees what :meth:`History.table <ubp_platform.warehouse.history.History.table>` names.
+    The query returns one row per relevant client with a usable event, ordered by ``client_id``,
+    its first column; each further column is a feature, a finite number. The query can read what
+    :meth:`History.query <ubp_platform.warehouse.history.History.query>` lists.
 
-    There is nothing to learn: a fit notes how many clients there are, and a hash of the definition.
-    Once the definition has changed, fits of the older one are refused: no profile mixes two.
+    Nothing is learned: a fit records the number of clients and a hash of the definition. When the
+    definition has changed, older fits are refused, so no profile mixes two definitions.
     """
 
     normalization: ClassVar[Normalization] = "quantile"
-    #: The SQL text; by default the file ``warehouse/sql/`` that has the block's name.
+    #: The SQL text; by default the file in ``warehouse/sql/`` named as the block.
     query: ClassVar[str] = ""
-    #: Files of ``warehouse/sql/`` that the query reads by name: what is counted over all clients,
+    #: Files of ``warehouse/sql/`` that the query reads by name: counts over all clients, computed
     #: once per history.
     counted: ClassVar[tuple[str, ...]] = ()
-    #: Files of ``warehouse/sql/`` that the query reads by name, too: they are asked once, when the
-    #: block is fitted, and kept with the fit. Their columns are whole numbers.
-    kept: ClassVar[tuple[str, ...]] = ()
+    #: Files of ``warehouse/sql/`` that the query reads by name: computed once, when the block is
+    #: fitted, and saved with the fit. Their columns are integers.
+    fit_queries: ClassVar[tuple[str, ...]] = ()
 
-    kept_: dict[str, pa.Table] = field(default_factory=dict, init=False, repr=False)
+    fit_tables_: dict[str, pa.Table] = field(default_factory=dict, init=False, repr=False)
 
     @classmethod
     def sql(cls) -> str:
-        """Give the query's text."""
+        """Return the text of the query."""
         return cls.query or query_text(cls.name)
 
     @classmethod
     def definition(cls) -> str:
-        """Name what is computed: a hash of the SQL, without comments and layout."""
-        texts = [cls.sql(), *map(query_text, (*cls.counted, *cls.kept))]
+        """Hash the SQL, without comments and layout."""
+        texts = [cls.sql(), *map(query_text, (*cls.counted, *cls.fit_queries))]
         plain = [
-            _QUOTED_OR_BLANK.sub(lambda found: found[1] or " ", text).strip() for text in texts
+            _QUOTED_OR_BLANK.sub(lambda match: match[1] or " ", text).strip() for text in texts
         ]
         return hashlib.sha256("\n".join(plain).encode()).hexdigest()
 
     def _fit(self, history: History, progress: ProgressFactory, checkpoint: Checkpoint) -> None:
         super()._fit(history, progress, checkpoint)
-        # Now, so that a query that cannot be run leaves no fit behind.
-        with self._errors_in_a_line():
-            self.kept_ = {name: history.table(name) for name in self.kept}
-            first, *features = history.columns(self.sql(), self.counted, self.kept_).items()
+        # Checked here, so that an invalid query leaves no fit behind.
+        with self._errors_in_one_line():
+            self.fit_tables_ = {name: history.table(name) for name in self.fit_queries}
+            first, *features = history.columns(self.sql(), self.counted, self.fit_tables_).items()
         if first != ("client_id", "BIGINT"):
             raise UBPError(f"{self.name}: the query's first column must be client_id, not {first}")
         if not features:
-            raise UBPError(f"{self.name}: the query has no column beside client_id: no feature")
+            raise UBPError(f"{self.name}: the query has no feature, only the column client_id")
         for name, kind in features:
             if not _NUMBER.fullmatch(kind):
-                raise UBPError(f"{self.name}: the feature {name} is no number, but a {kind}")
+                raise UBPError(f"{self.name}: the feature {name} must be a number, not {kind}")
 
     @contextmanager
-    def _errors_in_a_line(self) -> Iterator[None]:
+    def _errors_in_one_line(self) -> Iterator[None]:
         try:
             yield
         except duckdb.Error as error:
@@ -86,8 +87,8 @@ class FeatureBlock(Block):
     def encode(self, history: History, progress: ProgressFactory = silent) -> Snapshot:
         """Compute the features of each relevant client with a usable event."""
         bar = progress(f"{self.name}: encode", None, "clients")
-        with self._errors_in_a_line(), bar as advance:
-            table = history.query(self.sql(), counted=self.counted, given=self.kept_)
+        with self._errors_in_one_line(), bar as advance:
+            table = history.query(self.sql(), counted=self.counted, given=self.fit_tables_)
             advance(table.num_rows)
         names = tuple(table.column_names[1:])
         vectors = np.empty((table.num_rows, len(names)), dtype=np.float32)
@@ -96,19 +97,21 @@ class FeatureBlock(Block):
             if not np.isfinite(vectors[:, column]).all():
                 raise UBPError(
                     f"{self.name}: the feature {feature} is not a finite number for every client: "
-                    "let the query say what stands for an undefined value, as coalesce(…, 0) does"
+                    "let the query replace undefined values, as with coalesce(…, 0)"
                 )
         client_ids = table["client_id"].to_numpy()
         if (np.diff(client_ids) <= 0).any():
-            raise UBPError(f"{self.name}: the query must give each client once, ORDER BY client_id")
+            raise UBPError(
+                f"{self.name}: the query must return each client once, ORDER BY client_id"
+            )
         return Snapshot(history.cutoff, client_ids, vectors, names)
 
-    def state(self) -> dict[str, np.ndarray]:  # noqa: D102
+    def state(self) -> Arrays:  # noqa: D102
         return {
             f"{name}.{column}": table[column].to_numpy().astype(np.int64)
-            for name, table in self.kept_.items()
+            for name, table in self.fit_tables_.items()
             for column in table.column_names
         }
 
-    def restore(self, arrays: dict[str, np.ndarray]) -> None:  # noqa: D102
-        self.kept_ = {name: pa.table(below(arrays, name)) for name in self.kept}
+    def restore(self, arrays: Arrays) -> None:  # noqa: D102
+        self.fit_tables_ = {name: pa.table(strip_prefix(arrays, name)) for name in self.fit_queries}

@@ -1,4 +1,4 @@
-"""What a fit leaves behind besides weights."""
+"""The report of a fit: cutoff, duration, losses."""
 
 from datetime import datetime
 
@@ -6,24 +6,23 @@ from pydantic import BaseModel
 
 
 class FitReport(BaseModel):
-    """What a fit leaves behind besides weights.
+    """The report of a fit: cutoff, duration, losses.
 
     Parameters
     ----------
     cutoff : datetime
-        The model saw nothing at or after it.
+        The fit used only events before it.
     seconds : float
-        How long the fit took.
     clients : int
-        How many clients it was fitted on.
+        Number of clients it was fitted on.
     curves : dict of str to list of float
         Losses, one value per epoch: ``train``, ``validation``.
     loss : float, optional
         The loss of the weights that were kept.
     complete : bool
-        False where the fit was interrupted; such a fit is not used again in place of a new one.
+        False where the fit was interrupted; such a fit is not reused in place of a new one.
     note : str
-        What a user should know, such as that the fit was interrupted.
+        A remark for the user, such as that the fit was interrupted.
     """
 
     cutoff: datetime

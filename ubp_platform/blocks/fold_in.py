@@ -1,14 +1,14 @@
-"""Placing clients among items whose representations are fixed, without fitting again.
+"""Fold-in: vectors of clients from fixed item representations, without fitting the model again.
 
-A client's vector is the one under which its own items stand out most from a fixed sample of items,
-the negatives, without going too far from a prior:
+A client's vector maximizes the likelihood of the client's own items in a softmax over a fixed
+sample of items, the negatives, with a Gaussian prior:
 
     minimize  sum_i w_i [ log sum_j exp(b_j + y_j u)  -  y_i u ]  +  strength / 2 |u - prior|²
 
 over the client's items i with their weights w_i and the negatives j, with the representations y and
 biases b of items. An item of negative weight is pushed below the mean item instead; as in WARP,
-nothing but the prior stops that. The sum is strictly convex, so that there is one answer for a
-client, whoever else is asked about.
+only the prior limits that. The objective is strictly convex, so a client has one solution, which
+does not depend on other clients.
 """
 
 import numpy as np
@@ -30,7 +30,7 @@ def fold_in(
 
     By nonlinear conjugate gradients (Polak and Ribière) with a step length that never overshoots:
     the Newton step along the direction, damped as in Sun and Tran-Dinh, Generalized self-concordant
-    functions, Mathematical Programming 178, 2019. All arithmetic is a client's own.
+    functions, Mathematical Programming 178, 2019. Each client is solved independently.
 
     Parameters
     ----------
@@ -39,9 +39,9 @@ def fold_in(
     items : ndarray, shape (n_items, width)
     biases : ndarray, shape (n_items,)
     negatives : ndarray of int64, shape (n_negatives,)
-        Positions of items.
+        Indices of items.
     strength : float
-        Of the prior, in units of event weight.
+        Weight of the prior, in units of event weight.
 
     Returns
     -------
@@ -50,26 +50,26 @@ def fold_in(
     items, biases = items.astype(np.float64), biases.astype(np.float64)
     y = items[negatives]
     weights = weights.astype(np.float64)
-    liked = _row_sums(weights.maximum(0))
+    positive = _row_sums(weights.maximum(0))
     pull = weights @ items - _row_sums(weights.minimum(0)) * items.mean(axis=0)
 
     u = prior.copy()
     scores = u @ y.T + biases[negatives]  # (n_clients, n_negatives)
     direction, last, last_squared = np.zeros_like(u), np.zeros_like(u), np.ones((len(u), 1))
     for _ in range(STEPS):
-        share = np.exp(scores - scores.max(axis=1, keepdims=True))
-        share /= share.sum(axis=1, keepdims=True)
-        gradient = liked * (share @ y) - pull + strength * (u - prior)
+        softmax = np.exp(scores - scores.max(axis=1, keepdims=True))
+        softmax /= softmax.sum(axis=1, keepdims=True)
+        gradient = positive * (softmax @ y) - pull + strength * (u - prior)
         squared = _dot(gradient, gradient)
         beta = np.maximum(0, (squared - _dot(gradient, last)) / last_squared)
         direction = beta * direction - gradient
-        # Where that leads uphill, start again from the steepest way down.
+        # Where this is not a descent direction, restart from steepest descent.
         direction = np.where(_dot(gradient, direction) < 0, direction, -gradient)
         last, last_squared = gradient, np.maximum(squared, np.finfo(float).tiny)
 
         change = direction @ y.T
-        change -= _dot(share, change)  # a softmax does not mind
-        curvature = liked * _dot(share, change**2) + strength * _dot(direction, direction)
+        change -= _dot(softmax, change)  # a softmax is invariant to shifts
+        curvature = positive * _dot(softmax, change**2) + strength * _dot(direction, direction)
         newton = -_dot(gradient, direction) / np.maximum(curvature, np.finfo(float).tiny)
         reach = newton * (change.max(axis=1, keepdims=True) - change.min(axis=1, keepdims=True))
         step = newton * np.where(reach > 1e-9, np.log1p(reach) / np.maximum(reach, 1e-9), 1)

@@ -1,4 +1,4 @@
-"""GRU-AE all (paper, section 3.1): what happened, with what, in which order; not when."""
+"""GRU-AE all (paper, section 3.1): all categorical fields of events, in order, without time."""
 
 from typing import ClassVar
 
@@ -8,7 +8,7 @@ from ubp_platform.blocks.gru_ae import GRUAutoencoder
 class GRUAEAll(GRUAutoencoder):
     """Autoencoder of events with all their categorical fields, without time.
 
-    A field that no event of the shop has is left out.
+    Fields without values in this shop are left out.
 
     Its parameters are those of :class:`~ubp_platform.blocks.sequence_block.SequenceBlock`.
     """

@@ -1,4 +1,4 @@
-"""GRU-AE day_event_type (paper, section 3.1): which kind of event on which day, and no more."""
+"""GRU-AE day_event_type (paper, section 3.1): event types and days only."""
 
 from ubp_platform.blocks.gru_ae import GRUAutoencoder
 

@@ -1,4 +1,4 @@
-"""GRU-AE sku_text (paper, section 3.1): the names of the products a client touched last."""
+"""GRU-AE sku_text (paper, section 3.1): the names of a client's last products."""
 
 import numpy as np
 
@@ -11,9 +11,9 @@ from ubp_platform.warehouse.history import History
 class GRUAESkuText(GRUAutoencoder):
     """Autoencoder of the quantized names of the last distinct products, oldest first.
 
-    A name is 16 codes of 256 values, each a token. The same code means different things at
-    different positions of a name, so a token is a position and a code. A product without properties
-    is passed over. ``last`` counts products.
+    A name has 16 codes of 256 values. The same code means different things at different positions
+    of a name, so a token stands for a position and a code. Products without properties are ignored.
+    ``last`` counts products.
 
     Its parameters are those of :class:`~ubp_platform.blocks.sequence_block.SequenceBlock`.
     """
@@ -36,18 +36,18 @@ class GRUAESkuText(GRUAutoencoder):
     }
 
     def vocabularies(self, history: History) -> dict[str, Vocabulary]:
-        """Know every position and code; the challenge's quantizer is given, not learned."""
+        """Return all positions and codes: the challenge's quantizer is fixed."""
         return {"code": Vocabulary("code", np.arange(CODES * CODE_VALUES))}
 
     def training_sequences(self, history: History) -> Sequences:
-        """Give the same; insist that a product has a name."""
-        found = self.sequences(history)
-        if not len(found.client_ids):
+        """Return the same sequences; BlockUnavailable if no product has a name."""
+        sequences = self.sequences(history)
+        if not len(sequences.client_ids):
             raise self.unavailable(history, "of a product with a name")
-        return found
+        return sequences
 
     def sequences(self, history: History) -> Sequences:
-        """Give the codes of each client's last distinct products, 16 tokens a product."""
+        """Return the codes of each client's last distinct products, 16 tokens per product."""
         products = history.table("recent_products", last=self.last)
         codes = products["name"].combine_chunks().flatten().to_numpy().reshape(-1, CODES)
         tokens = Vocabulary.FIRST + np.arange(CODES, dtype=np.int32) * CODE_VALUES + codes

@@ -1,4 +1,4 @@
-"""GRU-AE week_all (paper, section 3.1): what happened, with what, in which week."""
+"""GRU-AE week_all (paper, section 3.1): all categorical fields of events, and the week."""
 
 from ubp_platform.blocks.gru_ae_all import GRUAEAll
 

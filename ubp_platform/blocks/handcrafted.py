@@ -1,4 +1,4 @@
-"""Handcrafted features (paper, section 3.2.5): named numbers of a client, computed in SQL."""
+"""Handcrafted features (paper, section 3.2.5), computed in SQL."""
 
 from ubp_platform.blocks.features import FeatureBlock
 
@@ -7,7 +7,7 @@ class Handcrafted(FeatureBlock):
     """Counts, changes, rhythms, variety, prices and abandoned carts of a client.
 
     ``warehouse/sql/handcrafted.sql`` computes them; ``docs/features.md`` defines each feature and
-    what stands for an undefined value.
+    its value where it is undefined.
     """
 
     name = "handcrafted"

@@ -1,9 +1,9 @@
 """iALS (paper, section 3.2.1): a client's taste from a client × item matrix of events.
 
 Source: Hu, Koren and Volinsky, Collaborative filtering for implicit feedback datasets, ICDM 2008.
-A client who has touched an item likes it with the confidence ``1 + alpha * weight``; all other
-items the client does not like, with the confidence 1. Clients and items get factors whose products
-say so, with the least squared error weighted by confidence.
+A client prefers the items of its events with the confidence ``1 + alpha * weight``, and does not
+prefer other items with the confidence 1. Products of client and item factors approximate these
+preferences, with the least squared error weighted by confidence.
 """
 
 import warnings
@@ -20,17 +20,18 @@ from threadpoolctl import threadpool_limits
 from ubp_platform.blocks.base import Block
 from ubp_platform.blocks.checkpoint import Checkpoint
 from ubp_platform.blocks.snapshot import Snapshot
-from ubp_platform.blocks.trainer import Arrays, Trainer
+from ubp_platform.blocks.state_arrays import Arrays
+from ubp_platform.blocks.trainer import Trainer
 from ubp_platform.progress import Advance, ProgressFactory, silent
 from ubp_platform.warehouse.arrays import Interactions
 from ubp_platform.warehouse.history import History
 
 
-class Loss:
-    """The mean squared error that the factors shall make small, weighted by confidence.
+class IALSLoss:
+    """The objective of iALS: the mean squared error, weighted by confidence, and regularized.
 
-    What implicit's ``calculate_loss`` gives, in a third of its time, and the same in its last
-    digit each time: that one adds up in the order in which its threads end.
+    Equal to implicit's ``calculate_loss``, but three times as fast and deterministic: the latter
+    sums in the order in which its threads finish.
 
     Parameters
     ----------
@@ -52,15 +53,15 @@ class Loss:
         self._weight = self._confidence.sum() + clients * items - confidence.nnz
 
     def __call__(self, clients: np.ndarray, items: np.ndarray) -> float:
-        """Give the loss of factors: float32, shapes (n_clients, factors), (n_items, factors)."""
+        """Return the loss of factors: float32, shapes (n_clients, factors), (n_items, factors)."""
         factors = torch.from_numpy(clients), torch.from_numpy(items).T
-        found = torch.sparse.sampled_addmm(self._known, *factors, beta=0).values().numpy()
-        liked = found.astype(np.float64)
-        # First all pairs as if nothing had happened, then those where something has.
-        of_clients, of_items = clients.T @ clients, items.T @ items
-        error = np.vdot(of_clients, of_items)
-        error += (self._confidence * (1 - liked) ** 2 - liked**2).sum()
-        norms = np.trace(of_clients) + np.trace(of_items)
+        scores = torch.sparse.sampled_addmm(self._known, *factors, beta=0).values().numpy()
+        scores = scores.astype(np.float64)  # of the pairs with an event
+        # The error of all pairs as if without events, corrected for the pairs with an event.
+        client_gram, item_gram = clients.T @ clients, items.T @ items  # (factors, factors)
+        error = np.vdot(client_gram, item_gram)
+        error += (self._confidence * (1 - scores) ** 2 - scores**2).sum()
+        norms = np.trace(client_gram) + np.trace(item_gram)
         return float((error + self._regularization * norms) / self._weight)
 
 
@@ -78,19 +79,19 @@ class IALSLearner:
 
     def __init__(self, model: AlternatingLeastSquares, confidence: sparse.csr_matrix) -> None:
         model.iterations = 0
-        model.fit(confidence, show_progress=False)  # draws the factors' first values
+        model.fit(confidence, show_progress=False)  # draws the initial factors
         self._model, self._clients, self._items = model, confidence, confidence.T.tocsr()
-        self._loss = Loss(confidence, model.regularization)
+        self._loss = IALSLoss(confidence, model.regularization)
         self.epoch_size = float(confidence.nnz)
 
     @property
     def item_factors(self) -> np.ndarray:
-        """The items' factors, float32, shape (n_items, factors)."""
+        """The item factors, float32, shape (n_items, factors)."""
         factors: np.ndarray = self._model.item_factors
         return factors
 
     def epoch(self, advance: Advance) -> dict[str, float]:
-        """Solve for all clients, then for all items; give the loss of both."""
+        """Solve for all clients, then for all items, and return the loss."""
         model = self._model
         users, items = model.user_factors, model.item_factors
         for confidence, solved, fixed in (
@@ -104,46 +105,45 @@ class IALSLearner:
         return {"train": self._loss(users, items)}
 
     def weights(self) -> Arrays:
-        """Copy the items' factors."""
+        """Copy the item factors."""
         return {"items": self.item_factors.copy()}
 
     def load_weights(self, weights: Arrays) -> None:
-        """Take the items' factors back."""
+        """Restore the item factors."""
         self._model.item_factors = weights["items"]
 
     def state(self) -> tuple[Arrays, dict[str, Any]]:
-        """Give the factors of both: the solver starts from the ones it replaces."""
+        """Return all factors: the solver starts from the previous ones."""
         return {"clients": self._model.user_factors, "items": self._model.item_factors}, {}
 
-    def restore(self, arrays: Arrays, rest: dict[str, Any]) -> None:
-        """Take the factors back."""
+    def restore(self, arrays: Arrays, metadata: dict[str, Any]) -> None:
+        """Restore all factors."""
         self._model.user_factors, self._model.item_factors = arrays["clients"], arrays["items"]
 
 
 class IALS(Block):
-    """Factors of clients by implicit alternating least squares; a subclass says over which items.
+    """Client factors by implicit alternating least squares; a subclass names the items.
 
     Only the item factors are kept. Every client, in the fit or not, is encoded by solving for the
-    client's factors exactly with the items' fixed, so a vector depends on nothing but the client's
-    own events. Items that the fit did not see are ignored.
+    client's factors with the item factors fixed, so a vector depends only on the client's own
+    events. Items that the fit did not see are ignored.
 
     Parameters
     ----------
     factors : int
         Width of the vector; 64 in the paper.
     iterations : int
-        Rounds of solving for all clients, then for all items; later ones still lower the loss,
-        but by less and less.
+        Each solves for all clients, then for all items; the loss falls by less and less.
     regularization : float
-        The weight of the squared factors in the loss. More of it predicts better, until it
-        exceeds the confidence of a single event (``1 + alpha``): from there on the factors of
-        rare items, and all factors of a small shop, shrink to zero.
+        The weight of the squared factors in the loss. Larger values predict better, until they
+        exceed the confidence of a single event (``1 + alpha``): then the factors of rare items, and
+        all factors of a small shop, shrink to zero.
     alpha : float
-        How much confidence one unit of event weight adds; 40 in Hu, Koren and Volinsky.
+        Confidence per unit of event weight; 40 in Hu, Koren and Volinsky.
     items : int, optional
-        How many items are known, those of most events; all by default.
+        Number of items to keep, those with most events; all by default.
     seed : int
-        Of the factors' first values.
+        Seeds the initial factors.
 
     Attributes
     ----------
@@ -152,7 +152,7 @@ class IALS(Block):
     item_factors_ : ndarray of float32, shape (n_items, factors)
     """
 
-    #: The field whose values are the items, and the weight of one event of each type.
+    #: The field whose values are the items, and the weight of an event of each type.
     item: ClassVar[str]
     weights: ClassVar[Mapping[str, float]]
 
@@ -167,13 +167,13 @@ class IALS(Block):
         if self.items is not None:
             names = tuple(self.weights)
             known = np.sort(history.vocabulary(self.item, self.items, names).values)
-        found = history.interactions(self.item, self.weights, known)
-        if not found.client_ids.size:
+        interactions = history.interactions(self.item, self.weights, known)
+        if not interactions.client_ids.size:
             raise self.unavailable(history, f"with a known {self.item}")
-        self.items_ = found.items
-        self.report_.clients = len(found.client_ids)
+        self.items_ = interactions.items
+        self.report_.clients = len(interactions.client_ids)
         with threadpool_limits(1, "blas"):
-            learner = IALSLearner(self._model(np.float32), self._confidence(found))
+            learner = IALSLearner(self._model(np.float32), self._confidence(interactions))
             trainer = Trainer(
                 self.name, learner, self.report_, max_epochs=self.iterations, one_bar=True
             )
@@ -182,28 +182,23 @@ class IALS(Block):
 
     def encode(self, history: History, progress: ProgressFactory = silent) -> Snapshot:
         """Solve for the factors of each relevant client with an event of a known item."""
-        found = history.interactions(self.item, self.weights, self.items_)
-        confidence = self._confidence(found)
-        count = len(found.client_ids)
-        with (
-            threadpool_limits(1, "blas"),
-            progress(f"{self.name}: encode", count, "clients") as advance,
-        ):
-            # In float32 the equations of a client with a huge count cannot be solved.
+        interactions = history.interactions(self.item, self.weights, self.items_)
+        confidence = self._confidence(interactions)
+        count = len(interactions.client_ids)
+        bar = progress(f"{self.name}: encode", count, "clients")
+        with threadpool_limits(1, "blas"), bar as advance:
+            # In float32 the system of a client with very many events is ill-conditioned.
             model = self._model(np.float64)
             model.item_factors = self.item_factors_.astype(np.float64)
             vectors = model.recalculate_user(np.arange(count), confidence).astype(np.float32)
             advance(count)
-        return Snapshot(history.cutoff, found.client_ids, vectors)
+        return Snapshot(history.cutoff, interactions.client_ids, vectors)
 
-    def state(self) -> dict[str, np.ndarray]:
-        """Give the items and their factors."""
+    def state(self) -> Arrays:  # noqa: D102
         return {"items": self.items_, "item_factors": self.item_factors_}
 
-    def restore(self, arrays: dict[str, np.ndarray]) -> None:
-        """Take the items and their factors back."""
-        self.items_ = arrays["items"]
-        self.item_factors_ = arrays["item_factors"]
+    def restore(self, arrays: Arrays) -> None:  # noqa: D102
+        self.items_, self.item_factors_ = arrays["items"], arrays["item_factors"]
 
     def _model(self, dtype: type[np.floating]) -> AlternatingLeastSquares:
         return AlternatingLeastSquares(
@@ -213,14 +208,14 @@ class IALS(Block):
             random_state=self.seed,
         )
 
-    def _confidence(self, found: Interactions) -> sparse.csr_matrix:
-        confidence = found.matrix.copy()
+    def _confidence(self, interactions: Interactions) -> sparse.csr_matrix:
+        confidence = interactions.matrix.copy()
         confidence.data = 1 + self.alpha * confidence.data
         return confidence
 
 
 class IALSCategories(IALS):
-    """Taste in categories, from what a client bought and put into the cart.
+    """Taste in categories, from purchases and additions to the cart.
 
     Its parameters are those of :class:`IALS`.
     """

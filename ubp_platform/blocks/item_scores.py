@@ -1,8 +1,7 @@
-"""What a client comes back to: a number for each of the shop's top categories, products, prices."""
+"""Item scores: how likely a client buys each of the shop's top categories, products and prices."""
 
 import hashlib
 from dataclasses import field
-from datetime import timedelta
 from itertools import pairwise
 
 import numpy as np
@@ -13,53 +12,42 @@ from scipy import sparse
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits
 
-from ubp_platform.blocks.base import Block, below
 from ubp_platform.blocks.checkpoint import Checkpoint
-from ubp_platform.blocks.pseudo_cutoffs import FIELDS, drawn, touched, windows
+from ubp_platform.blocks.pseudo_cutoffs import ITEM_FIELDS, FutureBlock, item_indicators, top_items
 from ubp_platform.blocks.snapshot import Snapshot
-from ubp_platform.blocks.training import threads
+from ubp_platform.blocks.state_arrays import Arrays, strip_prefix, with_prefix
+from ubp_platform.blocks.torch_runtime import threads
 from ubp_platform.errors import BlockUnavailable
-from ubp_platform.events.schema import EVENT_TYPES
 from ubp_platform.progress import ProgressFactory, silent
 from ubp_platform.warehouse.history import History, query_text
 
 _QUERY = "item_features"
-_ITERATIONS = 60
+_MAX_ITERATIONS = 60
 
 
-class ItemScores(Block):
-    """How much likelier a client buys each of the shop's top items for having bought or added it.
+class ItemScores(FutureBlock):
+    """How much a client's own purchases and additions of an item raise the odds to buy it again.
 
-    A vector for a future window cannot tell a hundred products apart by a client's own purchases of
-    each: that takes a number a product. So this block gives one for each of the categories,
-    products and prices that are bought most: the sum of what the client bought and added of it
-    (``warehouse/sql/item_features.sql``: how much, how lately), weighted alike for all items of a
-    field. The weights are those that tell best, at earlier cutoffs of the same history
-    (:mod:`~ubp_platform.blocks.pseudo_cutoffs`), which items were bought in the next days; so a
-    score is a difference of log-odds, and the scores are near 0 in a shop where nobody comes back.
+    A dense vector cannot represent a client's own purchases of a hundred products: that takes one
+    number per product. This block has one for each of the most bought categories, products and
+    prices: a weighted sum of how often and how recently the client bought and added the item
+    (``warehouse/sql/item_features.sql``), with the same weights for all items of a field. The
+    weights are fitted at :mod:`~ubp_platform.blocks.pseudo_cutoffs` to predict the items bought in
+    the next days. A score is a difference of log-odds, close to 0 in a shop without repeat
+    purchases.
 
     Parameters
     ----------
-    days : int
-        How far it looks ahead.
-    cutoffs : int
-        How many earlier cutoffs, ``days`` apart, it learns from at most.
-    clients : int
-        How many clients it learns from at most; drawn with the seed.
-    top : int
-        How many categories, products and prices have a score.
+    days, cutoffs, clients, top
+        As in :class:`~ubp_platform.blocks.pseudo_cutoffs.FutureBlock`.
     threads : int, optional
         CPU threads; all cores by default.
     """
 
     name = "item_scores"
-    needs = EVENT_TYPES
     normalization = "centred"
 
-    days: PositiveInt = 14
-    cutoffs: PositiveInt = 6
     clients: PositiveInt = 5_000
-    top: PositiveInt = 100
     threads: PositiveInt | None = None
 
     items_: dict[str, np.ndarray] = field(default_factory=dict, init=False, repr=False)
@@ -71,79 +59,70 @@ class ItemScores(Block):
 
     def _fit(self, history: History, progress: ProgressFactory, checkpoint: Checkpoint) -> None:
         super()._fit(history, progress, checkpoint)
-        self.items_ = {
-            name: np.sort(history.vocabulary(name, self.top, ["product_buy"]).values)
-            for name in FIELDS
-        }
-        asked = drawn(history.clients, self.clients, self.seed)
-        seen = [
+        self.items_ = top_items(history, self.top, ("product_buy",))
+        examples = [
             (future.clients, self._features(past, future.clients), self._bought(future))
-            for past, future in windows(history, timedelta(days=self.days), self.cutoffs, asked)
+            for past, future in self.windows(history)
         ]
-        if not any(bought.nnz for *_, bought in seen):
+        if not any(bought.nnz for *_, bought in examples):
             raise BlockUnavailable(
-                f"nothing is known of what clients bought in {self.days} days after a week or "
-                f"more, before {history.cutoff:%Y-%m-%d %H:%M:%S}"
+                f"no client bought anything in {self.days} days after a week or more of events, "
+                f"before {history.cutoff:%Y-%m-%d %H:%M:%S}"
             )
-        self.report_.clients = len(np.unique(np.concatenate([ids for ids, *_ in seen])))
-        bought = sparse.vstack([bought for *_, bought in seen], format="csc")
+        self.report_.clients = len(np.unique(np.concatenate([ids for ids, *_ in examples])))
+        bought = sparse.vstack([bought for *_, bought in examples], format="csc")
         weights, losses = [], []
-        bar = progress(f"{self.name}: fit", len(FIELDS), "fields")
+        bar = progress(f"{self.name}: fit", len(ITEM_FIELDS), "fields")
         with threads(self.threads), bar as advance:
-            for places in self._places():
+            for columns in self._field_columns():
                 features = np.concatenate(
-                    [_dense(len(ids), places, *table) for ids, table, _ in seen]
+                    [_dense(len(ids), columns, *entries) for ids, entries, _ in examples]
                 )
-                found, loss = _learn(features, bought[:, places].toarray())
-                weights.append(found)
+                field_weights, loss = _fit_weights(features, bought[:, columns].toarray())
+                weights.append(field_weights)
                 losses.append(loss)
                 advance(1)
         self.weights_ = np.stack(weights)
         self.report_.loss = float(np.mean(losses))
 
     def encode(self, history: History, progress: ProgressFactory = silent) -> Snapshot:  # noqa: D102
-        bar = progress(f"{self.name}: encode", None, "clients")
-        with bar as advance:
+        with progress(f"{self.name}: encode", None, "clients") as advance:
             clients = history.clients_with(self.needs)
-            rows, places, features = self._features(history, clients)
-            of_item = np.repeat(self.weights_, self._lengths(), axis=0)
-            vectors = np.zeros((len(clients), len(of_item)), np.float32)
-            vectors[rows, places] = (features * of_item[places]).sum(axis=1)
+            rows, columns, features = self._features(history, clients)
+            weights = np.repeat(self.weights_, self._items_per_field(), axis=0)
+            vectors = np.zeros((len(clients), len(weights)), np.float32)
+            vectors[rows, columns] = (features * weights[columns]).sum(axis=1)
             advance(len(clients))
         return Snapshot(history.cutoff, clients, vectors)
 
-    def state(self) -> dict[str, np.ndarray]:  # noqa: D102
-        return {
-            **{f"items.{name}": values for name, values in self.items_.items()},
-            "weights": self.weights_,
-        }
+    def state(self) -> Arrays:  # noqa: D102
+        return {**with_prefix("items", self.items_), "weights": self.weights_}
 
-    def restore(self, arrays: dict[str, np.ndarray]) -> None:  # noqa: D102
-        items = below(arrays, "items")
-        self.items_ = {name: items[name] for name in FIELDS}
+    def restore(self, arrays: Arrays) -> None:  # noqa: D102
+        items = strip_prefix(arrays, "items")
+        self.items_ = {name: items[name] for name in ITEM_FIELDS}
         self.weights_ = arrays["weights"]
 
-    def _lengths(self) -> list[int]:
-        """Tell how many items of each field have a score."""
+    def _items_per_field(self) -> list[int]:
         return [len(items) for items in self.items_.values()]
 
-    def _places(self) -> list[slice]:
-        """Give the columns of each field."""
-        ends = np.cumsum([0, *self._lengths()]).tolist()
+    def _field_columns(self) -> list[slice]:
+        """Return the columns of each field in the vector."""
+        ends = np.cumsum([0, *self._items_per_field()]).tolist()
         return [slice(start, end) for start, end in pairwise(ends)]
 
     def _features(
         self, history: History, clients: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Give the row, the place and the features of each item that one of the clients touched.
+        """Return row, column and features of each item that a client bought or added.
 
-        The clients are all with an event, ascending. The features are float32, shape
-        (n_touched, n_features).
+        The clients are all those with an event, ascending. The features are float32, shape
+        (n_entries, n_features).
         """
         values = np.concatenate(list(self.items_.values()))
-        numbers = np.repeat(np.arange(len(FIELDS)), self._lengths())
-        listed = pa.table({"field": numbers, "value": values, "place": np.arange(len(values))})
-        table = history.query(query_text(_QUERY), given={"scored_items": listed})
+        fields = np.repeat(np.arange(len(ITEM_FIELDS)), self._items_per_field())
+        items = pa.table({"field": fields, "value": values, "place": np.arange(len(values))})
+        table = history.query(query_text(_QUERY), given={"scored_items": items})
         rows = np.searchsorted(clients, table["client_id"].to_numpy())
         features = np.stack(
             [table[name].to_numpy().astype(np.float32) for name in table.column_names[2:]], axis=1
@@ -151,30 +130,30 @@ class ItemScores(Block):
         return rows, table["place"].to_numpy(), features
 
     def _bought(self, future: History) -> sparse.csr_matrix:
-        """Tell which items the relevant clients bought: (n_clients, n_items), 1 where they did."""
+        """Return 1 where a relevant client bought an item: (n_clients, n_items)."""
         fields = [
-            touched(future, future.clients, "product_buy", name, items)
+            item_indicators(future, future.clients, "product_buy", name, items)
             for name, items in self.items_.items()
         ]
         return sparse.hstack(fields, format="csr")
 
 
 def _dense(
-    clients: int, places: slice, rows: np.ndarray, columns: np.ndarray, features: np.ndarray
+    clients: int, within: slice, rows: np.ndarray, columns: np.ndarray, features: np.ndarray
 ) -> np.ndarray:
-    """Lay the features of a field out: (n_clients, n_items, n_features), 0 where nothing was."""
-    laid = np.zeros((clients, places.stop - places.start, features.shape[1]), np.float32)
-    inside = (columns >= places.start) & (columns < places.stop)
-    laid[rows[inside], columns[inside] - places.start] = features[inside]
-    return laid
+    """Return the features of a field's items, 0 by default: (n_clients, n_items, n_features)."""
+    dense = np.zeros((clients, within.stop - within.start, features.shape[1]), np.float32)
+    inside = (columns >= within.start) & (columns < within.stop)
+    dense[rows[inside], columns[inside] - within.start] = features[inside]
+    return dense
 
 
-def _learn(features: np.ndarray, bought: np.ndarray) -> tuple[np.ndarray, float]:
-    """Find the weights of a field's features, and the loss as a share of the mean rates'.
+def _fit_weights(features: np.ndarray, bought: np.ndarray) -> tuple[np.ndarray, float]:
+    """Fit the weights of a field's features; the loss is relative to that of the base rates.
 
-    The log-odds of a purchase are a sum of the item's own, of the client's (how much the client
-    touched of all items, weighted too), and of the weighted features of this client and this item.
-    All of these have a normal prior of mean 0 and deviation 1, which matters where little is known.
+    A logistic regression: the log-odds of a purchase are the sum of an item bias, the client's
+    activity (weighted features over all items), and the weighted features of this client and item.
+    All parameters have a standard normal prior, which matters where data are few.
 
     Parameters
     ----------
@@ -189,22 +168,24 @@ def _learn(features: np.ndarray, bought: np.ndarray) -> tuple[np.ndarray, float]
     if not bought.size:
         return np.zeros(features.shape[2], np.float32), 1.0
     inputs, labels = torch.from_numpy(features), torch.from_numpy(bought)
-    # Of as many items the root makes a sum about as large as one of them.
-    active = inputs.mean(dim=1) * inputs.shape[1] ** 0.5
+    # Divided by the root of the number of items, the sum has about the scale of one item.
+    activity = inputs.mean(dim=1) * inputs.shape[1] ** 0.5  # (n_examples, n_features)
     rates = (labels.sum(dim=0) + 0.5) / (len(labels) + 1)
-    usual = torch.logit(rates)
-    weights, activity = (torch.zeros(inputs.shape[2], requires_grad=True) for _ in range(2))
-    item = torch.zeros(len(usual), requires_grad=True)
-    learned = (weights, activity, item)
-    optimizer = torch.optim.LBFGS(learned, max_iter=_ITERATIONS, line_search_fn="strong_wolfe")
+    base = torch.logit(rates)
+    weights, client = (torch.zeros(inputs.shape[2], requires_grad=True) for _ in range(2))
+    item = torch.zeros(len(base), requires_grad=True)
+    parameters = (weights, client, item)
+    optimizer = torch.optim.LBFGS(
+        parameters, max_iter=_MAX_ITERATIONS, line_search_fn="strong_wolfe"
+    )
 
     def cross_entropy() -> Tensor:
-        logits = inputs @ weights + (active @ activity)[:, None] + usual + item
+        logits = inputs @ weights + (activity @ client)[:, None] + base + item
         return binary_cross_entropy_with_logits(logits, labels)
 
     def closure() -> Tensor:
         optimizer.zero_grad()
-        prior = torch.stack([(some**2).sum() for some in learned]).sum() / 2
+        prior = torch.stack([(values**2).sum() for values in parameters]).sum() / 2
         loss = cross_entropy() + prior / labels.numel()
         loss.backward()
         return loss

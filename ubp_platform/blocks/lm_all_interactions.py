@@ -1,14 +1,14 @@
-"""LM all interactions (paper, section 3.2.4): all events as text, one a line."""
+"""LM all interactions (paper, section 3.2.4): all events as text, one per line."""
 
-from ubp_platform.blocks.language_model import PACKAGED
 from ubp_platform.blocks.lm import LanguageModelBlock
+from ubp_platform.blocks.model_files import PACKAGED
 from ubp_platform.events.schema import EVENT_TYPES
 
 
 class LMAllInteractions(LanguageModelBlock):
-    """A language model's vector of a client's last events of all types.
+    """A language model's embedding of a client's last events of all types.
 
-    Each is a line with its type, its time and what it was about.
+    Each event is a line with its type, its time and its object.
 
     Its parameters are those of :class:`~ubp_platform.blocks.lm.LanguageModelBlock`.
     """

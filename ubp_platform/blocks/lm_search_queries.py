@@ -1,13 +1,13 @@
 """LM search queries (paper, section 3.2.4): search queries as the rows of a table."""
 
-from ubp_platform.blocks.language_model import PACKAGED
 from ubp_platform.blocks.lm import LanguageModelBlock
+from ubp_platform.blocks.model_files import PACKAGED
 
 
 class LMSearchQueries(LanguageModelBlock):
-    """A language model's vector of a client's last search queries.
+    """A language model's embedding of a client's last search queries.
 
-    Each is a row with its time and the codes of its text.
+    Each query is a row with its time and the codes of its text.
 
     Its parameters are those of :class:`~ubp_platform.blocks.lm.LanguageModelBlock`.
     """

@@ -5,34 +5,25 @@ from typing import Any
 
 from torch import Tensor
 
-from ubp_platform.blocks.heads import Heads
+from ubp_platform.blocks.output_heads import OutputHeads
 from ubp_platform.blocks.transformer import NextEvent, Transformer
 from ubp_platform.events.schema import PRODUCT_EVENTS
 
 
-class Network(Transformer):
-    """A transformer with one head per field.
-
-    Parameters
-    ----------
-    sizes : mapping of str to int
-        Tokens of each field.
-    **shape
-        As in :class:`~ubp_platform.blocks.transformer.Transformer`.
-    """
+class NextProductTransformer(Transformer):
+    """A transformer with one output head per field."""
 
     def __init__(self, sizes: Mapping[str, int], **shape: Any) -> None:
         super().__init__(sizes, **shape)
-        self.heads = Heads(sizes, shape["hidden"])
+        self.heads = OutputHeads(sizes, shape["hidden"])
         self.initialize()
 
-    def cross_entropy(self, hidden: Tensor, targets: Tensor) -> Tensor:
-        """Sum the loss over fields and positions, as :class:`Heads` do."""
+    def cross_entropy(self, hidden: Tensor, targets: Tensor) -> Tensor:  # noqa: D102
         return self.heads.cross_entropy(hidden, targets)
 
 
 class NextProduct(NextEvent):
-    """Predicts what is done next with a product: event type, category and price.
+    """Predicts the next product event: event type, category and price.
 
     Its parameters are those of :class:`~ubp_platform.blocks.transformer.NextEvent`.
     """
@@ -55,5 +46,5 @@ class NextProduct(NextEvent):
         },
     }
 
-    def network(self, sizes: Mapping[str, int]) -> Network:  # noqa: D102
-        return Network(sizes, **self.shape())
+    def network(self, sizes: Mapping[str, int]) -> NextProductTransformer:  # noqa: D102
+        return NextProductTransformer(sizes, **self.shape())

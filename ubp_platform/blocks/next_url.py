@@ -11,20 +11,11 @@ from ubp_platform.blocks.transformer import NextEvent, Transformer
 from ubp_platform.warehouse.arrays import Vocabulary
 
 
-class Network(Transformer):
-    """A transformer whose output embeddings are its input embeddings, as in GPT-2.
+class NextURLTransformer(Transformer):
+    """A transformer with tied input and output embeddings, as in GPT-2.
 
-    While it trains the softmax is estimated from a sample of the URLs; in validation it is
-    exact. Memory and time of a step depend on the sample's size, not on how many URLs are known.
-
-    Parameters
-    ----------
-    sizes : mapping of str to int
-        Tokens of the one field, ``url``.
-    negatives : int
-        URLs that a sample has.
-    **shape
-        As in :class:`~ubp_platform.blocks.transformer.Transformer`.
+    The softmax is estimated from a sample of URLs in training, and exact in validation. Memory and
+    time of a step depend on the sample size, not on the number of known URLs.
     """
 
     def __init__(self, sizes: Mapping[str, int], negatives: int, **shape: Any) -> None:
@@ -33,15 +24,9 @@ class Network(Transformer):
         self.initialize()
 
     def cross_entropy(self, hidden: Tensor, targets: Tensor) -> Tensor:
-        """Sum the cross-entropies over positions: estimated in training, exact else.
-
-        Parameters
-        ----------
-        hidden : Tensor of float, shape (positions, hidden)
-        targets : Tensor of int64, shape (1, positions)
-        """
+        """Sum the cross-entropies over positions: estimated in training, exact otherwise."""
         table: Any = self.embeddings["url"]
-        values = targets[0] - Vocabulary.FIRST
+        values = targets[0] - Vocabulary.FIRST  # (positions,)
         if self.training:
             return self.softmax(hidden, values, table, Vocabulary.FIRST)
         return exact_cross_entropy(hidden, values, table.weight[Vocabulary.FIRST :])
@@ -50,13 +35,13 @@ class Network(Transformer):
 class NextURL(NextEvent):
     """Predicts the next visited URL.
 
-    A URL that is not among the known ones is read as ``RARE`` but never predicted: with millions
-    of URLs it would be the likeliest of all answers, and say nothing of where the client goes.
+    An unknown URL is read as ``RARE`` but never predicted: with millions of URLs it would be the
+    most likely prediction everywhere, and carry no information.
 
     Parameters
     ----------
     negatives : int
-        Wrong URLs of the sampled softmax while training, drawn anew for each slice of positions.
+        Sample size of the softmax in training; each slice of positions draws a new sample.
     **others
         As in :class:`~ubp_platform.blocks.transformer.NextEvent`.
     """
@@ -71,8 +56,8 @@ class NextURL(NextEvent):
             "layers": 6,
             "heads": 4,
             "last": 256,
-            # By Zipf's law each of them is visited some hundred times in the challenge's log of 156
-            # million visits to 12.7 million URLs, and together they are 70% of the visits.
+            # By Zipf's law each is visited at least some hundred times in the challenge's log of
+            # 156 million visits to 12.7 million URLs; together they have 70% of the visits.
             "values": {"url": 100_000},
             "negatives": 4096,
         },
@@ -93,5 +78,5 @@ class NextURL(NextEvent):
 
     negatives: PositiveInt = 4096
 
-    def network(self, sizes: Mapping[str, int]) -> Network:  # noqa: D102
-        return Network(sizes, self.negatives, **self.shape())
+    def network(self, sizes: Mapping[str, int]) -> NextURLTransformer:  # noqa: D102
+        return NextURLTransformer(sizes, self.negatives, **self.shape())

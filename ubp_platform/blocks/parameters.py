@@ -1,4 +1,4 @@
-"""Parameters that stand in the signature of a class, are checked, and survive a round trip."""
+"""Classes with typed parameters: in the signature, validated, and saved as JSON."""
 
 import inspect
 from collections.abc import Mapping
@@ -8,7 +8,7 @@ from typing import Annotated, Any, Self, dataclass_transform, get_type_hints
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 
-#: A number above 0 and below 1.
+#: A number between 0 and 1, both excluded.
 Share = Annotated[float, Field(gt=0, lt=1)]
 
 
@@ -17,16 +17,16 @@ class Parameterized:
     """Base of classes whose annotated attributes are the parameters of their constructor.
 
     Each subclass becomes a dataclass with keyword arguments; a parameter that a subclass adds is
-    one line, ``hidden: PositiveInt = 512``. Types may be pydantic's constrained ones and are
-    checked. What a fit sets is no parameter: leave it without an annotation in the class, or give
-    it ``field(init=False)``.
+    one line, ``hidden: PositiveInt = 512``. Types are validated, also pydantic's constrained ones.
+    Attributes that a fit sets are not parameters: do not annotate them in the class, or use
+    ``field(init=False)``.
 
     Raises
     ------
     TypeError
-        When a subclass is defined: if a parameter has no default, or the name of something else.
+        When a subclass is defined: if a parameter has no default, or its name is already in use.
     ValueError
-        If a value is not of its parameter's type or range.
+        If a value has a wrong type or is out of range.
 
     Examples
     --------
@@ -46,23 +46,23 @@ class Parameterized:
         super().__init_subclass__(**options)
         bases = cls.__mro__[1:]
         taken = {name for base in bases for name in (*vars(base), *_annotations(base))}
-        known = {parameter for base in cls.__bases__ for parameter in _parameters(base)}
-        # Another default alone, `hidden = 64`, is of the parameter that it names.
+        inherited = {parameter for base in cls.__bases__ for parameter in _parameters(base)}
+        # A default without an annotation, `hidden = 64`, overrides that of an inherited parameter.
         types = {
             name: kind for base in reversed(bases) for name, kind in _annotations(base).items()
         }
-        for name in known & vars(cls).keys() - _annotations(cls).keys():
+        for name in inherited & vars(cls).keys() - _annotations(cls).keys():
             cls.__annotations__ = {**_annotations(cls), name: types[name]}
         dataclass(kw_only=True, eq=False)(cls)
         for parameter in _parameters(cls):
-            if parameter in taken - known:
+            if parameter in taken - inherited:
                 raise TypeError(
-                    f"{cls.__name__}: {parameter!r} cannot be a parameter, it has a meaning of its "
-                    "own: give it another name, or leave its annotation out"
+                    f"{cls.__name__}: {parameter!r} cannot be a parameter, the name is in use: "
+                    "rename it, or leave its annotation out"
                 )
             if inspect.signature(cls).parameters[parameter].default is inspect.Parameter.empty:
                 raise TypeError(f"{cls.__name__}: the parameter {parameter!r} needs a default")
-        # For `help`: `hidden: int = 512`, without what the types are checked by.
+        # For `help`: `hidden: int = 512`, without pydantic's constraints.
         cls.__init__.__annotations__ = get_type_hints(cls.__init__)
 
     def __post_init__(self) -> None:
@@ -71,22 +71,20 @@ class Parameterized:
             checked = self.config_type()(**given)
         except ValidationError as error:
             wrong = error.errors()[0]
-            where, why = wrong["loc"][0], wrong["msg"][0].lower() + wrong["msg"][1:]
-            raise ValueError(
-                f"{type(self).__name__}({where}={given[str(where)]!r}): {why}"
-            ) from None
+            name, reason = str(wrong["loc"][0]), wrong["msg"][0].lower() + wrong["msg"][1:]
+            raise ValueError(f"{type(self).__name__}({name}={given[name]!r}): {reason}") from None
         for name in given:
             setattr(self, name, getattr(checked, name))
 
     @classmethod
     def parameters(cls) -> tuple[str, ...]:
-        """Name the parameters, those of base classes first."""
+        """Return the names of the parameters, those of base classes first."""
         return _parameters(cls)
 
     @classmethod
     @cache
     def config_type(cls) -> type[BaseModel]:
-        """Give the pydantic model that has the parameters as its fields."""
+        """Return the pydantic model whose fields are the parameters."""
         types = get_type_hints(cls, include_extras=True)
         parameters: dict[str, Any] = {}
         for parameter in fields(cls):  # type: ignore[arg-type]
@@ -96,34 +94,30 @@ class Parameterized:
                     default = Field(default_factory=parameter.default_factory)
                 parameters[parameter.name] = (types[parameter.name], default)
         closed = ConfigDict(frozen=True, extra="forbid")
-        made: type[BaseModel] = create_model(
+        model: type[BaseModel] = create_model(
             f"{cls.__name__}Config", __config__=closed, **parameters
         )
-        return made
+        return model
 
     def config(self) -> BaseModel:
-        """Give the values of all parameters; ``from_config`` makes an equal object of them."""
+        """Return the values of all parameters, from which ``from_config`` makes an equal object."""
         return self.config_type()(**{name: getattr(self, name) for name in self.parameters()})
 
     @classmethod
     def from_config(cls, config: BaseModel | Mapping[str, Any]) -> Self:
-        """Make an object from what :meth:`config` gave, also after a round trip through JSON.
-
-        Parameters
-        ----------
-        config : BaseModel or mapping of str to object
+        """Make an object from the result of :meth:`config`, also after a round trip through JSON.
 
         Raises
         ------
         ValueError
-            If it has other parameters than the class, or wrong values.
+            If it has other parameters than the class, or invalid values.
         """
         values = config.model_dump() if isinstance(config, BaseModel) else config
         if not isinstance(values, Mapping):
             raise ValueError(f"{cls.__name__}: a configuration is a mapping, not {values!r}")
         if unknown := [name for name in values if name not in cls.parameters()]:
-            there = ", ".join(cls.parameters())
-            raise ValueError(f"{cls.__name__} has no parameter {unknown[0]!r}; there are {there}")
+            names = ", ".join(cls.parameters())
+            raise ValueError(f"{cls.__name__} has no parameter {unknown[0]!r}; there are {names}")
         return cls(**values)
 
 

@@ -9,19 +9,19 @@ from torch import Tensor
 
 from ubp_platform.warehouse.arrays import Sequences, Vocabulary
 
-#: How far a length may stray when training batches are formed; mixes clients of similar length.
+#: Relative noise on lengths when training batches are formed: mixes clients of similar length.
 JITTER = 0.05
-#: Positions of a batch that is only read, not learned from; large enough for matrix products.
-POSITIONS_A_BATCH = 8192
+#: Positions per batch in evaluation; enough for efficient matrix products.
+POSITIONS_PER_BATCH = 8192
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Some clients' sequences, side by side.
+    """A padded batch of clients' sequences.
 
-    Of a client with the events ``e1 … en`` the inputs are ``start, e1 … en`` and the targets
-    ``e1 … en, end``. Where nothing is predicted, as at the newest event if there is no end, the
-    position is not a real one. Shorter sequences are padded after their newest event.
+    A client's events ``e1 … en`` become the inputs ``start, e1 … en`` and the targets
+    ``e1 … en, end``. Positions without a prediction, such as the newest event if the end is not
+    predicted, are not *real*. Shorter sequences are padded after their newest event.
 
     Parameters
     ----------
@@ -29,9 +29,9 @@ class Batch:
     last : Tensor of int64, shape (clients,)
         The step of each client's newest event.
     real : Tensor of int64, shape (n_positions,)
-        At which of the ``steps * clients`` positions something is predicted.
+        Indices of the real positions among the ``steps * clients`` positions.
     targets : Tensor of int64, shape (n_fields, n_positions)
-        What is to be predicted at the real positions.
+        The tokens to predict at the real positions.
     """
 
     inputs: Tensor
@@ -41,29 +41,29 @@ class Batch:
 
     @property
     def positions(self) -> int:
-        """How many real positions there are."""
+        """The number of real positions."""
         return len(self.real)
 
 
 class Batches:
-    """Cuts sequences into batches; no Python object an event, no padding to the longest of all.
+    """Gathers batches of sequences of similar length from flat arrays, with little padding.
 
     Parameters
     ----------
     sequences : Sequences
     batch_size : int
-        Clients in a batch.
+        Clients per batch.
     device : torch.device
-        Where the batches are wanted.
+        Device of the batches.
     end : bool
         Whether the end of a sequence is predicted.
     rare : bool
-        Whether events are predicted of which no field has a known value.
+        Whether events without any known value are predicted.
 
     Attributes
     ----------
     predicted : ndarray of int64, shape (n_clients,)
-        How many positions of each client are real.
+        The number of real positions of each client.
     """
 
     def __init__(
@@ -84,56 +84,50 @@ class Batches:
         self.predicted = np.diff(np.append(0, self._predictable.cumsum())[sequences.offsets]) + end
 
     def positions(self, clients: np.ndarray) -> int:
-        """Count the real positions of some clients, which is what training time is spent on."""
+        """Count the real positions of some clients, a measure of training time."""
         return int(self.predicted[clients].sum())
 
     def shuffled(self, clients: np.ndarray, rng: np.random.Generator) -> Iterator[Batch]:
-        """Give each client once, with others of nearly its length, in random order.
-
-        Parameters
-        ----------
-        clients : ndarray of int64, shape (n,)
-            Rows of the sequences.
-        rng : numpy.random.Generator
-        """
+        """Yield training batches of sequences of similar length, in random order."""
         jitter = rng.uniform(1 - JITTER, 1 + JITTER, len(clients))
-        near = clients[np.argsort((self.lengths[clients] + 1) * jitter)]
-        parts = [near[i : i + self.batch_size] for i in range(0, len(near), self.batch_size)]
-        for part in rng.permutation(len(parts)):
-            yield self.gather(parts[part])
+        ordered = clients[np.argsort((self.lengths[clients] + 1) * jitter)]
+        size = self.batch_size
+        batches = [ordered[start : start + size] for start in range(0, len(ordered), size)]
+        for index in rng.permutation(len(batches)):
+            yield self.gather(batches[index])
 
     def sorted(
-        self, clients: np.ndarray, positions: int = POSITIONS_A_BATCH
+        self, clients: np.ndarray, positions: int = POSITIONS_PER_BATCH
     ) -> Iterator[tuple[np.ndarray, Batch]]:
-        """Give each client once, shortest first, with the rows that a batch holds.
+        """Yield evaluation batches and the indices of their clients, shortest sequences first.
 
-        A batch holds as many clients as fill so many positions, whatever the batch size.
+        A batch has as many clients as fit into ``positions``, independent of the batch size.
         """
-        near = clients[np.argsort(self.lengths[clients], kind="stable")]
-        steps = self.lengths[near] + 1
+        ordered = clients[np.argsort(self.lengths[clients], kind="stable")]
+        steps = self.lengths[ordered] + 1
         start = 0
-        while start < len(near):
-            # Sorted, so that a part's last client is its longest.
+        while start < len(ordered):
+            # The last client of a batch has the longest sequence, to which the others are padded.
             window = steps[start : start + positions // steps[start] + 1]
             padded = window * np.arange(1, len(window) + 1)
             count = max(1, int(np.searchsorted(padded, positions, side="right")))
-            part = near[start : start + count]
-            yield part, self.gather(part)
+            rows = ordered[start : start + count]
+            yield rows, self.gather(rows)
             start += count
 
     def gather(self, clients: np.ndarray) -> Batch:
-        """Put some clients' sequences side by side."""
+        """Make a batch of some clients' sequences."""
         lengths = self.lengths[clients]
         step = np.arange(lengths.max() + 1)[:, None]  # (steps, 1)
-        event = self.starts[clients] + step  # (steps, clients): where event number `step` lies
-        event = np.minimum(event, self.tokens.shape[1] - 1)  # of padding, anything
-        here = self.tokens[:, event]  # (fields, steps, clients)
-        before = np.roll(here, 1, axis=1)
-        before[:, 0] = Vocabulary.START
-        inputs = np.where(step <= lengths, before, Vocabulary.PAD)
-        targets = np.where(step < lengths, here, Vocabulary.END)
+        event = self.starts[clients] + step  # (steps, clients): indices into the flat arrays
+        event = np.minimum(event, self.tokens.shape[1] - 1)  # padding may point anywhere
+        tokens = self.tokens[:, event]  # (fields, steps, clients)
+        previous = np.roll(tokens, 1, axis=1)
+        previous[:, 0] = Vocabulary.START
+        inputs = np.where(step <= lengths, previous, Vocabulary.PAD)
+        targets = np.where(step < lengths, tokens, Vocabulary.END)
         predictable = self._predictable[event]
         real = np.flatnonzero((step < lengths) & predictable | (step == lengths) & self.end)
-        targets = targets.reshape(len(targets), -1)[:, real]
+        targets = targets.reshape(len(targets), -1)[:, real]  # (fields, real positions)
         arrays = (inputs, lengths, real, targets)
         return Batch(*(torch.from_numpy(array).to(self.device).long() for array in arrays))

@@ -1,4 +1,4 @@
-"""Which blocks there are: those of this package, and those that other packages register.
+"""The registry of blocks: those of this package, and those that other packages register.
 
 A package registers a block by an entry point of the group ``ubp_platform.blocks``::
 
@@ -18,7 +18,7 @@ from ubp_platform.errors import UBPError, first_line
 from ubp_platform.events.schema import EVENT_TYPES
 
 GROUP = "ubp_platform.blocks"
-# The built-in ones, in the order of the profile. A new block is one new file and one line here.
+# The built-in blocks, in the order of the profile. A new block is a new file and a line here.
 REGISTRY = {
     "future_window": "ubp_platform.blocks.future_window:FutureWindow",
     "counters": "ubp_platform.blocks.counters:Counters",
@@ -37,48 +37,48 @@ REGISTRY = {
     "handcrafted": "ubp_platform.blocks.handcrafted:Handcrafted",
 }
 
-_NEW = ("future_window", "counters", "item_scores")
-#: Which blocks a profile is made of, where none are named: those that are worth their minutes
+_DEFAULT = ("future_window", "counters", "item_scores")
+#: The blocks of a profile where none are named: those that are worth their fitting time
 #: (docs/evaluation.md), or the paper's twelve.
 PROFILES: dict[ProfileKind, tuple[str, ...]] = {
-    "default": _NEW,
-    "paper": tuple(name for name in REGISTRY if name not in _NEW),
+    "default": _DEFAULT,
+    "paper": tuple(name for name in REGISTRY if name not in _DEFAULT),
 }
 
 
 def block_names() -> tuple[str, ...]:
-    """Name all blocks in the order of the profile; those of other packages come last, by name."""
+    """Return all block names in the order of the profile; those of other packages come last."""
     return tuple(registered())
 
 
 @cache
 def registered() -> dict[str, str]:
-    """Find all blocks: where the class is, ``module:Class``, by the block's name.
+    """Return the class of each block, as ``module:Class``, by the block's name.
 
     Raises
     ------
     UBPError
-        If a package registers a name that is taken, or that is none.
+        If a package registers a name that is taken or invalid.
     """
-    found = dict(REGISTRY)
+    classes = dict(REGISTRY)
     origin: dict[str, str] = dict.fromkeys(REGISTRY, "ubp-platform")
     for entry in sorted(entry_points(group=GROUP), key=lambda entry: entry.name):
         package = _package(entry)
-        if entry.value == found.get(entry.name):
-            continue  # The same package, found twice on the path.
-        # Names of files, and of views: small and capital letters are the same.
-        if entry.name.lower() in map(str.lower, found):
+        if entry.value == classes.get(entry.name):
+            continue  # The same package is on the path twice.
+        # Case-insensitive, as names of files and views are.
+        if entry.name.lower() in map(str.lower, classes):
             raise UBPError(
                 f"the packages {origin[entry.name.lower()]} and {package} both register a block "
                 f"{entry.name!r}: uninstall one of them"
             )
         if not entry.name.isidentifier() or entry.name.startswith("profile_"):
             raise UBPError(
-                f"the package {package} registers a block {entry.name!r}: a name has letters, "
-                "digits and underscores, and does not begin with profile_"
+                f"the package {package} registers a block {entry.name!r}: a name consists of "
+                "letters, digits and underscores, and must not begin with profile_"
             )
-        found[entry.name], origin[entry.name.lower()] = entry.value, package
-    return found
+        classes[entry.name], origin[entry.name.lower()] = entry.value, package
+    return classes
 
 
 def _package(entry: EntryPoint) -> str:
@@ -86,14 +86,14 @@ def _package(entry: EntryPoint) -> str:
 
 
 def profile_blocks(profile: ProfileKind, patterns: Sequence[str] = ()) -> list[str]:
-    """Name the blocks of a kind of profile, in their order.
+    """Return the names of a profile's blocks, in their order.
 
     Parameters
     ----------
     profile : {"default", "paper"}
-        The blocks of other packages belong to ``default``.
+        Blocks of other packages belong to ``default``.
     patterns : sequence of str
-        Name the blocks in its place, see :func:`matching`.
+        The blocks to return instead; see :func:`matching`.
 
     Raises
     ------
@@ -102,19 +102,14 @@ def profile_blocks(profile: ProfileKind, patterns: Sequence[str] = ()) -> list[s
     """
     if patterns:
         return matching(patterns)
-    wanted = set(PROFILES[profile])
+    names = set(PROFILES[profile])
     if profile == "default":
-        wanted |= registered().keys() - REGISTRY.keys()
-    return [name for name in block_names() if name in wanted]
+        names |= registered().keys() - REGISTRY.keys()
+    return [name for name in block_names() if name in names]
 
 
 def matching(patterns: Iterable[str]) -> list[str]:
-    """Name the blocks that match any of some patterns, in the order of the profile.
-
-    Parameters
-    ----------
-    patterns : iterable of str
-        Names, or patterns such as ``gru_*``.
+    """Return the blocks that match any name or pattern, in the order of the profile.
 
     Raises
     ------
@@ -126,17 +121,17 @@ def matching(patterns: Iterable[str]) -> list[str]:
     >>> matching(["lm_*", "handcrafted"])
     ['lm_all_interactions', 'lm_search_queries', 'handcrafted']
     """
-    found = set()
+    names: set[str] = set()
     for pattern in patterns:
-        matched = fnmatch.filter(block_names(), pattern)
-        if not matched:
+        matches = fnmatch.filter(block_names(), pattern)
+        if not matches:
             raise _no_block(pattern)
-        found.update(matched)
-    return [name for name in block_names() if name in found]
+        names.update(matches)
+    return [name for name in block_names() if name in names]
 
 
 def block_class(name: str) -> type[Block]:
-    """Find a block by its name.
+    """Return the class of a block.
 
     Raises
     ------
@@ -145,36 +140,36 @@ def block_class(name: str) -> type[Block]:
     """
     if name not in registered():
         raise _no_block(name)
-    place = registered()[name]
+    path = registered()[name]
     if name in REGISTRY:
-        return _load(place)
+        return _load(path)
     try:
-        found = _load(place)
-    except (Exception, SystemExit) as error:  # whatever other people's modules raise
+        cls = _load(path)
+    except (Exception, SystemExit) as error:  # modules of other packages may raise anything
         raise UBPError(
-            f"the block {name} ({place}) cannot be loaded: {type(error).__name__}: "
+            f"the block {name} ({path}) cannot be loaded: {type(error).__name__}: "
             f"{first_line(error)}; uninstall its package, or `ubp train --skip {name}`"
         ) from error
-    if not (isinstance(found, type) and issubclass(found, Block) and found.name == name):
-        raise UBPError(f"{place} is registered as the block {name}, but is no Block of that name")
-    needs = getattr(found, "needs", None)
+    if not (isinstance(cls, type) and issubclass(cls, Block) and cls.name == name):
+        raise UBPError(f"{path} is registered as the block {name}, but is not a Block of that name")
+    needs = getattr(cls, "needs", None)
     if not isinstance(needs, tuple) or not needs or not set(needs) <= {*EVENT_TYPES}:
         raise UBPError(
-            f"the block {name} ({place}): needs must be a tuple of event types, of "
+            f"the block {name} ({path}): needs must be a tuple of event types, of "
             f"{', '.join(EVENT_TYPES)}; it is {needs!r}"
         )
-    if found.normalization not in ("unit", "quantile"):
+    if cls.normalization not in ("unit", "quantile"):
         raise UBPError(
-            f"the block {name} ({place}): normalization must be 'unit' or 'quantile', not "
-            f"{found.normalization!r}"
+            f"the block {name} ({path}): normalization must be 'unit' or 'quantile', not "
+            f"{cls.normalization!r}"
         )
-    return found
+    return cls
 
 
-def _load(place: str) -> type[Block]:
-    module, attribute = place.split(":")
-    found: type[Block] = getattr(import_module(module), attribute)
-    return found
+def _load(path: str) -> type[Block]:
+    module, attribute = path.split(":")
+    cls: type[Block] = getattr(import_module(module), attribute)
+    return cls
 
 
 def _no_block(name: str) -> UBPError:

@@ -1,4 +1,4 @@
-"""What blocks that are networks over token sequences share: vocabularies, fitting, encoding."""
+"""The base of blocks that are networks over token sequences."""
 
 from abc import abstractmethod
 from collections.abc import Mapping
@@ -10,13 +10,21 @@ import torch
 from pydantic import Field, PositiveFloat, PositiveInt
 from torch import Tensor
 
-from ubp_platform.blocks.base import Block, below
+from ubp_platform.blocks.base import Block
 from ubp_platform.blocks.checkpoint import Checkpoint
 from ubp_platform.blocks.parameters import Share
-from ubp_platform.blocks.ragged import POSITIONS_A_BATCH, Batch, Batches
+from ubp_platform.blocks.ragged import POSITIONS_PER_BATCH, Batch, Batches
+from ubp_platform.blocks.sequence_learner import SequenceLearner
 from ubp_platform.blocks.snapshot import Snapshot
+from ubp_platform.blocks.state_arrays import Arrays, strip_prefix, with_prefix
+from ubp_platform.blocks.torch_runtime import (
+    device,
+    load_weight_arrays,
+    seeded,
+    threads,
+    weight_arrays,
+)
 from ubp_platform.blocks.trainer import Trainer
-from ubp_platform.blocks.training import NetworkLearner, device, seeded, threads
 from ubp_platform.progress import ProgressFactory, silent
 from ubp_platform.warehouse.arrays import Sequences, Vocabulary
 from ubp_platform.warehouse.history import History
@@ -25,46 +33,46 @@ from ubp_platform.warehouse.history import History
 class SequenceBlock(Block):
     """A network that reads a client's events of the types it ``needs``, oldest first.
 
-    A subclass names the fields and makes the network. A client's vector does not depend on who
-    else is in the batch: it is read at the client's newest event, never after padding. Matrix
-    products of different size may still differ in their last bits; vectors agree to 1e-6 of
+    A subclass names the fields and makes the network. A client's vector does not depend on the
+    rest of the batch: it is the hidden state at the client's newest event, which precedes padding.
+    Matrix products of different sizes may still differ in the last bits: vectors agree to 1e-6 of
     their length.
 
     Parameters
     ----------
     batch_size : int
-        Clients in a batch.
+        Clients per batch.
     learning_rate : float
-        Of Adam, at its height; it rises and falls once over ``max_epochs``.
+        Peak learning rate of Adam, with one cycle over ``max_epochs``.
     table_learning_rate : float, optional
-        The same of sparse embedding tables, whose rows are moved only when they are used;
+        Peak learning rate of sparse embedding tables, of which a step updates only the rows in use;
         ``learning_rate`` by default.
     max_epochs : int
     patience : int
         Epochs without a better validation loss after which training ends.
     held_out : float
-        Share of the clients that validate and do not train.
+        Share of the clients that are held out for validation.
     threads : int, optional
         CPU threads; all cores by default. The steps of a small network are so short that a second
-        thread gains little when cores are free and costs a multiple when they are not.
+        thread gains little when cores are free, and slows training down when they are busy.
     hidden : int
-        Width of embeddings, of hidden states and of the user vector.
+        Width of embeddings, hidden states and the user vector.
     layers : int
     dropout : float
     last : int
-        How many events of a client are read, the newest ones.
+        Number of events that are read, the newest ones of a client.
     values : mapping of str to int
-        How many values of a field are known, the most frequent ones; all where it is not named.
+        Vocabulary sizes by field, the most frequent values; by default a field keeps all values.
     """
 
-    #: Keys of :data:`ubp_platform.warehouse.history.FIELDS` that are read.
+    #: The fields that are read, keys of :data:`ubp_platform.warehouse.history.FIELDS`.
     fields: ClassVar[tuple[str, ...]]
     #: Whether the end of a sequence is a token that is predicted.
     end: ClassVar[bool] = True
-    #: Whether events are predicted of which no field has a known value.
+    #: Whether events without any known value are predicted.
     rare: ClassVar[bool] = True
-    #: Positions, padding among them, that are encoded at once.
-    positions_a_batch: ClassVar[int] = POSITIONS_A_BATCH
+    #: Positions, including padding, that are encoded at once.
+    positions_per_batch: ClassVar[int] = POSITIONS_PER_BATCH
 
     batch_size: PositiveInt = 256
     learning_rate: PositiveFloat = 1e-3
@@ -84,33 +92,29 @@ class SequenceBlock(Block):
 
     @abstractmethod
     def network(self, sizes: Mapping[str, int]) -> torch.nn.Module:
-        """Make the network.
+        """Make the network, a :class:`~ubp_platform.blocks.sequence_learner.SequenceNetwork`.
 
         Parameters
         ----------
         sizes : mapping of str to int
-            Tokens of each field, special ones included.
-
-        Returns
-        -------
-        SequenceNetwork
+            Number of tokens of each field, special ones included.
         """
 
     @abstractmethod
     def vectors(self, batch: Batch) -> Tensor:
-        """Give the clients' vectors, float32, shape (clients, hidden)."""
+        """Return the clients' vectors, float32, shape (clients, hidden)."""
 
     def vocabularies(self, history: History) -> dict[str, Vocabulary]:
-        """Collect the values to know of each field; a field that no event has is left out."""
-        known = {f: history.vocabulary(f, self.values.get(f), self.needs) for f in self.fields}
-        return {f: vocabulary for f, vocabulary in known.items() if len(vocabulary.values)}
+        """Return the vocabulary of each field; a field without values is left out."""
+        fields = {f: history.vocabulary(f, self.values.get(f), self.needs) for f in self.fields}
+        return {f: vocabulary for f, vocabulary in fields.items() if len(vocabulary.values)}
 
     def sequences(self, history: History) -> Sequences:
-        """Give the clients' last events as tokens of the fitted vocabularies."""
+        """Return the clients' last events as tokens of the fitted vocabularies."""
         return history.sequences(self.vocabularies_, self.last, self.needs)
 
     def training_sequences(self, history: History) -> Sequences:
-        """Give what is learned from: by default what is read."""
+        """Return the sequences to train on; by default those that are encoded."""
         return self.sequences(history)
 
     def _fit(self, history: History, progress: ProgressFactory, checkpoint: Checkpoint) -> None:
@@ -120,7 +124,7 @@ class SequenceBlock(Block):
             raise self.unavailable(history, "" if self.rare else "with a known value")
         with threads(self.threads), seeded(self.seed):
             self.network_ = self._network().to(batches.device)
-            learner = NetworkLearner(
+            learner = SequenceLearner(
                 self.network_,
                 batches,
                 max_epochs=self.max_epochs,
@@ -131,11 +135,7 @@ class SequenceBlock(Block):
             )
             self.report_.clients = learner.clients
             trainer = Trainer(
-                self.name,
-                learner,
-                self.report_,
-                max_epochs=self.max_epochs,
-                patience=self.patience,
+                self.name, learner, self.report_, max_epochs=self.max_epochs, patience=self.patience
             )
             trainer.fit(progress, checkpoint)
 
@@ -147,42 +147,31 @@ class SequenceBlock(Block):
     def encode_sequences(
         self, sequences: Sequences, progress: ProgressFactory = silent
     ) -> np.ndarray:
-        """Turn sequences of the fitted vocabularies into vectors.
-
-        Returns
-        -------
-        ndarray of float32, shape (n_clients, hidden)
-        """
+        """Encode sequences of the fitted vocabularies: float32, shape (n_clients, hidden)."""
         clients = np.arange(len(sequences.client_ids))
         vectors = np.empty((len(clients), self.hidden), np.float32)
         batches = self._batches(sequences)
         self.network_.eval()
         bar = progress(f"{self.name}: encode", batches.positions(clients), "tokens")
         with threads(self.threads), torch.inference_mode(), bar as advance:
-            for rows, batch in batches.sorted(clients, self.positions_a_batch):
+            for rows, batch in batches.sorted(clients, self.positions_per_batch):
                 vectors[rows] = self.vectors(batch).cpu().numpy()
                 advance(batches.positions(rows))
         return vectors
 
-    def state(self) -> dict[str, np.ndarray]:  # noqa: D102
-        weights = self.network_.state_dict()
+    def state(self) -> Arrays:  # noqa: D102
+        vocabularies = {f: vocabulary.values for f, vocabulary in self.vocabularies_.items()}
         return {
-            **{f"vocabulary.{f}": v.values for f, v in self.vocabularies_.items()},
-            **{f"network.{name}": tensor.cpu().numpy() for name, tensor in weights.items()},
+            **with_prefix("vocabulary", vocabularies),
+            **with_prefix("network", weight_arrays(self.network_)),
         }
 
-    def restore(self, arrays: dict[str, np.ndarray]) -> None:  # noqa: D102
-        # In the order of `fields`: sums of floats depend on it.
-        self.vocabularies_ = {
-            f: Vocabulary(f, arrays[f"vocabulary.{f}"])
-            for f in self.fields
-            if f"vocabulary.{f}" in arrays
-        }
+    def restore(self, arrays: Arrays) -> None:  # noqa: D102
+        values = strip_prefix(arrays, "vocabulary")
+        # In the order of `fields`, on which float sums depend.
+        self.vocabularies_ = {f: Vocabulary(f, values[f]) for f in self.fields if f in values}
         self.network_ = self._network()
-        weights = {
-            name: torch.from_numpy(array) for name, array in below(arrays, "network").items()
-        }
-        self.network_.load_state_dict(weights)
+        load_weight_arrays(self.network_, strip_prefix(arrays, "network"))
         self.network_.to(device())
 
     def _network(self) -> torch.nn.Module:

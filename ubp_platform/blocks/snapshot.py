@@ -1,4 +1,4 @@
-"""One block's vectors for all clients at one cutoff, as arrays and as a Parquet file."""
+"""A snapshot: one block's vectors at one cutoff, as arrays and as a Parquet file."""
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -14,15 +14,15 @@ import pyarrow.parquet as pq
 from ubp_platform.errors import UBPError
 from ubp_platform.files import atomic_file
 
-# Small row groups let point-in-time joins read only the clients of a slice.
-ROWS_A_GROUP = 8192
+# With small row groups, point-in-time joins read only the clients of a slice.
+ROWS_PER_GROUP = 8192
 EMBEDDING = "embedding"
 _TIME = pa.timestamp("us", "UTC")
-# Beside text ids: what the platform computes with, and what a snapshot is sorted by.
+# Where the shop's ids are text: the integer that stands for a client; snapshots are sorted by it.
 _KEY = "client_key"
 _LEADING = ("client_id", _KEY, "event_timestamp", "created_timestamp")
 
-#: Gives the shop's text ids of keys.
+#: Maps client keys to the shop's text ids.
 ShopIds = Callable[[np.ndarray], pa.Array]
 
 
@@ -33,12 +33,12 @@ class Snapshot:
     Parameters
     ----------
     cutoff : datetime
-        Aware; the vectors know nothing at or after it.
+        Aware; the vectors depend only on events before it.
     client_ids : ndarray of int64, shape (n_clients,)
         Ascending.
     vectors : ndarray of float32, shape (n_clients, dim)
     names : tuple of str, optional
-        The features' names where they have any; then each is a column of its own in the file.
+        Names of the features, if they have any; each is then a column of the file.
     """
 
     cutoff: datetime
@@ -57,52 +57,49 @@ class Snapshot:
             )
 
     def write(self, path: Path, identity: str = "", shop_ids: ShopIds | None = None) -> None:
-        """Write the Parquet file; it appears whole or not at all.
-
-        Parameters
-        ----------
-        path : Path
-        identity : str
-            What it was made from; equal identities are equal snapshots.
-        shop_ids : callable, optional
-            As of :class:`SnapshotWriter`.
-        """
-        width = self.vectors.shape[1]
-        with SnapshotWriter(path, self.cutoff, width, self.names, identity, shop_ids) as writer:
-            for start in range(0, len(self.client_ids), ROWS_A_GROUP):
-                rows = slice(start, start + ROWS_A_GROUP)
+        """Write the Parquet file, which appears complete; as in :class:`SnapshotWriter`."""
+        with self.writer(path, identity, shop_ids) as writer:
+            for start in range(0, len(self.client_ids), ROWS_PER_GROUP):
+                rows = slice(start, start + ROWS_PER_GROUP)
                 writer.write(self.client_ids[rows], self.vectors[rows])
+
+    def writer(
+        self, path: Path, identity: str = "", shop_ids: ShopIds | None = None
+    ) -> "SnapshotWriter":
+        """Make a writer for snapshots of this cutoff and shape."""
+        width = self.vectors.shape[1]
+        return SnapshotWriter(path, self.cutoff, width, self.names, identity, shop_ids)
 
     @classmethod
     def read(cls, path: Path) -> "Snapshot":
         """Read a file that :meth:`write` wrote."""
-        file = pq.ParquetFile(path)
-        names = feature_names(file.schema_arrow)
-        slices = list(iterate(path))
-        cutoff = datetime.fromisoformat(file.schema_arrow.metadata[b"cutoff"].decode())
-        width = int(file.schema_arrow.metadata[b"width"])
-        empty = np.empty(0, np.int64), np.empty((0, width), np.float32)
-        ids, vectors = zip(*slices, strict=True) if slices else ([empty[0]], [empty[1]])
-        return cls(cutoff, np.concatenate(ids), np.concatenate(vectors), names)
+        schema = pq.read_schema(path)
+        cutoff = datetime.fromisoformat(schema.metadata[b"cutoff"].decode())
+        width = int(schema.metadata[b"width"])
+        ids, vectors = [np.empty(0, np.int64)], [np.empty((0, width), np.float32)]
+        for some_ids, some_vectors in iterate(path):
+            ids.append(some_ids)
+            vectors.append(some_vectors)
+        return cls(cutoff, np.concatenate(ids), np.concatenate(vectors), feature_names(schema))
 
 
 class SnapshotWriter:
-    """Write a snapshot in slices of clients, in ascending order, with flat memory.
+    """Write a snapshot in slices of clients, in ascending order, in constant memory.
 
     Parameters
     ----------
     path : Path
-        The final file; until the ``with`` statement ends well, a temporary one beside it.
+        The final file; it appears when the ``with`` statement ends without an error.
     cutoff : datetime
     width : int
-        Numbers in a vector.
+        The size of a vector.
     names : tuple of str, optional
-        Feature names; then each gets a column instead of one list column.
+        Feature names; each then gets a column, in place of one list column.
     identity : str
-        What the snapshot is made from.
+        Identifies what the snapshot is made from: equal identities, equal snapshots.
     shop_ids : callable, optional
-        Gives the shop's text ids of keys as an Arrow array. Then ``client_id`` holds these, and
-        ``client_key`` the keys; without it keys are the ids.
+        Maps client keys to the shop's text ids. The column ``client_id`` then holds these ids, and
+        ``client_key`` the keys; without it the keys are the ids.
     """
 
     def __init__(
@@ -116,17 +113,14 @@ class SnapshotWriter:
     ) -> None:
         self._shop_ids = shop_ids
         self._path, self._cutoff, self._names, self._width = path, cutoff, names, width
-        values = (
-            [pa.field(name, pa.float32()) for name in names]
-            if names
-            else [pa.field(EMBEDDING, pa.list_(pa.float32()))]
-        )
-        who = [("client_id", pa.string()), (_KEY, pa.int64())]
+        text_ids = [("client_id", pa.string()), (_KEY, pa.int64())]
+        features = [(name, pa.float32()) for name in names or ()]
         self._schema = pa.schema(
             [
-                *(who if shop_ids else [("client_id", pa.int64())]),
+                *(text_ids if shop_ids else [("client_id", pa.int64())]),
                 ("event_timestamp", _TIME),
                 ("created_timestamp", _TIME),
+                *(features or [(EMBEDDING, pa.list_(pa.float32()))]),
             ],
             metadata={
                 "cutoff": cutoff.astimezone(UTC).isoformat(),
@@ -134,8 +128,6 @@ class SnapshotWriter:
                 "identity": identity,
             },
         )
-        for field in values:
-            self._schema = self._schema.append(field)
         self._created = datetime.now(UTC)
 
     def __enter__(self) -> "SnapshotWriter":
@@ -145,7 +137,7 @@ class SnapshotWriter:
             writer = pq.ParquetWriter(
                 temporary,
                 self._schema,
-                # Unit vectors neither compress nor repeat.
+                # Embeddings neither compress nor repeat.
                 compression="NONE",
                 use_dictionary=False,
                 write_statistics=["client_id", _KEY] if self._shop_ids else ["client_id"],
@@ -155,14 +147,7 @@ class SnapshotWriter:
         return self
 
     def write(self, client_ids: np.ndarray, vectors: np.ndarray) -> None:
-        """Append clients.
-
-        Parameters
-        ----------
-        client_ids : ndarray of int64, shape (n,)
-            Keys, where the shop's ids are text.
-        vectors : ndarray of float32, shape (n, width)
-        """
+        """Append clients: int64 ids (keys, where ids are text) and float32 vectors (n, width)."""
         count = len(client_ids)
         vectors = np.ascontiguousarray(vectors, dtype=np.float32)
         if self._names:
@@ -171,45 +156,30 @@ class SnapshotWriter:
             offsets = pa.array(np.arange(count + 1, dtype=np.int32) * self._width)
             values = [pa.ListArray.from_arrays(offsets, pa.array(vectors.ravel()))]
         times = [pa.repeat(pa.scalar(time, _TIME), count) for time in (self._cutoff, self._created)]
-        who = [pa.array(client_ids, pa.int64())]
+        ids = [pa.array(client_ids, pa.int64())]
         if self._shop_ids:
-            who.insert(0, self._shop_ids(client_ids))
-        columns = [*who, *times, *values]
-        self._writer.write_table(
-            pa.Table.from_arrays(columns, schema=self._schema), row_group_size=ROWS_A_GROUP
-        )
+            ids.insert(0, self._shop_ids(client_ids))
+        table = pa.Table.from_arrays([*ids, *times, *values], schema=self._schema)
+        self._writer.write_table(table, row_group_size=ROWS_PER_GROUP)
 
     def __exit__(self, *error: Any) -> None:
         self._stack.__exit__(*error)
 
 
 def feature_names(schema: pa.Schema) -> tuple[str, ...] | None:
-    """Tell the feature columns of a snapshot file; None where it holds one list column."""
+    """Return the feature columns of a snapshot file; None where it has one list column."""
     names = tuple(name for name in schema.names if name not in _LEADING)
     return None if names == (EMBEDDING,) else names
 
 
-def iterate(path: Path, rows: int = ROWS_A_GROUP) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Read a snapshot in slices.
-
-    Yields
-    ------
-    client_ids : ndarray of int64, shape (n,)
-        Keys, where the shop's ids are text.
-    vectors : ndarray of float32, shape (n, width)
-    """
+def iterate(path: Path, rows: int = ROWS_PER_GROUP) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Read slices of a snapshot: int64 ids (keys, where ids are text), float32 (n, width)."""
     for batch, vectors in _batches(path, rows):
         yield _keys(batch), vectors
 
 
 def iterate_shop_ids(path: Path, rows: int) -> Iterator[tuple[list[int] | list[str], np.ndarray]]:
-    """Read a snapshot in slices, with the ids that the shop has.
-
-    Yields
-    ------
-    client_ids : list of int or of str
-    vectors : ndarray of float32, shape (n, width)
-    """
+    """Read slices of a snapshot, with the shop's own ids."""
     for batch, vectors in _batches(path, rows):
         yield batch["client_id"].to_pylist(), vectors
 
@@ -221,7 +191,7 @@ def client_keys(path: Path) -> np.ndarray:
 
 
 def shop_ids(path: Path) -> pa.Array | None:
-    """Read the text ids of a snapshot's clients, in the order of the keys; None where keys are."""
+    """Read the clients' text ids, in the order of their keys; None where ids are integers."""
     if not has_text_ids(path):
         return None
     return pq.read_table(path, columns=["client_id"])["client_id"].combine_chunks()
@@ -234,12 +204,12 @@ def has_text_ids(path: Path) -> bool:
 
 def _keys(batch: pa.RecordBatch | pa.Table) -> np.ndarray:
     column = _KEY if _KEY in batch.schema.names else "client_id"
-    found: np.ndarray = batch[column].to_numpy()
-    return found
+    keys: np.ndarray = batch[column].to_numpy()
+    return keys
 
 
 def _batches(path: Path, rows: int) -> Iterator[tuple[pa.RecordBatch, np.ndarray]]:
-    # Buffered ahead, what was read would stay in memory until the last slice.
+    # With pre_buffer, everything read would stay in memory until the last slice.
     file = pq.ParquetFile(path, pre_buffer=False)
     names = feature_names(file.schema_arrow)
     for batch in file.iter_batches(batch_size=rows):
@@ -253,22 +223,11 @@ def _batches(path: Path, rows: int) -> Iterator[tuple[pa.RecordBatch, np.ndarray
 
 
 def thinned(path: Path, clients: int) -> np.ndarray:
-    """Read the vectors of evenly chosen clients; of a large snapshot no more are in memory.
-
-    Parameters
-    ----------
-    path : Path
-    clients : int
-        How many at most.
-
-    Returns
-    -------
-    ndarray of float32, shape (n, width)
-    """
+    """Read the vectors of at most this many clients, evenly spaced: float32, (n, width)."""
     metadata = pq.read_metadata(path)
     step = max(1, -(-metadata.num_rows // clients))
-    chosen, seen = [np.empty((0, int(metadata.metadata[b"width"])), np.float32)], 0
-    for ids, vectors in iterate(path):
-        chosen.append(vectors[-seen % step :: step].copy())
-        seen += len(ids)
+    chosen, rows = [np.empty((0, int(metadata.metadata[b"width"])), np.float32)], 0
+    for _, vectors in iterate(path):
+        chosen.append(vectors[-rows % step :: step].copy())
+        rows += len(vectors)
     return np.concatenate(chosen)

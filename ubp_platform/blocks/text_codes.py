@@ -1,7 +1,7 @@
-"""Text codes as features: what a product's name or a client's queries say.
+"""Text codes as features of a product's name or a client's queries.
 
-A text is given as 16 codes of 0–255, its quantized embedding. A code is the name of a cluster, so
-that 17 is no nearer to 18 than to 200: each (position, code) is a feature of its own.
+A text is stored as its quantized embedding, 16 codes of 0–255. A code is the id of a cluster: 17 is
+no closer to 18 than to 200, so each (position, code) is a feature of its own.
 """
 
 from typing import Literal
@@ -13,7 +13,7 @@ from scipy import sparse
 from ubp_platform.events.schema import CODE_VALUES, CODES
 
 Coding = Literal["indicators", "average"]
-# Of 16 ones the square root of the sum of squares: the row of one text has length 1.
+# The norm of 16 ones, so that the row of one text has length 1.
 _LENGTH = np.sqrt(CODES)
 
 
@@ -23,13 +23,13 @@ def code_features(table: pa.Table, ids: np.ndarray, coding: Coding) -> sparse.cs
     Parameters
     ----------
     table : pyarrow.Table
-        ``id``, ``position`` (0–15), ``code`` (0–255) and ``share``, how much of the id's texts has
-        that code there.
+        ``id``, ``position`` (0–15), ``code`` (0–255) and ``share``, the share of the id's texts
+        that have the code at this position.
     ids : ndarray of int64, shape (n,)
-        Ascending; what the table says of others is left out.
+        Ascending; other ids of the table are ignored.
     coding : {"indicators", "average"}
-        A column for each (position, code) with its share; or a column for each position with the
-        mean code, as a number from 0 to 1.
+        One column per (position, code) with its share; or one column per position with the mean
+        code, scaled to 0–1.
 
     Returns
     -------
@@ -44,11 +44,11 @@ def code_features(table: pa.Table, ids: np.ndarray, coding: Coding) -> sparse.cs
     >>> code_features(table, np.array([7, 8]), "average")[0, 1]
     np.float32(0.05)
     """
-    found, position, code, share = (
+    table_ids, position, code, share = (
         table[name].to_numpy() for name in ("id", "position", "code", "share")
     )
-    rows = np.searchsorted(ids, found)
-    known = np.isin(found, ids)
+    rows = np.searchsorted(ids, table_ids)
+    known = np.isin(table_ids, ids)
     if coding == "indicators":
         columns, values, width = position * CODE_VALUES + code, share, CODES * CODE_VALUES
     else:

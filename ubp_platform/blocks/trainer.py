@@ -1,25 +1,22 @@
-"""The one loop that fits in epochs: early stopping, checkpoints, resuming, Ctrl-C, progress."""
+"""The training loop: early stopping, checkpoints, resuming, Ctrl-C and progress bars."""
 
 import math
 from typing import Any, Protocol
 
-import numpy as np
-
 from ubp_platform.blocks.checkpoint import Checkpoint
 from ubp_platform.blocks.fit_report import FitReport
+from ubp_platform.blocks.state_arrays import Arrays, strip_prefix, with_prefix
 from ubp_platform.errors import UBPError
 from ubp_platform.progress import Advance, ProgressFactory
 
-Arrays = dict[str, np.ndarray]
-
 
 class Learner(Protocol):
-    """A model that is fitted in epochs: what the :class:`Trainer` has to know of it.
+    """A model that is fitted in epochs, as the :class:`Trainer` sees it.
 
     Attributes
     ----------
     epoch_size : float
-        How much work an epoch is, in ``unit``; for the progress bar.
+        The size of an epoch in ``unit``, for the progress bar.
     unit : str
         Such as ``tokens``.
     """
@@ -28,55 +25,49 @@ class Learner(Protocol):
     unit: str
 
     def epoch(self, advance: Advance) -> dict[str, float]:
-        """Train for one epoch; give its losses, by the names of their curves.
-
-        Parameters
-        ----------
-        advance : callable
-            Takes how much of ``epoch_size`` has been done since it was called last.
-        """
+        """Train for one epoch and return its losses by the names of their curves."""
         ...
 
     def weights(self) -> Arrays:
-        """Copy the weights as they are after an epoch."""
+        """Return a copy of the weights after an epoch."""
         ...
 
     def load_weights(self, weights: Arrays) -> None:
-        """Take back what :meth:`weights` gave."""
+        """Load what :meth:`weights` returned."""
         ...
 
     def state(self) -> tuple[Arrays, dict[str, Any]]:
-        """Give all that the next epoch depends on: arrays, and the rest JSON-ready."""
+        """Return everything the next epoch depends on: arrays, and JSON-ready metadata."""
         ...
 
-    def restore(self, arrays: Arrays, rest: dict[str, Any]) -> None:
-        """Take back what :meth:`state` gave."""
+    def restore(self, arrays: Arrays, metadata: dict[str, Any]) -> None:
+        """Restore what :meth:`state` returned."""
         ...
 
 
 class Trainer:
     """Runs the epochs of a learner.
 
-    After each epoch the whole state goes into the checkpoint, so that a fit that was cut off and
-    goes on ends with the very weights of one that was not. Ctrl-C ends the fit and keeps the best
-    epoch of those that were finished.
+    The complete state is saved in the checkpoint after each epoch, so a resumed fit ends with
+    exactly the weights of an uninterrupted one. Ctrl-C ends the fit and keeps the best finished
+    epoch.
 
     Parameters
     ----------
     name : str
-        The block's, for the progress bar and for errors.
+        The block's name, for progress bars and errors.
     learner : Learner
-        Holds the weights that are kept in the end.
+        Holds the final weights after :meth:`fit`.
     report : FitReport
-        Gets ``curves`` and ``loss``, and ``complete`` and ``note`` where the fit was interrupted
+        Receives ``curves`` and ``loss``; ``complete`` and ``note`` where the fit was interrupted
         or resumed.
     max_epochs : int
     patience : int, optional
         Epochs without a better validation loss after which training ends; the weights of the best
-        epoch are kept. Without it all epochs are run and the last one's weights are kept, as suits
-        a learner whose training loss can only fall.
+        epoch are kept. Without it all epochs run and the last weights are kept, which suits a
+        learner whose training loss can only fall.
     one_bar : bool
-        Whether one progress bar spans all epochs, as suits short ones; by default each has its own.
+        Whether one progress bar spans all (short) epochs; by default each has its own.
     """
 
     def __init__(
@@ -96,12 +87,7 @@ class Trainer:
         self._weights: Arrays = {}
 
     def fit(self, progress: ProgressFactory, checkpoint: Checkpoint) -> None:
-        """Run the epochs that are left.
-
-        Parameters
-        ----------
-        progress : ProgressFactory
-        checkpoint : Checkpoint
+        """Run the remaining epochs.
 
         Raises
         ------
@@ -113,9 +99,9 @@ class Trainer:
         self._resume(checkpoint)
         try:
             if self.one_bar:
-                self._fit_under_one_bar(progress, checkpoint)
+                self._fit_with_one_bar(progress, checkpoint)
             else:
-                self._fit_under_a_bar_per_epoch(progress, checkpoint)
+                self._fit_with_bar_per_epoch(progress, checkpoint)
         except KeyboardInterrupt:
             if not self._losses:
                 raise
@@ -126,27 +112,27 @@ class Trainer:
 
     @property
     def _losses(self) -> list[float]:
-        """What epochs are compared by, one value per finished epoch."""
+        """The losses that epochs are compared by, one per finished epoch."""
         return self.report.curves.get(self._watched, [])
 
-    def _fit_under_one_bar(self, progress: ProgressFactory, checkpoint: Checkpoint) -> None:
+    def _fit_with_one_bar(self, progress: ProgressFactory, checkpoint: Checkpoint) -> None:
         left = (self.max_epochs - len(self._losses)) * self.learner.epoch_size
         with progress(f"{self.name}: fit", left, self.learner.unit) as advance:
-            while not self._over():
+            while not self._finished():
                 self._epoch(advance)
                 self._save(checkpoint)
 
-    def _fit_under_a_bar_per_epoch(self, progress: ProgressFactory, checkpoint: Checkpoint) -> None:
-        while not self._over():
+    def _fit_with_bar_per_epoch(self, progress: ProgressFactory, checkpoint: Checkpoint) -> None:
+        while not self._finished():
             title = f"{self.name}: epoch {len(self._losses) + 1}/{self.max_epochs}"
             with progress(title, self.learner.epoch_size, self.learner.unit) as advance:
                 self._epoch(advance)
             self._save(checkpoint)
 
-    def _over(self) -> bool:
-        done = len(self._losses)
-        impatient = self.patience is not None and done - self._best >= self.patience
-        return done >= self.max_epochs or impatient
+    def _finished(self) -> bool:
+        epochs = len(self._losses)
+        out_of_patience = self.patience is not None and epochs - self._best >= self.patience
+        return epochs >= self.max_epochs or out_of_patience
 
     def _epoch(self, advance: Advance) -> None:
         losses = self.learner.epoch(advance)
@@ -161,31 +147,27 @@ class Trainer:
             best = epoch
         elif not best or loss < self._losses[best - 1]:
             weights, best = self.learner.weights(), epoch
-        known = self.report.curves
-        curves = {name: [*known.get(name, []), value] for name, value in losses.items()}
-        # All at once: an interrupted epoch leaves no half of itself.
+        earlier = self.report.curves
+        curves = {name: [*earlier.get(name, []), value] for name, value in losses.items()}
+        # All in one statement: Ctrl-C cannot leave half an epoch behind.
         self._weights, self._best, self.report.curves = weights, best, curves
 
     def _save(self, checkpoint: Checkpoint) -> None:
         if not checkpoint:
             return
-        arrays, rest = self.learner.state()
-        best = {f"best.{name}": array for name, array in self._weights.items()}
-        state = {f"state.{name}": array for name, array in arrays.items()}
-        described = {"curves": self.report.curves, "best": self._best, "state": rest}
-        checkpoint.save({**best, **state}, described)
+        arrays, metadata = self.learner.state()
+        checkpoint.save(
+            {**with_prefix("best", self._weights), **with_prefix("state", arrays)},
+            {"curves": self.report.curves, "best": self._best, "state": metadata},
+        )
 
     def _resume(self, checkpoint: Checkpoint) -> None:
-        if (found := checkpoint.load()) is None:
+        if (saved := checkpoint.load()) is None:
             return
-        arrays, described = found
-        kept: dict[str, Arrays] = {"best": {}, "state": {}}
-        for key, array in arrays.items():
-            kind, _, name = key.partition(".")
-            kept[kind][name] = array
-        self.learner.restore(kept["state"], described["state"])
-        self._weights, self._best = kept["best"], described["best"]
-        self.report.curves = described["curves"]
+        arrays, metadata = saved
+        self.learner.restore(strip_prefix(arrays, "state"), metadata["state"])
+        self._weights, self._best = strip_prefix(arrays, "best"), metadata["best"]
+        self.report.curves = metadata["curves"]
         self.report.note = f"resumed after epoch {len(self._losses)}"
 
     def _note_interruption(self) -> None:

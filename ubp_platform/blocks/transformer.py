@@ -1,9 +1,9 @@
 """A transformer that predicts the next event (paper, section 3.2.3): network and block.
 
 The architecture is GPT-2's (Radford et al. 2019, *Language Models are Unsupervised Multitask
-Learners*): learned positions, layer norms before attention and perceptron, GELU, a last layer norm.
-Attention only looks back and sequences are padded after their newest event, so that no real event
-ever sees padding and nothing has to be masked.
+Learners*): learned positions, layer norms before attention and MLP, GELU, a final layer norm.
+Attention is causal and sequences are padded after their newest event, so no real event sees
+padding, and padding needs no mask.
 """
 
 import math
@@ -23,13 +23,13 @@ from ubp_platform.warehouse.arrays import Sequences
 from ubp_platform.warehouse.history import History
 
 #: Standard deviation of GPT-2's initial weights.
-INITIAL = 0.02
+INITIAL_STD = 0.02
 
 
-class Attention(nn.Module):
-    """Causal self-attention with several heads.
+class CausalSelfAttention(nn.Module):
+    """Causal multi-head self-attention.
 
-    No dropout on the attention weights: with it there is no fused kernel on CPUs.
+    Without dropout on the attention weights, for which CPUs have no fused kernel.
     """
 
     def __init__(self, hidden: int, heads: int) -> None:
@@ -40,45 +40,46 @@ class Attention(nn.Module):
         self.project = nn.Linear(hidden, hidden)
 
     def forward(self, queries: Tensor, events: Tensor, mask: Tensor | None = None) -> Tensor:
-        """Let states attend to events.
+        """Attend from queries to events.
 
         Parameters
         ----------
         queries : Tensor, shape (clients, n, hidden)
         events : Tensor, shape (clients, steps, hidden)
         mask : Tensor of bool, shape (clients, 1, 1, steps), optional
-            Which events are attended to; by default the queries are the events, and each attends
-            to itself and the ones before.
+            Which events are attended to. By default attention is causal, and the queries are the
+            events themselves.
         """
         key, value = self.key_value(events).chunk(2, dim=-1)
-        query, key, value = (self._split(part) for part in (self.query(queries), key, value))
-        attended = F.scaled_dot_product_attention(query, key, value, mask, is_causal=mask is None)
-        return self.project(attended.transpose(1, 2).flatten(2))  # (clients, n, hidden)
+        q, k, v = (self._split_heads(x) for x in (self.query(queries), key, value))
+        y = F.scaled_dot_product_attention(q, k, v, mask, is_causal=mask is None)
+        # (clients, heads, n, hidden / heads) -> (clients, n, hidden)
+        return self.project(y.transpose(1, 2).flatten(2))
 
-    def _split(self, x: Tensor) -> Tensor:
+    def _split_heads(self, x: Tensor) -> Tensor:
         # (clients, n, hidden) -> (clients, heads, n, hidden / heads)
         return x.unflatten(-1, (self.heads, -1)).transpose(1, 2)
 
 
-class Layer(nn.Module):
-    """Attention, then a perceptron, each added to what was there (pre-norm residuals)."""
+class TransformerLayer(nn.Module):
+    """Attention, then an MLP, each with a pre-norm residual connection."""
 
     def __init__(self, hidden: int, heads: int, dropout: float) -> None:
         super().__init__()
         self.attention_norm = nn.LayerNorm(hidden)
-        self.attention = Attention(hidden, heads)
+        self.attention = CausalSelfAttention(hidden, heads)
         self.perceptron_norm = nn.LayerNorm(hidden)
         self.expand = nn.Linear(hidden, 4 * hidden)
         self.project = nn.Linear(4 * hidden, hidden)
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Give the states after this layer: (clients, steps, hidden)."""
+        """Return the hidden states after this layer: (clients, steps, hidden)."""
         events = self.attention_norm(x)
         return self._mlp(x + self.dropout(self.attention(events, events)))
 
     def newest(self, x: Tensor, last: Tensor) -> Tensor:
-        """Give the state of each client's newest event alone: (clients, hidden)."""
+        """Compute only the hidden state of each client's newest event: (clients, hidden)."""
         client = torch.arange(len(last), device=last.device)[:, None]
         events, last = self.attention_norm(x), last[:, None]
         mask = torch.arange(x.shape[1], device=last.device) <= last  # (clients, steps)
@@ -96,11 +97,11 @@ class Transformer(nn.Module):
     Parameters
     ----------
     sizes : mapping of str to int
-        Tokens of each field.
+        Number of tokens of each field.
     hidden, layers, heads, dropout, last
         As in :class:`NextEvent`.
     sparse : bool
-        Whether the embeddings' gradients are sparse: for tables of which a batch uses few rows.
+        Whether embeddings have sparse gradients, for tables of which a batch uses few rows.
     """
 
     def __init__(
@@ -118,47 +119,40 @@ class Transformer(nn.Module):
         self.embeddings = nn.ModuleDict(
             {f: nn.Embedding(n, hidden, sparse=sparse) for f, n in sizes.items()}
         )
-        self.positions = nn.Embedding(last + 1, hidden)  # the start has one too
-        self.layers = nn.ModuleList(Layer(hidden, heads, dropout) for _ in range(layers))
+        self.positions = nn.Embedding(last + 1, hidden)  # the start token has one too
+        self.layers = nn.ModuleList(TransformerLayer(hidden, heads, dropout) for _ in range(layers))
         self.norm = nn.LayerNorm(hidden)
         self.dropout = nn.Dropout(dropout)
 
     def initialize(self) -> None:
-        """Draw the weights as GPT-2 does; a subclass calls it when all its modules are there."""
+        """Draw the weights as GPT-2 does; a subclass calls it after making all its modules."""
         for name, module in self.named_modules():
             if isinstance(module, nn.Linear | nn.Embedding):
-                # So that the sum of all residuals has the same spread whatever their number.
+                # So that the spread of the residual stream does not grow with the layers.
                 residual = name.endswith("project")
                 scale = 1 / math.sqrt(2 * len(self.layers)) if residual else 1.0
-                nn.init.normal_(module.weight, std=INITIAL * scale)
+                nn.init.normal_(module.weight, std=INITIAL_STD * scale)
             if isinstance(module, nn.Linear):
                 nn.init.zeros_(module.bias)
 
     def embed(self, inputs: Tensor) -> Tensor:
-        """Sum the embeddings of an event's fields and of its position.
-
-        Parameters
-        ----------
-        inputs : Tensor of int64, shape (n_fields, steps, clients)
-
-        Returns
-        -------
-        Tensor of float, shape (clients, steps, hidden)
-        """
+        """Sum the embeddings of an event's fields and of its position: (clients, steps, hidden)."""
+        # inputs: (n_fields, steps, clients)
         fields = zip(self.embeddings.values(), inputs.transpose(1, 2), strict=True)
         events = sum(embedding(tokens) for embedding, tokens in fields)
         return self.dropout(events + self.positions.weight[: inputs.shape[1]])
 
     def forward(self, batch: Batch) -> Tensor:
-        """Read a batch; gives the state at each real position: (positions, hidden)."""
-        # At the newest event nothing is predicted: the last step is that of the longest only.
+        """Return the hidden states at the real positions of a batch: (positions, hidden)."""
+        # Without the last step, the newest event of the longest sequence: it predicts nothing.
         x = self.embed(batch.inputs[:, :-1])
         for layer in self.layers:
             x = layer(x)
+        # (clients, steps, hidden) -> (steps * clients, hidden), as `real` counts
         return self.norm(x.transpose(0, 1).flatten(0, 1)[batch.real])
 
     def newest(self, batch: Batch) -> Tensor:
-        """Give the state at each client's newest event: (clients, hidden)."""
+        """Return the hidden state at each client's newest event: (clients, hidden)."""
         x = self.embed(batch.inputs)
         top: Any = self.layers[-1]
         for layer in self.layers[:-1]:
@@ -167,18 +161,18 @@ class Transformer(nn.Module):
 
     @abstractmethod
     def cross_entropy(self, hidden: Tensor, targets: Tensor) -> Tensor:
-        """Sum the loss over fields and positions; see ``training.SequenceNetwork``."""
+        """Sum the loss over fields and positions; see ``sequence_learner.SequenceNetwork``."""
 
 
 class NextEvent(SequenceBlock):
-    """A transformer that predicts the next event; its state at the newest one is the vector.
+    """A transformer that predicts the next event; the last hidden state is the vector.
 
-    A history is cut off by the cutoff, not ended by the client: no end has to be predicted.
+    A history is censored by the cutoff, not ended by the client, so no end is predicted.
 
     Parameters
     ----------
     heads : int
-        Attention heads of a layer; they share its width.
+        Attention heads per layer, which share its width.
     **others
         As in :class:`~ubp_platform.blocks.sequence_block.SequenceBlock`.
     """
@@ -196,7 +190,7 @@ class NextEvent(SequenceBlock):
             raise ValueError(f"hidden ({self.hidden}) is not a multiple of heads ({self.heads})")
 
     def shape(self) -> dict[str, Any]:
-        """Give the arguments of :class:`Transformer` that are parameters of the block."""
+        """Return the arguments of :class:`Transformer` that are parameters of the block."""
         names = ("hidden", "layers", "heads", "dropout", "last")
         return {name: getattr(self, name) for name in names}
 
@@ -204,5 +198,5 @@ class NextEvent(SequenceBlock):
         return self.network_.newest(batch)
 
     def training_sequences(self, history: History) -> Sequences:
-        """Give one event more than is read, so that there is a next one at every position."""
+        """Return one event more than is encoded, so that every position has a next event."""
         return history.sequences(self.vocabularies_, self.last + 1, self.needs)

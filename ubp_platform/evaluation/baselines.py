@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ubp_platform.blocks.encoding import encode
+from ubp_platform.blocks.encoding import encode_to_file
 from ubp_platform.blocks.handcrafted import Handcrafted
 from ubp_platform.blocks.snapshot import iterate, thinned
 from ubp_platform.evaluation.places import find
@@ -83,7 +83,7 @@ def handcrafted(history: History, clients: np.ndarray) -> Representation:
     block = Handcrafted().fit(history)
     with tempfile.TemporaryDirectory() as directory:
         path = Path(directory) / "handcrafted.parquet"
-        encode(block, history, path)
+        encode_to_file(block, history, path)
         normalizer = Normalizer.fit(thinned(path, FIT_CLIENTS), block.normalization)
         matrix = np.tile(as_float16(normalizer.mean, block.name), (len(clients), 1))
         for ids, vectors in iterate(path):

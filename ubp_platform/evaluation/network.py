@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits, gelu
 
-from ubp_platform.blocks.training import device, seeded
+from ubp_platform.blocks.torch_runtime import device, seeded
 from ubp_platform.choices import NetworkName
 from ubp_platform.evaluation.metrics import Metrics, measure
 from ubp_platform.evaluation.representations import Representation

@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from ubp_platform.blocks.catalog import Catalog, describe_snapshot
 from ubp_platform.blocks.snapshot import (
-    ROWS_A_GROUP,
+    ROWS_PER_GROUP,
     ShopIds,
     SnapshotWriter,
     client_keys,
@@ -62,8 +62,8 @@ def assemble(
         ) as writer,
         progress(f"profile {version.name} {cutoff:%Y-%m-%d}", len(clients), "clients") as advance,
     ):
-        for start in range(0, len(clients), ROWS_A_GROUP):
-            wanted = clients[start : start + ROWS_A_GROUP]
+        for start in range(0, len(clients), ROWS_PER_GROUP):
+            wanted = clients[start : start + ROWS_PER_GROUP]
             profiles = np.tile(version.mean, (len(wanted), 1))
             for part, normalizer, reader in zip(
                 version.parts, version.normalizers, readers, strict=True

@@ -2,8 +2,8 @@
 
 from datetime import datetime
 
-from ubp_platform.blocks.catalog import Catalog, Fitted, describe_snapshot
-from ubp_platform.blocks.encoding import encode as encode_into
+from ubp_platform.blocks.catalog import Catalog, FittedBlock, describe_snapshot
+from ubp_platform.blocks.encoding import encode_to_file
 from ubp_platform.errors import UBPError
 from ubp_platform.home import Home
 from ubp_platform.progress import ProgressFactory
@@ -40,7 +40,7 @@ def known_cutoff(warehouse: Warehouse, cutoff: datetime | None) -> datetime:
 def encode_blocks(
     home: Home,
     warehouse: Warehouse,
-    parts: list[Fitted],
+    parts: list[FittedBlock],
     cutoff: datetime,
     progress: ProgressFactory,
 ) -> None:
@@ -58,4 +58,4 @@ def encode_blocks(
     for fitted, path in stale:
         block = fitted.load()
         block.scratch = home.scratch
-        encode_into(block, history, path, identity, progress, shop_ids=clients.shop_ids)
+        encode_to_file(block, history, path, identity, progress, shop_ids=clients.shop_ids)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ubp_platform.blocks.base import Block
-from ubp_platform.blocks.catalog import Catalog, Fitted
+from ubp_platform.blocks.catalog import Catalog, FittedBlock
 from ubp_platform.blocks.checkpoint import Checkpoint
 from ubp_platform.blocks.registry import block_class, block_names, matching, profile_blocks
 from ubp_platform.choices import Preset
@@ -28,23 +28,23 @@ class BlockFits:
     Parameters
     ----------
     cutoff : datetime
-    fitted : list of Fitted
-    reused : list of Fitted
+    fitted : list of FittedBlock
+    reused : list of FittedBlock
         Had been fitted before on the same history with the same parameters.
     unavailable : dict of str to str
         Blocks that were left out, with the reason.
     skipped : list of str
         Blocks that the caller left out.
-    parts : list of Fitted
+    parts : list of FittedBlock
         The blocks of the profile, in its order; each has a snapshot at the cutoff.
     """
 
     cutoff: datetime
-    fitted: list[Fitted]
-    reused: list[Fitted]
+    fitted: list[FittedBlock]
+    reused: list[FittedBlock]
     unavailable: dict[str, str]
     skipped: list[str]
-    parts: list[Fitted]
+    parts: list[FittedBlock]
 
 
 def fit_blocks(
@@ -100,13 +100,13 @@ def fit_blocks(
     """
     blocks, skipped = select_blocks(names, skip, preset, seed, model, among)
     catalog = Catalog(home)
-    fitted: list[Fitted] = []
+    fitted: list[FittedBlock] = []
     with Warehouse(home.warehouse) as warehouse:
         cutoff = known_cutoff(warehouse, cutoff)
         history, identity = warehouse.history(cutoff), warehouse.identity(cutoff)
         unavailable = _without_events(blocks, history, strict=bool(names))
         available = [block for block in blocks if block.name not in unavailable]
-        kept: dict[str, Fitted] = {}
+        kept: dict[str, FittedBlock] = {}
         later: list[str] = []
         if names:
             kept, later = _kept(home, cutoff, {*skipped, *(block.name for block in blocks)})
@@ -192,15 +192,15 @@ def _without_events(blocks: list[Block], history: History, strict: bool) -> dict
 
 def _reusable(
     home: Home, blocks: list[Block], history: str, warn: bool
-) -> tuple[list[Fitted], list[tuple[Block, Path]]]:
+) -> tuple[list[FittedBlock], list[tuple[Block, Path]]]:
     """Return existing fits, and the blocks to fit with the paths of their checkpoints."""
     catalog = Catalog(home)
-    reused: list[Fitted] = []
+    reused: list[FittedBlock] = []
     to_fit: list[tuple[Block, Path]] = []
     for block in blocks:
         identity = block.identity(history)
         path = home.checkpoints / block.name / f"{identity}.safetensors"
-        if same := catalog.find(block.name, identity):
+        if same := catalog.complete_fit(block.name, identity):
             reused.append(same)
             Checkpoint(path).clear()
             continue
@@ -218,14 +218,14 @@ def _reusable(
 
 def _kept(
     home: Home, cutoff: datetime, without: Collection[str]
-) -> tuple[dict[str, Fitted], list[str]]:
+) -> tuple[dict[str, FittedBlock], list[str]]:
     """Return what a profile keeps: the newest fit up to a cutoff of each other block.
 
     Only fits of profiles for serving count; others were made to be evaluated.
 
     Returns
     -------
-    fits : dict of str to Fitted
+    fits : dict of str to FittedBlock
     later : list of str
         Blocks of the newest profile that were fitted after the cutoff only.
     """

@@ -12,10 +12,10 @@ import numpy as np
 from pydantic import BaseModel
 from safetensors.numpy import load_file, save
 
-from ubp_platform.blocks.base import Normalization, below
+from ubp_platform.blocks.base import Normalization
 from ubp_platform.blocks.catalog import (
     Catalog,
-    Fitted,
+    FittedBlock,
     SnapshotFile,
     describe_snapshot,
     new_version,
@@ -24,6 +24,7 @@ from ubp_platform.blocks.catalog import (
 )
 from ubp_platform.blocks.registry import block_class
 from ubp_platform.blocks.snapshot import thinned
+from ubp_platform.blocks.state_arrays import strip_prefix
 from ubp_platform.errors import UBPError
 from ubp_platform.files import read_model
 from ubp_platform.home import Home
@@ -112,7 +113,7 @@ class ProfileVersion:
     def normalizers(self) -> list[Normalizer]:
         """The fitted normalizers, in the order of the parts."""
         arrays = load_file(self.directory / "normalizers.safetensors")
-        return [Normalizer(part.kind, below(arrays, part.block)) for part in self.parts]
+        return [Normalizer(part.kind, strip_prefix(arrays, part.block)) for part in self.parts]
 
     @cached_property
     def mean(self) -> np.ndarray:
@@ -147,7 +148,7 @@ def encoded_from(home: Home, version: ProfileVersion, cutoff: datetime) -> str:
 
 def create(
     home: Home,
-    blocks: list[Fitted],
+    blocks: list[FittedBlock],
     cutoff: datetime,
     directory: Path | None = None,
     taken: Collection[str] = (),
@@ -157,7 +158,7 @@ def create(
     Parameters
     ----------
     home : Home
-    blocks : list of Fitted
+    blocks : list of FittedBlock
         In the order of the profile; each has a snapshot at the cutoff.
     cutoff : datetime
     directory : Path, optional

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits
 
-from ubp_platform.blocks.training import device
+from ubp_platform.blocks.torch_runtime import device
 from ubp_platform.evaluation.heads.base import (
     Advance,
     Labelled,

@@ -1,4 +1,4 @@
-"""The last layer of a network that predicts events: a linear head per field."""
+"""The output layer of a network that predicts events: a linear head per field."""
 
 from collections.abc import Mapping
 
@@ -7,13 +7,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 
-class Heads(nn.ModuleDict):
+class OutputHeads(nn.ModuleDict):
     """One linear layer per field, from hidden states to logits.
 
     Parameters
     ----------
     sizes : mapping of str to int
-        Tokens of each field.
+        Number of tokens of each field.
     hidden : int
         Width of the hidden states.
     """
@@ -22,13 +22,9 @@ class Heads(nn.ModuleDict):
         super().__init__({field: nn.Linear(hidden, size) for field, size in sizes.items()})
 
     def cross_entropy(self, hidden: Tensor, targets: Tensor) -> Tensor:
-        """Sum the cross-entropies over fields and positions.
-
-        Parameters
-        ----------
-        hidden : Tensor of float, shape (positions, hidden)
-        targets : Tensor of int64, shape (n_fields, positions)
-        """
-        fields = zip(self.values(), targets, strict=True)
-        losses = [F.cross_entropy(head(hidden), target, reduction="sum") for head, target in fields]
+        """Sum the loss over fields and positions: (positions, hidden), (n_fields, positions)."""
+        losses = [
+            F.cross_entropy(head(hidden), target, reduction="sum")
+            for head, target in zip(self.values(), targets, strict=True)
+        ]
         return torch.stack(losses).sum()

@@ -1,0 +1,64 @@
+"""How torch runs: device, precision, threads and random numbers; state dicts as arrays."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import nn
+
+from ubp_platform.blocks.state_arrays import Arrays
+
+
+def device() -> torch.device:
+    """Return the GPU where there is one, else the CPU."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def mixed_precision(device_type: str) -> torch.autocast:
+    """Compute in bfloat16 on a GPU."""
+    return torch.autocast(device_type, torch.bfloat16, enabled=device_type == "cuda")
+
+
+@contextmanager
+def threads(count: int | None) -> Iterator[None]:
+    """Limit torch to a number of CPU threads; None changes nothing."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count or before)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+@contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """Seed torch's random generators, and restore their states afterwards."""
+    cuda = [torch.cuda.current_device()] if torch.cuda.is_available() else []
+    with torch.random.fork_rng(devices=cuda):
+        torch.manual_seed(seed)
+        yield
+
+
+def random_states() -> Arrays:
+    """Return the states of torch's random generators."""
+    states = {"cpu": torch.get_rng_state()}
+    if torch.cuda.is_available():
+        states["cuda"] = torch.cuda.get_rng_state()
+    return {name: state.numpy() for name, state in states.items()}
+
+
+def set_random_states(states: Arrays) -> None:
+    """Restore the generators' states; that of a GPU where there is one."""
+    torch.set_rng_state(torch.from_numpy(states["cpu"]))
+    if "cuda" in states and torch.cuda.is_available():
+        torch.cuda.set_rng_state(torch.from_numpy(states["cuda"]))
+
+
+def weight_arrays(module: nn.Module) -> Arrays:
+    """Return a module's state dict as arrays, which on the CPU share its memory."""
+    return {name: tensor.cpu().numpy() for name, tensor in module.state_dict().items()}
+
+
+def load_weight_arrays(module: nn.Module, arrays: Arrays) -> None:
+    """Load a state dict that :func:`weight_arrays` returned."""
+    module.load_state_dict({name: torch.from_numpy(array) for name, array in arrays.items()})
