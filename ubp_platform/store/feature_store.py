@@ -1,15 +1,12 @@
 """Opening Feast on a home."""
 
-import atexit
-import gc
-import warnings
 from pathlib import Path
 from typing import Any
-from unittest.mock import patch
 
-import ibis
-import typeguard
 import yaml
+from feast import FeatureStore
+from feast.errors import FeastError
+from feast.repo_config import RepoConfig
 from google.protobuf.message import DecodeError
 from pydantic import ValidationError
 
@@ -17,27 +14,6 @@ from ubp_platform.errors import UBPError, first_line
 from ubp_platform.files import write_whole
 from ubp_platform.home import Home
 from ubp_platform.store.configuration import configuration, published, template
-
-# Feast has typeguard rewrite its classes each time it is loaded, so that they check the types that
-# they are given: two of five seconds of `ubp profile`. `python -O` goes without, too.
-with patch.object(typeguard, "typechecked", lambda target: target):
-    from feast import FeatureStore
-    from feast.errors import FeastError
-    from feast.repo_config import RepoConfig
-
-# ibis, below Feast's DuckDB store, calls what DuckDB 2 has renamed.
-warnings.filterwarnings("ignore", message=".*fetch_arrow_table.*", category=DeprecationWarning)
-
-
-@atexit.register
-def _let_go_of_ibis() -> None:
-    """Drop the DuckDB connection of ibis, which would otherwise fill stderr with leak reports."""
-    backend = ibis.options.default_backend
-    if backend is not None:
-        backend.disconnect()
-        vars(backend).clear()
-        ibis.options.default_backend = None
-        gc.collect()
 
 
 def open_feature_store(home: Home) -> FeatureStore:
