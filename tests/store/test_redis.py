@@ -191,7 +191,7 @@ def test_a_server_that_goes_away_and_comes_back(
     with pytest.raises(UBPError, match=f"Redis at {address}: "):
         store.lookup(client)
     with redis_server(tmp_path, port=int(address.split(":")[1])):
-        with pytest.raises(UBPError, match="has none of the profiles v1"):
+        with pytest.raises(UBPError, match="has none of the published profiles v1"):
             store.lookup(client)
         publish(home)
         assert store.lookup(client).known
