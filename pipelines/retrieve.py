@@ -12,13 +12,13 @@ from pipelines.console.tables import plain_table
 from ubp_platform.errors import UBPError
 from ubp_platform.files import appearing_file
 from ubp_platform.home import Home
-from ubp_platform.profile.version import Part
+from ubp_platform.profile.version import ProfilePart
 from ubp_platform.progress import ProgressFactory, silent
 from ubp_platform.store.retrieval import Profile, ProfileStore
 from ubp_platform.warehouse.identifiers import whole_number
 
 
-def profile(home: Home, client_id: str) -> tuple[Profile, list[Part]]:
+def profile(home: Home, client_id: str) -> tuple[Profile, list[ProfilePart]]:
     """Look up a client in the online store.
 
     Parameters
@@ -30,7 +30,7 @@ def profile(home: Home, client_id: str) -> tuple[Profile, list[Part]]:
     Returns
     -------
     profile : Profile
-    parts : list of Part
+    parts : list of ProfilePart
         Which columns are which block's.
     """
     store = ProfileStore(home)
@@ -50,7 +50,7 @@ def as_json(found: Profile) -> dict[str, Any]:
     }
 
 
-def as_table(found: Profile, parts: list[Part]) -> Table:
+def as_table(found: Profile, parts: list[ProfilePart]) -> Table:
     """Show a profile, a block a line."""
     known = f"as of {found.cutoff:%Y-%m-%d %H:%M}" if found.cutoff else "unknown: the mean profile"
     title = f"Client {found.client_id}, profile {found.version}, {known}"

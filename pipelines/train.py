@@ -22,7 +22,7 @@ from ubp_platform.errors import BlockUnavailable, UBPError
 from ubp_platform.home import Home
 from ubp_platform.profile.assembly import assemble
 from ubp_platform.profile.version import (
-    Part,
+    ProfilePart,
     ProfileVersion,
     create,
     get_version,
@@ -292,7 +292,7 @@ def _profiled(home: Home, cutoff: datetime) -> tuple[dict[str, Fitted], list[str
     later : list of str
         The blocks of the newest profile that were not fitted up to the cutoff.
     """
-    parts: dict[str, Part] = {}
+    parts: dict[str, ProfilePart] = {}
     there = versions(home)
     wanted = [part.block for version in there[-1:] for part in version.parts]
     for version in there:
