@@ -19,32 +19,25 @@ from ubp_platform.store.configuration import configuration, published, template
 def open_feature_store(home: Home) -> FeatureStore:
     """Open Feast with the configuration of a home.
 
-    Parameters
-    ----------
-    home : Home
-
-    Returns
-    -------
-    FeatureStore
-        Use one a process.
+    Open it once per process. No server is contacted.
 
     Raises
     ------
     UBPError
-        If Feast does not take the configuration, or the description of a connection is none. No
-        server is spoken to.
+        If the configuration, the connection string or the registry is invalid.
     """
     home.feast.mkdir(parents=True, exist_ok=True)
     try:
         config = RepoConfig(repo_path=template(home).parent, **configuration(home))
         store = FeatureStore(config=config)
-        store.registry  # noqa: B018 - reads the registry, which Feast puts off
+        store.registry  # noqa: B018 - reads the registry, which Feast would postpone
     except ValidationError as error:
-        # Feast's own text repeats the values, and with them passwords.
-        wrong = error.errors(include_input=False)[0]
-        name = ".".join(map(str, wrong["loc"]))
-        line = f"{template(home)}: not a Feast configuration: {name}: {wrong['msg']}"
-        raise UBPError(line) from None
+        # Feast's own message repeats the values, and with them passwords.
+        first = error.errors(include_input=False)[0]
+        name = ".".join(map(str, first["loc"]))
+        raise UBPError(
+            f"{template(home)}: not a Feast configuration: {name}: {first['msg']}"
+        ) from None
     except FeastError as error:
         raise UBPError(f"{template(home)}: {first_line(error)}") from None
     except DecodeError:
@@ -62,12 +55,7 @@ def open_feature_store(home: Home) -> FeatureStore:
 def write_configuration(home: Home) -> Path:
     """Write the configuration with the home's paths, for Feast's own command line.
 
-    Environment variables stay in it by name, so that it holds no password.
-
-    Returns
-    -------
-    Path
-        ``feast/feature_store.yaml`` in the home.
+    It names environment variables instead of containing their values, which may be passwords.
     """
     home.feast.mkdir(parents=True, exist_ok=True)
     path = published(home)
