@@ -11,6 +11,7 @@ from pipelines.console.options import HomeOption
 from pipelines.console.output import say, show
 from pipelines.console.run import run
 from ubp_platform.home import open_home
+from ubp_platform.store.fast_import import fast_feast_import
 
 ABOUT = "Universal behavioral profiles, from event files to one served vector per client."
 app = typer.Typer(
@@ -66,6 +67,7 @@ def demo(
     home: HomeOption = None,
 ) -> None:
     """Run the whole job on a year of real grocery purchases (extra 'demo')."""
+    fast_feast_import()
     from pipelines import demo as pipeline
 
     place = open_home(home)

@@ -16,8 +16,8 @@ from ubp_platform.store.served import Served
 def publish(home: Home, version: str | None = None, progress: ProgressFactory = silent) -> Served:
     """Serve a profile version as of its newest cutoff.
 
-    The version's profiles go into a table of their own, and the pointer to the served version is
-    turned at the end: a publish that dies leaves the version before it served whole.
+    The version's profiles go into their own table, and the pointer to the served version changes
+    last: an interrupted publish leaves the previous version served completely.
 
     Parameters
     ----------
@@ -43,8 +43,8 @@ def publish(home: Home, version: str | None = None, progress: ProgressFactory = 
     before = Served.read(home)
     if before and newest.cutoff < datetime.fromisoformat(before.cutoff):
         warnings.warn(
-            f"the profiles served until now are as of {before.cutoff}, these of {newest.cutoff}: "
-            "`ubp encode` and `ubp publish` again bring them up to date",
+            f"these profiles are as of {newest.cutoff}, older than the ones served until now, of "
+            f"{before.cutoff}: run `ubp encode` and `ubp publish` to bring them up to date",
             stacklevel=2,
         )
     write_configuration(home)

@@ -10,13 +10,13 @@ import pyarrow.parquet as pq
 from ubp_platform.errors import UBPError
 from ubp_platform.files import atomic_file
 from ubp_platform.home import Home
-from ubp_platform.profile.version import Part
+from ubp_platform.profile.version import ProfilePart
 from ubp_platform.progress import ProgressFactory, silent
 from ubp_platform.store.retrieval import Profile, ProfileStore
 from ubp_platform.warehouse.identifiers import whole_number
 
 
-def profile(home: Home, client_id: str) -> tuple[Profile, list[Part]]:
+def profile(home: Home, client_id: str) -> tuple[Profile, list[ProfilePart]]:
     """Look up a client in the online store.
 
     Parameters
@@ -28,7 +28,7 @@ def profile(home: Home, client_id: str) -> tuple[Profile, list[Part]]:
     Returns
     -------
     profile : Profile
-    parts : list of Part
+    parts : list of ProfilePart
         Which columns are which block's.
     """
     store = ProfileStore(home)

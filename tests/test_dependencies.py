@@ -28,6 +28,7 @@ class Absent:
 
 sys.meta_path.insert(0, Absent())
 import ubp_platform.store.retrieval
+import ubp_platform.store.offline
 import ubp_platform.store.redis
 print(json.dumps([name for name in sys.modules if name.split(".")[0] == "ubp_platform"]))
 """

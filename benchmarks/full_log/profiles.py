@@ -34,7 +34,12 @@ from ubp_platform.blocks.snapshot import ROWS_PER_GROUP, SnapshotWriter, iterate
 from ubp_platform.home import Home
 from ubp_platform.profile.assembly import assemble
 from ubp_platform.profile.normalizer import Normalizer
-from ubp_platform.profile.version import Description, Part, ProfileVersion, newest_version
+from ubp_platform.profile.version import (
+    ProfileDescription,
+    ProfilePart,
+    ProfileVersion,
+    newest_version,
+)
 from ubp_platform.store.configuration import configuration
 from ubp_platform.store.feature_store import open_feature_store, write_configuration
 from ubp_platform.store.objects import feast_objects, profile_view_name
@@ -114,7 +119,7 @@ def _write_blocks(home: Home, clients: int) -> ProfileVersion:
                     )
         arrays |= {f"{name}.{key}": array for key, array in normalizer.arrays.items()}
         parts.append(
-            Part(
+            ProfilePart(
                 block=name,
                 version="v1",
                 fit_cutoff=FIRST,
@@ -124,7 +129,7 @@ def _write_blocks(home: Home, clients: int) -> ProfileVersion:
             )
         )
         start += normalizer.width
-    description = Description(parts=parts, normalizer_cutoff=FIRST, created_at=FIRST)
+    description = ProfileDescription(parts=parts, normalizer_cutoff=FIRST, created_at=FIRST)
 
     def write(directory: Path) -> None:
         (directory / "profile.json").write_text(description.model_dump_json())

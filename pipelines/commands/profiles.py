@@ -17,6 +17,7 @@ from pipelines.console.options import (
 )
 from pipelines.console.output import progress, say, show
 from ubp_platform.home import open_home
+from ubp_platform.store.fast_import import fast_feast_import
 from ubp_platform.times import parse_time
 
 app = typer.Typer()
@@ -132,6 +133,7 @@ def encode(
 @app.command(rich_help_panel=PANEL)
 def publish(version: VersionOption = None, home: HomeOption = None) -> None:
     """Register the profiles with Feast and serve a version online."""
+    fast_feast_import()
     from pipelines import publish as pipeline
     from pipelines.console.profiles import show_served
 
@@ -145,6 +147,7 @@ def profile(
     home: HomeOption = None,
 ) -> None:
     """Look up a client's profile in the online store."""
+    fast_feast_import()
     from pipelines import retrieve
     from pipelines.console.profiles import profile_table
 
@@ -165,6 +168,7 @@ def training_set(
     home: HomeOption = None,
 ) -> None:
     """Join clients at past times with their profiles as of those times."""
+    fast_feast_import()
     from pipelines import retrieve
 
     rows, known = retrieve.training_set(open_home(home), entities, out, version, progress())

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from pipelines.explain import Explanation
     from pipelines.export import Exported
     from pipelines.train import Trained
-    from ubp_platform.profile.version import Part
+    from ubp_platform.profile.version import ProfilePart
     from ubp_platform.store.retrieval import Profile
     from ubp_platform.store.served import Served
 
@@ -139,7 +139,7 @@ def show_served(served: "Served") -> None:
     )
 
 
-def profile_table(found: "Profile", parts: "list[Part]") -> Table:
+def profile_table(found: "Profile", parts: "list[ProfilePart]") -> Table:
     """Show a profile, a block a line."""
     known = f"as of {found.cutoff:%Y-%m-%d %H:%M}" if found.cutoff else "unknown: the mean profile"
     title = f"Client {found.client_id}, profile {found.version}, {known}"

@@ -376,6 +376,6 @@ def test_the_first_numbers_alone(shop: Home, tmp_path: Path) -> None:
     export(shop, tmp_path / "short", blocks=BLOCKS, width=3)
     whole, short = (np.load(tmp_path / name / "embeddings.npy") for name in ("whole", "short"))
     np.testing.assert_array_equal(short, whole[:, :3])
-    with pytest.raises(UBPError, match="a width of 5000 is not to be had"):
+    with pytest.raises(UBPError, match="a width of 5000 is not available"):
         export(shop, tmp_path / "wide", blocks=BLOCKS, width=5000)
     assert not (tmp_path / "wide").exists()

@@ -67,9 +67,9 @@ def test_entities_and_outputs_that_are_no_parquet(served: Home, tmp_path: Path) 
     frame = pd.DataFrame({"client_id": [1], "event_timestamp": [FIT]})
     frame.to_csv(tmp_path / "entities.csv", index=False)
     frame.to_parquet(tmp_path / "entities.parquet")
-    with pytest.raises(UBPError, match=r"entities\.csv: not a Parquet file, which entities are"):
+    with pytest.raises(UBPError, match=r"entities\.csv is not a Parquet file: entities must be"):
         training_set(served, tmp_path / "entities.csv", tmp_path / "out.parquet")
-    with pytest.raises(UBPError, match=r"out\.csv: what is written is Parquet: name a file that"):
+    with pytest.raises(UBPError, match=r"out\.csv: the output is Parquet: name a file that"):
         training_set(served, tmp_path / "entities.parquet", tmp_path / "out.csv")
     assert not (tmp_path / "out.csv").exists()
 

@@ -143,7 +143,7 @@ def test_training_set_warns_only_of_models_from_the_future(home: Home) -> None:
     ("entities", "message"),
     [
         ({"client": [1], "event_timestamp": [LAST]}, "lack the column client_id"),
-        ({"client_id": ["a"], "event_timestamp": [LAST]}, "must be whole numbers"),
+        ({"client_id": ["a"], "event_timestamp": [LAST]}, "must be integers"),
         ({"client_id": [1], "event_timestamp": ["soon"]}, "cannot be read"),
         ({"client_id": [1], "event_timestamp": [None]}, "present in every row"),
         ({"client_id": [1], "event_timestamp": [1_654_077_600]}, "must be times, not numbers"),
@@ -305,8 +305,8 @@ def test_a_training_set_that_cannot_be_written_leaves_nothing(
 
 
 @pytest.mark.parametrize("client", [7.5, "7", None])
-def test_a_client_id_is_a_whole_number(home: Home, client: object) -> None:
-    with pytest.raises(UBPError, match="a client id of this shop is a whole number"):
+def test_a_client_id_is_an_integer(home: Home, client: object) -> None:
+    with pytest.raises(UBPError, match="client ids of this shop are integers"):
         ProfileStore(home).lookup(client)  # type: ignore[arg-type]
 
 

@@ -94,11 +94,11 @@ def test_training_sets_and_lookups_take_the_shops_ids_and_no_others(texts: Home)
     online = store.lookup_many(ids)
     assert [profile.client_id for profile in online] == ids
     assert np.stack([profile.vector for profile in online]).tobytes() == result.X.tobytes()
-    with pytest.raises(UBPError, match="a client id of this shop is a text"):
+    with pytest.raises(UBPError, match="client ids of this shop are text, not 33"):
         store.lookup(33)
-    with pytest.raises(UBPError, match=r"client_id must be texts.*33"):
+    with pytest.raises(UBPError, match=r"client_id must be text.*in row 1 it is 33"):
         store.training_set(entities.assign(client_id=[33, 2, 1]))
-    with pytest.raises(UBPError, match=r"client_id must be texts.*None"):
+    with pytest.raises(UBPError, match=r"client_id must be text.*in row 2 it is None"):
         store.training_set(entities.assign(client_id=["a", None, "b"]))
 
 

@@ -61,6 +61,25 @@ def test_agrees_with_scikit_learn() -> None:
     )
 
 
+@settings(max_examples=200, deadline=None)
+@given(st.data())
+def test_quantiles_are_bit_equal_to_scikit_learn(data: st.DataObject) -> None:
+    # Few distinct numbers repeat, as counts do; the others are arbitrary.
+    numbers = st.one_of(st.sampled_from([0, 1, 2, -0.0]), st.floats(-1e6, 1e6, width=32))
+    dim = data.draw(st.integers(1, 4))
+    X, new = (
+        data.draw(arrays(np.float32, st.tuples(st.integers(1, 40), st.just(dim)), elements=numbers))
+        for _ in range(2)
+    )
+    theirs = QuantileTransformer(n_quantiles=len(X), subsample=None).fit(X.astype(np.float64))
+    fitted = Normalizer.fit(X, "quantile")
+    assert fitted.arrays["quantiles"].tobytes() == theirs.quantiles_.tobytes()
+    # As a profile of the first release: no center, no spread.
+    old = Normalizer("quantile", {"quantiles": theirs.quantiles_, "mean": fitted.mean})
+    for values in (X, new):
+        assert old.transform(values).tobytes() == theirs.transform(values).tobytes()
+
+
 @pytest.mark.parametrize(
     ("clients", "dim", "width"), [(500, 128, 64), (500, 16, 16), (10, 128, 10)]
 )

@@ -141,9 +141,7 @@ def test_what_was_never_published_is_one_line(python: Path, home: Home, entities
     done = read(python, home.root, entities)
     assert done.returncode == 1
     (line,) = done.stderr.splitlines()
-    assert (
-        "feature_store.yaml is missing: the library alone reads homes that were published" in line
-    )
+    assert "feature_store.yaml is missing: the home was never published; run `ubp publish`" in line
 
 
 @pytest.mark.parametrize(

@@ -222,6 +222,6 @@ def test_the_first_numbers_alone_are_a_prefix_offline_and_online(
 
 
 @pytest.mark.parametrize("width", [0, -1, 10_000])
-def test_a_width_that_is_not_to_be_had_is_refused(home: Home, width: int) -> None:
-    with pytest.raises(UBPError, match=f"a width of {width} is not to be had: profile v1 has"):
+def test_a_width_out_of_range_is_rejected(home: Home, width: int) -> None:
+    with pytest.raises(UBPError, match=f"a width of {width} is not available: profile v1 has"):
         ProfileStore(home, width=width)

@@ -116,7 +116,7 @@ def test_passwords_stay_in_the_environment(
     outcome = run_ubp(capsys, "profile", clients(home)[0], "--home", home.root)
     assert outcome.code == 2
     assert f"Redis at {locked}, db 3: invalid username-password pair" in outcome.err
-    assert "it is running, but refuses this login" in outcome.err
+    assert "the server is running, but rejects this login" in outcome.err
     assert wrong not in outcome.err
     assert len(outcome.err.splitlines()) == 1
 
@@ -125,7 +125,7 @@ def test_a_password_that_is_missing(
     home: Home, locked: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("UBP_REDIS", locked)
-    with pytest.raises(UBPError, match="Authentication required; it is running, but refuses"):
+    with pytest.raises(UBPError, match="Authentication required; the server is running, but"):
         publish(home)
 
 
@@ -191,7 +191,7 @@ def test_a_server_that_goes_away_and_comes_back(
     with pytest.raises(UBPError, match=f"Redis at {address}: "):
         store.lookup(client)
     with redis_server(tmp_path, port=int(address.split(":")[1])):
-        with pytest.raises(UBPError, match="has none of the profiles v1"):
+        with pytest.raises(UBPError, match="has none of the published profiles v1"):
             store.lookup(client)
         publish(home)
         assert store.lookup(client).known
@@ -215,9 +215,9 @@ def test_a_full_server_says_so(home: Home, redis: Redis) -> None:
         ("localhost:0", "has a port from 1 to 65535"),
         ("localhost:abc", "has a port from 1 to 65535"),
         (f"password={SECRET}", "is not of the form host:port,password"),
-        (f"localhost:6379,password=a,{SECRET}", "and a password has no comma"),
-        (f"localhost:6379,pasword={SECRET}", "an option that there is not: 'pasword'; usual ones"),
-        ("localhost:6379,foo=1", "an option that there is not: 'foo'; usual ones"),
+        (f"localhost:6379,password=a,{SECRET}", "and a password contains no comma"),
+        (f"localhost:6379,pasword={SECRET}", "an unknown option 'pasword'; usual ones"),
+        ("localhost:6379,foo=1", "an unknown option 'foo'; usual ones"),
         ("localhost:6379,db=two", "db is a number, not 'two'"),
         ("localhost:6379,socket_timeout=5s", "socket_timeout is a number, not '5s'"),
     ],
@@ -236,7 +236,7 @@ def test_a_connection_that_is_none(
 def test_a_store_that_is_none(
     home: Home, name: str, template: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    words = f"{name!r} is no online store of this platform: sqlite or redis$"
+    words = f"{name!r} is not an online store; choose sqlite or redis$"
     monkeypatch.setenv("UBP_ONLINE_STORE", name)
     for command in (publish, status):
         with pytest.raises(UBPError, match=f"^UBP_ONLINE_STORE: {words}"):

@@ -1,4 +1,4 @@
-"""Profiles: normalizers, versions, and the assembly of blocks into one vector a client."""
+"""Profiles: normalizers, versions, and the assembly of blocks into one vector per client."""
 
 from ubp_platform.profile.version import ProfileVersion, newest_version, versions
 

@@ -1,4 +1,4 @@
-"""Blocks into profiles, a slice of clients at a time; of all clients only the ids are in memory."""
+"""Assembly of profiles from blocks, in slices of clients; only all ids are in memory at once."""
 
 import hashlib
 from collections.abc import Iterator
@@ -27,8 +27,8 @@ def assemble(
 ) -> Path:
     """Write the profiles of all clients at a cutoff.
 
-    Clients who have left the list of those who are wanted keep the profiles that they have, as
-    they do in the online store: both go on giving the same.
+    Clients who left the list of relevant clients keep their profiles, as in the online store, so
+    that both continue to agree.
 
     Parameters
     ----------
@@ -41,12 +41,12 @@ def assemble(
     Returns
     -------
     Path
-        The snapshot file of the profile; left alone where nothing has changed.
+        The profile's snapshot; not rewritten if its blocks' snapshots are unchanged.
     """
     catalog = Catalog(home)
     paths = [catalog.snapshot_path(part.block, part.version, cutoff) for part in version.parts]
-    made_from = "\n".join(describe_snapshot(path).identity for path in paths)
-    identity = hashlib.sha256(made_from.encode()).hexdigest()
+    identities = "\n".join(describe_snapshot(path).identity for path in paths)
+    identity = hashlib.sha256(identities.encode()).hexdigest()
     target = version.snapshot_path(cutoff)
     if target.exists() and describe_snapshot(target).identity == identity:
         return target
@@ -55,7 +55,7 @@ def assemble(
     left = np.setdiff1d(before, encoded, assume_unique=True)
     clients = np.union1d(encoded, left)
     readers = [_Reader(path) for path in paths]
-    earlier = _Reader(target) if len(left) else None
+    previous = _Reader(target) if len(left) else None
     with (
         SnapshotWriter(
             target, cutoff, version.width, identity=identity, shop_ids=_shop_ids([*paths, target])
@@ -63,34 +63,34 @@ def assemble(
         progress(f"profile {version.name} {cutoff:%Y-%m-%d}", len(clients), "clients") as advance,
     ):
         for start in range(0, len(clients), ROWS_PER_GROUP):
-            wanted = clients[start : start + ROWS_PER_GROUP]
-            profiles = np.tile(version.mean, (len(wanted), 1))
+            slice_ids = clients[start : start + ROWS_PER_GROUP]
+            profiles = np.tile(version.mean, (len(slice_ids), 1))
             for part, normalizer, reader in zip(
                 version.parts, version.normalizers, readers, strict=True
             ):
-                found, vectors = reader.up_to(wanted[-1])
-                if len(found):
+                ids, vectors = reader.up_to(slice_ids[-1])
+                if len(ids):
                     columns = slice(part.start, part.start + part.width)
-                    rows = np.searchsorted(wanted, found)
+                    rows = np.searchsorted(slice_ids, ids)
                     profiles[rows, columns] = normalizer.transform(vectors)
-            if earlier:
-                found, vectors = earlier.up_to(wanted[-1])
-                kept = np.isin(found, left, assume_unique=True)
-                profiles[np.searchsorted(wanted, found[kept])] = vectors[kept]
-            writer.write(wanted, profiles)
-            advance(len(wanted))
+            if previous:
+                ids, vectors = previous.up_to(slice_ids[-1])
+                kept = np.isin(ids, left, assume_unique=True)
+                profiles[np.searchsorted(slice_ids, ids[kept])] = vectors[kept]
+            writer.write(slice_ids, profiles)
+            advance(len(slice_ids))
     return target
 
 
 def _shop_ids(paths: list[Path]) -> ShopIds | None:
-    """Find the text ids of keys in the snapshots that have them; None where there are none."""
+    """Return a map from keys to the text ids in the snapshots; None if the shop has no text ids."""
     known = [(client_keys(path), shop_ids(path)) for path in paths if path.exists()]
     texts = [ids for _, ids in known if ids is not None]
     if not texts:
         return None
     keys, first = np.unique(np.concatenate([keys for keys, _ in known]), return_index=True)
     ids = pa.concat_arrays(texts).take(pa.array(first))
-    return lambda wanted: ids.take(pa.array(np.searchsorted(keys, wanted)))
+    return lambda chosen: ids.take(pa.array(np.searchsorted(keys, chosen)))
 
 
 class _Reader:
@@ -98,20 +98,18 @@ class _Reader:
 
     def __init__(self, path: Path) -> None:
         self._slices: Iterator[tuple[np.ndarray, np.ndarray]] = iterate(path)
-        self._kept: tuple[np.ndarray, np.ndarray] | None = next(self._slices, None)
+        self._rest: tuple[np.ndarray, np.ndarray] | None = next(self._slices, None)
 
     def up_to(self, last: int) -> tuple[np.ndarray, np.ndarray]:
-        """Take all clients up to and including ``last`` that were not taken yet."""
-        ids: list[np.ndarray] = []
+        """Return the clients up to and including ``last`` that were not returned before."""
+        ids = [np.empty(0, np.int64)]
         vectors: list[np.ndarray] = []
-        while self._kept is not None and len(self._kept[0]):
-            cut = int(np.searchsorted(self._kept[0], last, side="right"))
-            ids.append(self._kept[0][:cut])
-            vectors.append(self._kept[1][:cut])
-            if cut < len(self._kept[0]):
-                self._kept = self._kept[0][cut:], self._kept[1][cut:]
+        while self._rest is not None and len(self._rest[0]):
+            cut = int(np.searchsorted(self._rest[0], last, side="right"))
+            ids.append(self._rest[0][:cut])
+            vectors.append(self._rest[1][:cut])
+            if cut < len(self._rest[0]):
+                self._rest = self._rest[0][cut:], self._rest[1][cut:]
                 break
-            self._kept = next(self._slices, None)
-        if not ids:
-            return np.empty(0, np.int64), np.empty((0, 0), np.float32)
-        return np.concatenate(ids), np.concatenate(vectors)
+            self._rest = next(self._slices, None)
+        return np.concatenate(ids), np.concatenate(vectors or [np.empty((0, 0), np.float32)])

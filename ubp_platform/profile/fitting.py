@@ -15,7 +15,7 @@ from ubp_platform.choices import Preset
 from ubp_platform.errors import BlockUnavailable, UBPError
 from ubp_platform.home import Home
 from ubp_platform.profile.encoding import encode_blocks, known_cutoff
-from ubp_platform.profile.version import Part, versions
+from ubp_platform.profile.version import ProfilePart, versions
 from ubp_platform.progress import ProgressFactory, logged
 from ubp_platform.warehouse import Warehouse
 from ubp_platform.warehouse.history import History
@@ -229,7 +229,7 @@ def _kept(
     later : list of str
         Blocks of the newest profile that were fitted after the cutoff only.
     """
-    parts: dict[str, Part] = {}
+    parts: dict[str, ProfilePart] = {}
     served = versions(home)
     names = [part.block for version in served[-1:] for part in version.parts]
     names = [name for name in names if name not in without]

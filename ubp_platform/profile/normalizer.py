@@ -1,42 +1,40 @@
-"""Bringing each block to one scale (paper, section 3.3).
+"""Bringing each block to a common scale (paper, section 3.3).
 
-``unit``, of learned blocks: less the population's mean, then optional PCA, then unit length.
-``quantile``, of handcrafted features: quantiles of the fitted population, so that each is uniform,
-less their mean. ``standard``: less the mean, over the deviation. ``log``: logarithms of counts,
-then the same, but smaller. ``centred``: less the mean alone, of numbers whose scale says how much
-they tell. Fitted once for a profile version, then saved.
+``unit``, for learned blocks: subtract the population's mean, optionally apply PCA, scale to unit
+length. ``quantile``, for handcrafted features: the quantiles of the fitted population, so that each
+feature is uniform, less their mean. ``standard``: subtract the mean, divide by the standard
+deviation. ``log``: the same for logarithms of counts, but smaller. ``centred``: subtract the mean
+only, for numbers whose scale shows how informative they are. Normalizers are fitted once per
+profile version, then saved.
 
-How large the columns of a block are is how much they weigh for a model that is fitted on few
-labels: a penalty on its weights makes it look at large columns first. So what says most is largest.
+The scale of a block's columns is its weight in a model fitted on few labels: a penalty on the
+weights makes such a model prefer large columns. So the most informative columns are the largest.
 
-The paper takes no mean away. What all clients have in common says nothing about one, but would take
-most of a vector's length; ``docs/evaluation.md`` has the figures.
+The paper subtracts no mean. What all clients have in common says nothing about any of them, but
+would make up most of a vector's length; ``docs/evaluation.md`` has the figures.
 """
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Self
+from typing import Self
 
 import numpy as np
 
 from ubp_platform.blocks.base import Normalization
 
-if TYPE_CHECKING:
-    from sklearn.preprocessing import QuantileTransformer
-
-#: Raised with each change that gives other numbers; versions that are there keep theirs.
+#: Raised with each change that gives other numbers; existing versions keep theirs.
 REVISION = 2
-# Clients to fit on: quantiles and principal axes do not gain from more, memory would grow.
+# Clients to fit on: quantiles and principal axes do not improve with more, and memory would grow.
 FIT_CLIENTS = 200_000
 _QUANTILES = 1000
-# A handcrafted feature takes an interval of this length: with 2 a network learns more from them
+# Length of the interval of a handcrafted feature: with 2 a network learns more from these features
 # than with 1, and 4 adds nothing (docs/evaluation.md).
 _SPREAD = 2
-# The deviation of a counter; that of a `standard` column is 1, of a `unit` one about 1/8.
+# The standard deviation of a counter; a `standard` column has 1, a `unit` column about 1/8.
 _LOG_DEVIATION = 0.3
-# No value lies further from the mean than so many deviations.
-_FAR = 6
-# A deviation below it is one of rounding.
-_NOTHING = 1e-6
+# Values are clipped at this many standard deviations from the mean.
+_MAX_DEVIATIONS = 6
+# A smaller standard deviation comes from rounding.
+_MIN_DEVIATION = 1e-6
 
 
 @dataclass(frozen=True)
@@ -47,11 +45,11 @@ class Normalizer:
     ----------
     kind : {"unit", "quantile", "log", "standard", "centred"}
     arrays : dict of str to ndarray
-        ``center`` (dim,), which is taken away, and ``axes`` (width, dim) of the PCA; or
-        ``quantiles`` (n, dim), the ``center`` of these and their ``spread`` (1,); or ``center``
-        and ``scale`` (dim,), by which is divided; and ``mean`` (width,) of the normalized vectors,
-        which stands in for clients without the block. Profiles of earlier releases have no
-        ``center`` where there are no ``axes``, and no ``spread``.
+        ``center`` (dim,), to subtract, and ``axes`` (width, dim) of the PCA; or ``quantiles``
+        (n, dim), their ``center`` and ``spread`` (1,); or ``center`` and ``scale`` (dim,), to
+        divide by. Also ``mean`` (width,) of the normalized vectors, which stands in for clients
+        without the block. Profiles of earlier releases have no ``center`` where there are no
+        ``axes``, and no ``spread``.
     """
 
     kind: Normalization
@@ -74,22 +72,18 @@ class Normalizer:
         Parameters
         ----------
         vectors : ndarray of float32, shape (n_clients, dim)
-            Of :data:`FIT_CLIENTS` clients, evenly chosen, if there are more.
+            An even sample of :data:`FIT_CLIENTS` clients, if there are more.
         kind : {"unit", "quantile", "log", "standard", "centred"}
         components : int, optional
             Principal components to keep, as far as clients and dimensions allow; all by default.
         """
-        # Not at the top: who reads profiles needs their mean alone, and no scikit-learn.
-        from sklearn.decomposition import PCA
-        from sklearn.preprocessing import QuantileTransformer
-
         population = vectors.astype(np.float64)
         arrays: dict[str, np.ndarray] = {}
         if kind == "quantile":
-            count = min(_QUANTILES, len(population))
-            transformer = QuantileTransformer(n_quantiles=count, subsample=None).fit(population)
-            arrays["quantiles"] = transformer.quantiles_
-            arrays["center"] = transformer.transform(population).mean(axis=0).astype(np.float32)
+            references = np.linspace(0, 1, min(_QUANTILES, len(population)))
+            quantiles = np.percentile(population, references * 100, axis=0)
+            arrays["quantiles"] = quantiles
+            arrays["center"] = _ranks(population, quantiles).mean(axis=0).astype(np.float32)
             arrays["spread"] = np.full(1, _SPREAD, np.float32)
         elif kind == "centred":
             arrays["center"] = population.mean(axis=0).astype(np.float32)
@@ -98,15 +92,18 @@ class Normalizer:
             values = _logarithm(population) if kind == "log" else population
             deviation = values.std(axis=0) / (_LOG_DEVIATION if kind == "log" else 1)
             arrays["center"] = values.mean(axis=0).astype(np.float32)
-            # Of a column that is always the same there is no deviation to divide by.
-            arrays["scale"] = np.where(deviation > _NOTHING, deviation, 1).astype(np.float32)
+            # A constant column has no deviation to divide by.
+            arrays["scale"] = np.where(deviation > _MIN_DEVIATION, deviation, 1).astype(np.float32)
         elif components is None:
             arrays["center"] = population.mean(axis=0).astype(np.float32)
         else:
+            # Imported here: reading profiles needs their mean only, and no scikit-learn.
+            from sklearn.decomposition import PCA
+
             kept = min(components, *population.shape)
-            # One client has no variance, but two of it have: none.
+            # The variance of one client is undefined, that of two equal ones is zero.
             several = np.repeat(population, 2, axis=0) if len(population) == 1 else population
-            # Of clients all alike there is no variance to divide by.
+            # Equal clients have no variance to divide by.
             with np.errstate(invalid="ignore"):
                 pca = PCA(n_components=kept, svd_solver="covariance_eigh").fit(several)
             arrays["center"] = pca.mean_.astype(np.float32)
@@ -128,7 +125,7 @@ class Normalizer:
         """
         result = vectors
         if self.kind == "quantile":
-            result = _restored(self.arrays["quantiles"]).transform(vectors)
+            result = _ranks(vectors, self.arrays["quantiles"])
         elif self.kind == "log":
             result = _logarithm(vectors)
         result = result.astype(np.float32)
@@ -137,8 +134,8 @@ class Normalizer:
         if self.kind == "quantile":
             return result * self.arrays.get("spread", np.float32(1))
         if "scale" in self.arrays:
-            far = _FAR * (_LOG_DEVIATION if self.kind == "log" else 1)
-            return np.clip(result / self.arrays["scale"], -far, far)
+            bound = _MAX_DEVIATIONS * (_LOG_DEVIATION if self.kind == "log" else 1)
+            return np.clip(result / self.arrays["scale"], -bound, bound)
         if "axes" in self.arrays:
             result = result @ self.arrays["axes"].T
         length = np.linalg.norm(result, axis=1, keepdims=True)
@@ -146,18 +143,19 @@ class Normalizer:
 
 
 def _logarithm(values: np.ndarray) -> np.ndarray:
-    """log(1 + x) of counts; of a value below 0 the same with its sign."""
+    """log(1 + x) of counts; values below 0 keep their sign."""
     return np.sign(values) * np.log1p(np.abs(values))
 
 
-def _restored(quantiles: np.ndarray) -> "QuantileTransformer":
-    """Rebuild scikit-learn's transformer from its fitted arrays."""
-    from sklearn.preprocessing import QuantileTransformer
-
-    count, dim = quantiles.shape
-    transformer = QuantileTransformer(n_quantiles=count)
-    transformer.n_quantiles_ = count
-    transformer.n_features_in_ = dim
-    transformer.quantiles_ = quantiles
-    transformer.references_ = np.linspace(0, 1, count, endpoint=True)
-    return transformer
+def _ranks(values: np.ndarray, quantiles: np.ndarray) -> np.ndarray:
+    """Share of the population below each value, as scikit-learn's QuantileTransformer has it."""
+    references = np.linspace(0, 1, len(quantiles))
+    ranks = np.empty(values.shape)
+    for column, rank, steps in zip(values.T, ranks.T, quantiles.T, strict=True):
+        # Interpolated upwards and downwards: a value that fills several quantiles gets their mean.
+        upwards = np.interp(column, steps, references)
+        downwards = -np.interp(-column, -steps[::-1], -references[::-1])
+        rank[:] = 0.5 * (upwards + downwards)
+        rank[column == steps[-1]] = 1
+        rank[column == steps[0]] = 0
+    return ranks

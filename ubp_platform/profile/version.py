@@ -32,8 +32,8 @@ from ubp_platform.profile.normalizer import FIT_CLIENTS, REVISION, Normalizer
 from ubp_platform.times import time_stem
 
 
-class Part(BaseModel):
-    """One block's place in the profile: columns ``start`` to ``start + width``."""
+class ProfilePart(BaseModel):
+    """The columns ``start`` to ``start + width`` of the profile, which hold one block."""
 
     block: str
     version: str
@@ -43,10 +43,10 @@ class Part(BaseModel):
     width: int
 
 
-class Description(BaseModel):
-    """What ``profile.json`` says."""
+class ProfileDescription(BaseModel):
+    """The content of ``profile.json``."""
 
-    parts: list[Part]
+    parts: list[ProfilePart]
     normalizer_cutoff: datetime
     normalizer_revision: int = 1
     created_at: datetime
@@ -61,29 +61,29 @@ class ProfileVersion:
     name : str
         ``v1``, ``v2``, …
     directory : Path
-        Holds ``profile.json``, ``normalizers.safetensors`` and a snapshot a cutoff.
-    description : Description
+        Holds ``profile.json``, ``normalizers.safetensors`` and one snapshot per cutoff.
+    description : ProfileDescription
     """
 
     name: str
     directory: Path
-    description: Description
+    description: ProfileDescription
 
     @classmethod
     def load(cls, directory: Path) -> Self:
         """Read a version."""
         cure = f"remove {directory}, then `ubp train` makes the profile again"
-        description = read_model(directory / "profile.json", Description, cure)
+        description = read_model(directory / "profile.json", ProfileDescription, cure)
         return cls(directory.name, directory, description)
 
     @property
-    def parts(self) -> list[Part]:
+    def parts(self) -> list[ProfilePart]:
         """The blocks, in the order of the vector."""
         return self.description.parts
 
     @property
     def width(self) -> int:
-        """Numbers in a profile."""
+        """Length of a profile."""
         return sum(part.width for part in self.parts)
 
     @property
@@ -93,9 +93,9 @@ class ProfileVersion:
 
     @property
     def model_cutoff(self) -> datetime:
-        """The newest instant that any model or normalizer of the version has learned from.
+        """The latest cutoff that any model or normalizer of the version was fitted at.
 
-        Handcrafted features learn nothing of their own.
+        Handcrafted features are not fitted.
         """
         learned = [part.fit_cutoff for part in self.parts if part.kind != "quantile"]
         return max([*learned, self.description.normalizer_cutoff])
@@ -106,7 +106,7 @@ class ProfileVersion:
         return snapshot_files(self.directory)
 
     def snapshot_path(self, cutoff: datetime) -> Path:
-        """Say where the profiles of a cutoff lie."""
+        """Return the path of the profiles at a cutoff."""
         return self.directory / f"{time_stem(cutoff)}.parquet"
 
     @cached_property
@@ -117,30 +117,30 @@ class ProfileVersion:
 
     @cached_property
     def mean(self) -> np.ndarray:
-        """The profile of a client nobody has seen, float32, shape (width,)."""
+        """The profile of an unknown client, float32, shape (width,)."""
         return np.concatenate([normalizer.mean for normalizer in self.normalizers])
 
 
 def checked_width(version: ProfileVersion, width: int | None) -> int:
-    """Give how many numbers of a profile are wanted, the first ones; all where it is not said.
+    """Return the requested width of a profile, by default all of it.
 
     Raises
     ------
     UBPError
-        If the version has not so many.
+        If the profile is not that wide.
     """
     if width is None:
         return version.width
     if not 1 <= width <= version.width:
         raise UBPError(
-            f"a width of {width} is not to be had: profile {version.name} has {version.width} "
+            f"a width of {width} is not available: profile {version.name} has {version.width} "
             "numbers"
         )
     return width
 
 
 def encoded_from(home: Home, version: ProfileVersion, cutoff: datetime) -> str:
-    """Name the history that a version's blocks at a cutoff were made from, empty if none were."""
+    """Return the identity of the history that the blocks at a cutoff encode; empty if none do."""
     part = version.parts[0]
     path = Catalog(home).snapshot_path(part.block, part.version, cutoff)
     return describe_snapshot(path).identity if path.exists() else ""
@@ -162,47 +162,41 @@ def create(
         In the order of the profile; each has a snapshot at the cutoff.
     cutoff : datetime
     directory : Path, optional
-        Where versions lie; by default with those that are served.
+        Where versions are kept; by default with those that are served.
     taken : collection of str
         Names that a new version must not get: those of profiles in the online store.
 
     Returns
     -------
     ProfileVersion
-        The same version again where these blocks were paired at this cutoff before; of those for
-        serving the newest only, since the newest is what is encoded and published.
+        The existing version if these blocks were paired at this cutoff before. Of the versions for
+        serving only the newest is reused, because the newest is what is encoded and published.
+
+    Raises
+    ------
+    UBPError
+        If a block has no client at the cutoff.
     """
-    chosen = [(fitted.name, fitted.version) for fitted in blocks]
-    there = versions(home, directory)
-    for known in reversed(there if directory else there[-1:]):
-        described = known.description
-        if (
-            described.normalizer_cutoff == cutoff
-            and described.normalizer_revision == REVISION
-            and chosen == [(part.block, part.version) for part in known.parts]
-        ):
-            return known
-    catalog, parts, arrays, start = Catalog(home), [], {}, 0
+    existing = versions(home, directory)
+    for version in reversed(existing if directory else existing[-1:]):
+        if _pairs(version.description, blocks, cutoff):
+            return version
+    parts: list[ProfilePart] = []
+    arrays: dict[str, np.ndarray] = {}
     for fitted in blocks:
-        path = catalog.snapshot_path(fitted.name, fitted.version, cutoff)
-        population = thinned(path, FIT_CLIENTS)
-        if not len(population):
-            raise UBPError(f"{fitted.name} has no client before {cutoff}: nothing to scale by")
-        block = block_class(fitted.name)
-        normalizer = Normalizer.fit(population, block.normalization, block.principal_components)
-        arrays.update({f"{fitted.name}.{name}": array for name, array in normalizer.arrays.items()})
-        parts.append(
-            Part(
-                block=fitted.name,
-                version=fitted.version,
-                fit_cutoff=fitted.report.cutoff,
-                kind=normalizer.kind,
-                start=start,
-                width=normalizer.width,
-            )
+        normalizer = _fit_normalizer(home, fitted, cutoff)
+        for name, array in normalizer.arrays.items():
+            arrays[f"{fitted.name}.{name}"] = np.ascontiguousarray(array)
+        part = ProfilePart(
+            block=fitted.name,
+            version=fitted.version,
+            fit_cutoff=fitted.report.cutoff,
+            kind=normalizer.kind,
+            start=sum(part.width for part in parts),
+            width=normalizer.width,
         )
-        start += normalizer.width
-    description = Description(
+        parts.append(part)
+    description = ProfileDescription(
         parts=parts,
         normalizer_cutoff=cutoff,
         normalizer_revision=REVISION,
@@ -212,34 +206,50 @@ def create(
     def write(directory: Path) -> None:
         text = json.dumps(description.model_dump(mode="json"), indent=2)
         (directory / "profile.json").write_text(text + "\n")
-        contiguous = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
-        (directory / "normalizers.safetensors").write_bytes(save(contiguous))
+        (directory / "normalizers.safetensors").write_bytes(save(arrays))
 
     return ProfileVersion.load(new_version(directory or home.profiles, write, taken))
 
 
+def _pairs(description: ProfileDescription, blocks: list[FittedBlock], cutoff: datetime) -> bool:
+    return (
+        description.normalizer_cutoff == cutoff
+        and description.normalizer_revision == REVISION
+        and [(part.block, part.version) for part in description.parts]
+        == [(fitted.name, fitted.version) for fitted in blocks]
+    )
+
+
+def _fit_normalizer(home: Home, fitted: FittedBlock, cutoff: datetime) -> Normalizer:
+    path = Catalog(home).snapshot_path(fitted.name, fitted.version, cutoff)
+    population = thinned(path, FIT_CLIENTS)
+    if not len(population):
+        raise UBPError(f"{fitted.name} has no client before {cutoff}: nothing to scale by")
+    block = block_class(fitted.name)
+    return Normalizer.fit(population, block.normalization, block.principal_components)
+
+
 def versions(home: Home, directory: Path | None = None) -> list[ProfileVersion]:
     """List all profile versions of a directory, oldest first; by default those for serving."""
-    found = version_directories(directory or home.profiles)
-    return [ProfileVersion.load(path) for path in found]
+    return [ProfileVersion.load(path) for path in version_directories(directory or home.profiles)]
 
 
 def newest_version(home: Home) -> ProfileVersion:
-    """Give the newest profile version.
+    """Return the newest profile version.
 
     Raises
     ------
     UBPError
         If there is none.
     """
-    found = version_directories(home.profiles)
-    if not found:
+    directories = version_directories(home.profiles)
+    if not directories:
         raise UBPError("there is no profile yet: run `ubp train` first")
-    return ProfileVersion.load(found[-1])
+    return ProfileVersion.load(directories[-1])
 
 
 def get_version(home: Home, name: str) -> ProfileVersion:
-    """Find a profile version by its name.
+    """Return the profile version of a name.
 
     Raises
     ------
@@ -248,6 +258,6 @@ def get_version(home: Home, name: str) -> ProfileVersion:
     """
     known = {version.name: version for version in versions(home)}
     if name not in known:
-        there = ", ".join(known) or "none yet"
-        raise UBPError(f"no profile version is called {name!r}; there are: {there}")
+        names = ", ".join(known) or "none yet"
+        raise UBPError(f"no profile version is called {name!r}; there are: {names}")
     return known[name]

@@ -1,1 +1,1 @@
-"""The only code that speaks to Feast: publishing, training sets, lookups."""
+"""The only code that uses Feast: publishing, training sets, lookups."""

@@ -1,15 +1,12 @@
 """Opening Feast on a home."""
 
-import atexit
-import gc
-import warnings
 from pathlib import Path
 from typing import Any
-from unittest.mock import patch
 
-import ibis
-import typeguard
 import yaml
+from feast import FeatureStore
+from feast.errors import FeastError
+from feast.repo_config import RepoConfig
 from google.protobuf.message import DecodeError
 from pydantic import ValidationError
 
@@ -18,57 +15,29 @@ from ubp_platform.files import write_text
 from ubp_platform.home import Home
 from ubp_platform.store.configuration import configuration, published, template
 
-# Feast has typeguard rewrite its classes each time it is loaded, so that they check the types that
-# they are given: two of five seconds of `ubp profile`. `python -O` goes without, too.
-with patch.object(typeguard, "typechecked", lambda target: target):
-    from feast import FeatureStore
-    from feast.errors import FeastError
-    from feast.repo_config import RepoConfig
-
-# ibis, below Feast's DuckDB store, calls what DuckDB 2 has renamed.
-warnings.filterwarnings("ignore", message=".*fetch_arrow_table.*", category=DeprecationWarning)
-
-
-@atexit.register
-def _let_go_of_ibis() -> None:
-    """Drop the DuckDB connection of ibis, which would otherwise fill stderr with leak reports."""
-    backend = ibis.options.default_backend
-    if backend is not None:
-        backend.disconnect()
-        vars(backend).clear()
-        ibis.options.default_backend = None
-        gc.collect()
-
 
 def open_feature_store(home: Home) -> FeatureStore:
     """Open Feast with the configuration of a home.
 
-    Parameters
-    ----------
-    home : Home
-
-    Returns
-    -------
-    FeatureStore
-        Use one a process.
+    Open it once per process. No server is contacted.
 
     Raises
     ------
     UBPError
-        If Feast does not take the configuration, or the description of a connection is none. No
-        server is spoken to.
+        If the configuration, the connection string or the registry is invalid.
     """
     home.feast.mkdir(parents=True, exist_ok=True)
     try:
         config = RepoConfig(repo_path=template(home).parent, **configuration(home))
         store = FeatureStore(config=config)
-        store.registry  # noqa: B018 - reads the registry, which Feast puts off
+        store.registry  # noqa: B018 - reads the registry, which Feast would postpone
     except ValidationError as error:
-        # Feast's own text repeats the values, and with them passwords.
-        wrong = error.errors(include_input=False)[0]
-        name = ".".join(map(str, wrong["loc"]))
-        line = f"{template(home)}: not a Feast configuration: {name}: {wrong['msg']}"
-        raise UBPError(line) from None
+        # Feast's own message repeats the values, and with them passwords.
+        first = error.errors(include_input=False)[0]
+        name = ".".join(map(str, first["loc"]))
+        raise UBPError(
+            f"{template(home)}: not a Feast configuration: {name}: {first['msg']}"
+        ) from None
     except FeastError as error:
         raise UBPError(f"{template(home)}: {first_line(error)}") from None
     except DecodeError:
@@ -86,12 +55,7 @@ def open_feature_store(home: Home) -> FeatureStore:
 def write_configuration(home: Home) -> Path:
     """Write the configuration with the home's paths, for Feast's own command line.
 
-    Environment variables stay in it by name, so that it holds no password.
-
-    Returns
-    -------
-    Path
-        ``feast/feature_store.yaml`` in the home.
+    It names environment variables instead of containing their values, which may be passwords.
     """
     home.feast.mkdir(parents=True, exist_ok=True)
     path = published(home)

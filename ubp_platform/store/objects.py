@@ -1,4 +1,4 @@
-"""Feast objects, made from the blocks and profile versions of a home."""
+"""Feast objects for the blocks and profile versions of a home."""
 
 import glob
 from datetime import timedelta
@@ -10,14 +10,13 @@ from feast.data_format import ParquetFormat
 from feast.feast_object import FeastObject
 from feast.types import Array, Float32
 
-from ubp_platform.blocks.catalog import SnapshotFile, snapshot_files
 from ubp_platform.blocks.snapshot import EMBEDDING, feature_names, has_text_ids
 from ubp_platform.home import Home
 from ubp_platform.profile.version import ProfileVersion, versions
 
 
 def client_entity(profiles: list[ProfileVersion]) -> Entity:
-    """Make the entity, whose ids are of the shop's type."""
+    """Return the entity, whose ids are of the shop's type."""
     text = any(has_text_ids(file.path) for version in profiles for file in version.snapshots[-1:])
     return Entity(
         name="client",
@@ -28,17 +27,17 @@ def client_entity(profiles: list[ProfileVersion]) -> Entity:
 
 
 def snapshot_pattern(directory: Path) -> str:
-    """Name all snapshots of a directory; the directory's own name is taken as it is."""
+    """Return the pattern that matches all snapshots of a directory, whatever its name."""
     return f"{glob.escape(str(directory))}/*.parquet"
 
 
 def profile_view_name(version: str) -> str:
-    """Name the view (and the service) of a profile version."""
+    """Return the name of a profile version's view and service."""
     return f"profile_{version}"
 
 
 def feast_objects(home: Home) -> list[FeastObject]:
-    """Make all objects of a home.
+    """Return all objects of a home.
 
     Parameters
     ----------
@@ -47,55 +46,45 @@ def feast_objects(home: Home) -> list[FeastObject]:
     Returns
     -------
     list
-        The entity ``client``; for each block of the newest profile version a view of its name,
-        offline only; for each profile version ``vN`` a view and a feature service ``profile_vN``.
+        The entity ``client``; for each block of the newest profile version a view with the block's
+        name, offline only; for each profile version ``vN`` a view and a service ``profile_vN``.
     """
     profiles = versions(home)
     client = client_entity(profiles)
     objects: list[FeastObject] = [client]
     if profiles:
         for part in profiles[-1].parts:
-            directory = home.snapshots / part.block / part.version
             objects += _view(
                 client,
                 part.block,
-                directory,
-                snapshot_files(directory),
+                home.snapshots / part.block / part.version,
                 online=False,
                 description=f"Block {part.block}, version {part.version}.",
             )
     for version in profiles:
-        view = _profile_view(client, version)
+        name = profile_view_name(version.name)
+        blocks = ", ".join(f"{part.block} {part.version}" for part in version.parts)
+        source, view = _view(
+            client,
+            name,
+            version.directory,
+            online=True,
+            description=f"Profile version {version.name}: {blocks}.",
+        )
         service = FeatureService(
-            name=profile_view_name(version.name),
-            features=[view[1]],
+            name=name,
+            features=[view],
             description=f"Profile version {version.name}, {version.width} numbers.",
         )
-        objects += [*view, service]
+        objects += [source, view, service]
     return objects
 
 
-def _profile_view(client: Entity, version: ProfileVersion) -> tuple[FileSource, FeatureView]:
-    blocks = ", ".join(f"{part.block} {part.version}" for part in version.parts)
-    return _view(
-        client,
-        profile_view_name(version.name),
-        version.directory,
-        version.snapshots,
-        online=True,
-        description=f"Profile version {version.name}: {blocks}.",
-    )
-
-
 def _view(
-    client: Entity,
-    name: str,
-    directory: Path,
-    files: list[SnapshotFile],
-    online: bool,
-    description: str,
+    client: Entity, name: str, directory: Path, *, online: bool, description: str
 ) -> tuple[FileSource, FeatureView]:
-    names = feature_names(pq.read_schema(files[-1].path)) if files else None
+    files = sorted(directory.glob("*.parquet"))
+    names = feature_names(pq.read_schema(files[-1])) if files else None
     schema = (
         [Field(name=feature, dtype=Float32) for feature in names]
         if names
@@ -114,7 +103,7 @@ def _view(
         schema=schema,
         source=source,
         online=online,
-        # Zero: a profile does not expire, it gets old; its time is handed out with it.
+        # Zero: profiles do not expire; each is returned with its cutoff.
         ttl=timedelta(0),
         description=description,
     )

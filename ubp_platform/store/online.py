@@ -1,8 +1,8 @@
-"""Profiles into the online store, with the memory of a slice.
+"""Writing profiles to the online store, with one slice in memory.
 
-Feast's own ``materialize`` builds a Python float for every number of every profile. Here a profile
-goes from Parquet to the store's message as the bytes it already is; the store, its tables, its
-keys and its reads are Feast's.
+Feast's own ``materialize`` builds a Python float for every number of every profile. Here the bytes
+of a profile in Parquet are copied into the store's message; the store, its tables, keys and reads
+are Feast's.
 """
 
 import itertools
@@ -33,13 +33,13 @@ def write_profiles(
 ) -> None:
     """Write the profiles of a snapshot, replacing older ones of the same clients.
 
-    On SQLite it is one transaction, and readers go on seeing the profiles before it. Other stores
-    take a slice at a time. Clients who are not in the snapshot keep the profile that they have.
+    On SQLite it is one transaction, during which readers see the previous profiles. Other stores
+    are written slice by slice. Clients who are not in the snapshot keep their profiles.
 
     Parameters
     ----------
     store : FeatureStore
-        The view is applied.
+        The view has been applied.
     view_name : str
     snapshot : SnapshotFile
     progress : ProgressFactory
@@ -47,10 +47,10 @@ def write_profiles(
     Raises
     ------
     UBPError
-        If the online store does not answer, or does not take them.
+        If the online store does not answer or rejects the profiles.
     """
     view = store.get_feature_view(view_name)
-    # The door that materialize uses, too.
+    # The interface that materialize uses.
     provider: Any = store._get_provider()
     slices = (
         _rows(client_ids, vectors, snapshot.cutoff)
@@ -65,7 +65,7 @@ def write_profiles(
             rows = itertools.chain.from_iterable(slices)
             provider.online_write_batch(store.config, view, rows, progress=advance)
             with closing(sqlite3.connect(store.config.online_store.path)) as connection:
-                # The log of the transaction is as large as the profiles, and would stay so.
+                # The transaction's log is as large as the profiles; without this it would remain.
                 connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         else:
             for part in slices:
@@ -74,12 +74,12 @@ def write_profiles(
 
 @contextmanager
 def one_line_errors(store: FeatureStore) -> Iterator[None]:
-    """Say in one line what the client of the online store raises.
+    """Turn errors of the online store into one line.
 
     Raises
     ------
     UBPError
-        Names the server or file, without a password, and what can be done.
+        Names the server or file, without a password, and the way out.
     """
     online = store.config.online_store
     if online.type == "redis":
@@ -93,7 +93,7 @@ def one_line_errors(store: FeatureStore) -> Iterator[None]:
     except sqlite3.DatabaseError as error:
         advice = "`ubp publish` writes the online store again"
         if not os.access(online.path, os.W_OK):
-            advice = "readers of SQLite must be allowed to write the file and its directory, too"
+            advice = "readers of SQLite need write access to the file and its directory"
         elif not isinstance(error, sqlite3.OperationalError):
             advice = f"remove it, then {advice}"
         raise UBPError(f"{online.path}: {first_line(error)}; {advice}") from None
@@ -102,7 +102,7 @@ def one_line_errors(store: FeatureStore) -> Iterator[None]:
 def _rows(
     client_ids: list[int] | list[str], vectors: np.ndarray, cutoff: datetime
 ) -> Iterator[Row]:
-    """Make what Feast's online stores take."""
+    """Yield rows in the form of Feast's online stores."""
     header = _float_list_header(vectors.shape[1])
     for client_id, vector in zip(client_ids, vectors.astype("<f4"), strict=True):
         value = Value()
@@ -114,8 +114,8 @@ def _rows(
 def _float_list_header(width: int) -> bytes:
     """Encode the start of a ``Value`` that holds a float list of a known width.
 
-    Protocol Buffers encoding: a message field is a tag, a length, and its bytes; a packed float
-    list is its numbers, four little-endian bytes each.
+    In Protocol Buffers a message field is a tag, a length and its bytes; a packed float list
+    consists of its numbers, four little-endian bytes each.
     """
     probe = Value(float_list_val=FloatList(val=[0.0] * width)).SerializeToString()
     return probe[: len(probe) - 4 * width]

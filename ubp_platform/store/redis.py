@@ -1,4 +1,4 @@
-"""What is Redis's own: which server it is, how long to try, and what is said of its errors."""
+"""Specifics of Redis: its connection string, retries and error messages."""
 
 import inspect
 import re
@@ -25,21 +25,17 @@ _NUMBERS = ("db", "socket_connect_timeout", "socket_timeout")
 
 
 def describe_server(connection_string: str) -> str:
-    """Name the server of a connection string, and nothing of it that is secret.
+    """Describe the server of a connection string without its secrets.
 
     Parameters
     ----------
     connection_string : str
-        In Feast's form: ``host:port``, then options, with commas between them.
-
-    Returns
-    -------
-    str
+        In Feast's form: ``host:port``, then options, separated by commas.
 
     Raises
     ------
     UBPError
-        If it is of another form.
+        If it has another form.
 
     Examples
     --------
@@ -50,43 +46,43 @@ def describe_server(connection_string: str) -> str:
     hosts = [part for part in parts if "=" not in part]
     ports = [re.fullmatch(r"[^\s:/@]+:(\d{1,5})", host) for host in hosts]
     if not hosts or not all(port and 0 < int(port[1]) < 2**16 for port in ports):
-        # Which one is not said: it may be a piece of a password.
+        # The message does not quote the part: it may belong to a password.
         raise UBPError(
             f"{_WHERE} is not of the form {_FORM}: a host has a port from 1 to 65535, such as "
-            "localhost:6379, and a password has no comma"
+            "localhost:6379, and a password contains no comma"
         )
     databases = [f", db {part[3:]}" for part in parts if part.startswith("db=")]
     return f"Redis at {', '.join(hosts)}{''.join(databases[-1:])}"
 
 
 def prepare(store: RedisOnlineStore, online: RedisOnlineStoreConfig) -> None:
-    """Check the connection's description, and have its client give up soon; nothing is sent.
+    """Check the connection string and limit the client's retries; nothing is sent.
 
     Raises
     ------
     UBPError
-        If the connection string is of another form or has unknown options.
+        If the connection string has another form or unknown options.
     """
     describe_server(online.connection_string)
     if online.redis_type != RedisType.redis:
-        return  # A cluster's or sentinel's clients have patience with reason: for a new master.
+        return  # clients of a cluster or sentinel wait for a new master with reason
     _, options = store._parse_connection_string(online.connection_string)
     if unknown := options.keys() - inspect.signature(Redis).parameters.keys():
         raise UBPError(
-            f"{_WHERE} has an option that there is not: {min(unknown)!r}; usual ones are username, "
-            "password, db, ssl"
+            f"{_WHERE} has an unknown option {min(unknown)!r}; usual ones are username, password, "
+            "db, ssl"
         )
     for name in _NUMBERS:
         if isinstance(options.get(name), str):
             raise UBPError(f"{_WHERE}: {name} is a number, not {options[name]!r}")
-    # Of its own it tries for up to half a minute, and longer at a server that hangs.
+    # By default it retries for up to half a minute, and longer if the server hangs.
     retry = Retry(ExponentialBackoff(cap=0.2, base=0.05), 3, supported_errors=(ConnectionError,))
     store._get_client(online).set_retry(retry)
 
 
 @contextmanager
 def one_line_errors_of_redis(online: RedisOnlineStoreConfig) -> Iterator[None]:
-    """Say in one line what Redis's client raises.
+    """Turn errors of Redis's client into one line.
 
     Raises
     ------
@@ -101,18 +97,18 @@ def one_line_errors_of_redis(online: RedisOnlineStoreConfig) -> Iterator[None]:
 
 
 def _advice(error: Exception, online: RedisOnlineStoreConfig) -> str:
-    """Say what to do about an error that is not the server's answer to a command."""
+    """Suggest a way out of an error, unless it is the server's answer to a command."""
     if isinstance(error, AuthenticationError):
         return (
-            "; it is running, but refuses this login: are username and password in UBP_REDIS "
-            f"({_FORM}) right, or missing?"
+            "; the server is running, but rejects this login: check username and password in "
+            f"UBP_REDIS ({_FORM})"
         )
     if not isinstance(error, ConnectionError | TimeoutError | RedisClusterException):
         return ""
     _, options = RedisOnlineStore._parse_connection_string(online.connection_string)
     if options.get("ssl"):
         return (
-            "; UBP_REDIS asks for TLS (ssl): is it running, does it speak TLS on this port, and is "
-            "its certificate trusted (ssl_ca_certs=FILE)?"
+            "; UBP_REDIS asks for TLS (ssl): is the server running, does it use TLS on this port, "
+            "and is its certificate trusted (ssl_ca_certs=FILE)?"
         )
     return f"; is it running, and is UBP_REDIS ({_FORM}) right?"

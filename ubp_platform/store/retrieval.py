@@ -1,13 +1,11 @@
-"""Profiles for those who use them: training sets with time travel, and lookups of a client."""
+"""Reading profiles: training sets as of past times, and lookups of clients."""
 
-import operator
 import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
-from typing import Any, TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -24,24 +22,21 @@ from ubp_platform.profile.version import (
     newest_version,
 )
 from ubp_platform.progress import ProgressFactory, silent
+from ubp_platform.store.entities import ClientId, check_client_ids, entity_keys
 from ubp_platform.store.feature_store import open_feature_store
 from ubp_platform.store.objects import feast_objects, profile_view_name, snapshot_pattern
 from ubp_platform.store.online import one_line_errors
 from ubp_platform.store.served import Served
 
-# A slice of a training set: its profiles are in memory more than once. Each costs a plan and a look
-# at every row group's statistics, so small slices are slow.
+# Size of a training set's slice, whose profiles are in memory more than once. Small slices are
+# slow: each is planned, and compared with the statistics of every row group.
 _SLICE_BYTES = 400_000_000
-# Clients in one query; SQLite takes no more than 32,766 values.
-_KEYS = 1000
-
-
-#: Of the shop's own type.
-ClientId: TypeAlias = int | str
+# Clients per query; SQLite accepts at most 32,766 values.
+_CLIENTS_PER_QUERY = 1000
 
 
 class FutureModelWarning(UserWarning):
-    """Rows of a training set are older than what the models of their profiles learned from."""
+    """Rows of a training set are older than events that the models of their profiles saw."""
 
 
 @dataclass(frozen=True)
@@ -51,14 +46,12 @@ class Profile:
     Parameters
     ----------
     client_id : int or str
-        The shop's.
     vector : ndarray of float32, shape (width,)
     known : bool
-        False where the client has no profile and the vector is the mean one.
+        False if the client has no profile and the vector is the mean profile.
     cutoff : datetime, optional
-        The profile knows what happened before this instant.
+        The profile summarizes the events before this instant.
     version : str
-        The profile version.
     """
 
     client_id: ClientId
@@ -70,17 +63,16 @@ class Profile:
 
 @dataclass(frozen=True)
 class TrainingSet:
-    """Profiles as they were known at each row's time.
+    """Profiles as of each row's time.
 
     Parameters
     ----------
     X : ndarray of float32, shape (n, width)
     known : ndarray of bool, shape (n,)
-        False where there was no profile of the client yet and the row is the mean one.
+        False where the client had no profile yet and the row is the mean profile.
     entities : DataFrame
-        The rows asked for, labels included, in the order given.
+        The requested rows, labels included, in their order.
     version : str
-        The profile version.
     """
 
     X: np.ndarray
@@ -95,20 +87,20 @@ class ProfileStore:
     Parameters
     ----------
     home : Home or path
-        The home of the platform.
     version : str, optional
-        A profile version, such as ``"v1"``; by default the served one, or the newest before the
-        first publish. A downstream model is trained and served on one version, so it never changes
-        within a store.
+        A profile version, such as ``"v1"``; by default the served version, or the newest one before
+        the first publish. It never changes within a store, because a downstream model is trained
+        and served on one version.
     width : int, optional
-        How many numbers of a profile to give, the first ones; all by default. A profile that begins
-        with the block ``future_window`` is made so that its first 8, 16, 32, … numbers are each as
-        good as so few can be: for models with few labels, and for cheap comparisons of clients.
+        Return only the first ``width`` numbers of a profile; all by default. A profile that begins
+        with the block ``future_window`` is trained so that its first 8, 16, 32, … numbers are each
+        as informative as that width allows: for models with few labels, and for cheap comparisons
+        of clients.
 
     Raises
     ------
     UBPError
-        If there is no profile yet, no such version, or it has not so many numbers.
+        If there is no profile or no such version, or a profile has fewer numbers.
 
     Examples
     --------
@@ -124,13 +116,13 @@ class ProfileStore:
     ) -> None:
         self._home = home if isinstance(home, Home) else Home(home=Path(home))
         served = Served.read(self._home)
-        wanted = version or (served.version if served else newest_version(self._home).name)
-        self.version: ProfileVersion = get_version(self._home, wanted)
+        name = version or (served.version if served else newest_version(self._home).name)
+        self.version: ProfileVersion = get_version(self._home, name)
         self.width = checked_width(self.version, width)
         self._store = open_feature_store(self._home)
         view = profile_view_name(self.version.name)
         if not self._is_registered(view):
-            # Trained since the last publish, or the home has moved: offline it can be used already.
+            # Trained since the last publish, or the home has moved: it can be used offline.
             self._store.apply(feast_objects(self._home))
         self._feature = f"{view}:{EMBEDDING}"
         self._served = served
@@ -138,8 +130,8 @@ class ProfileStore:
     def _is_registered(self, view: str) -> bool:
         path = snapshot_pattern(self.version.directory)
         return any(
-            known.name == view and getattr(known.batch_source, "path", None) == path
-            for known in self._store.list_feature_views()
+            registered.name == view and getattr(registered.batch_source, "path", None) == path
+            for registered in self._store.list_feature_views()
         )
 
     @cached_property
@@ -158,7 +150,7 @@ class ProfileStore:
         Returns
         -------
         Profile
-            The mean profile with ``known=False`` for a client nobody has seen.
+            The mean profile with ``known=False`` for an unknown client.
 
         Raises
         ------
@@ -177,39 +169,24 @@ class ProfileStore:
         Returns
         -------
         list of Profile
-            In the order given.
+            In the order of the ids.
 
         Raises
         ------
         UBPError
             If the version is not online, or the online store does not answer or has lost it.
         """
-        wanted = self._checked(client_ids)
+        ids = check_client_ids(client_ids, self.has_text_ids)
         self._cutoff_online()
-        result: list[Profile] = []
-        for start in range(0, len(wanted), _KEYS):
-            result += self._read_online(wanted[start : start + _KEYS])
-        if result and not any(profile.known for profile in result):
-            self._refuse_an_emptied_store()
-        return result
-
-    def _checked(self, client_ids: Iterable[Any]) -> list[ClientId]:
-        """Insist on ids of the shop's type."""
-        if self.has_text_ids:
-            wanted = list(client_ids)
-            if not all(isinstance(client_id, str) for client_id in wanted):
-                raise UBPError("a client id of this shop is a text")
-            return wanted
-        try:
-            numbers = [operator.index(client_id) for client_id in client_ids]
-        except TypeError:
-            raise UBPError("a client id of this shop is a whole number") from None
-        if any(not -(2**63) <= client_id < 2**63 for client_id in numbers):
-            raise UBPError("a client id of this shop is a whole number of 64 bits")
-        return [*numbers]
+        profiles: list[Profile] = []
+        for start in range(0, len(ids), _CLIENTS_PER_QUERY):
+            profiles += self._read_online(ids[start : start + _CLIENTS_PER_QUERY])
+        if profiles and not any(profile.known for profile in profiles):
+            self._check_not_emptied()
+        return profiles
 
     def _cutoff_online(self) -> datetime:
-        """Give the cutoff that was published last, if the version is online at all."""
+        """Return the cutoff that was published last, if the version is online at all."""
         name, kind = self.version.name, self._store.config.online_store.type
         served = self._served
         if served is None or name not in served.online:
@@ -229,11 +206,11 @@ class ProfileStore:
                 features=[self._feature], entity_rows={"client_id": client_ids}
             ).proto
         names = list(response.metadata.feature_names.val)
-        found = response.results[names.index(EMBEDDING)]
+        result = response.results[names.index(EMBEDDING)]
         name = self.version.name
         profiles = []
         for client_id, value, time in zip(
-            client_ids, found.values, found.event_timestamps, strict=True
+            client_ids, result.values, result.event_timestamps, strict=True
         ):
             numbers = value.float_list_val.val
             if len(numbers):
@@ -248,18 +225,18 @@ class ProfileStore:
     def _mean(self) -> np.ndarray:
         return self.version.mean[: self.width]
 
-    def _refuse_an_emptied_store(self) -> None:
-        """Tell strangers from a store that has lost everybody, as a Redis may that is restarted."""
-        known = self._somebody
-        if known is not None and not self._read_online([known])[0].known:
+    def _check_not_emptied(self) -> None:
+        """Distinguish unknown clients from a store that lost all of them, as a restarted Redis."""
+        client_id = self._published_client
+        if client_id is not None and not self._read_online([client_id])[0].known:
             raise UBPError(
-                f"the online store has none of the profiles {self.version.name} that were "
-                "published: is it the same one? `ubp publish` writes them again"
+                f"the online store has none of the published profiles {self.version.name}: is it "
+                "the same store? `ubp publish` writes them again"
             )
 
     @cached_property
-    def _somebody(self) -> ClientId | None:
-        """A client who was published; None where the snapshot is no longer there."""
+    def _published_client(self) -> ClientId | None:
+        """The id of a client who was published; None if the snapshot no longer exists."""
         path = self.version.snapshot_path(self._cutoff_online())
         if not path.exists():
             return None
@@ -274,8 +251,8 @@ class ProfileStore:
         Parameters
         ----------
         entities : DataFrame or pyarrow.Table
-            The columns ``client_id`` and ``event_timestamp`` (without a zone it is UTC), and any
-            labels, which are carried along.
+            The columns ``client_id`` and ``event_timestamp`` (UTC unless it has a time zone), and
+            any labels, which are carried along.
         progress : ProgressFactory
 
         Returns
@@ -293,12 +270,12 @@ class ProfileStore:
             If a column is missing or of the wrong type.
         """
         frame = entities.to_pandas() if isinstance(entities, pa.Table) else entities
-        keys = _keys(frame, self.has_text_ids)
+        keys = entity_keys(frame, self.has_text_ids)
         self._warn_of_future_models(keys["event_timestamp"])
         X = np.empty((len(keys), self.width), np.float32)
         known = np.zeros(len(keys), dtype=bool)
         rows = max(1000, _SLICE_BYTES // (4 * self.version.width))
-        # By client: each slice then touches a few row groups of the snapshots.
+        # Sorted by client, each slice reads only a few row groups of the snapshots.
         keys = keys.sort_values("client_id", kind="stable")
         with progress("training set", len(keys), "rows") as advance:
             for start in range(0, len(keys), rows):
@@ -311,7 +288,7 @@ class ProfileStore:
         return TrainingSet(X, known, frame, self.version.name)
 
     def _join(self, keys: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
-        """Let Feast join; give the rows that have a profile, and their profiles."""
+        """Let Feast join; return the rows that have a profile, and their profiles."""
         joined = self._store.get_historical_features(
             entity_df=keys, features=[self._feature]
         ).to_arrow()
@@ -331,57 +308,3 @@ class ProfileStore:
                 FutureModelWarning,
                 stacklevel=3,
             )
-
-
-def _keys(frame: pd.DataFrame, text: bool) -> pd.DataFrame:
-    """Check and bring to Feast's form the columns a join needs."""
-    missing = [name for name in ("client_id", "event_timestamp") if name not in frame.columns]
-    if missing:
-        raise UBPError(
-            f"the entities lack the column {' and '.join(missing)}; they have "
-            f"{', '.join(map(str, frame.columns)) or 'none'}"
-        )
-    client_ids = _text_ids(frame["client_id"]) if text else _whole_ids(frame["client_id"])
-    if pd.api.types.is_numeric_dtype(frame["event_timestamp"]) and len(frame):
-        raise UBPError("the entities' event_timestamp must be times, not numbers")
-    try:
-        # 02/03/2024 is a day in February for some, in March for others.
-        times = pd.to_datetime(frame["event_timestamp"], utc=True, format="ISO8601")
-    except (ValueError, TypeError):
-        read = pd.to_datetime(frame["event_timestamp"], utc=True, format="ISO8601", errors="coerce")
-        row = int(np.flatnonzero(read.isna())[0])
-        raise UBPError(
-            f"the entities' event_timestamp {str(frame['event_timestamp'].iloc[row])!r} in row "
-            f"{row + 1} cannot be read; write times like 2017-12-18 06:00:00"
-        ) from None
-    if times.isna().any():
-        raise UBPError("the entities' event_timestamp must be present in every row")
-    return pd.DataFrame(
-        {
-            "client_id": client_ids,
-            "event_timestamp": times.array,
-            "row": np.arange(len(frame)),
-        }
-    )
-
-
-def _whole_ids(column: pd.Series) -> np.ndarray:
-    if not pd.api.types.is_integer_dtype(column) or column.isna().any():
-        raise UBPError(
-            f"the entities' client_id must be whole numbers, all present; it is of type "
-            f"{column.dtype}"
-        )
-    if column.dtype.kind == "u" and (column >= 2**63).any():
-        raise UBPError("the entities' client_id must be whole numbers of 64 bits with a sign")
-    return column.to_numpy(np.int64)
-
-
-def _text_ids(column: pd.Series) -> np.ndarray:
-    values = column.astype(object).to_numpy()
-    wrong = [value for value in values if not isinstance(value, str)]
-    if wrong:
-        raise UBPError(
-            f"the entities' client_id must be texts, as this shop's are, all present; one is "
-            f"{wrong[0]!r}"
-        )
-    return values

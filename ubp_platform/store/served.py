@@ -9,19 +9,19 @@ from ubp_platform.home import Home
 
 
 class Served(BaseModel):
-    """Which profile version is served online, and since when; ``feast/served.json``.
+    """The profile version that is served online: ``feast/served.json``.
 
-    The file is replaced after the last profile was written: until then the version before it is
-    served, from a table of its own.
+    The file is replaced after the last profile is written: until then the previous version is
+    served, from its own table.
     """
 
     version: str
-    #: The type of the online store that the profiles are in.
+    #: The type of the online store.
     online_store: str = "sqlite"
-    #: The cutoff of every version that has profiles online, the served one included.
+    #: The cutoff of every version with profiles online, the served one included.
     online: dict[str, str]
     cutoff: str
-    #: What the warehouse's history at the cutoff was made of.
+    #: Of the warehouse's history at the cutoff.
     identity: str
     clients: int
     published_at: str
