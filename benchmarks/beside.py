@@ -18,7 +18,7 @@ from pipelines.console.score_tables import SHORT
 from pipelines.evaluate import pose
 from ubp_platform.blocks.registry import PROFILES, profile_blocks
 from ubp_platform.evaluation import tasks as task_list
-from ubp_platform.evaluation.plan import Plan, choose_budgets
+from ubp_platform.evaluation.plan import EvaluationPlan, select_budgets
 from ubp_platform.evaluation.protocol import run
 from ubp_platform.evaluation.representations import Representation, parts_of
 from ubp_platform.evaluation.scores import Scores
@@ -64,9 +64,9 @@ def _scored(home: Home, options: argparse.Namespace, progress: ProgressFactory) 
     with Warehouse(home.warehouse) as warehouse:
         names = task_list.choose(options.tasks)
         tasks, _ = pose(Targets(warehouse, split, clients), names, bool(options.tasks))
-    budgets = choose_budgets(options.labels or ["all"], len(clients), "holdout")
+    budgets = select_budgets(options.labels or ["all"], len(clients), "holdout")
     rows = [row for seed, one in enumerate(tested) for row in _compared(one, seed)]
-    judged = Plan(heads=("logistic",), budgets=budgets)
+    judged = EvaluationPlan(heads=("logistic",), budgets=budgets)
     return run(rows, tasks, "small", judged, home.evaluation / "scores", progress)
 
 

@@ -39,7 +39,7 @@ from pipelines.ingest import ingest
 from ubp_platform.blocks import language_model
 from ubp_platform.blocks.catalog import Catalog
 from ubp_platform.blocks.lightfm import LightFMBlock
-from ubp_platform.evaluation.plan import Plan
+from ubp_platform.evaluation.plan import EvaluationPlan
 from ubp_platform.evaluation.protocol import run
 from ubp_platform.evaluation.representations import Representation, parts_of
 from ubp_platform.evaluation.tasks import TASKS, Targets
@@ -142,7 +142,7 @@ def _judged(
         tasks, _ = pose(Targets(warehouse, split, clients), TASKS, strict=False)
     parts = tuple(parts_of(tested.matrix, tested.version.widths))
     row = Representation("gru_ae_sku_text", "block", parts, 0)
-    judged = Plan(heads=("logistic",))
+    judged = EvaluationPlan(heads=("logistic",))
     scores = run([row], tasks, "small", judged, home.evaluation / "scores", progress)
     loss = Catalog(home).versions("gru_ae_sku_text")[-1].report.loss
     error = precision.std() / len(precision) ** 0.5

@@ -33,11 +33,11 @@ from ubp_platform.evaluation.network import (
     LEARNING_RATE,
     NETWORKS,
     SEED,
-    Network,
+    DownstreamNetwork,
     NetworkName,
     fit,
 )
-from ubp_platform.evaluation.representations import Representation, whole
+from ubp_platform.evaluation.representations import Representation, of_matrix
 from ubp_platform.evaluation.split import Split
 from ubp_platform.evaluation.tasks import Classes, Targets, Task
 from ubp_platform.warehouse import Warehouse
@@ -156,7 +156,7 @@ def our_steps(representation: Representation, task: Task, network: NetworkName) 
 def plain_steps(representation: Representation, task: Task, network: NetworkName) -> list[float]:
     """Time the steps of a plain loop with default AdamW; the first one, which allocates, aside."""
     torch.manual_seed(SEED)
-    net = Network(representation.width, task.train.shape[1], *NETWORKS[network][:2])
+    net = DownstreamNetwork(representation.width, task.train.shape[1], *NETWORKS[network][:2])
     optimizer = torch.optim.AdamW(net.parameters(), lr=LEARNING_RATE)
     batches = [
         (representation.batch(rows), torch.from_numpy(task.train[rows]).to(torch.float32))
@@ -184,7 +184,7 @@ def main() -> None:
     bought, clients = purchases(count), np.random.default_rng(1).permutation(count)
     rng = np.random.default_rng(2)
     vectors = rng.standard_normal((count, width), dtype=np.float32).astype(np.float16)
-    representation = whole("profile", "profile", vectors)
+    representation = of_matrix("profile", "profile", vectors)
     with tempfile.TemporaryDirectory() as directory:
         path = Path(directory) / "warehouse.duckdb"
         land(path, {"product_buy": bought}).connection.close()

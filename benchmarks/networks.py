@@ -21,7 +21,7 @@ from pipelines.evaluate import pose
 from pipelines.ingest import ingest
 from ubp_platform.evaluation.baselines import baselines
 from ubp_platform.evaluation.network import SEED
-from ubp_platform.evaluation.plan import Plan
+from ubp_platform.evaluation.plan import EvaluationPlan
 from ubp_platform.evaluation.protocol import run
 from ubp_platform.evaluation.representations import of_profile
 from ubp_platform.evaluation.tasks import TASKS, Targets
@@ -49,7 +49,7 @@ def main() -> None:
         compared = baselines(warehouse.history(split.cutoff), clients)
     widths = [(part.block, part.width) for part in tested.version.parts]
     compared += [r for r in of_profile(tested.matrix, widths) if r.kind in ("block", "profile")]
-    judged = Plan("challenge", ["network"], range(SEED, SEED + arguments.seeds))
+    judged = EvaluationPlan("challenge", ["network"], range(SEED, SEED + arguments.seeds))
     kept = home.evaluation / "scores"
     begun = time.perf_counter()
     scores = {

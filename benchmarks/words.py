@@ -25,9 +25,9 @@ from pipelines.demo import GROCERY
 from pipelines.evaluate import pose
 from pipelines.ingest import ingest
 from ubp_platform.blocks.registry import PROFILES
-from ubp_platform.evaluation.plan import Plan, choose_budgets
+from ubp_platform.evaluation.plan import EvaluationPlan, select_budgets
 from ubp_platform.evaluation.protocol import run
-from ubp_platform.evaluation.representations import Part, Representation, parts_of, whole
+from ubp_platform.evaluation.representations import ColumnRange, Representation, of_matrix, parts_of
 from ubp_platform.evaluation.tasks import TASKS, Targets
 from ubp_platform.home import Home
 from ubp_platform.progress import bars
@@ -64,11 +64,11 @@ def main() -> None:
         default = tuple(parts_of(tested.matrix, tested.version.widths))
         rows = [Representation("profile", "profile", default)]
         for name, vectors in made.items():
-            parts = (*default, Part(vectors, 0, vectors.shape[1]))
+            parts = (*default, ColumnRange(vectors, 0, vectors.shape[1]))
             rows.append(Representation(f"with {name}", "without", parts))
-        rows += [whole(name, "block", vectors) for name, vectors in made.items()]
-        budgets = choose_budgets(options.labels or ["all"], len(clients), "holdout")
-        judged = Plan(heads=("logistic",), budgets=budgets)
+        rows += [of_matrix(name, "block", vectors) for name, vectors in made.items()]
+        budgets = select_budgets(options.labels or ["all"], len(clients), "holdout")
+        judged = EvaluationPlan(heads=("logistic",), budgets=budgets)
         scores = run(rows, tasks, "small", judged, home.evaluation / "scores", progress)
     print(table(scores))
     sums = scores.sums

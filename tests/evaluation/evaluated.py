@@ -11,8 +11,8 @@ import pytest
 
 from tests.pipelines.commands import Outcome
 from ubp_platform.evaluation import bootstrap
-from ubp_platform.evaluation.heads import boosting, logistic
-from ubp_platform.evaluation.network import NETWORKS, Size
+from ubp_platform.evaluation.heads import boosting, logistic, regularization_path
+from ubp_platform.evaluation.network import NETWORKS, NetworkSize
 
 CLIENTS = 300
 BLOCKS = ["ials_categories", "handcrafted"]
@@ -28,9 +28,9 @@ def thin_networks() -> Iterator[None]:
         patch.setattr(logistic, "SHARED", (1.0, 1e-2))
         patch.setattr(logistic, "OWN", (math.inf, 1e-2))
         patch.setattr(logistic, "FEW", 100)
-        patch.setattr(logistic, "ITERATIONS", 8)
+        patch.setattr(regularization_path, "ITERATIONS", 8)
         patch.setattr(bootstrap, "DRAWS", 40)
-        for name, size in {"small": Size(8, 16, 3), "paper": Size(16, 32, 3)}.items():
+        for name, size in {"small": NetworkSize(8, 16, 3), "paper": NetworkSize(16, 32, 3)}.items():
             patch.setitem(NETWORKS, name, size)
         yield
 

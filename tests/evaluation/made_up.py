@@ -7,7 +7,8 @@ import numpy as np
 
 from ubp_platform.evaluation.metrics import Metrics
 from ubp_platform.evaluation.representations import Kind
-from ubp_platform.evaluation.scores import RepresentationInfo, Result, Scores, TaskInfo
+from ubp_platform.evaluation.results import RepresentationInfo, Result, TaskInfo
+from ubp_platform.evaluation.scores import Scores
 
 
 def result(name: str, task: str, auroc: float, draws: Sequence[float] = (), **rest: Any) -> Result:

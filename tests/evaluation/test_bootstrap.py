@@ -90,7 +90,7 @@ def test_draws_are_of_as_many_clients_as_there_are_and_follow_from_the_seed() ->
 def test_draws_may_come_in_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     task, said = asked(), predictions(CLIENTS)
     whole = Bootstrap(CLIENTS, 20).scores(task, said)
-    monkeypatch.setattr(bootstrap, "_AT_ONCE", 7 * CLIENTS)
+    monkeypatch.setattr(bootstrap, "_CHUNK", 7 * CLIENTS)
     assert np.array_equal(Bootstrap(CLIENTS, 20).scores(task, said), whole)
 
 

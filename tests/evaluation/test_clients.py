@@ -13,8 +13,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ubp_platform.client_list import read_clients, read_embeddings
+from ubp_platform.client_list import read_clients
 from ubp_platform.errors import UBPError
+from ubp_platform.evaluation.embeddings import read_embeddings
 
 CLIENTS = np.array([7, 2**62, 3, 0])
 VECTORS = np.arange(12, dtype=np.float16).reshape(4, 3)
@@ -66,11 +67,11 @@ def test_clients_of_parquet_files(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        pytest.param(bytes_of(np.ones(3)), "numbers or of text, not float64 of", id="float"),
-        pytest.param(bytes_of(np.array([True])), "numbers or of text, not bool", id="bool"),
+        pytest.param(bytes_of(np.ones(3)), "integers or of text, not float64 of", id="float"),
+        pytest.param(bytes_of(np.array([True])), "integers or of text, not bool", id="bool"),
         pytest.param(bytes_of(np.array(5)), r"of shape \(\)", id="a number"),
         pytest.param(bytes_of(np.ones((2, 2), int)), r"of shape \(2, 2\)", id="two dimensions"),
-        pytest.param(bytes_of(np.array([1, 2**63], np.uint64)), "64 bits with a sign", id="uint64"),
+        pytest.param(bytes_of(np.array([1, 2**63], np.uint64)), "signed 64-bit", id="uint64"),
         pytest.param(bytes_of(np.empty(0, int)), "names no client", id="no client"),
         pytest.param(b"", "numpy's format", id="empty"),
         pytest.param(bytes_of(CLIENTS)[:-1], "numpy's format", id="cut off"),
@@ -146,10 +147,10 @@ def test_a_damaged_file_is_read_or_refused_in_one_line(
 @pytest.mark.parametrize(
     ("column", "words"),
     [
-        pytest.param(pa.array([1.0, 2.0]), "numbers or of text, not float64", id="float"),
-        pytest.param(pa.array([[1], [2]]), "numbers or of text, not object", id="lists"),
+        pytest.param(pa.array([1.0, 2.0]), "integers or of text, not float64", id="float"),
+        pytest.param(pa.array([[1], [2]]), "integers or of text, not object", id="lists"),
         pytest.param(pa.array([1, 2], pa.timestamp("us")), "not datetime64", id="times"),
-        pytest.param(pa.array([1, 2**63], pa.uint64()), "64 bits with a sign", id="uint64"),
+        pytest.param(pa.array([1, 2**63], pa.uint64()), "signed 64-bit", id="uint64"),
         pytest.param(pa.array([1, None]), "rows without a client_id", id="null"),
         pytest.param(pa.array([], pa.int64()), "names no client", id="no client"),
     ],
@@ -185,7 +186,7 @@ def test_files_that_are_no_lists_of_clients(tmp_path: Path) -> None:
     (tmp_path / "directory.npy").mkdir()
     for name, words in {
         "other.parquet": "has no column client_id; it has who, when",
-        "cut.parquet": "is no Parquet file",
+        "cut.parquet": "is not a Parquet file",
         "some.txt": "is a .npy, a .parquet or a .csv file",
         "directory.npy": "directory.npy: Is a directory",
         "missing.npy": "no such file",
@@ -266,8 +267,8 @@ def test_missing_and_broken_embeddings_are_refused(tmp_path: Path) -> None:
     directory = save(tmp_path / "cut")
     path = directory / "embeddings.npy"
     path.write_bytes(path.read_bytes()[:-2])
-    assert "embeddings.npy is no array" in refusal(lambda: read_embeddings(directory))
+    assert "embeddings.npy is not an array" in refusal(lambda: read_embeddings(directory))
     path.write_bytes(zipped())
-    assert "embeddings.npy is no array" in refusal(lambda: read_embeddings(directory))
+    assert "embeddings.npy is not an array" in refusal(lambda: read_embeddings(directory))
     path.unlink()
     assert "no such file" in refusal(lambda: read_embeddings(directory))

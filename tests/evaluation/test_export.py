@@ -31,8 +31,8 @@ from tests.evaluation.exported import (
 from tests.pipelines.deliveries import as_text
 from tests.pipelines.landed import events
 from tests.shops import plant_future
-from ubp_platform.client_list import read_embeddings
 from ubp_platform.errors import UBPError
+from ubp_platform.evaluation.embeddings import read_embeddings
 from ubp_platform.evaluation.export import appearing, write_embeddings
 from ubp_platform.evaluation.tasks import Targets
 from ubp_platform.events.schema import EVENT_TYPES
@@ -329,7 +329,7 @@ def test_embeddings_are_held_by_float16_or_refused(tmp_path: Path, vectors: np.n
         np.testing.assert_array_equal(found[1], expected)
         assert np.load(tmp_path / "embeddings.npy", mmap_mode="r").shape == vectors.shape
     else:
-        with pytest.raises(UBPError, match="cannot be held by float16, which ends at 65,504"):
+        with pytest.raises(UBPError, match="exceeds the range of float16, which ends at 65,504"):
             write_embeddings(tmp_path, clients, vectors)
 
 
@@ -339,7 +339,7 @@ def test_the_widest_embeddings(tmp_path: Path) -> None:
         (directory / "input").mkdir()
     assert read_embeddings(tmp_path / "wide")[1].shape == (2, 2048)
     with (
-        pytest.raises(UBPError, match="2,049 numbers, and the challenge takes 2,048"),
+        pytest.raises(UBPError, match="2,049 numbers, and the challenge accepts at most 2,048"),
         appearing(tmp_path / "wider") as directory,
     ):
         write_embeddings(directory, np.arange(2), np.ones((2, 2049), np.float16))

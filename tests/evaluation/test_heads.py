@@ -16,12 +16,12 @@ from ubp_platform.evaluation.heads import (
     Prediction,
     boosting,
     logistic,
-    make,
+    make_head,
 )
 from ubp_platform.evaluation.heads.base import base_rates, inner_score
 from ubp_platform.evaluation.metrics import auroc
-from ubp_platform.evaluation.network import NETWORKS, Size
-from ubp_platform.evaluation.representations import Representation, whole
+from ubp_platform.evaluation.network import NETWORKS, NetworkSize
+from ubp_platform.evaluation.representations import Representation, of_matrix
 from ubp_platform.evaluation.tasks import Task
 
 CLIENTS, WIDTH = 400, 6
@@ -29,7 +29,7 @@ CLIENTS, WIDTH = 400, 6
 
 @pytest.fixture(autouse=True)
 def thin(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(NETWORKS, "small", Size(16, 32, 4))
+    monkeypatch.setitem(NETWORKS, "small", NetworkSize(16, 32, 4))
 
 
 def shop(classes: int = 3, seed: int = 0) -> tuple[Representation, Task]:
@@ -39,12 +39,12 @@ def shop(classes: int = 3, seed: int = 0) -> tuple[Representation, Task]:
     centred = (x - 5).astype(np.float32)
     odds = centred @ rng.normal(size=(WIDTH, classes)) / 3 - 1
     labels = rng.random((2, CLIENTS, classes)) < 1 / (1 + np.exp(-odds))
-    return whole("x", "profile", x), multilabel(*labels, np.arange(classes, 0, -1))
+    return of_matrix("x", "profile", x), multilabel(*labels, np.arange(classes, 0, -1))
 
 
 def fit(name: HeadName, made: Representation, task: Task, seed: int = 7) -> Prediction:
     labelled = Labelled.of(task)
-    return make(name, "small").fit(made, labelled, task.rows, seed, lambda amount: None)
+    return make_head(name, "small").fit(made, labelled, task.rows, seed, lambda amount: None)
 
 
 @pytest.mark.parametrize("name", HEADS)
@@ -88,7 +88,7 @@ def test_the_choice_is_made_without_the_clients_held_out_and_the_fit_with_all(
 def test_progress_sums_to_one_fit(name: HeadName) -> None:
     made, task = shop()
     told: list[float] = []
-    make(name, "small").fit(made, Labelled.of(task), task.rows, 0, told.append)
+    make_head(name, "small").fit(made, Labelled.of(task), task.rows, 0, told.append)
     assert sum(told) == pytest.approx(1)
     assert len(told) > 2
 
@@ -99,14 +99,14 @@ def test_hardly_any_labels_are_no_error(name: HeadName) -> None:
     task.train[:, 1], task.train[:, 2] = 0, 1
     for count in (1, 2, 10):
         labelled = Labelled.of(task, count)
-        found = make(name, "small").fit(made, labelled, task.rows, 0, lambda amount: None)
+        found = make_head(name, "small").fit(made, labelled, task.rows, 0, lambda amount: None)
         assert np.isfinite(found.probabilities).all()
 
 
 @pytest.mark.parametrize("name", HEADS)
 def test_vectors_that_are_all_alike_say_nothing(name: HeadName) -> None:
     _, task = shop()
-    nothing = whole("x", "foreign", np.ones((CLIENTS, 2), np.float16))
+    nothing = of_matrix("x", "foreign", np.ones((CLIENTS, 2), np.float16))
     found = fit(name, nothing, task)
     assert auroc(found.probabilities, task.validation).tolist() == [0.5] * 3
     assert found.inner == 0.5
@@ -206,18 +206,18 @@ def test_the_scale_of_an_input_does_not_matter_but_that_of_its_columns_does() ->
     made, task = shop()
     first = fit("logistic", made, task)
     matrix = made.parts[0].matrix
-    same = fit("logistic", whole("x", "profile", matrix * np.float16(16)), task)
+    same = fit("logistic", of_matrix("x", "profile", matrix * np.float16(16)), task)
     np.testing.assert_allclose(same.probabilities, first.probabilities, atol=2e-3)
     assert same.choice == first.choice
     weighed = matrix * np.float16([1, 1, 1, 1, 1, 64])
-    other = fit("logistic", whole("x", "profile", weighed), task)
+    other = fit("logistic", of_matrix("x", "profile", weighed), task)
     assert np.abs(other.probabilities - first.probabilities).max() > 0.05
 
 
 def test_noise_is_penalized_more_than_a_signal() -> None:
     made, task = shop(classes=1)
     rng = np.random.default_rng(3)
-    noise = whole("x", "profile", rng.normal(size=(CLIENTS, 300)).astype(np.float16))
+    noise = of_matrix("x", "profile", rng.normal(size=(CLIENTS, 300)).astype(np.float16))
     strength = {
         name: float(fit("logistic", one, task).choice.removeprefix("penalty "))
         for name, one in {"signal": made, "noise": noise}.items()
@@ -242,7 +242,7 @@ def test_the_network_of_the_chosen_epoch_is_fitted_anew_on_all(
     made, task = shop()
     found = fit("network", made, task)
     epochs = int(found.choice.split()[0])
-    monkeypatch.setitem(NETWORKS, "small", Size(16, 32, epochs))
+    monkeypatch.setitem(NETWORKS, "small", NetworkSize(16, 32, epochs))
     alone = network.learn(made, task.rows, task.train, NETWORKS["small"], 7, lambda amount: None)
     *_, net = alone
     said = network.predict(net, made, task.rows)

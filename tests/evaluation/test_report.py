@@ -27,9 +27,11 @@ from ubp_platform.evaluation.representations import Kind
 from ubp_platform.evaluation.scores import Scores
 from ubp_platform.events.schema import EVENT_TYPES
 from ubp_platform.home import Home
-from ubp_platform.report.page import headline
-from ubp_platform.report.score_pictures import signed
-from ubp_platform.report.svg import label_points
+from ubp_platform.report.drawing import draw_map
+from ubp_platform.report.headline import headline
+from ubp_platform.report.looks import signed
+from ubp_platform.report.page import QUESTIONS
+from ubp_platform.report.svg import label_points, picture
 from ubp_platform.warehouse import Warehouse
 from ubp_platform.warehouse.shape import shape
 
@@ -37,9 +39,9 @@ BLOCKS = ("ials_categories", "handcrafted")
 # No name of a file may do anything to the page.
 EVIL = "<b>bold</b> & $x^2$"
 SECTIONS = [
-    *("Scores", "How sure it is", "AUROC, novelty, diversity", "Head by head", "Fewer labels"),
-    *("Task by task", "What each block adds", "ROC and calibration"),
-    *("Score against width", "Map of clients", "Training", "The data", "How it was made"),
+    *("Scores", "Significance", "AUROC, novelty, diversity", "Scores by head", "Fewer labels"),
+    *("Scores by task", "What each block adds", "ROC and calibration"),
+    *("Score against width", "Map of clients", "Training", "The data", "Method"),
 ]
 
 
@@ -124,7 +126,7 @@ def test_all_that_was_scored_and_all_that_was_left_out_is_named(
         low = found.scores.gain(found.scores.subject.name, info.name).low
         assert info.name == found.scores.subject.name or f"{signed(low)} to" in page
     for name in {"lightfm", "next_url"} if found.blocks else {"propensity_sku"}:
-        assert re.search(rf"<li>.*{name}.*: not asked for</li>", page)
+        assert re.search(rf"<li>.*{name}.*: not requested</li>", page)
 
 
 def test_names_of_files_are_text(evaluated: dict[str, Reported]) -> None:
@@ -263,7 +265,7 @@ def test_the_headline_of_embeddings_from_elsewhere_names_the_profile() -> None:
 def test_what_stands_alone_is_not_best() -> None:
     found = headline(made_up({"theirs": ("foreign", [0.8])}))
     assert found == {
-        "verdict": "“theirs” stands alone.",
+        "verdict": "There is nothing to compare “theirs” with.",
         "details": "It scores 0.800 on one task.",
     }
 
@@ -275,10 +277,44 @@ def test_by_the_challenges_protocol_there_is_one_head_and_no_budget(tmp_path: Pa
     with thin_networks():
         pipeline.evaluate(home, BLOCKS, tasks=["conversion"], protocol="challenge")
     page = home.report.read_text()
-    left_out = {"AUROC, novelty, diversity", "Head by head", "Fewer labels"}
+    left_out = {"AUROC, novelty, diversity", "Scores by head", "Fewer labels"}
     assert headings(page) == [name for name in SECTIONS if name not in left_out]
-    assert "the epoch is the best on the validation window" in page
+    assert "the epoch is the best one on the validation window" in page
     assert "Logistic regression" not in page
+
+
+def test_the_title_is_no_name_of_a_served_profile(evaluated: dict[str, Reported]) -> None:
+    record, page = evaluated["profile"].made_of[1], evaluated["profile"].page
+    name = f"the profile made from events before {record.cutoff:%Y-%m-%d}"
+    assert f"<h1>How good is {name}?</h1>" in page
+    assert f"evaluated on {record.made_at:%Y-%m-%d %H:%M} UTC" in page
+    # The version is named once, by its path.
+    assert re.findall(rf"\S*\b{record.profile}\b", page.split("<h3>Blocks")[0]) == [
+        f"<code>evaluation/profiles/{record.profile}"
+    ]
+
+
+def test_questions_name_the_positive_label(evaluated: dict[str, Reported]) -> None:
+    record, page = evaluated["profile"].made_of[1], evaluated["profile"].page
+    assert "Will a client, new or not, buy anything? (positive: nothing" in QUESTIONS["conversion"]
+    tasks = {task.name: task for task in record.scores.tasks}
+    # Of 300 clients with few purchases most buy nothing in a window: that label is positive.
+    assert tasks["conversion"].train > 0.5
+    for name in tasks:
+        assert f"<td>{QUESTIONS[name]}</td>" in page
+
+
+@pytest.mark.parametrize("highest", [2, 8, 20, 29, 50, 5_000_000])
+def test_colour_bars_have_plain_numbers(highest: float) -> None:
+    points = np.random.default_rng(0).random((50, 2))
+    quantity = np.linspace(1, highest, 50)
+    svg = picture(
+        "", "", (4, 4), lambda ax: draw_map(ax, points=points, quantity=quantity, size=8)
+    ).svg
+    assert "$" not in svg
+    assert "math" not in svg
+    labels = re.findall(r"<text[^>]*>\s*([\d.,]+)\s*</text>", svg)
+    assert len(labels) >= 2
 
 
 def test_labels_of_points_do_not_cover_each_other() -> None:

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from tests.shops import land, shuffle
 from ubp_platform.errors import TaskUnavailable, UBPError
-from ubp_platform.evaluation.places import find
+from ubp_platform.evaluation.lookup import positions_in
 from ubp_platform.evaluation.split import Split, split_of
-from ubp_platform.evaluation.tasks import PROPENSITIES, TASKS, Targets, Task, choose
+from ubp_platform.evaluation.tasks import PROPENSITIES, TASKS, Targets, Task, select_tasks
 from ubp_platform.warehouse import Warehouse, targets
 
 # The train window starts 2022-11-11, the validation window 2022-11-25.
@@ -183,9 +183,9 @@ def test_of_more_than_a_hundred_the_most_bought_are_asked_for(tmp_path: Path) ->
     ("clients", "name", "reason"),
     [
         ([3, 4, 77], "churn", "no listed client bought anything in the input"),
-        ([1, 2], "churn", "of the 2 clients asked about, every one bought in the train window"),
-        ([5], "churn", "of the 1 clients asked about, none bought in the train window"),
-        ([1, 4], "conversion", "2 clients asked about, none bought in the validation window"),
+        ([1, 2], "churn", "of the 2 clients to evaluate, every one bought in the train window"),
+        ([5], "churn", "of the 1 clients to evaluate, none bought in the train window"),
+        ([1, 4], "conversion", "2 clients to evaluate, none bought in the validation window"),
         ([4, 77], "propensity_sku", "no listed client bought any of its classes in a window"),
         # In the train window client 3 buys nothing but a product without properties.
         ([3], "propensity_category", "no listed client bought any of its classes in a window"),
@@ -254,16 +254,16 @@ BROKEN: dict[str, tuple[Callable[[Path], object], str]] = {
     ),
     "fractions": (
         lambda d: give(d, SKU, [1.0, 2.5], [1, 1]),
-        r"propensity_sku.npy must be a list of whole numbers, not float64 of shape \(2,\)",
+        r"propensity_sku.npy must be a list of integers, not float64 of shape \(2,\)",
     ),
     "a table": (
         lambda d: give(d, SKU, [[1, 2]], [[1, 1]]),
-        r"must be a list of whole numbers, not int64 of shape \(1, 2\)",
+        r"must be a list of integers, not int64 of shape \(1, 2\)",
     ),
     "a class twice": (lambda d: give(d, SKU, [1, 2, 1], [1, 1, 1]), "names a class twice"),
     "too few popularities": (
         lambda d: give(d, SKU, [1, 2, 3], [1, 1]),
-        r"must be 3 numbers, one for each class of propensity_sku.npy, not int64 of shape \(2,\)",
+        r"must be 3 numbers, one per class of propensity_sku.npy, not int64 of shape \(2,\)",
     ),
     "popularity in words": (
         lambda d: give(d, SKU, [1, 2], ["much", "little"]),
@@ -271,21 +271,21 @@ BROKEN: dict[str, tuple[Callable[[Path], object], str]] = {
     ),
     "a popularity that is no number": (
         lambda d: give(d, SKU, [1, 2], [1, np.nan]),
-        "popularity_propensity_sku.npy must be numbers from 0 on, not all 0",
+        "popularity_propensity_sku.npy must contain non-negative numbers, not only 0",
     ),
-    "a negative popularity": (lambda d: give(d, SKU, [1, 2], [1, -1]), "numbers from 0 on"),
-    "nothing popular": (lambda d: give(d, SKU, [1, 2], [0, 0]), "numbers from 0 on, not all 0"),
+    "a negative popularity": (lambda d: give(d, SKU, [1, 2], [1, -1]), "non-negative numbers"),
+    "nothing popular": (lambda d: give(d, SKU, [1, 2], [0, 0]), "non-negative numbers, not only 0"),
     "objects": (
         lambda d: give(d, SKU, np.array([1, "x"], dtype=object), [1, 1], allow_pickle=True),
-        "propensity_sku.npy is no array of numbers in numpy's format",
+        "propensity_sku.npy is not an array of numbers in numpy's format",
     ),
     "text": (
         lambda d: (give(d, SKU, [1], [1]) / f"{SKU}.npy").write_text("1\n2\n"),
-        "propensity_sku.npy is no array of numbers in numpy's format",
+        "propensity_sku.npy is not an array of numbers in numpy's format",
     ),
     "an empty file": (
         lambda d: (give(d, SKU, [1], [1]) / f"popularity_{SKU}.npy").write_bytes(b""),
-        "popularity_propensity_sku.npy is no array of numbers in numpy's format",
+        "popularity_propensity_sku.npy is not an array of numbers in numpy's format",
     ),
 }
 
@@ -307,10 +307,13 @@ def test_given_classes_lie_in_a_directory(warehouse: Warehouse, tmp_path: Path) 
 
 
 def test_tasks_are_chosen_by_name_in_their_usual_order() -> None:
-    assert choose([]) == TASKS
-    assert choose(["propensity_sku", "churn", "propensity_sku"]) == ("churn", "propensity_sku")
+    assert select_tasks([]) == TASKS
+    assert select_tasks(["propensity_sku", "churn", "propensity_sku"]) == (
+        "churn",
+        "propensity_sku",
+    )
     with pytest.raises(UBPError, match="no task is called 'chrun'; there are churn, conversion, "):
-        choose(["churn", "chrun"])
+        select_tasks(["churn", "chrun"])
 
 
 def plain_labels(
@@ -357,6 +360,6 @@ def test_columns_give_what_looking_up_each_client_gives(shop: Warehouse) -> None
     st.lists(st.integers(-25, 25)),
 )
 def test_values_are_found_where_they_stand(values: list[int], wanted: list[int]) -> None:
-    places, found = find(np.array(values, np.int64), np.array(wanted, np.int64))
+    places, found = positions_in(np.array(values, np.int64), np.array(wanted, np.int64))
     assert found.tolist() == [value in values for value in wanted]
     assert places.tolist() == [values.index(value) for value in wanted if value in values]
