@@ -5,7 +5,7 @@ from argparse import ArgumentTypeError
 
 
 def part(text: str) -> float:
-    """Give a part of the challenge's log, in the six digits that also name its directory."""
+    """Parse a part of the challenge's log, rounded to the six digits that name its directory."""
     try:
         value = float(f"{float(text):g}")
     except ValueError:
@@ -16,7 +16,7 @@ def part(text: str) -> float:
 
 
 def count(text: str) -> int:
-    """Give a number of things."""
+    """Parse a positive integer."""
     if not text.isdecimal() or int(text) < 1:
         raise ArgumentTypeError(f"a whole number above 0, not {text!r}")
     return int(text)
