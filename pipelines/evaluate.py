@@ -103,7 +103,7 @@ def evaluate(
     Raises
     ------
     UBPError
-        If the log is too short, or an argument or a file is wrong.
+        If the log is too short, or an argument or a file is invalid.
     """
     task_names = select_tasks(tasks)
     head_names = select_heads(heads, protocol)

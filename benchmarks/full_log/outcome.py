@@ -88,7 +88,7 @@ def table(steps: Mapping[str, Step], runs: Runs) -> str:
         "step",
         *(f"{100 * scale:g}%" for scale in runs),
         "slope",
-        "×: time per item against",
+        "×: time of one item against",
         "bound" if 1.0 in runs else "bound at 100%",
     ]
     lines = [f"| {' | '.join(shown)} |", "|" + "---|" * len(shown)]

@@ -1,4 +1,4 @@
-"""What ``ubp evaluate`` found, as tables for people."""
+"""The scores of ``ubp evaluate`` as tables."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ from pipelines.console.tables import made_of, plain_table
 from ubp_platform.evaluation.record import Evaluation
 from ubp_platform.evaluation.scores import Scores
 
-#: Headings; with them a table of all tasks fits 80 columns.
+#: Headings short enough for a table of all tasks to fit 80 columns.
 SHORT = {
     "churn": "churn",
     "conversion": "conv",
@@ -67,34 +67,36 @@ def _print(console: Console, lines: list[str]) -> None:
 
 def _notes(scores: Scores) -> list[str]:
     seeds, blocks = len(scores.seeds), len(scores.block_seeds)
-    noise = "± is the deviation over seeds" if seeds > 1 else "--seeds 3 tells what is noise"
+    noise = "± is the deviation over seeds" if seeds > 1 else "--seeds 3 shows the noise"
     several = f" × {blocks} block seeds" if blocks > 1 else ""
     protocol = f"Protocol {scores.protocol}; network {scores.network}"
     notes = [f"{protocol}; {seeds} seed{'s' * (seeds > 1)}{several}; {noise}"]
     if blocks > 1:
         notes.append("± blocks is the deviation over block seeds")
     if scores.reused:
-        notes[0] += f"; {scores.reused:,} of {len(scores.results):,} scores were there before"
+        notes[0] += f"; {scores.reused:,} of {len(scores.results):,} scores are reused"
     if scores.protocol == "holdout":
         notes.append(
-            "Each row by the head that is best on train clients held out; intervals by a paired "
-            "bootstrap over clients"
+            "Each row by the head that is best on held-out clients of the train window; intervals "
+            "by a paired bootstrap over clients"
         )
     for info in scores.tasks:
         if info.name == "churn":
-            notes.append(f"churn is asked of the {info.clients:,} clients who had bought before")
+            notes.append(f"churn: only the {info.clients:,} clients who bought before")
     unanswerable = [
         f"{SHORT[info.name]} {info.unanswerable} of {info.classes}"
         for info in scores.tasks
         if info.unanswerable
     ]
     if unanswerable:
-        told = f"Classes that nobody bought in the last window: {', '.join(unanswerable)}. "
-        if scores.protocol == "challenge":
-            told += (
-                "Their AUROC counts 0 for every row, as in the challenge: compare rows, not columns"
-            )
-        notes.append(told + "They are left out" * (scores.protocol != "challenge"))
+        effect = (
+            "Their AUROC counts as 0 for every row, as in the challenge: compare rows, not columns"
+            if scores.protocol == "challenge"
+            else "They are left out"
+        )
+        notes.append(
+            f"Classes that nobody bought in the last window: {', '.join(unanswerable)}. {effect}"
+        )
     return notes
 
 
@@ -117,7 +119,7 @@ def _scores_table(scores: Scores) -> Table:
 
 
 def _differences_table(scores: Scores) -> Table:
-    """How far the row that is evaluated is ahead in the sum, and in how many draws."""
+    """The evaluated row's lead over each other row in the sum, and the share of draws ahead."""
     subject = scores.subject.name
     numbers = ["difference", "from", "to", "ahead"]
     title = f"{escape(subject)} less the others, 95% intervals"
@@ -131,14 +133,10 @@ def _differences_table(scores: Scores) -> Table:
 
 
 def _auroc_table(scores: Scores) -> Table:
-    """What the score of propensities is made of."""
+    """The parts of the propensity scores."""
     tasks = [info for info in scores.tasks if info.classes > 1]
     numbers = [*(SHORT[info.name] for info in tasks), "novelty", "diversity"]
-    table = plain_table(
-        "AUROC, and mean novelty and diversity",
-        *("", *numbers),
-        numbers=numbers,
-    )
+    table = plain_table("AUROC, and mean novelty and diversity", "", *numbers, numbers=numbers)
     for info in scores.ranked():
         cells = [scores.metric("auroc", info.name, task.name).mean for task in tasks]
         for name in ("novelty", "diversity"):
@@ -148,7 +146,7 @@ def _auroc_table(scores: Scores) -> Table:
 
 
 def _heads_table(scores: Scores) -> Table:
-    """The sum of each head, and for how many tasks it was chosen."""
+    """The sum per head, and the number of tasks that it was chosen for."""
     title = "Sum by head (tasks it was chosen for)"
     table = plain_table(title, "", *scores.heads, numbers=scores.heads)
     for info in scores.ranked():
@@ -176,7 +174,7 @@ def _budgets_table(scores: Scores) -> Table:
 
 
 def _ablation_table(scores: Scores) -> Table:
-    """What the profile loses without each block, most first."""
+    """What the profile loses without each block, the largest loss first."""
     columns = [*(info.name for info in scores.tasks), None]
     numbers = [*(SHORT[task] for task in columns if task), "sum", "from", "to"]
     table = plain_table("What the profile loses without it", "", *numbers, numbers=numbers)
@@ -193,7 +191,7 @@ def _ablation_table(scores: Scores) -> Table:
 
 
 def _short(number: float, signed: bool = False) -> str:
-    """Write a score with three decimals and no leading zero.
+    """Format a score with three decimals and no leading zero.
 
     Examples
     --------

@@ -69,7 +69,7 @@ def test_what_it_prints(fresh_ubp: Ubp, tmp_path: Path) -> None:
     assert "Fitted before" not in first.out
     assert "Left out propensity_new_sku: it has 0 of the two classes" in first.out
     assert re.search(r"churn +conv +cat +sku +price +sum +Borda", first.out)
-    assert "Protocol holdout; network small; 1 seed; --seeds 3 tells what is noise\n" in first.out
+    assert "Protocol holdout; network small; 1 seed; --seeds 3 shows the noise\n" in first.out
     shown = rows(first.out)
     named = [name for name in shown if name not in of_scores(shown)]
     assert {name.split()[0] for name in named} == {"less", "auroc", "head", "labels"}
@@ -87,7 +87,7 @@ def test_what_it_prints(fresh_ubp: Ubp, tmp_path: Path) -> None:
     assert f"Fitted before: {', '.join(BLOCKS)}\n" in again.out
     assert "Fitted now" not in again.out
     total = len(json.loads((tmp_path / "again.json").read_text())["scores"]["results"])
-    assert f"{total} of {total} scores were there before" in again.out
+    assert f"{total} of {total} scores are reused" in again.out
     assert of_scores(rows(again.out)) == shown
     one, two = (json.loads((tmp_path / f"{n}.json").read_text()) for n in ("first", "again"))
     assert one["scores"]["results"] == two["scores"]["results"]
@@ -182,7 +182,7 @@ def test_classes_that_nobody_bought_are_noted(ubp: Ubp, tmp_path: Path) -> None:
         *("--protocol", "challenge"),
     )
     assert counted.code == 0, counted.err
-    assert f"{told} Their AUROC counts 0 for every row, as in the challenge" in counted.out
+    assert f"{told} Their AUROC counts as 0 for every row, as in the challenge" in counted.out
     assert "Protocol challenge; network small; 1 seed;" in counted.out
     assert "Sum by" not in counted.out
 
@@ -290,7 +290,7 @@ def test_what_is_served_stays_and_later_fits_stay_the_newest(fresh_ubp: Ubp, hom
     again = fresh_ubp("evaluate", "--blocks", ",".join(BLOCKS), "--tasks", "churn")
     assert f"Fitted before: {', '.join(BLOCKS)}\n" in again.out
     total = len(json.loads((home.evaluation / "evaluation.json").read_text())["scores"]["results"])
-    assert f"{total} of {total} scores were there before" in again.out
+    assert f"{total} of {total} scores are reused" in again.out
 
 
 def test_a_late_event_of_the_input_makes_another_profile(ubp: Ubp, tmp_path: Path) -> None:
@@ -302,4 +302,4 @@ def test_a_late_event_of_the_input_makes_another_profile(ubp: Ubp, tmp_path: Pat
     outcome = ubp("evaluate", "--blocks", "handcrafted", "--tasks", "conversion")
     assert outcome.code == 0, outcome.err
     assert "Fitted now: handcrafted\n" in outcome.out
-    assert "were there before" not in outcome.out
+    assert "scores are reused" not in outcome.out
