@@ -28,6 +28,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from benchmarks.machine import report
 from tests.shops import land
+from ubp_platform.evaluation.class_lists import Classes
 from ubp_platform.evaluation.network import (
     BATCH,
     LEARNING_RATE,
@@ -39,7 +40,7 @@ from ubp_platform.evaluation.network import (
 )
 from ubp_platform.evaluation.representations import Representation, of_matrix
 from ubp_platform.evaluation.split import Split
-from ubp_platform.evaluation.tasks import Classes, Targets, Task
+from ubp_platform.evaluation.tasks import Targets, Task
 from ubp_platform.warehouse import Warehouse
 
 WIDTH, CLASSES, TASK = 1066, 100, "propensity_sku"

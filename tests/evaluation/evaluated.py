@@ -1,4 +1,4 @@
-"""A shop to evaluate profiles of, and what ``ubp evaluate`` says and keeps."""
+"""A small shop and fast settings for evaluations, and checks of their output."""
 
 import math
 import re
@@ -37,7 +37,7 @@ def thin_networks() -> Iterator[None]:
 
 @contextmanager
 def no_report() -> Iterator[None]:
-    """Evaluate without pictures, which take longer than all the rest."""
+    """Evaluate without the report, which takes longer than everything else."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("pipelines.evaluate.write_report", lambda *arguments: None)
         yield
@@ -51,7 +51,7 @@ def score(result: dict[str, Any]) -> float:
 
 
 def by_hand(found: dict[str, Any]) -> dict[str, dict[str, list[float]]]:
-    """Take scores by representation, task and seed from a record: of the best head held out."""
+    """Compute scores by representation, task and seed from a record: those of the chosen heads."""
     results: dict[tuple[str, str], dict[str, list[dict[str, Any]]]] = {}
     for result in found["scores"]["results"]:
         if result["labels"] is None:

@@ -1,4 +1,4 @@
-"""Lists of clients and embeddings that come from anybody: read as they are, or one clear line."""
+"""Lists of clients and embeddings from untrusted files: read correctly, or refused in one line."""
 
 import io
 import pickle
@@ -28,7 +28,7 @@ def bytes_of(array: np.ndarray) -> bytes:
 
 
 def with_header(header: str) -> bytes:
-    """Make an .npy file that promises anything."""
+    """Make an .npy file with an arbitrary header."""
     text = header.ljust(117) + "\n"
     return b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text.encode() + bytes(80)
 
@@ -40,7 +40,7 @@ def zipped() -> bytes:
 
 
 def refusal(read: Callable[[], object]) -> str:
-    """Give what a refusal says: one line."""
+    """Return the message of a refusal, which is one line."""
     with pytest.raises(UBPError) as raised:
         read()
     text = str(raised.value)
@@ -105,7 +105,7 @@ def test_other_npy_files_are_refused_in_one_line(
     assert re.search(f"some.npy.*{words}", refusal(lambda: read_clients(path)))
 
 
-def test_a_file_of_another_format_is_told_how_to_be_one(tmp_path: Path) -> None:
+def test_the_message_about_another_format_names_the_way_out(tmp_path: Path) -> None:
     path = tmp_path / "some.npy"
     for content in (pickle.dumps([1, 2]), b"1\n2\n", bytes_of(np.array([1, None]))):
         path.write_bytes(content)
@@ -218,7 +218,7 @@ def test_embeddings_of_other_clients_are_refused(tmp_path: Path) -> None:
     directory = save(tmp_path)
     words = refusal(lambda: read_embeddings(directory, np.append(CLIENTS, [11, 12])))
     assert "lacks 2 of the 6 clients to evaluate, such as 11" in words
-    # What it advises works.
+    # The advice in the message works.
     read_embeddings(directory, read_clients(directory / "client_ids.npy"))
     assert "2 clients that are not to be evaluated, such as 3" in refusal(
         lambda: read_embeddings(directory, CLIENTS[:2])

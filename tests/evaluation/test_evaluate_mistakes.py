@@ -1,4 +1,4 @@
-"""What ``ubp evaluate`` refuses, each time in one line."""
+"""Invalid uses of ``ubp evaluate``, each refused in one line."""
 
 from pathlib import Path
 

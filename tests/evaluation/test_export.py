@@ -1,4 +1,4 @@
-"""What `ubp export` writes: by the challenge's rules, and of the input alone."""
+"""The files of `ubp export`: valid for the challenge, and made from the input only."""
 
 import shutil
 import tempfile
@@ -176,7 +176,7 @@ def test_classes_are_most_bought_first(out: Path, tables: Tables) -> None:
 
 
 def organisers_labels(directory: Path, task: str, window: str) -> tuple[np.ndarray, np.ndarray]:
-    """Label clients as the organisers' target_calculators.py does, from the files alone."""
+    """Label clients like the organisers' target_calculators.py, from the files only."""
     target = pd.read_parquet(directory / f"target/{window}_target.parquet")
     clients = load(directory / "client_ids.npy")
     if task == "churn":
@@ -348,7 +348,7 @@ def test_the_widest_embeddings(tmp_path: Path) -> None:
 
 @pytest.fixture
 def one_thread() -> Iterator[None]:
-    """Networks as tiny as these spend their time in waiting for a second thread."""
+    """Networks as tiny as these mostly wait for a second thread."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
@@ -367,7 +367,7 @@ def test_exported_embeddings_score_as_the_profile_does(shop: Home, out: Path) ->
     of_home, of_files = fresh(*tasks, blocks=BLOCKS), fresh(*tasks, embeddings=out)
     for task in tasks:
         assert of_files[f"{out.name}/", task] == of_home["profile", task]
-        # Of the same numbers twice in one evaluation, each with networks of its own.
+        # The same vectors twice in one evaluation, fitted separately.
         assert of_files[f"{out.name}/", task] == of_files["profile", task]
 
 

@@ -1,4 +1,4 @@
-"""The directory of `ubp export` appears whole or not at all, and nothing in it is lost."""
+"""The directory of `ubp export` is completed or unchanged, and loses nothing."""
 
 import shutil
 from collections.abc import Callable
@@ -118,7 +118,7 @@ def test_a_crash_leaves_nothing_and_a_rerun_works(
 
 
 def test_two_exports_into_one_directory(shop: Home, out: Path, tmp_path: Path) -> None:
-    """The one that ends first wins; the other says so."""
+    """The export that ends first wins; the other one is refused."""
     with pytest.raises(UBPError, match=r"has .* already"), appearing(tmp_path / "o") as slow:
         (slow / "client_ids.npy").write_text("slow")
         export(shop, tmp_path / "o", blocks=BLOCKS)

@@ -1,4 +1,4 @@
-"""Heads: what they learn, what they choose, and that the validation window tells them nothing."""
+"""Heads: fits, hyperparameters, and that the validation window does not influence them."""
 
 import math
 
@@ -33,7 +33,7 @@ def thin(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def shop(classes: int = 3, seed: int = 0) -> tuple[Representation, Task]:
-    """Clients, and questions whose answers have to do with their vectors."""
+    """Clients, and a task whose labels depend on their vectors."""
     rng = np.random.default_rng(seed)
     x = (rng.normal(size=(CLIENTS, WIDTH)) * np.array([9, 4, 2, 1, 1, 1]) + 5).astype(np.float16)
     centred = (x - 5).astype(np.float32)
@@ -78,9 +78,9 @@ def test_the_choice_is_made_without_the_clients_held_out_and_the_fit_with_all(
     turned[held.rows] ^= 1
     asked = multilabel(turned, task.validation, [1])
     first, other = fit(name, made, task), fit(name, made, asked)
-    # What is said of them before they are learned from is now wrong.
+    # Predictions for the held-out clients are now wrong.
     assert other.inner < 0.5 < first.inner
-    # And they are learned from in the end.
+    # The final fit includes them.
     assert not np.array_equal(first.probabilities, other.probabilities)
 
 
@@ -104,7 +104,7 @@ def test_hardly_any_labels_are_no_error(name: HeadName) -> None:
 
 
 @pytest.mark.parametrize("name", HEADS)
-def test_vectors_that_are_all_alike_say_nothing(name: HeadName) -> None:
+def test_equal_vectors_carry_no_information(name: HeadName) -> None:
     _, task = shop()
     nothing = of_matrix("x", "foreign", np.ones((CLIENTS, 2), np.float16))
     found = fit(name, nothing, task)
@@ -138,7 +138,7 @@ def test_of_one_seed_the_fewer_labels_are_among_the_more() -> None:
 def test_the_inner_score_is_the_mean_auroc_of_classes_that_can_be_asked() -> None:
     said = np.array([[0.8, 0.1, 0.3], [0.5, 0.2, 0.3], [0.5, 0.3, 0.3], [0.1, 0.4, 0.3]])
     yes = np.array([[1, 0, 1], [0, 0, 1], [1, 0, 0], [0, 0, 0]])
-    # 0.875 and 0.5; the second class has no yes.
+    # 0.875 and 0.5; the second class has no positive.
     assert inner_score(said, yes) == pytest.approx((0.875 + 0.5) / 2)
     assert inner_score(said[:, 1:2], yes[:, 1:2]) == 0.5
     assert base_rates(yes) == pytest.approx([0.5, 0.1, 0.5])
@@ -155,7 +155,7 @@ def scaled(made: Representation, task: Task) -> np.ndarray:
 def test_logistic_regression_is_scikit_learns(
     penalty: float, classes: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # One class has what all have in common; three without that have their own alone.
+    # One class uses the shared weights only; three without shared weights use their own only.
     monkeypatch.setattr(logistic, "SHARED", (penalty if classes == 1 else math.inf,))
     monkeypatch.setattr(logistic, "OWN", (penalty,))
     made, task = shop(classes)
@@ -173,7 +173,7 @@ def test_weights_in_common_are_those_of_all_answers_one_below_the_other(
     monkeypatch.setattr(logistic, "OWN", (math.inf,))
     made, task = shop()
     found, x = fit("logistic", made, task), scaled(made, task)
-    # Biases are all but free of the penalty where what they are multiplied with is large.
+    # Biases are nearly unpenalized where their constant input is large.
     biases = np.repeat(np.eye(3) * 1e3, CLIENTS, axis=0)
     below = np.hstack([np.tile(x, (3, 1)), biases])
     plain = LogisticRegression(C=1 / (0.1 * CLIENTS), fit_intercept=False, tol=1e-9, max_iter=5000)

@@ -1,4 +1,4 @@
-"""The default protocol: who is judged how, and that the validation window chooses nothing."""
+"""The default protocol: its jobs, and that the validation window selects nothing."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -78,11 +78,11 @@ def test_a_class_nobody_bought_is_left_out_and_counted() -> None:
 
 def test_the_validation_window_chooses_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     said: list[np.ndarray] = []
-    judge = protocol.measure
+    measure = protocol.measure
 
     def noting(task: Task, probabilities, *rest):
         said.append(probabilities.numpy().copy())
-        return judge(task, probabilities, *rest)
+        return measure(task, probabilities, *rest)
 
     monkeypatch.setattr(protocol, "measure", noting)
     rng = np.random.default_rng(1)
@@ -112,7 +112,7 @@ def test_what_is_kept_holds_the_draws_too(tmp_path: Path) -> None:
     assert first.gain("profile", "simple") == again.gain("profile", "simple")
     drawn = sorted(tmp_path.glob("*.npy"))
     assert [path.stem for path in drawn] == [path.stem for path in sorted(tmp_path.glob("*.json"))]
-    # What was cut off is made again.
+    # A truncated file is computed again.
     drawn[0].write_bytes(drawn[0].read_bytes()[:200])
     drawn[1].unlink()
     drawn[2].write_bytes(b"")

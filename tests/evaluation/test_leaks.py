@@ -1,4 +1,4 @@
-"""The protocol sees a leak, finds nothing where nothing is, and profiles know only the input."""
+"""The protocol detects a leak and only a leak, and profiles use only the input."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -44,7 +44,7 @@ def thin() -> Iterator[None]:
 
 
 def fickle_shop(rng: np.random.Generator) -> tuple[dict[str, pd.DataFrame], np.ndarray]:
-    """Make a shop where a coin decides who will buy, and what, in both windows.
+    """Make a shop in which purchases in both windows are random.
 
     What was before says nothing of it. Also gives the coins: a category for each client, or -1.
     """
@@ -63,7 +63,7 @@ def fickle_shop(rng: np.random.Generator) -> tuple[dict[str, pd.DataFrame], np.n
 
 @pytest.fixture(scope="module")
 def posed(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[Task], dict[str, Representation]]:
-    """The tasks of a fickle shop; both baselines, and one that knows the coins."""
+    """The tasks of a random shop; both baselines, and one that knows the purchases."""
     tables, coins = fickle_shop(np.random.default_rng(6))
     path = tmp_path_factory.mktemp("leaks") / "warehouse.duckdb"
     with land(path, tables) as warehouse:
@@ -115,7 +115,7 @@ def test_of_shuffled_labels_nothing_is_learned(
 ) -> None:
     tasks, made = posed
     rng = np.random.default_rng(11)
-    # Each window on its own: what is learned by heart of the one does not help in the other.
+    # Each window separately: memorizing one does not help in the other.
     shuffled = [
         replace(
             task, train=rng.permutation(task.train), validation=rng.permutation(task.validation)

@@ -1,4 +1,4 @@
-"""The downstream network against a plain one, written from the challenge's description."""
+"""The downstream network, compared with a plain one after the challenge's description."""
 
 from collections.abc import Callable
 from itertools import pairwise
@@ -62,7 +62,7 @@ class Plain(nn.Module):
 
 
 def plain_fit(vectors: np.ndarray, task: Task) -> list[Tensor]:
-    """Fit plainly; the predictions after each of three epochs."""
+    """Fit the plain network; return the predictions after each of three epochs."""
     x = torch.tensor(vectors, dtype=torch.float32)[torch.tensor(task.rows)]
     y = torch.tensor(task.train, dtype=torch.float32)
     torch.manual_seed(SEED)
@@ -91,7 +91,7 @@ def vectors() -> np.ndarray:
 
 
 def churn(vectors: np.ndarray) -> Task:
-    """Ask two thirds of the clients; the answers have to do with the vectors."""
+    """A task of two thirds of the clients whose labels depend on the vectors."""
     rng = np.random.default_rng(2)
     noisy = (vectors[:, 0] + rng.normal(size=(2, CLIENTS)) > 0).astype(np.uint8)[:, :, None]
     rows = np.flatnonzero(np.arange(CLIENTS) % 3)

@@ -1,4 +1,4 @@
-"""Every representation on every task: what is kept, and what is not taken.
+"""Every representation on every task: which results are stored, and which are reused.
 
 By the challenge's protocol; ``test_holdout.py`` has what the default one does otherwise.
 """
@@ -14,6 +14,7 @@ import pytest
 from tests.evaluation import binary, multilabel
 from ubp_platform.errors import UBPError
 from ubp_platform.evaluation import network
+from ubp_platform.evaluation.class_lists import Classes
 from ubp_platform.evaluation.metrics import Metrics
 from ubp_platform.evaluation.network import NETWORKS, SEED, NetworkFit, NetworkSize, fit
 from ubp_platform.evaluation.plan import EvaluationPlan
@@ -27,7 +28,7 @@ from ubp_platform.evaluation.representations import (
 )
 from ubp_platform.evaluation.results import TaskInfo
 from ubp_platform.evaluation.scores import Scores
-from ubp_platform.evaluation.tasks import Classes, Task
+from ubp_platform.evaluation.tasks import Task
 
 CLIENTS = 150
 Fit = tuple[str, str, int]
@@ -35,7 +36,7 @@ Fit = tuple[str, str, int]
 
 @pytest.fixture(autouse=True)
 def fits(monkeypatch: pytest.MonkeyPatch) -> list[Fit]:
-    """Networks are tiny; what is fitted is noted."""
+    """Tiny networks, whose fits are recorded."""
     for name, size in {"small": NetworkSize(8, 12, 3), "paper": NetworkSize(12, 16, 3)}.items():
         monkeypatch.setitem(NETWORKS, name, size)
     noted: list[Fit] = []
@@ -97,7 +98,7 @@ def test_tasks_are_described(tmp_path: Path) -> None:
     asked = multilabel(train, validation, np.ones(4))
     scores = run(representations()[:1], [asked, questions()[0]], "small", challenge())
     first, second = scores.tasks
-    # Nobody bought the last two, everybody the second.
+    # No client bought the last two, every client the second.
     assert first == TaskInfo(
         name="propensity_sku",
         clients=CLIENTS,
@@ -171,7 +172,7 @@ CHANGES = {
 @pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
 def test_results_of_anything_else_are_not_taken(tmp_path: Path, fits: list[Fit], change) -> None:
     kept, (representation, _), (_, asked) = tmp_path / "kept", representations(), questions()
-    # The last client is not asked.
+    # The task is without the last client.
     task = replace(
         asked, rows=asked.rows[:-1], train=asked.train[:-1], validation=asked.validation[:-1]
     )
@@ -190,7 +191,7 @@ def test_results_of_another_network_or_seed_are_not_taken(
     first = run([one], [task], "small", challenge(), cache=kept)
     assert run([one], [task], "paper", challenge(), cache=kept).reused == 0
     assert run([one], [task], "small", challenge(SEED + 5), cache=kept).reused == 0
-    # A network is known by its size and epochs, not by its name.
+    # The size and epochs of a network matter, not its name.
     monkeypatch.setitem(NETWORKS, "small", NetworkSize(8, 13, 3))
     assert run([one], [task], "small", challenge(), cache=kept).reused == 0
     monkeypatch.setitem(NETWORKS, "small", NetworkSize(8, 12, 4))
@@ -215,7 +216,7 @@ def test_equal_vectors_are_known_by_any_name(tmp_path: Path, fits: list[Fit]) ->
 
 
 def test_equal_questions_are_known_by_any_name(tmp_path: Path, fits: list[Fit]) -> None:
-    # Where everybody bought before, the two binary tasks ask the same of the same clients.
+    # If all clients bought before, the two binary tasks are the same.
     churn, sku = questions()
     conversion, price = replace(churn, name="conversion"), replace(sku, name="propensity_price")
     first = run(
@@ -303,10 +304,10 @@ def test_curves_of_a_binary_task_by_hand(monkeypatch: pytest.MonkeyPatch) -> Non
     curves = result.curves
     assert curves is not None
     assert curves.false_positives == [round(step / 100, 5) for step in range(101)]
-    # From (0, 0.5) straight to (0.5, 1): one of two no's ties with the second yes.
+    # From (0, 0.5) straight to (0.5, 1): one of two negatives ties with the second positive.
     assert curves.true_positives[20] == pytest.approx(0.7)
     assert curves.true_positives[50:] == [1.0] * 51
-    # A half of those who were given 0.5 says yes.
+    # Half of those with prediction 0.5 are positive.
     assert dict(zip(curves.predicted, curves.observed, strict=True)) == {0.1: 0, 0.5: 0.5, 0.8: 1}
 
 

@@ -1,4 +1,4 @@
-"""The page about an evaluation: whole, honest, readable on a screen and on a phone."""
+"""The page about an evaluation: complete, correct, readable on a screen and on a phone."""
 
 import re
 import shutil
@@ -36,7 +36,7 @@ from ubp_platform.warehouse import Warehouse
 from ubp_platform.warehouse.shape import shape
 
 BLOCKS = ("ials_categories", "handcrafted")
-# No name of a file may do anything to the page.
+# A file name must not affect the page.
 EVIL = "<b>bold</b> & $x^2$"
 SECTIONS = [
     *("Scores", "Significance", "AUROC, novelty, diversity", "Scores by head", "Fewer labels"),
@@ -47,7 +47,7 @@ SECTIONS = [
 
 @dataclass(frozen=True)
 class Reported:
-    """An evaluation with its page, and what the page was made of."""
+    """An evaluation with its page and the input of the page."""
 
     home: Home
     made_of: tuple[Any, ...]
@@ -56,7 +56,7 @@ class Reported:
 
 @pytest.fixture(scope="module")
 def evaluated(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Reported]]:
-    """Evaluations of a profile, and of embeddings from elsewhere that are one number wide."""
+    """Evaluations of a profile, and of foreign embeddings of width 1."""
     root = tmp_path_factory.mktemp("report")
     delivery = deliver_shop(root / EVIL.replace("/", ""), clients=300, events=600)
     home, other = (Home(home=root / name) for name in ("home", "other"))
@@ -149,7 +149,7 @@ def test_the_same_evaluation_gives_the_same_bytes(
 
 def test_sections_without_content_are_left_out(evaluated: dict[str, Reported]) -> None:
     assert headings(evaluated["profile"].page) == SECTIONS
-    # One number makes no map.
+    # There is no map of a single column.
     without = {"What each block adds", "Map of clients", "Training"}
     assert headings(evaluated["foreign"].page) == [s for s in SECTIONS if s not in without]
     for reported in evaluated.values():
@@ -191,12 +191,12 @@ def test_a_browser_shows_all_of_it_on_a_screen_and_on_a_phone(
 
 
 Sums = Mapping[str, tuple[Kind, list[float]]]
-# How far a draw lies from the score: all rows' together, and each row's by itself.
+# Deviations of the draws from the score: those common to all rows, and those per row.
 COMMON, OWN = [-0.2, -0.1, 0.1, 0.2], {"profile": [0.01, -0.01, 0.01, -0.01], "simple": [0] * 4}
 
 
 def made_up(sums: Sums) -> Scores:
-    """Make up scores on one task: by name a kind, and a score for each seed."""
+    """Make up scores on one task, from each row's kind and its score per seed."""
     return scores_of(
         [
             result(
@@ -247,14 +247,14 @@ def against(profile: list[float]) -> Sums:
         ([0.745], "The profile is level with “simple”.", "level with the best baseline"),
     ],
 )
-def test_the_headline_is_honest(profile: list[float], verdict: str, details: str) -> None:
+def test_the_headline_is_cautious(profile: list[float], verdict: str, details: str) -> None:
     found = headline(made_up(against(profile)))
     assert found["verdict"] == verdict
-    # What must not be torn apart at the end of a line is held together.
+    # No-break spaces hold parts of a line together.
     assert details in found["details"].replace("\xa0", " ")
 
 
-def test_the_headline_of_embeddings_from_elsewhere_names_the_profile() -> None:
+def test_the_headline_of_foreign_embeddings_names_the_profile() -> None:
     sums: Sums = {"profile": ("profile", [0.9, 0.9]), "theirs": ("foreign", [0.8, 0.8])}
     found = headline(made_up(sums))
     assert found["verdict"] == "“theirs” is not best here: the profile is."
@@ -262,7 +262,7 @@ def test_the_headline_of_embeddings_from_elsewhere_names_the_profile() -> None:
     assert headline(made_up(sums))["verdict"] == "“theirs” is ahead of the profile."
 
 
-def test_what_stands_alone_is_not_best() -> None:
+def test_a_single_representation_is_not_best() -> None:
     found = headline(made_up({"theirs": ("foreign", [0.8])}))
     assert found == {
         "verdict": "There is nothing to compare “theirs” with.",
@@ -346,7 +346,7 @@ def test_the_shape_is_what_the_log_is(shop: Warehouse) -> None:
     }
     urls = shop.connection.execute("SELECT count(DISTINCT url) FROM page_visit").fetchall()[0][0]
     assert next(one for one in found.types if one.name == "page_visit").items == urls
-    # The log is of 1 June to 30 July: whole weeks begin on 6 June and end with 24 July.
+    # The log is of 1 June to 30 July: full weeks begin on 6 June and end with 24 July.
     assert [f"{week:%m-%d}" for week in found.weeks] == [
         *("06-06", "06-13", "06-20", "06-27", "07-04", "07-11", "07-18"),
     ]

@@ -12,9 +12,10 @@ from pathlib import Path
 import numpy as np
 
 from ubp_platform.errors import TaskUnavailable, UBPError
+from ubp_platform.evaluation.class_lists import PROPENSITIES
 from ubp_platform.evaluation.representations import MAX_WIDTH, as_float16
 from ubp_platform.evaluation.split import Split
-from ubp_platform.evaluation.tasks import PROPENSITIES, Targets
+from ubp_platform.evaluation.tasks import Targets
 from ubp_platform.events.schema import EVENT_TYPES, ID_COLUMNS
 from ubp_platform.progress import ProgressFactory, silent
 from ubp_platform.warehouse import Warehouse, unload
