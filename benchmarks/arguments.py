@@ -1,7 +1,7 @@
 """Arguments that several benchmarks take."""
 
 import math
-from argparse import ArgumentTypeError
+from argparse import ArgumentParser, ArgumentTypeError
 
 
 def part(text: str) -> float:
@@ -20,3 +20,10 @@ def count(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise ArgumentTypeError(f"a whole number above 0, not {text!r}")
     return int(text)
+
+
+def smoke_parser(description: str) -> ArgumentParser:
+    """Make a parser with the option ``--small``; the first line of the description is shown."""
+    parser = ArgumentParser(description=description.splitlines()[0])
+    parser.add_argument("--small", action="store_true", help="tiny sizes, as a smoke test")
+    return parser

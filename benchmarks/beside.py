@@ -12,13 +12,12 @@ from collections.abc import Iterator
 from rich.console import Console
 
 from benchmarks.machine import report
-from benchmarks.scoring import available_tasks, gains_over_profile, score, score_table
+from benchmarks.scoring import available_tasks, comparison_table, score
 from benchmarks.shops import shop_home, shop_parser
 from pipelines.backtest import Backtest, backtest, plan
 from ubp_platform.blocks.registry import PROFILES, profile_blocks
 from ubp_platform.evaluation.representations import Representation, parts_of
 from ubp_platform.evaluation.scores import Scores
-from ubp_platform.evaluation.summary import summarize
 from ubp_platform.home import Home
 from ubp_platform.progress import ProgressFactory, bars
 
@@ -32,16 +31,7 @@ def main() -> None:
     progress = bars(Console(stderr=True))
     with shop_home(parser, options) as home:
         scores = _scored(home, options, progress)
-    summary = summarize(scores)
-    print(
-        score_table(
-            scores=scores,
-            summary=summary,
-            rows=[info.name for info in scores.representations],
-            gains=gains_over_profile(summary),
-            gain_title="more than the profile",
-        )
-    )
+    print(comparison_table(scores))
     means = scores.sums
     other = PAPER if PAPER in means else list(means)[-1]
     report(

@@ -13,7 +13,6 @@ network with torch's default AdamW and ready-made tensors.
     python -m benchmarks.evaluation --small    # seconds, as a smoke test
 """
 
-import argparse
 import tempfile
 import time
 from datetime import UTC
@@ -26,6 +25,7 @@ import torch
 from torch.nn.functional import binary_cross_entropy_with_logits
 from torch.utils.data import DataLoader, Dataset
 
+from benchmarks.arguments import smoke_parser
 from benchmarks.machine import report
 from tests.shops import land
 from ubp_platform.evaluation.class_lists import Classes
@@ -174,9 +174,7 @@ def plain_steps(representation: Representation, task: Task, network: NetworkName
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--small", action="store_true", help="tiny sizes, as a smoke test")
-    small = parser.parse_args().small
+    small = smoke_parser(__doc__).parse_args().small
     count, rows, steps, width = 20_000, 4_000, 8, WIDTH
     network: NetworkName = "paper"
     if small:

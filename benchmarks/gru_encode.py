@@ -8,13 +8,13 @@ same clients, whose lengths are log-normal with a mean of 25, cut at 128; their 
     python -m benchmarks.gru_encode --small    # seconds, as a smoke test
 """
 
-import argparse
 import time
 from collections.abc import Callable, Iterable
 
 import numpy as np
 import torch
 
+from benchmarks.arguments import smoke_parser
 from benchmarks.gru_training import VALUES, clients
 from benchmarks.machine import report
 from ubp_platform.blocks.gru_ae import GRUAutoencoder, Network
@@ -39,9 +39,7 @@ def encoded(
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--small", action="store_true", help="tiny sizes, as a smoke test")
-    small = parser.parse_args().small
+    small = smoke_parser(__doc__).parse_args().small
     hidden, size, ours, plain = 512, 256, 32, 2
     if small:
         torch.set_num_threads(1)  # at this size a second thread only costs time

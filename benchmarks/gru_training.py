@@ -14,7 +14,6 @@ Where other work shares the cores, set OMP_WAIT_POLICY=PASSIVE: threads that spi
 for a descheduled one can make either figure many times smaller.
 """
 
-import argparse
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -23,6 +22,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+from benchmarks.arguments import smoke_parser
 from benchmarks.equal_updates import Chain, curve, lengths, near, picture, random
 from benchmarks.machine import report
 from ubp_platform.blocks.gru_ae import Network
@@ -113,8 +113,7 @@ def learned(chain: Chain, updates: list[int]) -> dict[str, list[float]]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--small", action="store_true", help="tiny sizes, as a smoke test")
+    parser = smoke_parser(__doc__)
     parser.add_argument("--picture", type=Path, help="where to draw the curves (PNG)")
     options = parser.parse_args()
     small = options.small

@@ -9,7 +9,6 @@ pandas and numpy. Loading the events is not timed: the block reads the warehouse
 frames in memory.
 """
 
-import argparse
 import tempfile
 import time
 from datetime import UTC
@@ -18,6 +17,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from benchmarks.arguments import smoke_parser
 from benchmarks.machine import report
 from tests.shops import land
 from ubp_platform.blocks.handcrafted import Handcrafted
@@ -138,9 +138,7 @@ def of_client(events: pd.DataFrame, cutoff: pd.Timestamp) -> dict[str, float]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--small", action="store_true", help="tiny sizes, as a smoke test")
-    small = parser.parse_args().small
+    small = smoke_parser(__doc__).parse_args().small
     events, clients, share = (20_000, 400, 1) if small else (1_000_000, 20_000, 5)
     # Two weeks before the last event, at noon, so that some events must be ignored.
     cutoff = START + pd.Timedelta(days=DAYS - 14, hours=12)

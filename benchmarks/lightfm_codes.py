@@ -10,7 +10,6 @@ that are new to the client, and these ranks are compared with what the client bo
 cart in the four weeks after the cutoff.
 """
 
-import argparse
 import tempfile
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -18,6 +17,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 
+from benchmarks.arguments import smoke_parser
 from benchmarks.machine import report
 from tests.shops import land
 from ubp_platform.blocks.lightfm import LightFMBlock
@@ -58,9 +58,7 @@ def evaluate(
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--small", action="store_true", help="tiny sizes, as a smoke test")
-    small = parser.parse_args().small
+    small = smoke_parser(__doc__).parse_args().small
     clients, days, epochs = (600, 60, 2) if small else (6000, 140, 40)
     results = {}
     with tempfile.TemporaryDirectory() as directory:

@@ -12,7 +12,6 @@ the exact loss.
     python -m benchmarks.next_url --small              # seconds, as a smoke test
 """
 
-import argparse
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -22,6 +21,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+from benchmarks.arguments import smoke_parser
 from benchmarks.equal_updates import Chain, curve, lengths, near, picture, random
 from benchmarks.machine import PeakMemory, report
 from ubp_platform.blocks.next_url import Network, NextURL
@@ -138,8 +138,7 @@ def learned(chain: Chain, block: NextURL, updates: list[int]) -> dict[str, list[
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--small", action="store_true", help="tiny sizes, as a smoke test")
+    parser = smoke_parser(__doc__)
     parser.add_argument("--picture", type=Path, help="where to draw the curves (PNG)")
     options = parser.parse_args()
     small = options.small

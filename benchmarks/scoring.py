@@ -17,7 +17,7 @@ from ubp_platform.evaluation.protocol import run
 from ubp_platform.evaluation.representations import Representation
 from ubp_platform.evaluation.scores import Scores
 from ubp_platform.evaluation.split import Split
-from ubp_platform.evaluation.summary import DifferenceSummary, Summary
+from ubp_platform.evaluation.summary import DifferenceSummary, Summary, summarize
 from ubp_platform.evaluation.tasks import Targets, Task, select_tasks
 from ubp_platform.home import Home
 from ubp_platform.progress import ProgressFactory
@@ -121,15 +121,16 @@ def score_table(
     return "\n".join(lines)
 
 
-def gains_over_profile(summary: Summary) -> dict[str, DifferenceSummary]:
-    """Return by how much each row is better than the row ``profile``, in the sum."""
-    gains = {}
+def comparison_table(scores: Scores) -> str:
+    """Lay out scores as Markdown, with each row's lead over the row ``profile`` in the sum."""
+    summary, gains = summarize(scores), {}
     for one in summary.differences:
-        if one.task is None and one.one == "profile":
+        if one.task is not None:
+            continue
+        if one.one == "profile":
             mirrored = {"mean": -one.mean, "low": -one.high, "high": -one.low}
             gains[one.over] = one.model_copy(update=mirrored)
-    # A foreign row is the first one of its differences.
-    gains |= {
-        one.one: one for one in summary.differences if one.task is None and one.over == "profile"
-    }
-    return gains
+        elif one.over == "profile":  # a foreign row comes first
+            gains[one.one] = one
+    names = [info.name for info in scores.representations]
+    return score_table(scores, summary, names, gains, gain_title="more than the profile")

@@ -17,10 +17,9 @@ from benchmarks.codecs import lsa, minilm
 from benchmarks.machine import report
 from benchmarks.scoring import (
     available_tasks,
-    gains_over_profile,
+    comparison_table,
     grocery_home,
     score,
-    score_table,
     scoring_parser,
 )
 from pipelines.backtest import backtest, plan
@@ -32,7 +31,6 @@ from ubp_platform.evaluation.representations import (
     of_matrix,
     parts_of,
 )
-from ubp_platform.evaluation.summary import summarize
 from ubp_platform.progress import bars
 from ubp_platform.warehouse import Warehouse
 from ubp_platform.warehouse.history import History
@@ -63,16 +61,7 @@ def main() -> None:
         rows += [of_matrix(name, "block", vectors) for name, vectors in made.items()]
         tasks = available_tasks(home, split, clients)
         scores = score(home, rows, tasks, progress, options.labels)
-    summary = summarize(scores)
-    print(
-        score_table(
-            scores=scores,
-            summary=summary,
-            rows=[info.name for info in scores.representations],
-            gains=gains_over_profile(summary),
-            gain_title="more than the profile",
-        )
-    )
+    print(comparison_table(scores))
     sums = scores.sums
     best = max((name for name in sums if name.startswith("with ")), key=sums.__getitem__)
     report(

@@ -68,6 +68,11 @@ def challenge(*seeds: int) -> EvaluationPlan:
     return EvaluationPlan("challenge", ["network"], seeds or [SEED])
 
 
+def fit_all(compared: list[Representation], tasks: list[Task], **options) -> Scores:
+    """Run the challenge's protocol with the small network."""
+    return run(compared, tasks, "small", challenge(), **options)
+
+
 def bare(scores: Scores) -> list[dict]:
     return [result.model_dump(exclude={"seconds"}) for result in scores.results]
 
@@ -96,7 +101,7 @@ def test_tasks_are_described(tmp_path: Path) -> None:
     train = np.array([[1, 0, 0, 0]] * 30 + [[0, 0, 0, 0]] * 120)
     validation = np.array([[1, 1, 0, 0]] * 15 + [[0, 1, 0, 0]] * 135)
     asked = multilabel(train, validation, np.ones(4))
-    scores = run(representations()[:1], [asked, questions()[0]], "small", challenge())
+    scores = fit_all(representations()[:1], [asked, questions()[0]])
     first, second = scores.tasks
     # No client bought the last two, every client the second.
     assert first == TaskInfo(
@@ -112,9 +117,9 @@ def test_tasks_are_described(tmp_path: Path) -> None:
 
 def test_what_is_kept_is_not_computed_again(tmp_path: Path, fits: list[Fit]) -> None:
     kept = tmp_path / "kept"
-    first = run(representations(), questions(), "small", challenge(), kept)
+    first = fit_all(representations(), questions(), kept)
     fits.clear()
-    again = run(representations(), questions(), "small", challenge(), kept)
+    again = fit_all(representations(), questions(), kept)
     assert not fits
     assert again.reused == len(again.results) == 4
     assert again.results == first.results
@@ -125,8 +130,8 @@ def test_what_is_kept_is_not_computed_again(tmp_path: Path, fits: list[Fit]) -> 
 
 
 def test_nothing_is_kept_where_no_place_is_named(fits: list[Fit]) -> None:
-    first = run(representations(), questions(), "small", challenge())
-    again = run(representations(), questions(), "small", challenge())
+    first = fit_all(representations(), questions())
+    again = fit_all(representations(), questions())
     assert len(fits) == 8
     assert bare(first) == bare(again)
 
@@ -176,26 +181,26 @@ def test_results_of_anything_else_are_not_taken(tmp_path: Path, fits: list[Fit],
     task = replace(
         asked, rows=asked.rows[:-1], train=asked.train[:-1], validation=asked.validation[:-1]
     )
-    run([representation], [task], "small", challenge(), cache=kept)
+    fit_all([representation], [task], cache=kept)
     other, other_task = change(representation, task)
     fits.clear()
-    assert run([other], [other_task], "small", challenge(), cache=kept).reused == 0
+    assert fit_all([other], [other_task], cache=kept).reused == 0
     assert len(fits) == 1
-    assert run([representation], [task], "small", challenge(), cache=kept).reused == 1
+    assert fit_all([representation], [task], cache=kept).reused == 1
 
 
 def test_results_of_another_network_or_seed_are_not_taken(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     kept, (one, _), (task, _) = tmp_path / "kept", representations(), questions()
-    first = run([one], [task], "small", challenge(), cache=kept)
+    first = fit_all([one], [task], cache=kept)
     assert run([one], [task], "paper", challenge(), cache=kept).reused == 0
     assert run([one], [task], "small", challenge(SEED + 5), cache=kept).reused == 0
     # The size and epochs of a network matter, not its name.
     monkeypatch.setitem(NETWORKS, "small", NetworkSize(8, 13, 3))
-    assert run([one], [task], "small", challenge(), cache=kept).reused == 0
+    assert fit_all([one], [task], cache=kept).reused == 0
     monkeypatch.setitem(NETWORKS, "small", NetworkSize(8, 12, 4))
-    assert run([one], [task], "small", challenge(), cache=kept).reused == 0
+    assert fit_all([one], [task], cache=kept).reused == 0
     monkeypatch.setitem(NETWORKS, "paper", NetworkSize(8, 12, 3))
     same = run([one], [task], "paper", challenge(), cache=kept)
     assert same.reused == 1
@@ -204,11 +209,11 @@ def test_results_of_another_network_or_seed_are_not_taken(
 
 def test_equal_vectors_are_known_by_any_name(tmp_path: Path, fits: list[Fit]) -> None:
     kept, matrix = tmp_path / "kept", vectors()
-    first = run([of_matrix("a", "block", matrix)], questions(), "small", challenge(), cache=kept)
+    first = fit_all([of_matrix("a", "block", matrix)], questions(), cache=kept)
     fits.clear()
     wide = np.hstack([vectors(9), matrix, vectors(8)])
     other = Representation("again", "without", (ColumnRange(wide, 6, 12),))
-    again = run([other], questions(), "small", challenge(), cache=kept)
+    again = fit_all([other], questions(), cache=kept)
     assert not fits
     assert [info.name for info in again.representations] == ["again"]
     assert [result.representation for result in again.results] == ["again"] * 2
@@ -219,12 +224,10 @@ def test_equal_questions_are_known_by_any_name(tmp_path: Path, fits: list[Fit]) 
     # If all clients bought before, the two binary tasks are the same.
     churn, sku = questions()
     conversion, price = replace(churn, name="conversion"), replace(sku, name="propensity_price")
-    first = run(
-        representations()[:1], [churn, conversion, sku], "small", challenge(), cache=tmp_path
-    )
+    first = fit_all(representations()[:1], [churn, conversion, sku], cache=tmp_path)
     assert [task for _, task, _ in fits] == ["churn", "propensity_sku"]
     assert [result.task for result in first.results] == ["churn", "conversion", "propensity_sku"]
-    again = run(representations()[:1], [conversion, price], "small", challenge(), cache=tmp_path)
+    again = fit_all(representations()[:1], [conversion, price], cache=tmp_path)
     assert len(fits) == again.reused == 2
     assert [result.task for result in again.results] == ["conversion", "propensity_price"]
     assert [r.epochs for r in again.results] == [r.epochs for r in first.results[1:]]
@@ -233,7 +236,7 @@ def test_equal_questions_are_known_by_any_name(tmp_path: Path, fits: list[Fit]) 
 def test_equal_vectors_are_fitted_once(fits: list[Fit]) -> None:
     # Without one of two blocks a profile is the other one.
     made = list(of_profile(vectors(), [("a", 2), ("b", 4)]))
-    scores = run(made, questions()[:1], "small", challenge())
+    scores = fit_all(made, questions()[:1])
     assert [name for name, _, _ in fits] == ["profile", "a", "b"]
     assert [r.representation for r in scores.results] == [r.name for r in made]
     assert scores.reused == 0
@@ -256,13 +259,13 @@ def test_a_cut_run_keeps_what_was_done(tmp_path: Path, fits: list[Fit]) -> None:
         yield advance
 
     with pytest.raises(KeyboardInterrupt):
-        run(representations(), questions(), "small", challenge(), cache=kept, progress=ctrl_c)
+        fit_all(representations(), questions(), cache=kept, progress=ctrl_c)
     assert len(fits) == 3
     fits.clear()
-    found = run(representations(), questions(), "small", challenge(), cache=kept)
+    found = fit_all(representations(), questions(), cache=kept)
     assert fits == [("b", "churn", SEED), ("b", "propensity_sku", SEED)]
     assert found.reused == 2
-    assert bare(found) == bare(run(representations(), questions(), "small", challenge()))
+    assert bare(found) == bare(fit_all(representations(), questions()))
     assert {path.suffix for path in kept.iterdir()} == {".json", ".npy"}
 
 
@@ -275,9 +278,9 @@ def test_progress_counts_the_fits_that_are_left(tmp_path: Path) -> None:
         bars.append((description, total, told))
         yield told.append
 
-    run(representations()[:1], questions(), "small", challenge(), cache=tmp_path, progress=note)
-    run(representations(), questions(), "small", challenge(), cache=tmp_path, progress=note)
-    run(representations(), questions(), "small", challenge(), cache=tmp_path, progress=note)
+    fit_all(representations()[:1], questions(), cache=tmp_path, progress=note)
+    fit_all(representations(), questions(), cache=tmp_path, progress=note)
+    fit_all(representations(), questions(), cache=tmp_path, progress=note)
     (first, total, told), (second, rest, others) = bars
     assert (first, second) == ("2 fits", "2 fits")
     assert total == rest == 2
