@@ -102,10 +102,7 @@ def speeds(block: NextURL, urls: int, ours: int, plain: int) -> dict[str, float]
     batches = batched(clients(size * ours, block.last, urls), size)
     everyone = np.arange(size * ours)
     mixed = rng.permutation(everyone).reshape(-1, size)[:plain]
-    given = {
-        PLAIN: (batches.gather(part) for part in mixed),
-        OURS: batches.shuffled(everyone, rng),
-    }
+    given = {PLAIN: (batches.gather(part) for part in mixed), OURS: batches.shuffled(everyone, rng)}
     measured = {}
     for name, drawn in given.items():
         _, step = learner(block, batches, urls, ours + plain, sparse=name == OURS)

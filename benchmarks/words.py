@@ -25,12 +25,7 @@ from benchmarks.scoring import (
 from pipelines.backtest import backtest, plan
 from ubp_platform.blocks.registry import PROFILES
 from ubp_platform.evaluation.lookup import positions_in
-from ubp_platform.evaluation.representations import (
-    ColumnRange,
-    Representation,
-    of_matrix,
-    parts_of,
-)
+from ubp_platform.evaluation.representations import ColumnRange, Representation, of_matrix, parts_of
 from ubp_platform.progress import bars
 from ubp_platform.warehouse import Warehouse
 from ubp_platform.warehouse.history import History

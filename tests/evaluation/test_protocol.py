@@ -299,11 +299,7 @@ def test_curves_of_a_binary_task_by_hand(monkeypatch: pytest.MonkeyPatch) -> Non
     (result,) = run(
         [of_matrix("x", "block", np.zeros((4, 1), np.float16))], [task], plan=challenge()
     ).results
-    assert (result.choice, result.metrics, result.seconds) == (
-        "epoch 2",
-        Metrics(auroc=0.875),
-        1.5,
-    )
+    assert (result.choice, result.metrics, result.seconds) == ("epoch 2", Metrics(auroc=0.875), 1.5)
     curves = result.curves
     assert curves is not None
     assert curves.false_positives == [round(step / 100, 5) for step in range(101)]

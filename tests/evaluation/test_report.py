@@ -348,7 +348,7 @@ def test_the_shape_is_what_the_log_is(shop: Warehouse) -> None:
     assert next(one for one in found.types if one.name == "page_visit").items == urls
     # The log is of 1 June to 30 July: full weeks begin on 6 June and end with 24 July.
     assert [f"{week:%m-%d}" for week in found.weeks] == [
-        *("06-06", "06-13", "06-20", "06-27", "07-04", "07-11", "07-18"),
+        *("06-06", "06-13", "06-20", "06-27", "07-04", "07-11", "07-18")
     ]
     weeks = (events.timestamp - cutoff.tz_localize(None)) // pd.Timedelta("7D")
     for name, counts in found.weekly.items():

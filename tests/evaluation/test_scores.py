@@ -20,10 +20,7 @@ def by_seeds(**by_name: list[list[float]]) -> Scores:
 
 
 def test_means_and_deviations_over_seeds() -> None:
-    scores = by_seeds(
-        a=[[0.5, 0.6, 0.7], [0.2, 0.2, 0.2]],
-        b=[[0.4, 0.6, 0.5], [0.3, 0.3, 0.3]],
-    )
+    scores = by_seeds(a=[[0.5, 0.6, 0.7], [0.2, 0.2, 0.2]], b=[[0.4, 0.6, 0.5], [0.3, 0.3, 0.3]])
     assert scores.score("a", "churn") == pytest.approx((0.6, 0.1, 0))
     assert scores.score("a", "conversion") == pytest.approx((0.2, 0, 0))
     # Sums of 0.7, 0.8 and 0.9; of 0.7, 0.9 and 0.8.

@@ -354,10 +354,7 @@ def test_columns_give_what_looking_up_each_client_gives(shop: Warehouse) -> None
     assert dict(zip(classes.values, classes.popularity, strict=True)) == counts.to_dict()
 
 
-@given(
-    st.lists(st.integers(-20, 20), unique=True),
-    st.lists(st.integers(-25, 25)),
-)
+@given(st.lists(st.integers(-20, 20), unique=True), st.lists(st.integers(-25, 25)))
 def test_values_are_found_where_they_stand(values: list[int], wanted: list[int]) -> None:
     places, found = positions_in(np.array(values, np.int64), np.array(wanted, np.int64))
     assert found.tolist() == [value in values for value in wanted]

@@ -9,15 +9,7 @@ from matplotlib.figure import Figure
 
 from ubp_platform.blocks.fit_report import FitReport
 from ubp_platform.demo.churn import ChurnScore
-from ubp_platform.report.drawing import (
-    BLUE,
-    GREEN,
-    ORANGE,
-    STYLE,
-    draw_losses,
-    draw_map,
-    plane,
-)
+from ubp_platform.report.drawing import BLUE, GREEN, ORANGE, STYLE, draw_losses, draw_map, plane
 
 _COLOURS = (BLUE, ORANGE, GREEN, "#CC79A7", "#56B4E9")
 

@@ -64,10 +64,7 @@ def baselines(history: History, clients: np.ndarray) -> list[Representation]:
     counts = np.zeros((len(clients), len(EVENT_TYPES) + _COUNTS), np.float16)
     counts[:, : len(EVENT_TYPES)] = np.log1p(events)
     _fill_counts(history, clients, counts[:, len(EVENT_TYPES) :])
-    return [
-        of_matrix(SIMPLE, "baseline", simple),
-        of_matrix("counts", "baseline", counts),
-    ]
+    return [of_matrix(SIMPLE, "baseline", simple), of_matrix("counts", "baseline", counts)]
 
 
 def handcrafted(history: History, clients: np.ndarray) -> Representation:

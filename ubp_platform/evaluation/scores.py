@@ -206,11 +206,7 @@ class Scores(BaseModel):
         return float(low), float(high)
 
     def gain(
-        self,
-        one: str,
-        over: str,
-        task: str | None = None,
-        among: Sequence[HeadName] | None = None,
+        self, one: str, over: str, task: str | None = None, among: Sequence[HeadName] | None = None
     ) -> Difference:
         """Compare two representations.
 

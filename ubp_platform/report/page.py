@@ -14,12 +14,7 @@ from ubp_platform.evaluation.scores import Scores
 from ubp_platform.evaluation.split import DAYS
 from ubp_platform.evaluation.tasks import TASKS
 from ubp_platform.report.curve_pictures import curve_lines, curve_pictures
-from ubp_platform.report.data_pictures import (
-    Cloud,
-    data_pictures,
-    map_pictures,
-    training_pictures,
-)
+from ubp_platform.report.data_pictures import Cloud, data_pictures, map_pictures, training_pictures
 from ubp_platform.report.headline import display_name, headline
 from ubp_platform.report.label_pictures import label_pictures
 from ubp_platform.report.looks import LOOKS, TYPE_COLOURS, signed

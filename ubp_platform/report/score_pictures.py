@@ -25,10 +25,7 @@ def task_pictures(scores: Scores, ranked: Ranked) -> list[Picture]:
 
 
 def _draw_scores(
-    ax: Axes,
-    ranked: Ranked,
-    averages: Sequence[Average],
-    intervals: Sequence[tuple[float, float]],
+    ax: Axes, ranked: Ranked, averages: Sequence[Average], intervals: Sequence[tuple[float, float]]
 ) -> None:
     rows = zip(ranked, averages, intervals, strict=True)
     for row, (info, average, interval) in enumerate(rows):
