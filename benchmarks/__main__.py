@@ -1,4 +1,4 @@
-"""Run every benchmark of a single part and end with one table: ``make bench-parts``."""
+"""Run every benchmark of a single part, then print one table: ``make bench-parts``."""
 
 import argparse
 import json

@@ -1,11 +1,11 @@
 """Arguments that several benchmarks take."""
 
 import math
-from argparse import ArgumentTypeError
+from argparse import ArgumentParser, ArgumentTypeError
 
 
 def part(text: str) -> float:
-    """Give a part of the challenge's log, in the six digits that also name its directory."""
+    """Parse a part of the challenge's log, rounded to the six digits that name its directory."""
     try:
         value = float(f"{float(text):g}")
     except ValueError:
@@ -16,7 +16,14 @@ def part(text: str) -> float:
 
 
 def count(text: str) -> int:
-    """Give a number of things."""
+    """Parse a positive integer."""
     if not text.isdecimal() or int(text) < 1:
         raise ArgumentTypeError(f"a whole number above 0, not {text!r}")
     return int(text)
+
+
+def smoke_parser(description: str) -> ArgumentParser:
+    """Make a parser with the option ``--small``; the first line of the description is shown."""
+    parser = ArgumentParser(description=description.splitlines()[0])
+    parser.add_argument("--small", action="store_true", help="tiny sizes, as a smoke test")
+    return parser

@@ -1,15 +1,15 @@
-"""Which 16 codes of a name or a query serve best? Codecs held against the one that is used.
+"""Which codec of names and queries is best? Alternatives to the one in use, 16 codes each.
 
-LightFM is judged on later purchases of products that are new to a client, as by
-`benchmarks/lightfm_codes.py`; gru_ae_sku_text by its loss, and by the tasks of `ubp evaluate`. The
-losses of two codecs cannot be compared: codes with less in them are easier to give back.
+LightFM is scored on later purchases of products that are new to a client, as by
+`benchmarks/lightfm_codes.py`; gru_ae_sku_text by its loss and by the tasks of `ubp evaluate`. The
+losses of two codecs are not comparable: codes with less information are easier to reconstruct.
 
     python -m benchmarks.codecs journey      # real names of a grocer's products; about half an hour
     python -m benchmarks.codecs simulated    # names and queries of made-up sentences of real words
 
-`minhash` is the codec; `random` gives each text codes of its own. The others quantize an embedding,
-`lsa` (word counts by TF-IDF and SVD) or `minilm` (all-MiniLM-L6-v2), by a product quantizer (`pq`)
-or a residual one (`rq`) of 16 × 256 centres, as `faiss` has them.
+`minhash` is the codec in use; `random` gives each text unrelated codes. The others quantize an
+embedding, `lsa` (word counts by TF-IDF and SVD) or `minilm` (all-MiniLM-L6-v2), with a product
+quantizer (`pq`) or a residual one (`rq`) of 16 × 256 centres, as in `faiss`.
 """
 
 import argparse
@@ -30,19 +30,16 @@ from sklearn.decomposition import PCA, TruncatedSVD
 from sklearn.feature_extraction.text import TfidfVectorizer
 
 from benchmarks.arguments import count
-from benchmarks.lightfm_codes import judge
+from benchmarks.lightfm_codes import evaluate
 from benchmarks.machine import report
+from benchmarks.scoring import available_tasks, score
 from pipelines.demo import GROCERY
-from pipelines.evaluate import pose
 from pipelines.ingest import ingest
 from ubp_platform.blocks import language_model, model_files
 from ubp_platform.blocks.catalog import Catalog
 from ubp_platform.blocks.lightfm import LightFMBlock
 from ubp_platform.evaluation.backtest import backtest, plan
-from ubp_platform.evaluation.plan import Plan
-from ubp_platform.evaluation.protocol import run
 from ubp_platform.evaluation.representations import Representation, parts_of
-from ubp_platform.evaluation.tasks import TASKS, Targets
 from ubp_platform.events import completejourney
 from ubp_platform.events.schema import CODE_VALUES, CODES
 from ubp_platform.events.text_codec import encode
@@ -52,7 +49,7 @@ from ubp_platform.simulation.simulator import simulate
 from ubp_platform.warehouse import Warehouse
 
 CODECS = ("minhash", "random", "lsa-pq", "lsa-rq", "minilm-pq", "minilm-rq")
-# Words of a made-up sentence: one for each of the first codes.
+# Words of a made-up sentence, one for each of the first codes.
 WORDS = 6
 AXES = 128
 
@@ -68,14 +65,14 @@ def main() -> None:
     options = parser.parse_args()
     progress = bars(Console(stderr=True))
     with tempfile.TemporaryDirectory() as directory:
-        place = Path(directory)
-        source = Home(home=place / "words")
+        root = Path(directory)
+        source = Home(home=root / "words")
         if options.shop == "journey":
             ingest(source, GROCERY.source)
         else:
-            ingest(source, str(_with_words(place / "log", options.clients)))
+            ingest(source, str(_with_words(root / "log", options.clients)))
         found = {
-            codec: _judged(source, place / codec, codec, options.epochs, progress)
+            codec: _evaluate(source, root / codec, codec, options.epochs, progress)
             for codec in options.codecs
         }
     print("| codec | LightFM precision@10 | AUC | gru_ae_sku_text, loss | sum |")
@@ -103,7 +100,7 @@ def main() -> None:
 
 
 def _with_words(directory: Path, clients: int) -> Path:
-    """Simulate a shop whose names and queries are sentences: a word for each of the first codes."""
+    """Simulate a shop whose names and queries are sentences: one word per code, the first ones."""
     simulate(directory, clients, 120)
     log = completejourney.package_data()
     products = duckdb.sql(
@@ -118,16 +115,16 @@ def _with_words(directory: Path, clients: int) -> Path:
         codes = np.stack(table[column].to_numpy(zero_copy_only=False))[:, :WORDS].astype(np.int64)
         codes += np.arange(WORDS) * CODE_VALUES
         sentences = [" ".join(row) for row in words[codes % len(words)].tolist()]
-        place = table.column_names.index(column)
-        pq.write_table(table.set_column(place, column, pa.array(sentences)), path)
+        index = table.column_names.index(column)
+        pq.write_table(table.set_column(index, column, pa.array(sentences)), path)
     return directory
 
 
-def _judged(
-    source: Home, place: Path, codec: str, epochs: int, progress: ProgressFactory
+def _evaluate(
+    source: Home, directory: Path, codec: str, epochs: int, progress: ProgressFactory
 ) -> tuple[float, ...]:
-    """Code all texts anew in a copy of a home; gives precision, its error, AUC, loss and sum."""
-    home = Home(home=place)
+    """Recode all texts in a copy of a home; return precision, its error, AUC, loss and sum."""
+    home = Home(home=directory)
     home.root.mkdir()
     shutil.copy(source.warehouse, home.warehouse)
     with duckdb.connect(str(home.warehouse)) as connection:
@@ -137,13 +134,11 @@ def _judged(
         block = LightFMBlock.from_preset("small", max_epochs=epochs)
         block.fit(warehouse.history(split.cutoff), progress)
         end = split.end + timedelta(microseconds=1)
-        precision, auc = judge(block, warehouse, split.cutoff, end)
-        tested = backtest(home, split, clients, ["gru_ae_sku_text"], progress=progress)
-        tasks, _ = pose(Targets(warehouse, split, clients), TASKS, strict=False)
+        precision, auc = evaluate(block, warehouse, split.cutoff, end)
+    tested = backtest(home, split, clients, ["gru_ae_sku_text"], progress=progress)
     parts = tuple(parts_of(tested.matrix, tested.version.widths))
     row = Representation("gru_ae_sku_text", "block", parts, 0)
-    judged = Plan(heads=("logistic",))
-    scores = run([row], tasks, "small", judged, home.evaluation / "scores", progress)
+    scores = score(home, [row], available_tasks(home, split, clients), progress)
     loss = Catalog(home).versions("gru_ae_sku_text")[-1].report.loss
     error = precision.std() / len(precision) ** 0.5
     means = (precision.mean(), error, auc.mean(), loss, scores.sums["gru_ae_sku_text"])
@@ -151,7 +146,7 @@ def _judged(
 
 
 def _recode(connection: duckdb.DuckDBPyConnection, codec: str) -> None:
-    """Give all names and queries the codes of a codec."""
+    """Replace the codes of all names and queries."""
     texts = connection.execute(
         """SELECT DISTINCT words FROM (SELECT words FROM product_properties
                                        UNION ALL SELECT words FROM search_query)
@@ -168,7 +163,7 @@ def _recode(connection: duckdb.DuckDBPyConnection, codec: str) -> None:
 
 
 def _codes(texts: tuple[str, ...], codec: str) -> np.ndarray:
-    """Code texts: (n_texts, 16)."""
+    """Encode texts: (n_texts, 16)."""
     normal = [" ".join(text.lower().split()) for text in texts]
     if codec == "minhash":
         return encode(normal)
@@ -182,7 +177,7 @@ def _codes(texts: tuple[str, ...], codec: str) -> np.ndarray:
 
 @cache
 def lsa(texts: tuple[str, ...]) -> np.ndarray:
-    """Embed texts by the words they have in common: (n_texts, at most 128)."""
+    """Embed texts by latent semantic analysis: (n_texts, at most 128)."""
     counts = TfidfVectorizer(sublinear_tf=True, token_pattern=r"[\w.%]+").fit_transform(texts)
     axes = min(AXES, counts.shape[1] - 1)
     return TruncatedSVD(axes, random_state=0).fit_transform(counts)
@@ -200,7 +195,7 @@ def minilm(texts: tuple[str, ...]) -> np.ndarray:
 
 
 def _product(vectors: np.ndarray) -> np.ndarray:
-    """Quantize 16 parts of the principal axes, turned at random so that all parts vary alike."""
+    """Quantize 16 groups of randomly rotated principal axes, which have similar variances."""
     axes = min(AXES, vectors.shape[1]) // CODES * CODES
     turned = PCA(axes, random_state=0).fit_transform(vectors)
     turned = turned @ ortho_group.rvs(axes, random_state=0)
@@ -209,7 +204,7 @@ def _product(vectors: np.ndarray) -> np.ndarray:
 
 
 def _residual(vectors: np.ndarray) -> np.ndarray:
-    """Quantize what the codes before have left."""
+    """Quantize the residual of the previous codes, 16 times."""
     codes, left = [], vectors.astype(np.float64)
     for _ in range(CODES):
         centres = _centres(left)

@@ -1,7 +1,7 @@
-"""Two ways of training one network must learn alike: as many updates, the same loss.
+"""Check that two ways of training a network learn equally: same updates, same loss.
 
-What is learned is a chain: from each value most visits go to one other, the rest anywhere, the
-frequent values more often.
+The data is a chain: most visits go from each value to one other, the rest to random values, to
+frequent ones more often.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -13,12 +13,11 @@ from matplotlib.figure import Figure
 from torch import nn
 
 from ubp_platform.blocks.ragged import Batch, Batches
-from ubp_platform.blocks.sequence_learner import validation_loss
 from ubp_platform.warehouse.arrays import Sequences, Vocabulary
 
 FOLLOWED = 0.75
 HELD_OUT = 0.1
-# Colours that people with any colour vision tell apart (Okabe and Ito).
+# Colours that are distinct for any colour vision (Okabe and Ito).
 COLORS = ("#D55E00", "#0072B2")
 
 
@@ -30,13 +29,13 @@ def lengths(count: int, mean: float, longest: int, rng: np.random.Generator) -> 
 
 @dataclass
 class Chain:
-    """Clients who walk along a chain of values.
+    """Clients whose visits follow a chain of values.
 
     Parameters
     ----------
     clients, values : int
     mean, longest : float, int
-        Of the clients' lengths.
+        Of the clients' sequence lengths.
     """
 
     clients: int
@@ -44,9 +43,9 @@ class Chain:
     mean: float = 25
     longest: int = 128
     sequences: Sequences = field(init=False)
-    #: What the chain itself would pay for its next value, in nats: the least that can be learned.
+    #: Entropy of the next value in nats: the lowest possible loss.
     entropy: float = field(init=False)
-    #: What one pays who only knows how frequent the values are.
+    #: Loss of a model that only knows the frequencies of the values.
     unigram: float = field(init=False)
 
     def __post_init__(self) -> None:
@@ -76,13 +75,13 @@ class Chain:
 
 
 def near(batches: Batches, clients: np.ndarray, rng: np.random.Generator) -> Iterator[Batch]:
-    """Give batches of nearly equal length, epoch after epoch."""
+    """Yield batches of nearly equal length, epoch after epoch."""
     while True:
         yield from batches.shuffled(clients, rng)
 
 
 def random(batches: Batches, clients: np.ndarray, rng: np.random.Generator) -> Iterator[Batch]:
-    """Give batches of random clients, epoch after epoch."""
+    """Yield batches of random clients, epoch after epoch."""
     while True:
         mixed = rng.permutation(clients)
         for start in range(0, len(mixed), batches.batch_size):
@@ -99,17 +98,17 @@ def curve(
     draw: Draw,
     updates: Sequence[int],
 ) -> list[float]:
-    """Train, and give the exact loss of held-out clients after so many updates each."""
+    """Train, and return the exact loss of held-out clients after each number of updates."""
     rng = np.random.default_rng(1)
     clients = rng.permutation(len(batches.lengths))
-    judging, training = np.split(clients, [int(HELD_OUT * len(clients))])
+    held_out, training = np.split(clients, [int(HELD_OUT * len(clients))])
     drawn, losses, done = draw(batches, training, rng), [], 0
     for update in updates:
         for _ in range(update - done):
             step(next(drawn))
         done = update
-        judged = validation_loss(network, (batch for _, batch in batches.sorted(judging)))
-        losses.append(judged / batches.positions(judging))
+        total = validation_loss(network, (batch for _, batch in batches.sorted(held_out)))
+        losses.append(total / batches.positions(held_out))
     return losses
 
 
@@ -120,7 +119,7 @@ def picture(
     curves: Mapping[str, Sequence[float]],
     bounds: Mapping[str, float],
 ) -> None:
-    """Draw validation losses over updates, and what they could be at best and worst."""
+    """Draw validation losses over updates, with lines for bounds."""
     figure = Figure(figsize=(6.4, 4), layout="constrained")
     ax = figure.subplots()
     for (name, bound), style in zip(bounds.items(), (":", "--"), strict=False):
@@ -131,7 +130,7 @@ def picture(
     ax.spines[["top", "right"]].set_visible(False)
     ax.set_xlim(left=0)
     ax.set_xlabel("updates")
-    ax.set_ylabel("validation loss, nats a position")
+    ax.set_ylabel("validation loss, nats per position")
     ax.set_title(title, loc="left", fontsize=10)
     ax.legend(frameon=False)
     figure.savefig(path, dpi=130)

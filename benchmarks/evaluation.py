@@ -1,19 +1,18 @@
-"""What the challenge's protocol costs besides its multiplications, and within them.
+"""The cost of the challenge's protocol: labels and batches, and training steps.
 
-Around them: the labels and the batches of an epoch over both windows, against the shape of the
-organisers' pipeline: a torch Dataset that filters the purchases of a window by client for every
-row, in a DataLoader with batches of 128. Ours sums the purchases in the warehouse, finds the
-classes, and makes all labels at once; the plain way has its purchases and classes in memory. Both
-give the same labels and vectors of the rows that both have made.
+Labels and batches of an epoch over both windows, compared with a pipeline like the organisers': a
+torch Dataset that filters the purchases of a window by client for every row, in a DataLoader with
+batches of 128. Ours sums the purchases in the warehouse, selects the classes and computes all
+labels at once; the plain way has its purchases and classes in memory. Both produce the same labels
+and vectors.
 
-Within them: seconds of a training step as `fit` makes it, batch included, against a plain loop over
-the same network with torch's default AdamW, its tensors made before.
+Seconds of a training step in `fit`, including its batch, compared with a plain loop over the same
+network with torch's default AdamW and ready-made tensors.
 
     python -m benchmarks.evaluation            # about two minutes on two cores
-    python -m benchmarks.evaluation --small    # seconds, to see that it runs
+    python -m benchmarks.evaluation --small    # seconds, as a smoke test
 """
 
-import argparse
 import tempfile
 import time
 from datetime import UTC
@@ -26,20 +25,22 @@ import torch
 from torch.nn.functional import binary_cross_entropy_with_logits
 from torch.utils.data import DataLoader, Dataset
 
+from benchmarks.arguments import smoke_parser
 from benchmarks.machine import report
 from tests.shops import land
+from ubp_platform.evaluation.class_lists import Classes
 from ubp_platform.evaluation.network import (
     BATCH,
     LEARNING_RATE,
     NETWORKS,
     SEED,
-    Network,
+    DownstreamNetwork,
     NetworkName,
     fit,
 )
-from ubp_platform.evaluation.representations import Representation, whole
+from ubp_platform.evaluation.representations import Representation, of_matrix
 from ubp_platform.evaluation.split import Split
-from ubp_platform.evaluation.tasks import Classes, Targets, Task
+from ubp_platform.evaluation.tasks import Targets, Task
 from ubp_platform.warehouse import Warehouse
 
 WIDTH, CLASSES, TASK = 1066, 100, "propensity_sku"
@@ -50,7 +51,7 @@ Batches = list[tuple[torch.Tensor, torch.Tensor]]
 
 
 def purchases(clients: int) -> pd.DataFrame:
-    """Make 100 days in which a client buys four times, mostly the same few of 2,000 products."""
+    """Make 100 days with four purchases per client, mostly of a few of 2,000 products."""
     rng = np.random.default_rng(0)
     count = 4 * clients
     ago = pd.to_timedelta(rng.integers(0, 100 * 86400, count), "s")
@@ -66,14 +67,14 @@ def purchases(clients: int) -> pd.DataFrame:
 
 
 class Rows(Dataset):
-    """A client's vector and labels, looked up when asked for.
+    """Clients' vectors and labels, looked up row by row.
 
     Parameters
     ----------
     clients : ndarray of int64, shape (n,)
     vectors : ndarray of float16, shape (n, width)
     bought : DataFrame
-        The purchases of a window.
+        Purchases of a window.
     classes : ndarray of int64, shape (n_classes,)
     """
 
@@ -95,7 +96,7 @@ class Rows(Dataset):
 def looked_up(
     bought: pd.DataFrame, clients: np.ndarray, vectors: np.ndarray, classes: Classes
 ) -> tuple[list[Batches], float]:
-    """Make the batches of both windows row by row, and tell the seconds."""
+    """Make the batches of both windows row by row; return them with the seconds."""
     windows = [
         bought[bought["timestamp"].between(start, end, inclusive="left")]
         for start, end in (
@@ -114,7 +115,7 @@ def looked_up(
 def in_columns(
     path: Path, clients: np.ndarray, representation: Representation
 ) -> tuple[Task, list[Batches], float]:
-    """Make the task and the batches of both windows as the evaluation does; tells the seconds."""
+    """Make the task and the batches of both windows as the evaluation does; return the seconds."""
     start = time.perf_counter()
     with Warehouse(path) as warehouse:
         task = Targets(warehouse, SPLIT, clients).task(TASK)
@@ -130,7 +131,7 @@ def in_columns(
 
 
 def agree(ours: list[Batches], plain: list[Batches]) -> bool:
-    """Tell whether both have the same vectors and labels, as far as the plain rows go."""
+    """Whether the plain rows have the same vectors and labels."""
     for mine, theirs in zip(ours, plain, strict=True):
         for part in (0, 1):
             rows = torch.cat([batch[part] for batch in theirs])
@@ -140,23 +141,23 @@ def agree(ours: list[Batches], plain: list[Batches]) -> bool:
 
 
 def first_rows(task: Task, rows: int) -> Task:
-    """Ask only the first clients."""
+    """Restrict a task to its first clients."""
     return Task(
         task.name, task.rows[:rows], task.train[:rows], task.validation[:rows], task.classes
     )
 
 
 def our_steps(representation: Representation, task: Task, network: NetworkName) -> list[float]:
-    """Time the steps of a fit; the first of an epoch would have the judging before it."""
+    """Time the steps of a fit; without the first of an epoch, which follows the scoring."""
     ends: list[float] = []
     fit(representation, task, network, advance=lambda rows: ends.append(time.perf_counter()))
     return np.diff(np.reshape(ends, (NETWORKS[network].epochs, -1)), axis=1).ravel().tolist()
 
 
 def plain_steps(representation: Representation, task: Task, network: NetworkName) -> list[float]:
-    """Time the steps of a plain loop with default AdamW; the first one, which allocates, aside."""
+    """Time the steps of a plain loop with default AdamW; without the first one, which allocates."""
     torch.manual_seed(SEED)
-    net = Network(representation.width, task.train.shape[1], *NETWORKS[network][:2])
+    net = DownstreamNetwork(representation.width, task.train.shape[1], *NETWORKS[network][:2])
     optimizer = torch.optim.AdamW(net.parameters(), lr=LEARNING_RATE)
     batches = [
         (representation.batch(rows), torch.from_numpy(task.train[rows]).to(torch.float32))
@@ -173,18 +174,16 @@ def plain_steps(representation: Representation, task: Task, network: NetworkName
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--small", action="store_true", help="tiny sizes, to see that it runs")
-    small = parser.parse_args().small
+    small = smoke_parser(__doc__).parse_args().small
     count, rows, steps, width = 20_000, 4_000, 8, WIDTH
     network: NetworkName = "paper"
     if small:
-        torch.set_num_threads(1)  # so small that a second thread is only waited for
+        torch.set_num_threads(1)  # at this size a second thread only costs time
         count, rows, steps, width, network = 600, 300, 3, 32, "small"
     bought, clients = purchases(count), np.random.default_rng(1).permutation(count)
     rng = np.random.default_rng(2)
     vectors = rng.standard_normal((count, width), dtype=np.float32).astype(np.float16)
-    representation = whole("profile", "profile", vectors)
+    representation = of_matrix("profile", "profile", vectors)
     with tempfile.TemporaryDirectory() as directory:
         path = Path(directory) / "warehouse.duckdb"
         land(path, {"product_buy": bought}).connection.close()
@@ -199,7 +198,7 @@ def main() -> None:
     del ours, plain
 
     asked = first_rows(task, steps * BATCH)
-    # One before the other and one behind, for what else happens on the machine.
+    # The plain loop before and after ours, to balance other load on the machine.
     plain_step = plain_steps(representation, asked, network)
     our_step = our_steps(representation, asked, network)
     plain_step += plain_steps(representation, asked, network)
@@ -208,11 +207,11 @@ def main() -> None:
         "evaluation",
         f"The challenge's protocol: {count:,} clients × {width} numbers × {task.train.shape[1]} "
         f"classes, batches of {BATCH}, {torch.get_num_threads()} threads.\n"
-        f"In columns: best of {RUNS} runs, the warehouse's queries included. A lookup a row: once, "
-        f"on {rows:,} clients, the time a row scaled up;\nlabels and vectors of these are equal. "
+        f"In columns: best of {RUNS} runs, with the warehouse's queries. A lookup per row: once, "
+        f"on {rows:,} clients, time scaled to all;\nlabels and vectors of these are equal. "
         f"Steps: medians of {len(our_step)} and {len(plain_step)}, network {network}.",
         [
-            ("a lookup a row, labels and batches of an epoch", f"{plain_seconds:.2f} s"),
+            ("a lookup per row, labels and batches of an epoch", f"{plain_seconds:.2f} s"),
             ("in columns, the same (at least 10 times as fast)", f"{our_seconds:.2f} s"),
             ("times as fast", f"{ratio:.0f}"),
             ("a training step, plain", f"{median(plain_step):.4f} s"),

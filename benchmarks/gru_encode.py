@@ -1,20 +1,20 @@
-"""How many events a second a fitted GRU turns into vectors, against plain padding.
+"""Events per second that a fitted GRU encodes, compared with plain padding.
 
 The plain way is the same encoder on clients in their order, 256 a batch, each batch padded to its
 longest sequence. Both see the paper's sizes (three layers of 512, vocabularies of 5,000) and the
 same clients, whose lengths are log-normal with a mean of 25, cut at 128; their vectors agree.
 
     python -m benchmarks.gru_encode            # about a minute on two cores
-    python -m benchmarks.gru_encode --small    # seconds, to see that it runs
+    python -m benchmarks.gru_encode --small    # seconds, as a smoke test
 """
 
-import argparse
 import time
 from collections.abc import Callable, Iterable
 
 import numpy as np
 import torch
 
+from benchmarks.arguments import smoke_parser
 from benchmarks.gru_training import VALUES, clients
 from benchmarks.machine import report
 from ubp_platform.blocks.gru_ae import GRUAutoencoder, GRUAutoencoderNetwork
@@ -30,7 +30,7 @@ def encoded(
     batches: Iterable[tuple[np.ndarray, Batch]],
     vectors: np.ndarray,
 ) -> float:
-    """Fill in the vectors of the batches' clients; gives seconds."""
+    """Encode the batches' clients in place; return the seconds."""
     start = time.perf_counter()
     with torch.inference_mode():
         for rows, batch in batches:
@@ -39,12 +39,10 @@ def encoded(
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--small", action="store_true", help="tiny sizes, to see that it runs")
-    small = parser.parse_args().small
+    small = smoke_parser(__doc__).parse_args().small
     hidden, size, ours, plain = 512, 256, 32, 2
     if small:
-        torch.set_num_threads(1)  # so small that a second thread is only waited for
+        torch.set_num_threads(1)  # at this size a second thread only costs time
         hidden, size, ours, plain = 32, 32, 4, 4
     torch.manual_seed(0)
     sizes = {field: Vocabulary.FIRST + count for field, count in VALUES.items()}
@@ -59,7 +57,7 @@ def main() -> None:
     some = everyone[: size * plain]
     events = {PLAIN: batches.lengths[some].sum(), OURS: batches.lengths.sum()}
     speeds: dict[str, list[float]] = {PLAIN: [], OURS: []}
-    # In turns, so that what else the machine does meets both.
+    # In turns, so that other load on the machine affects both.
     for _ in range(RUNS):
         in_order = ((part, batches.gather(part)) for part in np.split(some, plain))
         by_length = batches.sorted(everyone, GRUAutoencoder.positions_per_batch)

@@ -1,20 +1,19 @@
-"""How many real tokens a second the GRU autoencoder trains on, against plain padding.
+"""Real tokens per second that the GRU autoencoder trains on, compared with plain padding.
 
 The plain way is the same network and optimizer on random batches, each padded to its longest
-sequence, with the logits of all positions at once; losses at padding are ignored, as is usual.
-Both see the paper's sizes (three layers of 512, batches of 256, vocabularies of 5,000) and the
+sequence, with the logits of all positions at once; losses at padding are ignored, as usual. Both
+use the paper's sizes (three layers of 512, batches of 256, vocabularies of 5,000) and the
 same clients, whose lengths are log-normal with a mean of 25, cut at 128. Then both learn a small
-chain for as many updates.
+chain with the same number of updates.
 
     python -m benchmarks.gru_training                      # about three minutes on two cores
-    python -m benchmarks.gru_training --picture FILE.png   # draws the two curves as well
-    python -m benchmarks.gru_training --small              # seconds, to see that it runs
+    python -m benchmarks.gru_training --picture FILE.png   # also draws the two curves
+    python -m benchmarks.gru_training --small              # seconds, as a smoke test
 
 Where other work shares the cores, set OMP_WAIT_POLICY=PASSIVE: threads that spin while they wait
 for a descheduled one can make either figure many times smaller.
 """
 
-import argparse
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -23,6 +22,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+from benchmarks.arguments import smoke_parser
 from benchmarks.equal_updates import Chain, curve, lengths, near, picture, random
 from benchmarks.machine import report
 from ubp_platform.blocks.gru_ae import GRUAutoencoderNetwork
@@ -46,7 +46,7 @@ def clients(count: int, rng: np.random.Generator) -> Sequences:
 
 
 def padded_step(network: GRUAutoencoderNetwork, batch: Batch, optimizers: Optimizers) -> None:
-    """Train on a batch the plain way: logits at every position, padding included."""
+    """Train on a batch the plain way: logits at every position, including padding."""
     steps, count = batch.inputs.shape[1:]
     targets = torch.full((len(batch.targets), steps * count), -100)
     targets[:, batch.real] = batch.targets
@@ -63,7 +63,7 @@ def padded_step(network: GRUAutoencoderNetwork, batch: Batch, optimizers: Optimi
 def tokens_a_second(
     step: Callable[..., object], warm_up: Batch, batches: Iterable[Batch], hidden: int
 ) -> float:
-    """Time training steps, the gathering of their batches included."""
+    """Time training steps, including the gathering of their batches."""
     torch.manual_seed(0)
     sizes = {field: Vocabulary.FIRST + size for field, size in VALUES.items()}
     network = GRUAutoencoderNetwork(sizes, hidden, 3, 0.1)
@@ -78,7 +78,7 @@ def tokens_a_second(
 
 
 def speeds(hidden: int, size: int, ours: int, plain: int) -> dict[str, float]:
-    """Measure both ways; the longest client of the plain batches is luck, so there are several."""
+    """Measure both ways; several plain batches, because their longest client varies by chance."""
     rng = np.random.default_rng(0)
     batches = Batches(clients(size * ours, rng), size, torch.device("cpu"))
     everyone = np.arange(size * ours)
@@ -92,7 +92,7 @@ def speeds(hidden: int, size: int, ours: int, plain: int) -> dict[str, float]:
 
 
 def learned(chain: Chain, updates: list[int]) -> dict[str, list[float]]:
-    """Train both ways on a chain; the losses of held-out clients, by updates."""
+    """Train both ways on a chain; return the losses of held-out clients after each update count."""
     size = 32
     batches = Batches(chain.sequences, size, torch.device("cpu"))
     everyone = np.arange(len(batches.lengths))
@@ -114,15 +114,14 @@ def learned(chain: Chain, updates: list[int]) -> dict[str, list[float]]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--small", action="store_true", help="tiny sizes, to see that it runs")
+    parser = smoke_parser(__doc__)
     parser.add_argument("--picture", type=Path, help="where to draw the curves (PNG)")
     options = parser.parse_args()
     small = options.small
     hidden, size, ours, plain = 512, 256, 10, 2
     chain, updates = Chain(4000, 200, mean=12, longest=64), list(range(0, 401, 40))
     if small:
-        torch.set_num_threads(1)  # so small that a second thread is only waited for
+        torch.set_num_threads(1)  # at this size a second thread only costs time
         hidden, size, ours, plain = 32, 32, 8, 4
         chain, updates = Chain(200, values=50), [0, 4, 8]
 

@@ -1,15 +1,14 @@
-"""How much faster are the handcrafted features in SQL than a pandas function a client?
+"""How much faster are the handcrafted features in SQL than a pandas function per client?
 
     python -m benchmarks.handcrafted            # about two minutes on two cores
-    python -m benchmarks.handcrafted --small    # seconds, to see that it runs
+    python -m benchmarks.handcrafted --small    # seconds, as a smoke test
 
 Both compute the paper's 42 features of the same events, and the script fails if they disagree. The
-pandas version is what a person would write first: group by client, then one Python function that
-works with pandas and numpy on one client's rows. Neither side is charged for landing the events:
-the block reads the warehouse, pandas has its frames in memory.
+pandas version is a naive one: group by client, then one Python function on a client's rows with
+pandas and numpy. Loading the events is not timed: the block reads the warehouse, pandas has its
+frames in memory.
 """
 
-import argparse
 import tempfile
 import time
 from datetime import UTC
@@ -18,6 +17,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from benchmarks.arguments import smoke_parser
 from benchmarks.machine import report
 from tests.shops import land
 from ubp_platform.blocks.handcrafted import Handcrafted
@@ -25,7 +25,7 @@ from ubp_platform.warehouse import Warehouse
 
 START = pd.Timestamp("2022-06-01")
 DAYS = 160
-# More product events than in the data of the RecSys Challenge 2025, so that no feature is idle.
+# More product events than in the data of RecSys Challenge 2025, so that every feature is used.
 SHARES = {"product_buy": 0.06, "add_to_cart": 0.19, "remove_from_cart": 0.07, "page_visit": 0.68}
 KINDS = {
     "product_buy": "buy",
@@ -38,13 +38,13 @@ RUNS = 3
 
 
 def simulate(events: int, clients: int) -> dict[str, pd.DataFrame]:
-    """Make events of busy and of quiet clients, who come back to a few products and pages."""
+    """Make events of active and inactive clients who return to a few products and pages."""
     rng = np.random.default_rng(0)
     skus, urls = 5000, 20_000
     products = pd.DataFrame({"sku": np.arange(skus), "category": rng.integers(0, 300, skus)})
     products["price"] = rng.integers(0, 100, skus)
     products["name"] = list(np.zeros((skus, 16), np.uint8))
-    # Some products are not in the catalog.
+    # Some products have no properties.
     tables = {"product_properties": products.iloc[: -skus // 50]}
     favourite = rng.integers(0, skus, (clients, 6))
     for name, share in SHARES.items():
@@ -63,7 +63,7 @@ def simulate(events: int, clients: int) -> dict[str, pd.DataFrame]:
 
 
 def in_sql(path: Path, cutoff: pd.Timestamp) -> tuple[pd.DataFrame, float]:
-    """Encode from the warehouse; gives the features and the best time of some runs."""
+    """Encode from the warehouse; return the features and the best time of several runs."""
     with Warehouse(path) as warehouse:
         seconds = []
         for _ in range(RUNS):
@@ -77,7 +77,7 @@ def in_sql(path: Path, cutoff: pd.Timestamp) -> tuple[pd.DataFrame, float]:
 def in_pandas(
     tables: dict[str, pd.DataFrame], cutoff: pd.Timestamp, share: int
 ) -> tuple[pd.DataFrame, float]:
-    """Compute the same for every ``share``-th client; gives the seconds that all would take."""
+    """Compute the same for every ``share``-th client; return the seconds scaled to all."""
     start = time.perf_counter()
     frames = [tables[name].assign(kind=kind) for name, kind in KINDS.items()]
     events = pd.concat(frames, ignore_index=True)
@@ -86,7 +86,7 @@ def in_pandas(
     events["sku_popularity"] = np.log1p(events["sku"].map(events["sku"].value_counts()))
     events["url_popularity"] = np.log1p(events["url"].map(events["url"].value_counts()))
     prepared = time.perf_counter()
-    # Not the first ones: the clients' numbers go with how busy they are.
+    # Not the first ones: client numbers correlate with activity.
     some = events[events["client_id"] % share == 0]
     rows = {client: of_client(own, cutoff) for client, own in some.groupby("client_id")}
     result = pd.DataFrame.from_dict(rows, orient="index", dtype=np.float32)
@@ -138,11 +138,9 @@ def of_client(events: pd.DataFrame, cutoff: pd.Timestamp) -> dict[str, float]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--small", action="store_true", help="a smoke run in seconds")
-    small = parser.parse_args().small
+    small = smoke_parser(__doc__).parse_args().small
     events, clients, share = (20_000, 400, 1) if small else (1_000_000, 20_000, 5)
-    # Two weeks before the last event, at noon, so that some events must not be seen.
+    # Two weeks before the last event, at noon, so that some events must be ignored.
     cutoff = START + pd.Timedelta(days=DAYS - 14, hours=12)
     tables = simulate(events, clients)
     seen = sum(int((tables[name]["timestamp"] < cutoff).sum()) for name in KINDS)
@@ -159,16 +157,16 @@ def main() -> None:
     measured = (
         "run on all of them"
         if share == 1
-        else f"run on every {share}th client ({len(theirs):,}), the time a client scaled up"
+        else f"run on every {share}th client ({len(theirs):,}), time scaled to all"
     )
     report(
         "handcrafted",
         f"{len(both)} handcrafted features of {len(ours):,} clients from {seen:,} events.\n"
-        f"The pandas version is a naive first one, a Python function a client, on one core;\n"
+        f"The pandas version is naive: a Python function per client, on one core;\n"
         f"{measured}, once. The block: best of {RUNS} runs, all cores.\n"
-        f"They agree on each feature of {len(theirs):,} clients to 1e-5.",
+        f"They agree on every feature of {len(theirs):,} clients to 1e-5.",
         [
-            ("pandas, a Python function a client", f"{seen / pandas_seconds:,.0f} events/s"),
+            ("pandas, a Python function per client", f"{seen / pandas_seconds:,.0f} events/s"),
             ("the block, SQL in the warehouse", f"{seen / sql_seconds:,.0f} events/s"),
             ("pandas, seconds", f"{pandas_seconds:.1f}"),
             ("the block, seconds", f"{sql_seconds:.2f}"),

@@ -1,4 +1,4 @@
-"""Ingest of page visits with all checks, against DuckDB's own sorted load of the same Parquet."""
+"""Ingest of page visits with all checks, compared with DuckDB's sorted load of the same file."""
 
 import argparse
 import tempfile

@@ -1,6 +1,6 @@
-"""Ingest of a shop's log with text ids, all kinds of events in one CSV, plain and packed.
+"""Ingest of a shop's log with text ids, all event types in one CSV, plain and compressed.
 
-Against DuckDB's own `CREATE TABLE AS` of the same SELECTs, after it has parsed the file once.
+Compared with DuckDB's `CREATE TABLE AS` of the same SELECTs, after it has parsed the file once.
 """
 
 import argparse
@@ -46,7 +46,7 @@ KINDS = ("view", "view", "view", "view", "view", "view", "cart", "remove", "sear
 
 
 def write(path: Path, rows: int) -> None:
-    """Write an invented log: a million clients of ten million rows, a hundred thousand products."""
+    """Write a random log: in ten million rows, a million clients and 100,000 products."""
     kinds = "[" + ", ".join(f"'{kind}'" for kind in KINDS) + "]"
     with duckdb.connect() as connection:
         connection.execute(

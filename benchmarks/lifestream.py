@@ -1,10 +1,10 @@
-"""CoLES of pytorch-lifestream on a shop's events: embeddings to hold the profile against.
+"""CoLES of pytorch-lifestream on a shop's events: embeddings to compare with the profile.
 
-The library's own recipe (Babaev et al. 2022): a GRU over the events, five slices a client, a
-contrastive loss. It reads what `ubp export` writes, and writes what `ubp evaluate --embeddings`
-reads. It imports nothing of this project, and has an environment of its own:
+The library's own recipe (Babaev et al. 2022): a GRU over the events, five slices per
+client, a contrastive loss. It reads the output of `ubp export` and writes the input of
+`ubp evaluate --embeddings`. It imports nothing of this project and has its own environment:
 
-    ubp evaluate --home shop --heads logistic    # the profile it is compared with
+    ubp evaluate --home shop --heads logistic    # the profile to compare with
     ubp export build/shop --home shop
     python3 -m venv build/coles && build/coles/bin/pip install pytorch-lifestream==0.7.0
     build/coles/bin/python benchmarks/lifestream.py build/shop build/shop-coles
@@ -23,19 +23,19 @@ import pandas as pd
 import torch
 
 EVENTS = ("product_buy", "add_to_cart", "remove_from_cart", "page_visit", "search_query")
-# Values of a field that are told apart, the most frequent ones; 0 pads, the last is all the others.
+# Number of values per field, the most frequent ones; code 0 is padding, the last all other values.
 SKUS, CATEGORIES, PRICES, URLS = 5_000, 1_000, 200, 2_000
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
-    parser.add_argument("data", type=Path, help="what `ubp export --format challenge` wrote")
-    parser.add_argument("out", type=Path, help="gets client_ids.npy and embeddings.npy")
+    parser.add_argument("data", type=Path, help="output of `ubp export --format challenge`")
+    parser.add_argument("out", type=Path, help="directory for client_ids.npy and embeddings.npy")
     parser.add_argument("--epochs", type=int, default=10)
     parser.add_argument("--width", type=int, default=256)
-    parser.add_argument("--shortest", type=int, default=5, help="events of a slice, at least")
-    parser.add_argument("--longest", type=int, default=150, help="events of a slice, at most")
-    parser.add_argument("--batch", type=int, default=64, help="clients")
+    parser.add_argument("--shortest", type=int, default=5, help="minimum events per slice")
+    parser.add_argument("--longest", type=int, default=150, help="maximum events per slice")
+    parser.add_argument("--batch", type=int, default=64, help="clients per batch")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     begun = time.perf_counter()
@@ -57,7 +57,7 @@ def main() -> None:
 
 
 def read(data: Path) -> pd.DataFrame:
-    """Give all events before the train window, a client's in their order, with product fields."""
+    """Read all events before the train window, ordered within a client, with product fields."""
     products = pd.read_parquet(
         data / "product_properties.parquet", columns=["sku", "category", "price"]
     )
@@ -75,7 +75,7 @@ def read(data: Path) -> pd.DataFrame:
 
 
 def sequences(events: pd.DataFrame, clients: np.ndarray) -> tuple[list[dict], dict[str, int]]:
-    """Give a record a client as the library takes it, and how many values each field has."""
+    """Return one record per client in the library's format, and the number of values per field."""
     times = pd.to_datetime(events["timestamp"])
     codes = {"event_type": events["event_type"].to_numpy(np.int64)}
     sizes = {"event_type": len(EVENTS) + 1}
@@ -98,11 +98,11 @@ def sequences(events: pd.DataFrame, clients: np.ndarray) -> tuple[list[dict], di
 
 
 def _codes(values: pd.Series, most: int) -> tuple[np.ndarray, int]:
-    """Number the most frequent values from 2; 1 is none, the last all the others."""
+    """Number the most frequent values from 2; 1 is missing, the last all other values."""
     counts = values.value_counts()
     top = pd.Index(sorted(counts.index, key=lambda value: (-counts[value], value))[:most])
-    places = top.get_indexer(values)
-    codes = np.where(places >= 0, places + 2, len(top) + 2)
+    ranks = top.get_indexer(values)
+    codes = np.where(ranks >= 0, ranks + 2, len(top) + 2)
     codes[values.isna().to_numpy()] = 1
     return codes.astype(np.int64), len(top) + 3
 

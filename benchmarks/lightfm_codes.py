@@ -1,16 +1,15 @@
-"""Are text codes better taken as categories or as numbers? LightFM judged on later purchases.
+"""Are text codes better used as categories or as numbers? LightFM scored on later purchases.
 
     python -m benchmarks.lightfm_codes            # about a minute on two cores
-    python -m benchmarks.lightfm_codes --small    # seconds, to see that it runs
+    python -m benchmarks.lightfm_codes --small    # seconds, as a smoke test
 
-The shop is simulated: a product's name and a query share codes where they mean products of the same
-kind. The block is fitted up to a cutoff with the 4,096 indicators (position, code); with the 16
-codes averaged as numbers, as in the paper; and on the same shop without names and queries. All are
-judged alike: by a client's encoded vector all products that are new to it are ranked, and compared
-with those that it bought or put into the cart in the four weeks after the cutoff.
+The shop is simulated: names and queries of similar products share codes. The block is fitted up to
+a cutoff with the 4,096 indicators (position, code); with the 16 codes averaged as numbers, as in
+the paper; and on the same shop without names and queries. Each client's vector ranks the products
+that are new to the client, and these ranks are compared with what the client bought or put into the
+cart in the four weeks after the cutoff.
 """
 
-import argparse
 import tempfile
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -18,6 +17,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 
+from benchmarks.arguments import smoke_parser
 from benchmarks.machine import report
 from tests.shops import land
 from ubp_platform.blocks.lightfm import LightFMBlock
@@ -30,10 +30,10 @@ TOP = 10
 TITLES = {"indicators": "4,096 indicators", "average": "16 averages", "none": "no texts"}
 
 
-def judge(
+def evaluate(
     block: LightFMBlock, warehouse: Warehouse, cutoff: datetime = END - AFTER, end: datetime = END
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Rank what came after the cutoff; gives each judged client's precision@10 and AUC."""
+    """Rank new products; return precision@10 and AUC of each client with later events."""
     history = warehouse.history(cutoff)
     snapshot = block.encode(history)
     touched = history.interactions("sku", dict.fromkeys(PRODUCT_EVENTS, 1), block.items_)
@@ -53,16 +53,14 @@ def judge(
         better = (scores > scores[new][:, None]).sum(axis=1)
         precision.append((better < TOP).sum() / TOP)
         others = len(scores) - len(known) - len(new)
-        # Of the better ones, those that are new themselves are no mistake.
+        # Other products with later events are not ranking mistakes.
         mistakes = better - np.argsort(np.argsort(better))
         auc.append(1 - mistakes.mean() / others)
     return np.array(precision), np.array(auc)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--small", action="store_true", help="a smoke run in seconds")
-    small = parser.parse_args().small
+    small = smoke_parser(__doc__).parse_args().small
     clients, days, epochs = (600, 60, 2) if small else (6000, 140, 40)
     results = {}
     with tempfile.TemporaryDirectory() as directory:
@@ -77,7 +75,7 @@ def main() -> None:
             with land(Path(directory) / f"{name}.duckdb", tables) as warehouse:
                 block = LightFMBlock.from_preset("small", codes=codes, max_epochs=epochs)
                 block.fit(warehouse.history(END - AFTER))
-                precision, auc = judge(block, warehouse)
+                precision, auc = evaluate(block, warehouse)
             error = precision.std() / len(precision) ** 0.5
             results[name] = (precision.mean(), error, auc.mean(), block.report_.seconds)
     found = results.items()
@@ -86,7 +84,7 @@ def main() -> None:
         "lightfm_codes",
         f"LightFM and text codes, {clients:,} simulated clients.\n"
         f"Products new to a client, ranked for {len(precision):,}\n"
-        "clients who took one in the last four weeks.",
+        "clients with one in the last four weeks.",
         [
             *((f"precision@10, {TITLES[k]}", f"{p:.4f} ± {e:.4f}") for k, (p, e, *_) in found),
             *((f"AUC, {TITLES[k]}", f"{a:.3f}") for k, (*_, a, _) in found),

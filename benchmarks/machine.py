@@ -1,4 +1,4 @@
-"""What every benchmark says of its machine, its memory, and its result."""
+"""What every benchmark reports: the machine, the peak memory, and its result."""
 
 import json
 import os
@@ -20,7 +20,7 @@ def today() -> str:
 
 
 def describe() -> str:
-    """The machine and the versions, in a line."""
+    """Describe the machine and the versions in one line."""
     cpu = next(
         (
             line.split(":")[1].strip()
@@ -36,7 +36,7 @@ def describe() -> str:
 
 
 class PeakMemory:
-    """The largest resident size of this process while the ``with`` statement lasts, in GB."""
+    """Peak resident memory of this process during a ``with`` statement, in GB."""
 
     def __enter__(self):
         self.gigabytes, self._done = 0.0, threading.Event()
@@ -56,7 +56,7 @@ class PeakMemory:
 
 
 def report(benchmark: str, title: str, rows: list[tuple[str, str]], **result: object) -> None:
-    """Print a table for people and, last, a line of JSON for programs."""
+    """Print a table and, as the last line, JSON for programs."""
     table = Table(title=title, caption=describe(), title_justify="left", caption_justify="left")
     table.add_column("what")
     table.add_column("measured", justify="right")

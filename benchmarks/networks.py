@@ -1,8 +1,8 @@
-"""Does the small network rank blocks as the paper's does? Spearman's correlation over the blocks.
+"""Does the small network rank blocks like the paper's? Spearman's correlation over the blocks.
 
 Scores every block alone and both baselines with both networks, on the profile that `ubp evaluate`
-made in a home. The paper's network takes about half a second a batch of 128 clients on two cores;
-what was scored is kept in the home, so that a run that was cut off goes on.
+made in a home. The paper's network takes about half a second per batch of 128 clients on two cores;
+scores are kept in the home, so that an interrupted run resumes.
 
     python -m benchmarks.networks --home ubp_home
 """
@@ -15,47 +15,43 @@ from rich.console import Console
 from scipy.stats import spearmanr
 
 from benchmarks.machine import report
-from pipelines.demo import GROCERY
-from pipelines.evaluate import pose
-from pipelines.ingest import ingest
+from benchmarks.scoring import available_tasks, grocery_home, score
 from ubp_platform.evaluation.backtest import backtest, plan
 from ubp_platform.evaluation.baselines import baselines
 from ubp_platform.evaluation.network import SEED
-from ubp_platform.evaluation.plan import Plan
-from ubp_platform.evaluation.protocol import run
+from ubp_platform.evaluation.plan import EvaluationPlan
 from ubp_platform.evaluation.representations import of_profile
-from ubp_platform.evaluation.tasks import TASKS, Targets
-from ubp_platform.home import Home
 from ubp_platform.progress import bars
 from ubp_platform.warehouse import Warehouse
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--home", type=Path, help="with a shop in it; by default Complete Journey")
+    parser.add_argument(
+        "--home",
+        type=Path,
+        default=Path("build/networks"),
+        help="with a shop in it; by default build/networks, with Complete Journey",
+    )
     parser.add_argument("--blocks", nargs="*", default=[])
-    parser.add_argument("--tasks", nargs="*", default=TASKS)
+    parser.add_argument("--tasks", nargs="*", default=[])
     parser.add_argument("--seeds", type=int, default=1)
     arguments = parser.parse_args()
-    home = Home(home=arguments.home or Path("build/networks"))
     progress = bars(Console(stderr=True))
-    if not home.warehouse.exists():
-        ingest(home, GROCERY.source, GROCERY.layout, progress=progress)
-    split, clients = plan(home)
-    tested = backtest(home, split, clients, arguments.blocks, progress=progress)
-    with Warehouse(home.warehouse) as warehouse:
-        targets = Targets(warehouse, split, clients)
-        tasks, _ = pose(targets, arguments.tasks, strict=False)
-        compared = baselines(warehouse.history(split.cutoff), clients)
-    widths = [(part.block, part.width) for part in tested.version.parts]
-    compared += [r for r in of_profile(tested.matrix, widths) if r.kind in ("block", "profile")]
-    judged = Plan("challenge", ["network"], range(SEED, SEED + arguments.seeds))
-    kept = home.evaluation / "scores"
-    begun = time.perf_counter()
-    scores = {
-        network: run(compared, tasks, network, judged, kept, progress)
-        for network in ("small", "paper")
-    }
+    challenge = EvaluationPlan("challenge", ["network"], range(SEED, SEED + arguments.seeds))
+    with grocery_home(arguments.home) as home:
+        split, clients = plan(home)
+        tested = backtest(home, split, clients, arguments.blocks, progress=progress)
+        tasks = available_tasks(home, split, clients, arguments.tasks)
+        with Warehouse(home.warehouse) as warehouse:
+            compared = baselines(warehouse.history(split.cutoff), clients)
+        profile = of_profile(tested.matrix, tested.version.widths)
+        compared += [row for row in profile if row.kind in ("block", "profile")]
+        begun = time.perf_counter()
+        scores = {
+            network: score(home, compared, tasks, progress, plan=challenge, network=network)
+            for network in ("small", "paper")
+        }
     seconds = {
         network: sum(result.seconds for result in found.results)
         for network, found in scores.items()

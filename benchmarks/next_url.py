@@ -1,18 +1,17 @@
-"""How many real tokens a second the next-URL transformer trains on, against plain training.
+"""Real tokens per second that the next-URL transformer trains on, compared with plain training.
 
-The plain way is the same network on random batches of as many clients, each padded to its longest
-sequence, with the softmax over all URLs at every position and Adam on the whole table. Both see
+The plain way is the same network on random batches of the same size, each padded to its longest
+sequence, with the softmax over all URLs at every position and Adam on the full table. Both use
 the paper's sizes (6 layers of 192, 4 heads), 50,000 URLs and the same clients, whose lengths are
 log-normal with a mean of 25, cut at 256. Batches hold 32 clients: at 256 the plain way's logits
-alone take 13 GB. Then both learn a small chain for as many updates and are judged by the exact
-loss.
+alone take 13 GB. Then both learn a small chain with the same number of updates and are compared by
+the exact loss.
 
     python -m benchmarks.next_url                      # about two minutes on two cores
-    python -m benchmarks.next_url --picture FILE.png   # draws the two curves as well
-    python -m benchmarks.next_url --small              # seconds, to see that it runs
+    python -m benchmarks.next_url --picture FILE.png   # also draws the two curves
+    python -m benchmarks.next_url --small              # seconds, as a smoke test
 """
 
-import argparse
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -22,6 +21,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+from benchmarks.arguments import smoke_parser
 from benchmarks.equal_updates import Chain, curve, lengths, near, picture, random
 from benchmarks.machine import PeakMemory, report
 from ubp_platform.blocks.next_url import NextURL, NextURLTransformer
@@ -50,7 +50,7 @@ def batched(sequences: Sequences, size: int) -> Batches:
 def learner(
     block: NextURL, batches: Batches, urls: int, updates: int, sparse: bool
 ) -> tuple[NextURLTransformer, Callable[[Batch], object]]:
-    """Make a network and what trains it on a batch: sampled and sparse, or full and dense."""
+    """Make a network and its training step: sampled and sparse, or full and dense."""
     torch.manual_seed(0)
     network = block.network({"url": FIRST + urls})
     if sparse:
@@ -72,7 +72,7 @@ def learner(
 
 
 def padded_step(network: Any, batch: Batch, adam: torch.optim.Adam, schedule: Any) -> None:
-    """Train on a batch the plain way: the logits of all URLs at every position."""
+    """Train on a batch the plain way: logits of all URLs at every position."""
     steps, count = batch.inputs.shape[1] - 1, len(batch.last)
     targets = torch.full((steps * count,), -100)
     targets[batch.real] = batch.targets[0] - FIRST
@@ -89,7 +89,7 @@ def padded_step(network: Any, batch: Batch, adam: torch.optim.Adam, schedule: An
 
 
 def tokens_a_second(step: Callable, batches: Iterable[Batch]) -> float:
-    """Time training steps, the gathering of their batches included."""
+    """Time training steps, including the gathering of their batches."""
     start, positions = time.perf_counter(), 0
     for batch in batches:
         step(batch)
@@ -98,15 +98,12 @@ def tokens_a_second(step: Callable, batches: Iterable[Batch]) -> float:
 
 
 def speeds(block: NextURL, urls: int, ours: int, plain: int) -> dict[str, float]:
-    """Measure both ways; the longest client of the plain batches is luck, so there are several."""
+    """Measure both ways; several plain batches, because their longest client varies by chance."""
     size, rng = block.batch_size, np.random.default_rng(0)
     batches = batched(clients(size * ours, block.last, urls), size)
     everyone = np.arange(size * ours)
     mixed = rng.permutation(everyone).reshape(-1, size)[:plain]
-    given = {
-        PLAIN: (batches.gather(part) for part in mixed),
-        OURS: batches.shuffled(everyone, rng),
-    }
+    given = {PLAIN: (batches.gather(part) for part in mixed), OURS: batches.shuffled(everyone, rng)}
     measured = {}
     for name, drawn in given.items():
         _, step = learner(block, batches, urls, ours + plain, sparse=name == OURS)
@@ -116,7 +113,7 @@ def speeds(block: NextURL, urls: int, ours: int, plain: int) -> dict[str, float]
 
 
 def memory(block: NextURL, urls: int) -> float:
-    """Measure what three steps need beyond the weights and their moments, in MB."""
+    """Measure the memory of three steps, without weights and their moments, in MB."""
     batches = batched(clients(block.batch_size * 3, block.last, urls), block.batch_size)
     _, step = learner(block, batches, urls, 4, sparse=True)
     step(batches.gather(np.arange(4)))
@@ -129,7 +126,7 @@ def memory(block: NextURL, urls: int) -> float:
 
 
 def learned(chain: Chain, block: NextURL, updates: list[int]) -> dict[str, list[float]]:
-    """Train both ways on a chain; the exact losses of held-out clients, by updates."""
+    """Train both ways on a chain; return the exact losses of held-out clients."""
     batches = batched(chain.sequences, block.batch_size)
     curves = {}
     for name, drawn in ((PLAIN, random), (OURS, near)):
@@ -139,8 +136,7 @@ def learned(chain: Chain, block: NextURL, updates: list[int]) -> dict[str, list[
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--small", action="store_true", help="tiny sizes, to see that it runs")
+    parser = smoke_parser(__doc__)
     parser.add_argument("--picture", type=Path, help="where to draw the curves (PNG)")
     options = parser.parse_args()
     small = options.small
@@ -148,7 +144,7 @@ def main() -> None:
     urls, ours, plain = 50_000, 40, 3
     chain, updates = Chain(4000, values=1000), list(range(0, 401, 40))
     if small:
-        torch.set_num_threads(1)  # so small that a second thread is only waited for
+        torch.set_num_threads(1)  # at this size a second thread only costs time
         paper |= {"hidden": 32, "layers": 2, "batch_size": 16, "negatives": 64}
         urls, ours, plain = 2000, 6, 2
         chain, updates = Chain(200, values=50), [0, 4, 8]
@@ -158,7 +154,7 @@ def main() -> None:
         batch_size=32, learning_rate=2e-3, table_learning_rate=1e-2,
     )  # fmt: skip
 
-    memory(block, urls)  # what the process takes for good, it takes now
+    memory(block, urls)  # permanent allocations of the process happen here
     needed = {count: memory(block, count) for count in (urls // 5, urls, urls * 5)}
     measured = speeds(block, urls, ours, plain)
     ratio = measured[OURS] / measured[PLAIN]

@@ -1,4 +1,4 @@
-"""A simulated event log, against writing the same columns, already in memory, to Parquet."""
+"""Simulating an event log, compared with writing the same columns from memory to Parquet."""
 
 import argparse
 import tempfile

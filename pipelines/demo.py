@@ -21,12 +21,12 @@ from pipelines.status import status
 from pipelines.train import Trained, train
 from ubp_platform.blocks.catalog import Catalog
 from ubp_platform.blocks.registry import profile_blocks
+from ubp_platform.demo import pictures
+from ubp_platform.demo.churn import ChurnResult, evaluate_churn
 from ubp_platform.errors import UBPError, WarehouseMissing
-from ubp_platform.evaluation.churn import ChurnResult, evaluate_churn
 from ubp_platform.events.schema import PRODUCTS
 from ubp_platform.home import Home
 from ubp_platform.progress import ProgressFactory
-from ubp_platform.report import pictures
 from ubp_platform.simulation.simulator import END, simulate
 from ubp_platform.store.retrieval import ProfileStore
 from ubp_platform.warehouse import Warehouse, books

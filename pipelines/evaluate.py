@@ -1,10 +1,11 @@
-"""``ubp evaluate``: the challenge's protocol on whatever is in the warehouse."""
+"""``ubp evaluate``: score profiles on the warehouse's log by the challenge's tasks."""
 
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -13,24 +14,24 @@ from ubp_platform.blocks.catalog import Catalog
 from ubp_platform.blocks.handcrafted import Handcrafted
 from ubp_platform.blocks.registry import block_class, profile_blocks
 from ubp_platform.choices import NetworkName, Preset, ProfileKind, ProtocolName
-from ubp_platform.client_list import read_embeddings
-from ubp_platform.errors import BlockUnavailable, TaskUnavailable, UBPError
-from ubp_platform.evaluation import tasks as task_list
+from ubp_platform.errors import BlockUnavailable, UBPError
 from ubp_platform.evaluation.backtest import Backtest, backtest, evaluated_profile, plan
 from ubp_platform.evaluation.baselines import baselines, handcrafted
+from ubp_platform.evaluation.embeddings import read_embeddings
 from ubp_platform.evaluation.network import SEED
-from ubp_platform.evaluation.plan import Plan, choose_budgets, choose_heads
+from ubp_platform.evaluation.plan import EvaluationPlan, select_budgets, select_heads
 from ubp_platform.evaluation.protocol import run
 from ubp_platform.evaluation.record import BlockRecord, Evaluation, machine, package_versions
 from ubp_platform.evaluation.representations import (
     Representation,
+    of_matrix,
     of_profile,
     profile_matrix,
-    whole,
 )
+from ubp_platform.evaluation.scores import Scores
 from ubp_platform.evaluation.split import Split
 from ubp_platform.evaluation.summary import summarize
-from ubp_platform.evaluation.tasks import Targets, Task
+from ubp_platform.evaluation.tasks import Targets, select_tasks
 from ubp_platform.files import write_text
 from ubp_platform.home import Home
 from ubp_platform.profile.fitting import select_blocks
@@ -58,40 +59,40 @@ def evaluate(
     classes: Path | None = None,
     embeddings: Path | None = None,
 ) -> Evaluation:
-    """Score the profile, each of its blocks, the profile without each, and three baselines.
+    """Score the profile, each of its blocks, the profile without each block, and three baselines.
 
     Parameters
     ----------
     home : Home
     blocks : sequence of str
-        The blocks of the profile, also patterns.
+        Names and patterns of the profile's blocks.
     tasks : sequence of str
         All by default.
     network : {"paper", "small"}
-        The network of the head ``network``.
+        Size of the head ``network``.
     seeds : int
-        How often each head is fitted, with other inner splits, first weights and labelled clients.
+        Number of fits per head, each with its own inner split, initial weights and labelled
+        clients.
     progress : ProgressFactory
     profile : {"default", "paper"}
-        Which blocks it has where none are named.
+        The blocks if none are named.
     protocol : {"holdout", "challenge"}
     heads : sequence of str
         All by default.
     labels : sequence of str
-        Numbers of labelled clients, beside all; ``all`` for no others.
+        Numbers of labelled clients in addition to all; ``all`` for no others.
     block_seeds : int
-        How often the blocks are fitted, with the seeds 0, 1, …
+        Number of fits per block, with the seeds 0, 1, …
     preset : {"small", "paper"}
-        Of the blocks.
+        Preset of the blocks.
     model : str, optional
-        The language model of the blocks that use one.
+        Language model of the blocks that use one.
     clients : Path, optional
-        Lists the clients to ask about.
+        File that lists the clients to evaluate.
     classes : Path, optional
         A directory of class lists and popularities.
     embeddings : Path, optional
-        A directory of foreign embeddings: these are scored beside the baselines, and nothing is
-        fitted.
+        A directory of foreign embeddings to score instead of a profile; no block is fitted.
 
     Returns
     -------
@@ -102,13 +103,13 @@ def evaluate(
     Raises
     ------
     UBPError
-        If the log is too short, or an argument or a file is wrong.
+        If the log is too short, or an argument or a file is invalid.
     """
-    names = task_list.choose(tasks)
-    chosen = choose_heads(heads, protocol)
+    task_names = select_tasks(tasks)
+    head_names = select_heads(heads, protocol)
     for count, what in ((seeds, "seed"), (block_seeds, "block seed")):
         if count < 1:
-            raise UBPError(f"an evaluation takes one {what} or more, not {count}")
+            raise UBPError(f"an evaluation takes at least one {what}, not {count}")
     if embeddings is None:
         wanted = profile_blocks(profile, blocks)
         select_blocks(preset=preset, model=model, among=wanted)
@@ -117,54 +118,48 @@ def evaluate(
             "--embeddings fits nothing: leave out --blocks, --profile, --preset, --model and "
             "--block-seeds"
         )
-    # Before anything is fitted: what cannot be asked is said at once.
+    # All input is checked before anything is fitted.
     split, listed = plan(home, clients)
-    budgets = choose_budgets(labels, len(listed), protocol)
+    budgets = select_budgets(labels, len(listed), protocol)
     foreign = None if embeddings is None else _foreign(home, embeddings, listed)
     with Warehouse(home.warehouse) as warehouse:
-        posed, unavailable = pose(Targets(warehouse, split, listed, classes), names, bool(tasks))
+        targets = Targets(warehouse, split, listed, classes)
+        available, unavailable = targets.available(task_names, strict=bool(tasks))
         sources = {str(batch["source"]) for batch in books.batches(warehouse.connection)}
     if foreign is None:
-        compared = _ours(
+        subject = _fitted_profiles(
             [
                 backtest(home, split, listed, wanted, preset, model, progress, seed)
                 for seed in range(block_seeds)
             ]
         )
     else:
-        compared = _theirs(home, split, listed, foreign)
-    rows = [*compared.rows, *_unlearned(home, split, listed, compared.rows)]
-    judged = Plan(protocol, chosen, range(SEED, SEED + seeds), budgets)
-    scores = run(rows, posed, network, judged, home.evaluation / "scores", progress)
-    version = compared.version
-    found = Evaluation(
-        made_at=datetime.now(UTC).replace(microsecond=0),
-        home=str(home.root),
+        subject = _with_last_profile(home, split, listed, foreign)
+    rows = [*subject.rows, *_baselines(home, split, listed, subject.rows)]
+    scores = run(
+        representations=rows,
+        tasks=available,
+        size=network,
+        plan=EvaluationPlan(protocol, head_names, range(SEED, SEED + seeds), budgets),
+        cache=home.evaluation / "scores",
+        progress=progress,
+    )
+    record = Evaluation(
         source=", ".join(sorted(sources)),
-        cutoff=split.cutoff,
-        validation_start=split.validation_start,
-        end=split.end,
         clients=len(listed),
         clients_from=str(clients) if clients else None,
-        unknown=compared.unknown,
-        profile=version.name if version else None,
         preset=preset if foreign is None else None,
-        blocks=_blocks(home, version, compared.fitted) if version else [],
-        unavailable_blocks=compared.unavailable,
         unavailable_tasks=unavailable,
-        scores=scores,
-        summary=summarize(scores),
-        machine=machine(),
-        versions=package_versions(),
+        **_facts(home, split, subject, scores),
     )
-    write_text(home.evaluation / "evaluation.json", found.model_dump_json(indent=1))
-    write_report(home, found, rows, progress)
-    return found
+    write_text(home.evaluation / "evaluation.json", record.model_dump_json(indent=1))
+    write_report(home, record, rows, progress)
+    return record
 
 
 @dataclass(frozen=True)
-class _Compared:
-    """What is scored beside the baselines, and the profile among it, if there is one."""
+class _Subject:
+    """What is scored besides the baselines, and the profile version among it, if there is one."""
 
     rows: list[Representation]
     version: ProfileVersion | None
@@ -173,14 +168,14 @@ class _Compared:
     unavailable: dict[str, str] = field(default_factory=dict)
 
 
-def _ours(tested: Sequence[Backtest]) -> _Compared:
-    """The profile, each of its blocks, and the profile without each; once for each block seed."""
-    first = tested[0]
-    return _Compared(
+def _fitted_profiles(backtests: Sequence[Backtest]) -> _Subject:
+    """The profile, each of its blocks, and the profile without each block, per block seed."""
+    first = backtests[0]
+    return _Subject(
         rows=[
-            made
-            for seed, one in enumerate(tested)
-            for made in of_profile(one.matrix, one.version.widths, seed)
+            row
+            for seed, one in enumerate(backtests)
+            for row in of_profile(one.matrix, one.version.widths, seed)
         ],
         version=first.version,
         unknown=first.unknown,
@@ -189,65 +184,58 @@ def _ours(tested: Sequence[Backtest]) -> _Compared:
     )
 
 
-def _unlearned(
+def _with_last_profile(
+    home: Home, split: Split, clients: np.ndarray, foreign: Representation
+) -> _Subject:
+    """Foreign embeddings, and the last evaluated profile if it is still valid."""
+    version = evaluated_profile(home, split)
+    if version is None:
+        return _Subject([foreign], None)
+    matrix, known = profile_matrix(version, split.cutoff, clients)
+    # With the blocks as parts, as when it was scored: so its stored scores are reused.
+    profile = next(of_profile(matrix, version.widths))
+    return _Subject([profile, foreign], version, len(clients) - known)
+
+
+def _baselines(
     home: Home, split: Split, clients: np.ndarray, rows: Sequence[Representation]
 ) -> list[Representation]:
-    """The baselines; the handcrafted features too, unless they are a block that is scored."""
+    """The baselines; the handcrafted features among them unless they are a scored block."""
     with Warehouse(home.warehouse) as warehouse:
         history = warehouse.history(split.cutoff, clients)
         found = baselines(history, clients)
-        if Handcrafted.name not in {made.name for made in rows}:
+        if Handcrafted.name not in {row.name for row in rows}:
             with suppress(BlockUnavailable):
                 found.append(handcrafted(history, clients))
     return found
-
-
-def _theirs(home: Home, split: Split, clients: np.ndarray, foreign: Representation) -> _Compared:
-    """Foreign embeddings, and the profile that was evaluated last, if it still holds."""
-    version = evaluated_profile(home, split)
-    if version is None:
-        return _Compared([foreign], None)
-    matrix, known = profile_matrix(version, split.cutoff, clients)
-    # In the parts in which it was scored.
-    profile = next(of_profile(matrix, version.widths))
-    return _Compared([profile, foreign], version, len(clients) - known)
 
 
 def _foreign(home: Home, directory: Path, clients: np.ndarray) -> Representation:
     with Warehouse(home.warehouse) as warehouse:
         shop = warehouse.identifiers("client_id")
         _, vectors = read_embeddings(directory, clients, shop)
-    # No block and no baseline has a name that ends so.
-    return whole(f"{directory.resolve().name}/", "foreign", vectors)
+    # The slash keeps the name distinct from those of blocks and baselines.
+    return of_matrix(f"{directory.resolve().name}/", "foreign", vectors)
 
 
-def pose(targets: Targets, names: Sequence[str], strict: bool) -> tuple[list[Task], dict[str, str]]:
-    """Pose the tasks that a log allows; of the others, say why not.
-
-    Parameters
-    ----------
-    targets : Targets
-    names : sequence of str
-    strict : bool
-        Whether a task that cannot be posed is an error.
-
-    Returns
-    -------
-    tasks : list of Task
-    unavailable : dict of str to str
-    """
-    posed, reasons = [], {}
-    for name in names:
-        try:
-            posed.append(targets.task(name))
-        except TaskUnavailable as reason:
-            if strict:
-                raise TaskUnavailable(f"{name}: {reason}") from None
-            reasons[name] = str(reason)
-    if not posed:
-        told = "; ".join(f"{name}: {reason}" for name, reason in reasons.items())
-        raise TaskUnavailable(f"no task can be posed: {told}")
-    return posed, reasons
+def _facts(home: Home, split: Split, subject: _Subject, scores: Scores) -> dict[str, Any]:
+    """The fields of a record that follow from these."""
+    version = subject.version
+    return {
+        "made_at": datetime.now(UTC).replace(microsecond=0),
+        "home": str(home.root),
+        "cutoff": split.cutoff,
+        "validation_start": split.validation_start,
+        "end": split.end,
+        "unknown": subject.unknown,
+        "profile": version.name if version else None,
+        "blocks": _blocks(home, version, subject.fitted) if version else [],
+        "unavailable_blocks": subject.unavailable,
+        "scores": scores,
+        "summary": summarize(scores),
+        "machine": machine(),
+        "versions": package_versions(),
+    }
 
 
 def _blocks(home: Home, version: ProfileVersion, fitted: frozenset[str]) -> list[BlockRecord]:

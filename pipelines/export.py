@@ -1,4 +1,4 @@
-"""``ubp export``: the profile at the split, and the split itself, as files for others' programs."""
+"""``ubp export``: the profile and the split of an evaluation, as files for other programs."""
 
 import shlex
 from collections.abc import Iterator, Sequence
@@ -18,18 +18,18 @@ from ubp_platform.profile.version import checked_width
 from ubp_platform.progress import ProgressFactory, silent
 from ubp_platform.warehouse import Warehouse
 
-# DuckDB keeps what it has read; vectors and targets are in memory beside it.
+# Part of DuckDB's memory limit while it writes; otherwise it would cache everything it reads.
 _MEMORY_SHARE = 0.5
 
 
 @dataclass(frozen=True)
 class ExportedFile:
-    """A file that was written.
+    """A written file.
 
     Parameters
     ----------
     name : str
-        Its path in the directory.
+        Path within the directory.
     rows : int
     columns : int
     """
@@ -41,18 +41,18 @@ class ExportedFile:
 
 @dataclass(frozen=True)
 class Exported:
-    """What ``ubp export`` did.
+    """The result of ``ubp export``.
 
     Parameters
     ----------
     directory : Path
     tested : Backtest
-        The profile that was written.
+        The exported profile.
     files : list of ExportedFile
     unavailable_tasks : dict of str to str
-        Tasks that have no classes in this log, with the reason.
+        Tasks without classes in this log, with the reasons.
     next : str
-        The command that scores what was written.
+        The command that scores the exported embeddings.
     """
 
     directory: Path
@@ -76,27 +76,28 @@ def export(
     clients: Path | None = None,
     classes: Path | None = None,
 ) -> Exported:
-    """Write embeddings and the data to judge them on, in the challenge's format.
+    """Write embeddings and the data to score them on, in the challenge's format.
 
     Parameters
     ----------
     home : Home
     directory : Path
-        Gets the files, all of them at the end; made where it does not exist.
+        Receives all files at the end; created if needed.
     format : {"challenge"}
     blocks : sequence of str
-        The blocks of the profile, also patterns.
+        Names and patterns of the profile's blocks.
     progress : ProgressFactory
     profile : {"default", "paper"}
-        Which blocks it has where none are named.
+        The blocks if none are named.
     width : int, optional
-        How many of its numbers to write, the first ones; all by default.
+        Number of leading columns to write; all by default.
     preset : {"small", "paper"}
-        Of the blocks.
+        Preset of the blocks.
     model : str, optional
-        The language model of the blocks that use one.
+        Language model of the blocks that use one.
     clients : Path, optional
-        Lists the clients to export; by default all with an event in the input.
+        File that lists the clients to export; by default the relevant clients, or all with an event
+        in the input.
     classes : Path, optional
         A directory of class lists and popularities.
 
@@ -107,23 +108,26 @@ def export(
     Raises
     ------
     UBPError
-        If the directory holds such files already, the log is too short, or an argument or a file
-        is wrong; then the directory is as it was.
+        If the directory has such files already, the log is too short, or an argument or a file is
+        invalid; the directory is then unchanged.
     """
     wanted = profile_blocks(profile, blocks)
-    # Open throughout: nothing lands between the profile and the files beside it.
+    # Keep the warehouse open, so that nothing lands between the profile and the other files.
     with Warehouse(home.warehouse) as warehouse, appearing(directory) as new:
         split, listed = plan(home, clients)
         targets = Targets(warehouse, split, listed, classes)
         tested = backtest(home, split, listed, wanted, preset, model, progress)
-        narrow = checked_width(tested.version, width)
         ids = warehouse.identifiers("client_id").ids(listed)
-        write_embeddings(new, ids, tested.matrix[:, :narrow])
+        write_embeddings(new, ids, tested.matrix[:, : checked_width(tested.version, width)])
         with Warehouse(home.warehouse, memory_share=_MEMORY_SHARE) as frugal:
             unavailable = write_split(new, frugal, split, targets, progress)
         files = list(_describe(new))
     return Exported(
-        directory, tested, files, unavailable, _next(directory, bool(clients), bool(classes))
+        directory=directory,
+        tested=tested,
+        files=files,
+        unavailable_tasks=unavailable,
+        next=_next(directory, bool(clients), bool(classes)),
     )
 
 

@@ -1,4 +1,4 @@
-"""Runs the steps at each scale and tells what they have cost."""
+"""Run the steps at each scale and report their costs."""
 
 import argparse
 import json
@@ -42,16 +42,18 @@ def _options() -> argparse.Namespace:
         "--directory",
         type=Path,
         default=Path("build/full_log"),
-        help="where everything stays, in a directory a scale (default: %(default)s)",
+        help="where everything is kept, in one directory per scale (default: %(default)s)",
     )
     parser.add_argument(
         "--steps",
         nargs="+",
         choices=STEPS,
         metavar="STEP",
-        help=f"of {', '.join(STEPS)}; each needs what those before it have left (default: all)",
+        help=f"of {', '.join(STEPS)}; each needs the output of those before it (default: all)",
     )
-    parser.add_argument("--append", type=Path, help="a Markdown file that gets table and picture")
+    parser.add_argument(
+        "--append", type=Path, help="a Markdown file to append table and picture to"
+    )
     options = parser.parse_args()
     options.scales = sorted(set(options.scales))
     return options
@@ -87,7 +89,7 @@ def _run(
 
 
 def _steps(wanted: list[str] | None) -> list[str]:
-    """Put the steps in their order; by default all, less what cannot be run here."""
+    """Return the steps in their order; by default all that can run here."""
     if PROGRAM is None and "lookup_redis" in (wanted or []):
         raise UBPError(f"lookup_redis: {MISSING}")
     if wanted is None:
@@ -96,12 +98,12 @@ def _steps(wanted: list[str] | None) -> list[str]:
 
 
 def _measure_all(steps: list[str], directory: Path, scale: float) -> None:
-    place = directory / f"{scale:g}"
-    place.mkdir(parents=True, exist_ok=True)
-    results = kept(place)
+    run = directory / f"{scale:g}"
+    run.mkdir(parents=True, exist_ok=True)
+    results = kept(run)
     for name in steps:
         results[name] = measure(name, directory, scale)
-        (place / "results.json").write_text(json.dumps(results, indent=1))
+        (run / "results.json").write_text(json.dumps(results, indent=1))
         print(f"{scale:g} {name}: {summary(results[name])}", flush=True)
 
 

@@ -1,4 +1,4 @@
-"""What is told before hours of work, and before anything is made."""
+"""Checks before hours of work, and before anything is written."""
 
 import os
 from pathlib import Path
@@ -10,11 +10,11 @@ _USE = os.W_OK | os.X_OK
 
 
 def check_steps(steps: list[str], place: Path) -> None:
-    """See that steps find what they read: from a run before, or from one of them."""
+    """Check that steps have their input, from an earlier run or from one another."""
     run = {*steps}
     for name in reversed(STEPS):
         for need in STEPS[name].needs if name in run else ():
-            # What a step has left is no longer right where those before it run again.
+            # The output of a step is outdated if a step before it runs again.
             outdated = run.intersection(STEPS[need].needs)
             if outdated or not (place / STEPS[need].leaves).exists():
                 run.add(need)
@@ -26,14 +26,14 @@ def check_steps(steps: list[str], place: Path) -> None:
 
 
 def check_directory(directory: Path) -> None:
-    """See that a directory is there, or can be made, and written to."""
+    """Check that a directory exists or can be created, and is writable."""
     nearest = next(path for path in (directory, *directory.parents) if os.access(path, os.F_OK))
     if not nearest.is_dir() or not os.access(nearest, _USE):
         raise UBPError(f"{directory} is not a directory that can be written to")
 
 
 def check_document(document: Path) -> None:
-    """See that a document can be appended to, and a picture put beside it."""
+    """Check that a document can be appended to, and a picture written next to it."""
     parent = document.parent
     if not os.access(parent, os.F_OK):
         raise UBPError(f"{document} cannot be written: there is no directory {parent}")

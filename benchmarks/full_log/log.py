@@ -1,4 +1,4 @@
-"""The steps from the log to vectors: the directory of a run holds ``shop/`` and ``home/``."""
+"""The steps from the log to vectors, in ``shop/`` and ``home/`` of the directory of a run."""
 
 import shutil
 import time
@@ -55,7 +55,7 @@ def ingest(place: Path, scale: float) -> Done:
 
 
 def ingest_bare(place: Path, scale: float) -> Done:
-    """Load the same files into sorted tables and nothing else."""
+    """Only load the same files into sorted tables."""
     path = place / "bare.duckdb"
     path.unlink(missing_ok=True)
     rows = 0
@@ -80,7 +80,7 @@ def handcrafted(place: Path, scale: float) -> Done:
 
 
 def sequences(place: Path, scale: float) -> Done:
-    """Give the relevant clients' last events as tokens of vocabularies."""
+    """Read the relevant clients' last events as tokens of vocabularies."""
     block = GRUAEAll(last=LAST)
     with _warehouse(place) as warehouse:
         history = warehouse.history(CUTOFF)
@@ -89,7 +89,7 @@ def sequences(place: Path, scale: float) -> Done:
 
 
 def sequences_bare(place: Path, scale: float) -> Done:
-    """List each relevant client's events in time order, raw values, all of them."""
+    """List the raw values of each relevant client's events in time order."""
     parts = " UNION ALL ".join(
         f"SELECT client_id, timestamp, {number} AS type, "
         f"{'sku' if 'sku' in event.columns else 'url' if 'url' in event.columns else '0'} AS item "
@@ -154,7 +154,7 @@ def ials_page_visits_bare(place: Path, scale: float) -> Done:
 
 
 def gru_encode(place: Path, scale: float) -> Done:
-    """Turn the relevant clients' sequences into vectors; the fit before is of few clients."""
+    """Encode the relevant clients' sequences, after a fit on a few clients."""
     params = {"hidden": HIDDEN, "layers": LAYERS, "max_epochs": 1, "threads": None, "last": LAST}
     with _warehouse(place) as warehouse:
         everybody = warehouse.history(CUTOFF)
@@ -171,7 +171,7 @@ def gru_encode(place: Path, scale: float) -> Done:
 
 
 def gru_encode_bare(place: Path, scale: float) -> Done:
-    """Multiply what a GRU multiplies for the same tokens, a step of a thousand clients at once."""
+    """Run a GRU's matrix products for the same number of tokens, a thousand clients at once."""
     clients, tokens, done = 1024, 500_000, 0
     state = torch.randn(clients, HIDDEN, device=device())
     weights = torch.randn(HIDDEN, 3 * HIDDEN, device=device())
@@ -185,7 +185,7 @@ def gru_encode_bare(place: Path, scale: float) -> Done:
 
 
 def next_day(place: Path, scale: float) -> Done:
-    """Land a day's delivery on top of the log; each time the day after the last."""
+    """Land the delivery of the day after the last one."""
     with _warehouse(place) as warehouse:
         days = next_batch(warehouse.connection) - 1
     delivery = place / "next_day"
@@ -226,7 +226,7 @@ STEPS: dict[str, Step] = {
     "sequences": Step(
         f"sequences of the last {LAST} events, with vocabularies",
         sequences,
-        "DuckDB `list()` of raw values a client",
+        "DuckDB `list()` of raw values per client",
         sequences_bare,
         {"seconds": 120, "peak_gb": 8},
         needs=("ingest",),

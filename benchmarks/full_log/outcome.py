@@ -1,4 +1,4 @@
-"""What the steps have cost: a line, a picture, a table in a document."""
+"""The costs of the steps: as a line, a picture, and a table in a document."""
 
 import json
 import math
@@ -12,8 +12,7 @@ import matplotlib.pyplot as plt
 from benchmarks.full_log.step import Step
 from benchmarks.machine import describe, today
 
-#: What was measured of a step (``ours``), of what it is compared with (``baseline``), and when
-#: (``date``).
+#: Measurements of a step (``ours``) and of its baseline (``baseline``), and their ``date``.
 Results = dict[str, Any]
 Runs = Mapping[float, Mapping[str, Results]]
 _FORMS = {
@@ -28,13 +27,13 @@ _FORMS = {
 
 
 def kept(place: Path) -> dict[str, Results]:
-    """Give what was measured at a scale."""
+    """Read the results of a scale."""
     path = place / "results.json"
     return json.loads(path.read_text()) if path.exists() else {}
 
 
 def figures(result: Results) -> dict[str, float]:
-    """Give all figures of a step under one name each; ``ratio`` is of the times of one item."""
+    """Return all figures of a step by name; ``ratio`` is that of the times per item."""
     ours, found = result["ours"], {}
     if plain := result.get("baseline"):
         mine, theirs = (part["seconds"] / part["items"] for part in (ours, plain))
@@ -43,28 +42,28 @@ def figures(result: Results) -> dict[str, float]:
 
 
 def ratios(results: Mapping[str, Results]) -> dict[str, float]:
-    """Give the ratios of the steps that have a baseline."""
+    """Return the ratios of the steps with a baseline."""
     return {name: f["ratio"] for name, r in results.items() if "ratio" in (f := figures(r))}
 
 
 def summary(result: Results) -> str:
-    """Say in a line what a step has cost."""
+    """Summarize the costs of a step in one line."""
     ours, found = result["ours"], figures(result)
-    told = [_told(name, found[name]) for name in _FORMS if name in found]
+    parts = [_formatted(name, found[name]) for name in _FORMS if name in found]
     theirs = result.get("baseline", {}).get("also", {})
     if "cpu_s_per_100k" in theirs:
-        told.append(f"baseline {_told('cpu_s_per_100k', theirs['cpu_s_per_100k'])}")
-    return f"{ours['items']:,} {ours['unit']}: {', '.join(told)}"
+        parts.append(f"baseline {_formatted('cpu_s_per_100k', theirs['cpu_s_per_100k'])}")
+    return f"{ours['items']:,} {ours['unit']}: {', '.join(parts)}"
 
 
-def _told(name: str, value: float) -> str:
+def _formatted(name: str, value: float) -> str:
     if name == "seconds" and value < 0.05:
         return f"{value * 1e3:.3f} ms"
     return _FORMS[name].format(value)
 
 
 def slope(runs: Runs, name: str) -> float | None:
-    """Give the exponent with which a step's time grows between the two largest sizes."""
+    """Return the exponent of the growth of a step's time between the two largest sizes."""
     found = [(scale, run[name]["ours"]["seconds"]) for scale, run in runs.items() if name in run]
     if len(found) < 2:
         return None
@@ -73,17 +72,17 @@ def slope(runs: Runs, name: str) -> float | None:
 
 
 def _bounds(step: Step, result: Results | None) -> str:
-    """Say a step's bounds, and which of them do not hold."""
+    """Format a step's bounds and mark those that are missed."""
     found = figures(result) if result else {}
-    told = {name: _told(name, bound) for name, bound in step.bounds.items()}
+    texts = {name: _formatted(name, bound) for name, bound in step.bounds.items()}
     missed = {name for name, bound in step.bounds.items() if found.get(name, 0) > bound}
-    return ", ".join(f"{text} **missed**" * (n in missed) or text for n, text in told.items())
+    return ", ".join(f"{text} **missed**" * (n in missed) or text for n, text in texts.items())
 
 
 def table(steps: Mapping[str, Step], runs: Runs) -> str:
-    """Write the table of a document, a row a step; bounds are judged at full size only.
+    """Format a Markdown table with one row per step; bounds are checked at full size only.
 
-    Rows begin with what ``--steps`` takes.
+    Rows begin with the names that ``--steps`` accepts.
     """
     shown = [
         "step",
@@ -98,26 +97,26 @@ def table(steps: Mapping[str, Step], runs: Runs) -> str:
             continue
         cells = [summary(run[name]) if name in run else "" for run in runs.values()]
         grown = slope(runs, name)
-        judged = _bounds(step, runs[1.0].get(name) if 1.0 in runs else None)
-        rest = ["" if grown is None else f"{grown:z.2f}", step.against, judged]
+        bounds = _bounds(step, runs[1.0].get(name) if 1.0 in runs else None)
+        rest = ["" if grown is None else f"{grown:z.2f}", step.against, bounds]
         lines.append(f"| {' | '.join([f'`{name}`: {step.title}', *cells, *rest])} |")
     return "\n".join(lines)
 
 
 def earlier(runs: Runs) -> str:
-    """Say which steps were not measured today: what is told of the machine is of today."""
+    """Name the steps that were not measured today, on which the machine is described."""
     found: dict[str, list[str]] = {}
     for scale, run in runs.items():
         for name, result in run.items():
             date = result.get("date", "on an unknown day")
             if date != today():
                 found.setdefault(f"{100 * scale:g}% {date}", []).append(f"`{name}`")
-    told = "; ".join(f"{when}: {', '.join(names)}" for when, names in found.items())
-    return told and f"Measured earlier, with the versions of that day: {told}."
+    measured = "; ".join(f"{when}: {', '.join(names)}" for when, names in found.items())
+    return measured and f"Measured earlier, with the versions of that day: {measured}."
 
 
 def append(steps: Mapping[str, Step], runs: Runs, picture: Path, document: Path) -> None:
-    """Write machine, table and picture of a run below what a document says."""
+    """Append machine, table and picture of a run to a document."""
     name = f"full_log_{max(runs):g}.png"
     pictures = document.parent / "pictures"
     pictures.mkdir(exist_ok=True)
@@ -139,7 +138,7 @@ def append(steps: Mapping[str, Step], runs: Runs, picture: Path, document: Path)
 
 
 def draw(steps: Mapping[str, Step], runs: Runs, path: Path) -> Path:
-    """Draw seconds and peaks of memory against the size of the log, a line a step."""
+    """Draw seconds and peak memory against the size of the log, one line per step."""
     figure, (left, right) = plt.subplots(1, 2, figsize=(13, 6), layout="constrained", sharex=True)
     colors = plt.get_cmap("tab20").colors
     for number, name in enumerate(steps):
@@ -154,8 +153,8 @@ def draw(steps: Mapping[str, Step], runs: Runs, path: Path) -> Path:
     if low < high:
         left.loglog([low, high], [1, high / low], "--", color="grey", label="slope 1")
     ticks = {"xticks": scales, "xticklabels": [f"{100 * scale:g}%" for scale in scales]}
-    left.set(ylabel="seconds (lookups: of one)", title="Time", **ticks)
-    right.set(ylabel="GB", title="Peak of memory, Python and libraries included", ylim=(0, None))
+    left.set(ylabel="seconds (per lookup)", title="Time", **ticks)
+    right.set(ylabel="GB", title="Peak memory, including Python and libraries", ylim=(0, None))
     for axes in (left, right):
         axes.set(xlabel="share of a log of the challenge's size")
         axes.minorticks_off()

@@ -1,4 +1,4 @@
-"""Running steps, each in a process of its own."""
+"""Run steps, each in its own process."""
 
 import os
 import sys
@@ -18,7 +18,7 @@ STEPS = log.STEPS | profiles.STEPS
 
 
 def measure(name: str, directory: Path, scale: float) -> Results:
-    """Run a step, and what it is compared with."""
+    """Run a step and its baseline."""
     found: Results = {"ours": measured(name, "ours", directory, scale)}
     if STEPS[name].baseline:
         found["baseline"] = measured(name, "baseline", directory, scale)
@@ -33,7 +33,7 @@ def measure(name: str, directory: Path, scale: float) -> Results:
 
 
 def measured(name: str, which: str, directory: Path, scale: float) -> dict:
-    """Run one step in a process of its own, which has imported everything."""
+    """Run one step in its own process, which has everything imported."""
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     processes = get_context("forkserver")
     processes.set_forkserver_preload([__name__])
@@ -42,7 +42,7 @@ def measured(name: str, which: str, directory: Path, scale: float) -> dict:
 
 
 def run_step(name: str, which: str, place: Path, scale: float) -> dict:
-    """Be the process of one step."""
+    """Run a step within its process; return the outcome and the peak memory."""
     step = STEPS[name]
     run = step.baseline if which == "baseline" else step.ours
     assert run is not None

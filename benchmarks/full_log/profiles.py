@@ -77,7 +77,7 @@ def _clients(scale: float) -> int:
 
 
 def assembly(place: Path, scale: float) -> Done:
-    """Put snapshots of all twelve blocks together; each block lacks every tenth client."""
+    """Assemble snapshots of all twelve blocks; each block lacks every tenth client."""
     home = _home(place)
     shutil.rmtree(home.root, ignore_errors=True)
     version = _write_blocks(home, _clients(scale))
@@ -153,7 +153,7 @@ def publish_all(place: Path, scale: float) -> Done:
 
 
 def materialize(place: Path, scale: float) -> Done:
-    """Have Feast materialize the profiles of some of the clients."""
+    """Let Feast materialize the profiles of some clients."""
     whole, clients = newest_version(_home(place)), min(SLICE, _clients(scale))
     home = Home(home=place / "slice")
     directory = home.profiles / whole.name
@@ -175,12 +175,12 @@ def materialize(place: Path, scale: float) -> Done:
     online = sqlite3.connect(home.feast / "online.db")
     rows = online.execute(f"SELECT count(*) FROM ubp_{profile_view_name(part.name)}").fetchall()
     online.close()
-    assert rows[0][0] >= clients, "Feast has not materialized them all"
+    assert rows[0][0] >= clients, "Feast has not materialized all clients"
     shutil.rmtree(home.root)
     return Done(clients, "clients", seconds, also={"cpu_s_per_100k": cpu / clients * 100_000})
 
 
-# Gives the stored bytes of a client, and of many.
+# Functions that read the stored bytes of one client, and of many.
 Reads = tuple[Callable[[bytes], object], Callable[[list[bytes]], object]]
 
 
@@ -201,7 +201,7 @@ def lookup_sqlite(place: Path, scale: float) -> Done:
 
 
 def lookup_redis(place: Path, scale: float) -> Done:
-    """Publish to a Redis server of its own, and look profiles up."""
+    """Publish to a temporary Redis server, and look up profiles."""
     home = _home(place)
     pointer = home.feast / "served.json"
     before = pointer.read_bytes()
@@ -241,7 +241,7 @@ def _looked_up(home: Home, scale: float, reads: Reads) -> Done:
     keys = [_stored_key(client) for client in ids]
     store.lookup_many(ids[:MANY])
     read_many(keys[:MANY])
-    # Clients that were read once are still in memory: each way has clients of its own first.
+    # Clients that were read once are cached: the two ways first read different clients.
     half = LOOKUPS // 2
     p50, p99 = _percentiles(store.lookup, ids[:half])
     plain, _ = _percentiles(read, keys[half:])
@@ -275,7 +275,7 @@ def _stored_key(client: int) -> bytes:
 
 
 def _entities(scale: float) -> pd.DataFrame:
-    """Draw as many rows as there are clients, in the weeks of all cutoffs."""
+    """Draw as many rows as clients, in the weeks of all cutoffs."""
     rng, rows = np.random.default_rng(2), _clients(scale)
     days = rng.integers(0, CUTOFFS * DAYS_BETWEEN, rows)
     return pd.DataFrame(
@@ -302,7 +302,7 @@ def training_set(place: Path, scale: float) -> Done:
                 for ids, vectors in iterate(version.snapshot_path(FIRST)):
                     writer.write(ids, np.roll(vectors, number, axis=1))
     store = ProfileStore(home)
-    store.training_set(entities.head(10))  # both start warm
+    store.training_set(entities.head(10))  # so that both start with warm caches
     start = time.perf_counter()
     X = store.training_set(entities).X
     seconds = time.perf_counter() - start
@@ -310,7 +310,7 @@ def training_set(place: Path, scale: float) -> Done:
 
 
 def training_set_bare(place: Path, scale: float) -> Done:
-    """Find each row's cutoff from the keys, then fetch the vectors, in DuckDB."""
+    """Match each row's cutoff by the keys, then fetch the vectors, in DuckDB."""
     entities, version = _entities(scale), newest_version(_home(place))
     entities["row"] = np.arange(len(entities))
     bare = duckdb.connect()

@@ -1,4 +1,4 @@
-"""What a step of the benchmark is."""
+"""A step of the benchmark."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -7,18 +7,18 @@ from pathlib import Path
 
 @dataclass
 class Done:
-    """What a step gives.
+    """The outcome of a step.
 
     Parameters
     ----------
     items : int
-        How much it worked through.
+        Number of processed items.
     unit : str
-        Of what.
+        What the items are.
     seconds : float, optional
-        Where not all of the process's time is the step's.
+        If not the full time of the process.
     baseline_seconds : float, optional
-        Of what the step is compared with, where that has to run in the same process.
+        Time of the baseline, if that has to run in the same process.
     also : dict of str to float
         Other figures.
     """
@@ -35,24 +35,24 @@ Run = Callable[[Path, float], Done]
 
 @dataclass(frozen=True)
 class Step:
-    """A step, what it is compared with, and what it may cost at full size.
+    """A step, its baseline, and its bounds at full size.
 
     Parameters
     ----------
     title : str
     ours : callable
-        Gets the directory of a run and its scale.
+        Called with the directory of a run and its scale.
     against : str
-        What it is compared with.
+        What the step is compared with.
     baseline : callable, optional
-        The same; runs after it.
+        Called likewise, after the step.
     bounds : mapping of str to float
         The largest allowed ``seconds``, ``peak_gb``, ``ratio`` (of the times of one item) or other
         figure at full size.
     needs : tuple of str
-        The steps whose leavings it reads.
+        The steps whose output it reads.
     leaves : str
-        Where in the directory of a run it puts what others need.
+        Path of its output in the directory of a run.
     """
 
     title: str

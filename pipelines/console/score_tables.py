@@ -1,7 +1,7 @@
-"""What ``ubp evaluate`` found, as tables for people."""
+"""The scores of ``ubp evaluate`` as tables."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from statistics import fmean
 
 from rich.markup import escape
@@ -13,7 +13,7 @@ from pipelines.console.tables import plain_table
 from ubp_platform.evaluation.record import Evaluation
 from ubp_platform.evaluation.scores import Scores
 
-#: Headings; with them a table of all tasks fits 80 columns.
+#: Headings short enough for a table of all tasks to fit 80 columns.
 SHORT = {
     "churn": "churn",
     "conversion": "conv",
@@ -65,43 +65,51 @@ def _tables(scores: Scores) -> Iterator[Table]:
 
 def _notes(scores: Scores) -> list[str]:
     seeds, blocks = len(scores.seeds), len(scores.block_seeds)
-    noise = "± is the deviation over seeds" if seeds > 1 else "--seeds 3 tells what is noise"
+    noise = "± is the deviation over seeds" if seeds > 1 else "--seeds 3 shows the noise"
     several = f" × {blocks} block seeds" if blocks > 1 else ""
     protocol = f"Protocol {scores.protocol}; network {scores.network}"
     notes = [f"{protocol}; {seeds} seed{'s' * (seeds > 1)}{several}; {noise}"]
     if blocks > 1:
         notes.append("± blocks is the deviation over block seeds")
     if scores.reused:
-        notes[0] += f"; {scores.reused:,} of {len(scores.results):,} scores were there before"
+        notes[0] += f"; {scores.reused:,} of {len(scores.results):,} scores are reused"
     if scores.protocol == "holdout":
         notes.append(
-            "Each row by the head that is best on train clients held out; intervals by a paired "
-            "bootstrap over clients"
+            "Each row by the head that is best on held-out clients of the train window; intervals "
+            "by a paired bootstrap over clients"
         )
     for info in scores.tasks:
         if info.name == "churn":
-            notes.append(f"churn is asked of the {info.clients:,} clients who had bought before")
+            notes.append(f"churn: only the {info.clients:,} clients who bought before")
     unanswerable = [
         f"{SHORT[info.name]} {info.unanswerable} of {info.classes}"
         for info in scores.tasks
         if info.unanswerable
     ]
     if unanswerable:
-        told = f"Classes that nobody bought in the last window: {', '.join(unanswerable)}. "
-        if scores.protocol == "challenge":
-            told += (
-                "Their AUROC counts 0 for every row, as in the challenge: compare rows, not columns"
-            )
-        notes.append(told + "They are left out" * (scores.protocol != "challenge"))
+        effect = (
+            "Their AUROC counts as 0 for every row, as in the challenge: compare rows, not columns"
+            if scores.protocol == "challenge"
+            else "They are left out"
+        )
+        notes.append(
+            f"Classes that nobody bought in the last window: {', '.join(unanswerable)}. {effect}"
+        )
     return notes
+
+
+def _table(title: str, numbers: Sequence[str], rows: Iterable[tuple[str, Iterable[str]]]) -> Table:
+    table = plain_table(title, ["", *numbers], numbers=numbers)
+    for name, cells in rows:
+        table.add_row(escape(name), *cells)
+    return table
 
 
 def _scores_table(scores: Scores) -> Table:
     ranked, best = scores.ranked(), scores.best()
     deviations = ["±"] * (len(scores.seeds) > 1) + ["± blocks"] * (len(scores.block_seeds) > 1)
     numbers = [*(SHORT[task] for task in best if task), "sum", *deviations, "Borda"]
-    table = plain_table("Scores", ["", *numbers], numbers=numbers)
-    points = scores.borda([info.name for info in ranked])
+    points, rows = scores.borda([info.name for info in ranked]), []
     for info in ranked:
         cells = []
         for task, top in best.items():
@@ -110,88 +118,74 @@ def _scores_table(scores: Scores) -> Table:
         total = scores.score(info.name)
         noise = {"±": total.deviation, "± blocks": total.between}
         cells += [_short(noise[name]) for name in deviations]
-        table.add_row(escape(info.name), *cells, str(points[info.name]))
-    return table
+        rows.append((info.name, [*cells, str(points[info.name])]))
+    return _table("Scores", numbers, rows)
 
 
 def _differences_table(scores: Scores) -> Table:
-    """How far the row that is evaluated is ahead in the sum, and in how many draws."""
-    subject = scores.subject.name
-    numbers = ["difference", "from", "to", "ahead"]
-    title = f"{escape(subject)} less the others, 95% intervals"
-    table = plain_table(title, ["", *numbers], numbers=numbers)
+    """The evaluated row's lead over each other row in the sum, and the share of draws ahead."""
+    subject, rows = scores.subject.name, []
     for info in scores.ranked():
         if info.name != subject:
             gain = scores.gain(subject, info.name)
             cells = [_short(value, signed=True) for value in gain[:3]]
-            table.add_row(escape(info.name), *cells, f"{gain.ahead:.0%}")
-    return table
+            rows.append((info.name, [*cells, f"{gain.ahead:.0%}"]))
+    title = f"{escape(subject)} less the others, 95% intervals"
+    return _table(title, ["difference", "from", "to", "ahead"], rows)
 
 
 def _auroc_table(scores: Scores) -> Table:
-    """What the score of propensities is made of."""
-    tasks = [info for info in scores.tasks if info.classes > 1]
-    numbers = [*(SHORT[info.name] for info in tasks), "novelty", "diversity"]
-    table = plain_table(
-        "AUROC, and mean novelty and diversity",
-        ["", *numbers],
-        numbers=numbers,
-    )
+    """The parts of the propensity scores."""
+    tasks, rows = [info for info in scores.tasks if info.classes > 1], []
     for info in scores.ranked():
         cells = [scores.metric("auroc", info.name, task.name).mean for task in tasks]
         for name in ("novelty", "diversity"):
             cells.append(fmean(scores.metric(name, info.name, t.name).mean for t in tasks))
-        table.add_row(escape(info.name), *map(_short, cells))
-    return table
+        rows.append((info.name, map(_short, cells)))
+    numbers = [*(SHORT[info.name] for info in tasks), "novelty", "diversity"]
+    return _table("AUROC, and mean novelty and diversity", numbers, rows)
 
 
 def _heads_table(scores: Scores) -> Table:
-    """The sum of each head, and for how many tasks it was chosen."""
-    title = "Sum by head (tasks it was chosen for)"
-    table = plain_table(title, ["", *scores.heads], numbers=scores.heads)
+    """The sum per head, and the number of tasks that it was chosen for."""
+    rows = []
     for info in scores.ranked():
-        own = scores.heads_of(info.name)
+        fitted = scores.heads_of(info.name)
         chosen = Counter(scores.chosen(info.name, task.name) for task in scores.tasks)
-        sums = [
-            f"{_short(scores.score(info.name, head=head).mean)} ({chosen[head]})"
-            if head in own
-            else ""
-            for head in scores.heads
-        ]
-        table.add_row(escape(info.name), *sums)
-    return table
+        sums = {head: scores.score(info.name, head=head).mean for head in fitted}
+        cells = [f"{_short(sums[h])} ({chosen[h]})" if h in sums else "" for h in scores.heads]
+        rows.append((info.name, cells))
+    return _table("Sum by head (tasks it was chosen for)", scores.heads, rows)
 
 
 def _budgets_table(scores: Scores) -> Table:
     """The sum with fewer labelled clients."""
     budgets = [*scores.budgets, None]
+    rows = [
+        (info.name, [_short(scores.score(info.name, labels=labels).mean) for labels in budgets])
+        for info in scores.budgeted()
+    ]
     numbers = [f"{labels:,}" if labels else "all" for labels in budgets]
-    table = plain_table("Sum by labelled clients", ["", *numbers], numbers=numbers)
-    for info in scores.budgeted():
-        sums = [_short(scores.score(info.name, labels=labels).mean) for labels in budgets]
-        table.add_row(escape(info.name), *sums)
-    return table
+    return _table("Sum by labelled clients", numbers, rows)
 
 
 def _ablation_table(scores: Scores) -> Table:
-    """What the profile loses without each block, most first."""
+    """What the profile loses without each block, the largest loss first."""
     columns = [*(info.name for info in scores.tasks), None]
-    numbers = [*(SHORT[task] for task in columns if task), "sum", "from", "to"]
-    table = plain_table("What the profile loses without it", ["", *numbers], numbers=numbers)
-    rows = [
-        (info.name, [scores.lost(info.name, task) for task in columns])
+    losses = {
+        info.name.removeprefix("without "): [scores.lost(info.name, task) for task in columns]
         for info in scores.of_kind("without")
-    ]
-    for name, lost in sorted(rows, key=lambda row: -row[1][-1].mean):
-        total = lost[-1]
-        values = [*(one.mean for one in lost), total.low, total.high]
-        cells = [_short(value, signed=True) for value in values]
-        table.add_row(name.removeprefix("without "), *cells)
-    return table
+    }
+    rows = []
+    for name, lost in sorted(losses.items(), key=lambda row: -row[1][-1].mean):
+        values = [*(one.mean for one in lost), lost[-1].low, lost[-1].high]
+        rows.append((name, [_short(value, signed=True) for value in values]))
+    numbers = [*(SHORT[task] for task in columns if task), "sum", "from", "to"]
+    return _table("What the profile loses without it", numbers, rows)
 
 
 def _short(number: float, signed: bool = False) -> str:
-    """Write a score with three decimals and no leading zero.
+    """Format a score with three decimals and no leading zero.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""What a page looks like in a real browser, as numbers."""
+"""Measurements of a page in a real browser."""
 
 import html
 import json
@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-# In the page: says what is wrong when the frame around it asks.
+# Runs in the page: reports faults to the frame around it.
 _MEASURE = """<script>
 const faults = [];
 window.onerror = message => { faults.push(String(message)) };
@@ -66,7 +66,7 @@ onload = () => {
 
 
 def chromium() -> str:
-    """Find the browser, or skip the test."""
+    """Return the path of a browser, or skip the test."""
     names = ("chromium", "chromium-browser", "google-chrome")
     found = next(filter(None, map(shutil.which, names)), None)
     if not found:

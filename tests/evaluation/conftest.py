@@ -1,4 +1,4 @@
-"""A home with a log, the same after an evaluation, and commands in copies of them."""
+"""A home with a log, the home after an evaluation, and commands in copies of them."""
 
 import shutil
 from collections.abc import Callable, Iterator
@@ -26,7 +26,7 @@ def thin() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def ingested(tmp_path_factory: pytest.TempPathFactory) -> Home:
-    """A home with a log in which about every third client buys in a window."""
+    """A home with a log in which about every third client buys in each window."""
     directory = tmp_path_factory.mktemp("shop")
     home = Home(home=directory / "home")
     shop = random_shop(seed=5, clients=CLIENTS, events=600)
@@ -40,7 +40,7 @@ def ingested(tmp_path_factory: pytest.TempPathFactory) -> Home:
 
 @pytest.fixture(scope="session")
 def evaluated(ingested: Home) -> Home:
-    """The same after an evaluation, by tiny networks."""
+    """The home after an evaluation with tiny networks."""
     home = Home(home=ingested.root.with_name("evaluated"))
     shutil.copytree(ingested.root, home.root)
     with thin_networks(), no_report():
@@ -63,7 +63,7 @@ def run_in(
 
 @pytest.fixture
 def home(tmp_path: Path) -> Home:
-    """Where `ubp` and `fresh_ubp` run."""
+    """The home in which `ubp` and `fresh_ubp` run."""
     return Home(home=tmp_path / "home")
 
 

@@ -1,4 +1,4 @@
-"""A shop to evaluate profiles of, and what ``ubp evaluate`` says and keeps."""
+"""A small shop and fast settings for evaluations, and checks of their output."""
 
 import math
 import re
@@ -11,8 +11,8 @@ import pytest
 
 from tests.pipelines.commands import Outcome
 from ubp_platform.evaluation import bootstrap
-from ubp_platform.evaluation.heads import boosting, logistic
-from ubp_platform.evaluation.network import NETWORKS, Size
+from ubp_platform.evaluation.heads import boosting, logistic, regularization_path
+from ubp_platform.evaluation.network import NETWORKS, NetworkSize
 
 CLIENTS = 300
 BLOCKS = ["ials_categories", "handcrafted"]
@@ -28,16 +28,16 @@ def thin_networks() -> Iterator[None]:
         patch.setattr(logistic, "SHARED", (1.0, 1e-2))
         patch.setattr(logistic, "OWN", (math.inf, 1e-2))
         patch.setattr(logistic, "FEW", 100)
-        patch.setattr(logistic, "ITERATIONS", 8)
+        patch.setattr(regularization_path, "ITERATIONS", 8)
         patch.setattr(bootstrap, "DRAWS", 40)
-        for name, size in {"small": Size(8, 16, 3), "paper": Size(16, 32, 3)}.items():
+        for name, size in {"small": NetworkSize(8, 16, 3), "paper": NetworkSize(16, 32, 3)}.items():
             patch.setitem(NETWORKS, name, size)
         yield
 
 
 @contextmanager
 def no_report() -> Iterator[None]:
-    """Evaluate without pictures, which take longer than all the rest."""
+    """Evaluate without the report, which takes longer than everything else."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("pipelines.evaluate.write_report", lambda *arguments: None)
         yield
@@ -51,7 +51,7 @@ def score(result: dict[str, Any]) -> float:
 
 
 def by_hand(found: dict[str, Any]) -> dict[str, dict[str, list[float]]]:
-    """Take scores by representation, task and seed from a record: of the best head held out."""
+    """Compute scores by representation, task and seed from a record: those of the chosen heads."""
     results: dict[tuple[str, str], dict[str, list[dict[str, Any]]]] = {}
     for result in found["scores"]["results"]:
         if result["labels"] is None:

@@ -1,4 +1,4 @@
-"""A shop to export, and what an exported directory must be."""
+"""A shop to export, and checks of an exported directory."""
 
 from pathlib import Path
 
@@ -15,14 +15,14 @@ Tables = dict[str, pd.DataFrame]
 
 
 def organisers_split(tables: Tables) -> tuple[pd.Timestamp, pd.Timestamp, pd.Timestamp]:
-    """Give the starts of both windows, and the end, as the organisers' split_data.py does."""
+    """Return the starts of both windows, and the end, like the organisers' split_data.py."""
     end = tables["product_buy"]["timestamp"].max()
     start = (end - pd.Timedelta(days=27)).normalize()
     return start, start + pd.Timedelta(days=14), end
 
 
 def make_shop() -> Tables:
-    """Make a shop in which not everybody buys; some products are unknown, some are new later.
+    """Make a shop with clients who buy nothing, unknown products, and products that are new later.
 
     There are events at the first instants of both windows, and right before them.
     """
@@ -46,7 +46,7 @@ def open_shop(directory: Path, tables: Tables) -> Home:
 
 
 def assert_valid(directory: Path) -> None:
-    """Do what the organisers' validator does with a directory of data and embeddings."""
+    """Check a directory like the organisers' validator."""
     relevant = load(directory / "input/relevant_clients.npy")
     client_ids, embeddings = (
         load(directory / name) for name in ("client_ids.npy", "embeddings.npy")
@@ -69,7 +69,7 @@ def load(path: Path) -> np.ndarray:
 
 
 def tree(directory: Path) -> dict[str, bytes | None]:
-    """Give all that is below a directory, hidden files too, with its content."""
+    """Return all paths below a directory, also hidden ones, with the files' content."""
     paths = sorted(directory.rglob("*"))
     return {
         str(path.relative_to(directory)): path.read_bytes() if path.is_file() else None

@@ -1,4 +1,4 @@
-"""Made-up scores, to compute by hand what follows from them."""
+"""Made-up scores whose statistics can be computed by hand."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -7,11 +7,12 @@ import numpy as np
 
 from ubp_platform.evaluation.metrics import Metrics
 from ubp_platform.evaluation.representations import Kind
-from ubp_platform.evaluation.scores import RepresentationInfo, Result, Scores, TaskInfo
+from ubp_platform.evaluation.results import RepresentationInfo, Result, TaskInfo
+from ubp_platform.evaluation.scores import Scores
 
 
 def result(name: str, task: str, auroc: float, draws: Sequence[float] = (), **rest: Any) -> Result:
-    """Make up a result; without draws all are its score."""
+    """Make up a result; by default every draw has its score."""
     given = {"head": "logistic", "seed": 0, "choice": "", "inner": 0.5, "seconds": 1.0, **rest}
     drawn = np.array(draws if len(draws) else [auroc] * 4, np.float32)
     metrics = Metrics(auroc=auroc)
@@ -19,7 +20,7 @@ def result(name: str, task: str, auroc: float, draws: Sequence[float] = (), **re
 
 
 def scores_of(results: Sequence[Result], kinds: Mapping[str, Kind] | None = None) -> Scores:
-    """Put results together; what has no kind is a block."""
+    """Combine results; representations without a kind are blocks."""
     names = dict.fromkeys(one.representation for one in results)
     return Scores(
         protocol="holdout",

@@ -1,4 +1,4 @@
-"""The two baselines by hand; nothing at the cutoff or after it counts."""
+"""The two baselines computed by hand; events from the cutoff on are ignored."""
 
 from pathlib import Path
 
@@ -74,8 +74,8 @@ def test_both_are_baselines_of_4_and_305_numbers(warehouse: Warehouse) -> None:
 
 def test_recency_and_frequency_by_hand(warehouse: Warehouse) -> None:
     recency, _ = made(warehouse)
-    # Days since the last purchase, purchases, days since the last event, events. The longest that
-    # anybody has not done something is 39 whole days (client 2's purchase): never is 40.
+    # Days since the last purchase, purchases, days since the last event, events. The earliest
+    # last event of a type is 39 full days ago (client 2's purchase), so "never" is 40.
     assert dict(zip(CLIENTS.tolist(), numbers(recency).tolist(), strict=True)) == {
         4: [40, 0, 0, 2],
         1: [0, 3, 0, 5],
@@ -86,7 +86,7 @@ def test_recency_and_frequency_by_hand(warehouse: Warehouse) -> None:
 
 
 def columns(event: str, field: str, rank: int) -> slice:
-    """Say where the counts of a day, a week and a month of a value stand."""
+    """Return the columns of a value's counts per day, week and month."""
     products = ("product_buy", "add_to_cart", "remove_from_cart")
     fields = [(name, field) for name in products for field in ("sku", "category", "price")]
     place = [*fields, ("page_visit", "url")].index((event, field))

@@ -1,4 +1,4 @@
-"""The paired bootstrap: exact in every draw, by hand and against rows that are repeated."""
+"""The paired bootstrap: exact in every draw, compared with hand computation and repeated rows."""
 
 import numpy as np
 import pytest
@@ -9,14 +9,15 @@ from hypothesis import strategies as st
 from tests.evaluation import binary, multilabel
 from ubp_platform.evaluation import bootstrap
 from ubp_platform.evaluation.bootstrap import Bootstrap, weighted_auroc
+from ubp_platform.evaluation.class_lists import Classes
 from ubp_platform.evaluation.metrics import auroc, measure
-from ubp_platform.evaluation.tasks import Classes, Task
+from ubp_platform.evaluation.tasks import Task
 
 CLIENTS, CLASSES = 40, 5
 
 
 def asked(seed: int = 0, rows: np.ndarray | None = None) -> Task:
-    """A task in which classes are rare: some draws have no yes, and one class has none at all."""
+    """A task with rare classes: some draws have no positive, and one class has none at all."""
     rng = np.random.default_rng(seed)
     rows = np.arange(CLIENTS) if rows is None else rows
     labels = (rng.random((2, len(rows), CLASSES)) < 0.1).astype(np.uint8)
@@ -90,7 +91,7 @@ def test_draws_are_of_as_many_clients_as_there_are_and_follow_from_the_seed() ->
 def test_draws_may_come_in_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     task, said = asked(), predictions(CLIENTS)
     whole = Bootstrap(CLIENTS, 20).scores(task, said)
-    monkeypatch.setattr(bootstrap, "_AT_ONCE", 7 * CLIENTS)
+    monkeypatch.setattr(bootstrap, "_CHUNK", 7 * CLIENTS)
     assert np.array_equal(Bootstrap(CLIENTS, 20).scores(task, said), whole)
 
 
@@ -104,7 +105,7 @@ def test_a_draw_without_a_yes_counts_0_or_guessing() -> None:
 
 
 def test_the_interval_is_about_as_wide_as_theory_has_it() -> None:
-    # Hanley and McNeil's standard error of an AUROC of guessing is about sqrt(1 / 12 / 100 * 2).
+    # Hanley and McNeil's standard error of an AUROC at chance is about sqrt(1 / 12 / 100 * 2).
     rng = np.random.default_rng(0)
     yes = np.arange(200) % 2
     drawn = Bootstrap(200).scores(binary(yes, yes), rng.random((200, 1), np.float32))

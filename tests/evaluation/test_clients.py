@@ -1,4 +1,4 @@
-"""Lists of clients and embeddings that come from anybody: read as they are, or one clear line."""
+"""Lists of clients and embeddings from untrusted files: read correctly, or refused in one line."""
 
 import io
 import pickle
@@ -13,8 +13,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ubp_platform.client_list import read_clients, read_embeddings
+from ubp_platform.client_list import read_clients
 from ubp_platform.errors import UBPError
+from ubp_platform.evaluation.embeddings import read_embeddings
 
 CLIENTS = np.array([7, 2**62, 3, 0])
 VECTORS = np.arange(12, dtype=np.float16).reshape(4, 3)
@@ -27,7 +28,7 @@ def bytes_of(array: np.ndarray) -> bytes:
 
 
 def with_header(header: str) -> bytes:
-    """Make an .npy file that promises anything."""
+    """Make an .npy file with an arbitrary header."""
     text = header.ljust(117) + "\n"
     return b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text.encode() + bytes(80)
 
@@ -39,7 +40,7 @@ def zipped() -> bytes:
 
 
 def refusal(read: Callable[[], object]) -> str:
-    """Give what a refusal says: one line."""
+    """Return the message of a refusal, which is one line."""
     with pytest.raises(UBPError) as raised:
         read()
     text = str(raised.value)
@@ -66,11 +67,11 @@ def test_clients_of_parquet_files(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        pytest.param(bytes_of(np.ones(3)), "numbers or of text, not float64 of", id="float"),
-        pytest.param(bytes_of(np.array([True])), "numbers or of text, not bool", id="bool"),
+        pytest.param(bytes_of(np.ones(3)), "integers or of text, not float64 of", id="float"),
+        pytest.param(bytes_of(np.array([True])), "integers or of text, not bool", id="bool"),
         pytest.param(bytes_of(np.array(5)), r"of shape \(\)", id="a number"),
         pytest.param(bytes_of(np.ones((2, 2), int)), r"of shape \(2, 2\)", id="two dimensions"),
-        pytest.param(bytes_of(np.array([1, 2**63], np.uint64)), "64 bits with a sign", id="uint64"),
+        pytest.param(bytes_of(np.array([1, 2**63], np.uint64)), "signed 64-bit", id="uint64"),
         pytest.param(bytes_of(np.empty(0, int)), "names no client", id="no client"),
         pytest.param(b"", "numpy's format", id="empty"),
         pytest.param(bytes_of(CLIENTS)[:-1], "numpy's format", id="cut off"),
@@ -104,7 +105,7 @@ def test_other_npy_files_are_refused_in_one_line(
     assert re.search(f"some.npy.*{words}", refusal(lambda: read_clients(path)))
 
 
-def test_a_file_of_another_format_is_told_how_to_be_one(tmp_path: Path) -> None:
+def test_the_message_about_another_format_names_the_way_out(tmp_path: Path) -> None:
     path = tmp_path / "some.npy"
     for content in (pickle.dumps([1, 2]), b"1\n2\n", bytes_of(np.array([1, None]))):
         path.write_bytes(content)
@@ -146,10 +147,10 @@ def test_a_damaged_file_is_read_or_refused_in_one_line(
 @pytest.mark.parametrize(
     ("column", "words"),
     [
-        pytest.param(pa.array([1.0, 2.0]), "numbers or of text, not float64", id="float"),
-        pytest.param(pa.array([[1], [2]]), "numbers or of text, not object", id="lists"),
+        pytest.param(pa.array([1.0, 2.0]), "integers or of text, not float64", id="float"),
+        pytest.param(pa.array([[1], [2]]), "integers or of text, not object", id="lists"),
         pytest.param(pa.array([1, 2], pa.timestamp("us")), "not datetime64", id="times"),
-        pytest.param(pa.array([1, 2**63], pa.uint64()), "64 bits with a sign", id="uint64"),
+        pytest.param(pa.array([1, 2**63], pa.uint64()), "signed 64-bit", id="uint64"),
         pytest.param(pa.array([1, None]), "rows without a client_id", id="null"),
         pytest.param(pa.array([], pa.int64()), "names no client", id="no client"),
     ],
@@ -185,7 +186,7 @@ def test_files_that_are_no_lists_of_clients(tmp_path: Path) -> None:
     (tmp_path / "directory.npy").mkdir()
     for name, words in {
         "other.parquet": "has no column client_id; it has who, when",
-        "cut.parquet": "is no Parquet file",
+        "cut.parquet": "is not a Parquet file",
         "some.txt": "is a .npy, a .parquet or a .csv file",
         "directory.npy": "directory.npy: Is a directory",
         "missing.npy": "no such file",
@@ -217,7 +218,7 @@ def test_embeddings_of_other_clients_are_refused(tmp_path: Path) -> None:
     directory = save(tmp_path)
     words = refusal(lambda: read_embeddings(directory, np.append(CLIENTS, [11, 12])))
     assert "lacks 2 of the 6 clients to evaluate, such as 11" in words
-    # What it advises works.
+    # The advice in the message works.
     read_embeddings(directory, read_clients(directory / "client_ids.npy"))
     assert "2 clients that are not to be evaluated, such as 3" in refusal(
         lambda: read_embeddings(directory, CLIENTS[:2])
@@ -266,8 +267,8 @@ def test_missing_and_broken_embeddings_are_refused(tmp_path: Path) -> None:
     directory = save(tmp_path / "cut")
     path = directory / "embeddings.npy"
     path.write_bytes(path.read_bytes()[:-2])
-    assert "embeddings.npy is no array" in refusal(lambda: read_embeddings(directory))
+    assert "embeddings.npy is not an array" in refusal(lambda: read_embeddings(directory))
     path.write_bytes(zipped())
-    assert "embeddings.npy is no array" in refusal(lambda: read_embeddings(directory))
+    assert "embeddings.npy is not an array" in refusal(lambda: read_embeddings(directory))
     path.unlink()
     assert "no such file" in refusal(lambda: read_embeddings(directory))

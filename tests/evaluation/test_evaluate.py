@@ -1,4 +1,4 @@
-"""``ubp evaluate`` as a user meets it: what it prints, keeps, and leaves alone."""
+"""``ubp evaluate`` from a user's view: what it prints, stores, and does not change."""
 
 import json
 import re
@@ -15,9 +15,9 @@ from tests.pipelines.deliveries import deliver, purchases
 from ubp_platform.blocks.catalog import Catalog
 from ubp_platform.home import Home
 
-# Of a log that ends with 30 July.
+# For a log that ends with 30 July.
 CUTOFF, VALIDATION = "2022-07-03", "2022-07-17"
-POSED = ["churn", "conversion", "propensity_category", "propensity_sku", "propensity_price"]
+TASK_NAMES = ["churn", "conversion", "propensity_category", "propensity_sku", "propensity_price"]
 COMPARED = [
     *("profile", *BLOCKS, *(f"without {name}" for name in BLOCKS)),
     *("recency, frequency", "counts"),
@@ -36,7 +36,7 @@ TITLES = {
 
 
 def rows(out: str) -> dict[str, list[str]]:
-    """Read the rows of the tables, by name; those of all but the first begin with a word."""
+    """Parse the rows of the tables by name, with a prefix except in the first table."""
     found, prefix = {}, ""
     for line in out.splitlines():
         prefix = next((told for title, told in TITLES.items() if line.startswith(title)), prefix)
@@ -47,7 +47,7 @@ def rows(out: str) -> dict[str, list[str]]:
 
 
 def of_scores(shown: dict[str, list[str]]) -> dict[str, list[str]]:
-    """Leave the rows of the first table and of what the profile loses."""
+    """Filter the rows of the first table and of what the profile loses."""
     return {name: cells for name, cells in shown.items() if name in COMPARED or "lost" in name}
 
 
@@ -69,7 +69,7 @@ def test_what_it_prints(fresh_ubp: Ubp, tmp_path: Path) -> None:
     assert "Fitted before" not in first.out
     assert "Left out propensity_new_sku: it has 0 of the two classes" in first.out
     assert re.search(r"churn +conv +cat +sku +price +sum +Borda", first.out)
-    assert "Protocol holdout; network small; 1 seed; --seeds 3 tells what is noise\n" in first.out
+    assert "Protocol holdout; network small; 1 seed; --seeds 3 shows the noise\n" in first.out
     shown = rows(first.out)
     named = [name for name in shown if name not in of_scores(shown)]
     assert {name.split()[0] for name in named} == {"less", "auroc", "head", "labels"}
@@ -87,7 +87,7 @@ def test_what_it_prints(fresh_ubp: Ubp, tmp_path: Path) -> None:
     assert f"Fitted before: {', '.join(BLOCKS)}\n" in again.out
     assert "Fitted now" not in again.out
     total = len(json.loads((tmp_path / "again.json").read_text())["scores"]["results"])
-    assert f"{total} of {total} scores were there before" in again.out
+    assert f"{total} of {total} scores are reused" in again.out
     assert of_scores(rows(again.out)) == shown
     one, two = (json.loads((tmp_path / f"{n}.json").read_text()) for n in ("first", "again"))
     assert one["scores"]["results"] == two["scores"]["results"]
@@ -109,21 +109,21 @@ def test_the_file_holds_what_the_table_shows(ubp: Ubp, home: Home, tmp_path: Pat
         (name, False) for name in BLOCKS
     ]
     assert list(found["unavailable_tasks"]) == ["propensity_new_sku"]
-    assert [task["name"] for task in found["scores"]["tasks"]] == POSED
+    assert [task["name"] for task in found["scores"]["tasks"]] == TASK_NAMES
     assert [made["name"] for made in found["scores"]["representations"]] == COMPARED
     assert found["scores"]["budgets"] == [30, 100]
     # All rows of the first seed: by two heads, without a block by one.
-    assert found["scores"]["reused"] == (5 * 2 + 2) * len(POSED) + 4 * 2 * len(POSED)
+    assert found["scores"]["reused"] == (5 * 2 + 2) * len(TASK_NAMES) + 4 * 2 * len(TASK_NAMES)
 
     scores, shown = by_hand(found), rows(outcome.out)
     assert set(scores) == set(COMPARED)
     sums = {name: [sum(of) for of in zip(*s.values(), strict=True)] for name, s in scores.items()}
     ranked = [name for name in COMPARED if "without" not in name]
     for name in ranked:
-        means = {task: fmean(scores[name][task]) for task in POSED}
+        means = {task: fmean(scores[name][task]) for task in TASK_NAMES}
         points = sum(
             sum(means[task] > fmean(scores[other][task]) for other in ranked if other != name)
-            for task in POSED
+            for task in TASK_NAMES
         )
         noise = short(stdev(sums[name]))
         expected = [*map(short, means.values()), short(fmean(sums[name])), noise, str(points)]
@@ -136,13 +136,13 @@ def test_the_file_holds_what_the_table_shows(ubp: Ubp, home: Home, tmp_path: Pat
     }
     for name in BLOCKS:
         without = f"without {name}"
-        for task in POSED:
+        for task in TASK_NAMES:
             # Both by logistic regression.
             mean = by_key["profile", task]["by_head"]["logistic"]
             mean -= by_key[without, task]["by_head"]["logistic"]
             assert lost[without, task]["mean"] == pytest.approx(mean)
         total = lost[without, None]
-        values = [*(lost[without, task]["mean"] for task in POSED), total["mean"]]
+        values = [*(lost[without, task]["mean"] for task in TASK_NAMES), total["mean"]]
         values += [total["low"], total["high"]]
         assert shown[f"lost {name}"] == [short(value, "+") for value in values]
     for difference in found["summary"]["differences"]:
@@ -182,7 +182,7 @@ def test_classes_that_nobody_bought_are_noted(ubp: Ubp, tmp_path: Path) -> None:
         *("--protocol", "challenge"),
     )
     assert counted.code == 0, counted.err
-    assert f"{told} Their AUROC counts 0 for every row, as in the challenge" in counted.out
+    assert f"{told} Their AUROC counts as 0 for every row, as in the challenge" in counted.out
     assert "Protocol challenge; network small; 1 seed;" in counted.out
     assert "Sum by" not in counted.out
 
@@ -245,7 +245,7 @@ def test_clients_are_asked_about_in_the_order_of_the_file(
     assert first["clients_from"] == str(tmp_path / "listed.npy")
     assert first["scores"]["reused"] == 0
     assert first["scores"]["tasks"][0]["clients"] == 250
-    # Heads see the clients in another order, so these are other scores of the same vectors.
+    # Heads see the clients in another order, so the scores of the same vectors differ.
     _, ascending = listed("ascending.npy")
     assert ascending["scores"]["reused"] == 0
     assert ascending["scores"]["tasks"] == first["scores"]["tasks"]
@@ -262,7 +262,7 @@ def test_an_evaluated_profile_is_not_one_to_serve(ubp: Ubp) -> None:
 
 
 def test_what_is_served_stays_and_later_fits_stay_the_newest(fresh_ubp: Ubp, home: Home) -> None:
-    """Train, publish, evaluate, and train one block again, as in a year of use."""
+    """Train, publish, evaluate, and train one block again, as over a year of use."""
     assert fresh_ubp("train", *BLOCKS).code == 0
     assert fresh_ubp("publish").code == 0
     before = json.loads(fresh_ubp("status", "--json").out)
@@ -279,18 +279,18 @@ def test_what_is_served_stays_and_later_fits_stay_the_newest(fresh_ubp: Ubp, hom
     assert json.loads(fresh_ubp("status", "--json").out)["served"]["version"] == "v1"
     assert fresh_ubp("profile", 7, "--json").out == vector
 
-    # Their newest fits are the evaluation's, and know less.
+    # The newest fits are those of the evaluation, from less data.
     ials = Catalog(home).versions("ials_categories")
     assert [f"{fit.report.cutoff:%Y-%m-%d}" for fit in ials] == ["2022-07-31", CUTOFF]
     trained = fresh_ubp("train", "handcrafted", "--seed", 1)
     assert trained.code == 0, trained.err
     newest = json.loads(fresh_ubp("status", "--json").out)["profiles"][-1]
     assert newest["blocks"] == {"ials_categories": "v1", "handcrafted": "v3"}
-    # And the other way round: an evaluation takes no fit that knows the windows.
+    # Conversely, an evaluation uses no fit that has seen the windows.
     again = fresh_ubp("evaluate", "--blocks", ",".join(BLOCKS), "--tasks", "churn")
     assert f"Fitted before: {', '.join(BLOCKS)}\n" in again.out
     total = len(json.loads((home.evaluation / "evaluation.json").read_text())["scores"]["results"])
-    assert f"{total} of {total} scores were there before" in again.out
+    assert f"{total} of {total} scores are reused" in again.out
 
 
 def test_a_late_event_of_the_input_makes_another_profile(ubp: Ubp, tmp_path: Path) -> None:
@@ -302,4 +302,4 @@ def test_a_late_event_of_the_input_makes_another_profile(ubp: Ubp, tmp_path: Pat
     outcome = ubp("evaluate", "--blocks", "handcrafted", "--tasks", "conversion")
     assert outcome.code == 0, outcome.err
     assert "Fitted now: handcrafted\n" in outcome.out
-    assert "were there before" not in outcome.out
+    assert "scores are reused" not in outcome.out

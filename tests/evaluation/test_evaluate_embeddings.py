@@ -1,4 +1,4 @@
-"""``ubp evaluate --embeddings``: vectors from elsewhere, scored as the profile is."""
+"""``ubp evaluate --embeddings``: foreign vectors, scored like the profile."""
 
 import json
 from pathlib import Path
@@ -35,10 +35,10 @@ def test_foreign_embeddings_are_scored_beside_the_profile(
         ("counts", "baseline"),
         ("handcrafted", "baseline"),
     ]
-    # All but theirs was scored before, the handcrafted features as a block.
+    # Everything else was scored before, the handcrafted features as a block.
     theirs = [r for r in found["scores"]["results"] if r["representation"] == "theirs/"]
     assert found["scores"]["reused"] == len(found["scores"]["results"]) - len(theirs)
-    # Lacking one client, it is not scored at all.
+    # If one client is missing, nothing is scored.
     np.save(foreign / "client_ids.npy", np.arange(2, CLIENTS + 2))
     lacking = ubp("evaluate", "--embeddings", foreign)
     assert_one_line(
@@ -47,7 +47,7 @@ def test_foreign_embeddings_are_scored_beside_the_profile(
 
 
 def test_foreign_embeddings_need_no_profile(fresh_ubp: Ubp, home: Home, tmp_path: Path) -> None:
-    # Called like a baseline, they are told apart.
+    # Named like a baseline, they remain distinct.
     foreign = tmp_path / "counts"
     foreign.mkdir()
     np.save(foreign / "client_ids.npy", np.arange(1, CLIENTS + 1))
@@ -57,6 +57,6 @@ def test_foreign_embeddings_need_no_profile(fresh_ubp: Ubp, home: Home, tmp_path
     found = json.loads((home.evaluation / "evaluation.json").read_text())
     names = [made["name"] for made in found["scores"]["representations"]]
     assert names == ["counts/", "recency, frequency", "counts", "handcrafted"]
-    # Vectors that are all alike say nothing.
+    # Equal vectors carry no information.
     assert by_hand(found)["counts/"] == {"churn": [0.5]} != by_hand(found)["counts"]
     assert not home.blocks.exists()

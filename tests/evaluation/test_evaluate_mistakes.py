@@ -1,4 +1,4 @@
-"""What ``ubp evaluate`` refuses, each time in one line."""
+"""Invalid uses of ``ubp evaluate``, each refused in one line."""
 
 from pathlib import Path
 
@@ -24,7 +24,7 @@ pytestmark = pytest.mark.usefixtures("thin")
         (["--protocol", "fair"], "'--protocol': 'fair' is not one of 'holdout', 'challenge'"),
         (["--heads", "forest"], "no head is called 'forest'; there are network, logistic, boost"),
         (["--heads", "boosting"], "--heads boosting: profiles wider than 64 numbers"),
-        (["--labels", "many"], "--labels many: a budget is a whole number from 10 on"),
+        (["--labels", "many"], "--labels many: a budget is an integer of at least 10"),
         (["--labels", "300"], "--labels 300: a budget is .* below the 300 clients; 'all' alone"),
         (["--protocol", "challenge", "--heads", "logistic"], "--heads logistic: the challenge has"),
         (["--protocol", "challenge", "--labels", "100"], "--labels 100: the challenge labels all"),
@@ -37,7 +37,7 @@ pytestmark = pytest.mark.usefixtures("thin")
             r"clients.txt: a list of clients is a .npy, a .parquet or a .csv file",
         ),
         (["--classes", "nowhere"], "nowhere is not a directory of class lists"),
-        (["--classes", "."], ". holds no class list: none of propensity_category.npy, "),
+        (["--classes", "."], ". has no class list: none of propensity_category.npy, "),
         (["--embeddings", "nowhere"], "no such directory: nowhere"),
         (["--embeddings", "x", "--blocks", "handcrafted"], "--embeddings fits nothing: leave out"),
         (["--embeddings", "x", "--preset", "paper"], "--embeddings fits nothing: leave out"),

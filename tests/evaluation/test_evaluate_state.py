@@ -1,4 +1,4 @@
-"""What evaluations leave in a home: nothing served, nothing half done, nothing unreadable."""
+"""The state of a home after evaluations: nothing served, incomplete or unreadable."""
 
 import json
 import shutil
@@ -25,7 +25,7 @@ pytestmark = pytest.mark.usefixtures("thin")
 
 @pytest.fixture(scope="module")
 def landed(tmp_path_factory: pytest.TempPathFactory) -> Home:
-    """A home with a small shop; take `home` to change it."""
+    """A home with a small shop; tests that change it use `home`."""
     directory = tmp_path_factory.mktemp("state")
     home = Home(home=directory / "home")
     ingest(home, str(deliver(directory / "delivery", **random_shop(clients=CLIENTS))))
@@ -47,7 +47,7 @@ def put_embeddings(directory: Path, clients: int) -> Path:
 
 def test_fits_of_an_evaluation_stay_out_of_profiles_for_serving(home: Home) -> None:
     cutoff = evaluate(home, ["handcrafted"], tasks=["churn"]).cutoff
-    # What is served was fitted before the split, with another seed.
+    # The served profile was fitted before the split, with another seed.
     old = train(home, BLOCKS, cutoff - timedelta(days=9), seed=7)
     served = {part.block: part.version for part in old.profile.parts}
     evaluate(home, BLOCKS, tasks=["churn"])
@@ -141,7 +141,7 @@ def test_what_a_user_would_pick_instead_is_always_there(home: Home) -> None:
     ]
     for info in baselines:
         assert found.scores.heads_of(info.name) == ["logistic", "boosting"]
-    # As a block of a profile they are the same numbers.
+    # They are the same numbers as a block of a profile.
     block = evaluate(home, BLOCKS, tasks=["conversion"], heads=["logistic"])
     assert [info.kind for info in block.scores.representations if info.name == "handcrafted"] == [
         "block"

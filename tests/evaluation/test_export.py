@@ -1,4 +1,4 @@
-"""What `ubp export` writes: by the challenge's rules, and of the input alone."""
+"""The files of `ubp export`: valid for the challenge, and made from the input only."""
 
 import shutil
 import tempfile
@@ -31,8 +31,8 @@ from tests.evaluation.exported import (
 from tests.pipelines.deliveries import as_text
 from tests.pipelines.landed import events
 from tests.shops import plant_future
-from ubp_platform.client_list import read_embeddings
 from ubp_platform.errors import UBPError
+from ubp_platform.evaluation.embeddings import read_embeddings
 from ubp_platform.evaluation.export import appearing, write_embeddings
 from ubp_platform.evaluation.tasks import Targets
 from ubp_platform.events.schema import EVENT_TYPES
@@ -176,7 +176,7 @@ def test_classes_are_most_bought_first(out: Path, tables: Tables) -> None:
 
 
 def organisers_labels(directory: Path, task: str, window: str) -> tuple[np.ndarray, np.ndarray]:
-    """Label clients as the organisers' target_calculators.py does, from the files alone."""
+    """Label clients like the organisers' target_calculators.py, from the files only."""
     target = pd.read_parquet(directory / f"target/{window}_target.parquet")
     clients = load(directory / "client_ids.npy")
     if task == "churn":
@@ -329,7 +329,7 @@ def test_embeddings_are_held_by_float16_or_refused(tmp_path: Path, vectors: np.n
         np.testing.assert_array_equal(found[1], expected)
         assert np.load(tmp_path / "embeddings.npy", mmap_mode="r").shape == vectors.shape
     else:
-        with pytest.raises(UBPError, match="cannot be held by float16, which ends at 65,504"):
+        with pytest.raises(UBPError, match="exceeds the range of float16, which ends at 65,504"):
             write_embeddings(tmp_path, clients, vectors)
 
 
@@ -339,7 +339,7 @@ def test_the_widest_embeddings(tmp_path: Path) -> None:
         (directory / "input").mkdir()
     assert read_embeddings(tmp_path / "wide")[1].shape == (2, 2048)
     with (
-        pytest.raises(UBPError, match="2,049 numbers, and the challenge takes 2,048"),
+        pytest.raises(UBPError, match="2,049 numbers, and the challenge accepts at most 2,048"),
         appearing(tmp_path / "wider") as directory,
     ):
         write_embeddings(directory, np.arange(2), np.ones((2, 2049), np.float16))
@@ -348,7 +348,7 @@ def test_the_widest_embeddings(tmp_path: Path) -> None:
 
 @pytest.fixture
 def one_thread() -> Iterator[None]:
-    """Networks as tiny as these spend their time in waiting for a second thread."""
+    """Networks as tiny as these mostly wait for a second thread."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
@@ -367,7 +367,7 @@ def test_exported_embeddings_score_as_the_profile_does(shop: Home, out: Path) ->
     of_home, of_files = fresh(*tasks, blocks=BLOCKS), fresh(*tasks, embeddings=out)
     for task in tasks:
         assert of_files[f"{out.name}/", task] == of_home["profile", task]
-        # Of the same numbers twice in one evaluation, each with networks of its own.
+        # The same vectors twice in one evaluation, fitted separately.
         assert of_files[f"{out.name}/", task] == of_files["profile", task]
 
 

@@ -1,4 +1,4 @@
-"""The directory of `ubp export` appears whole or not at all, and nothing in it is lost."""
+"""The directory of `ubp export` is completed or unchanged, and loses nothing."""
 
 import shutil
 from collections.abc import Callable
@@ -51,7 +51,7 @@ def test_a_profile_that_float16_cannot_hold(shop: Home, exported: Exported, tmp_
     (tmp_path / "out").mkdir()
     (tmp_path / "out/notes.txt").write_text("mine")
     before = tree(tmp_path / "out")
-    with pytest.raises(UBPError, match=r"-1000000\.0 cannot be held by float16"):
+    with pytest.raises(UBPError, match=r"-1000000\.0 exceeds the range of float16"):
         export(copy, tmp_path / "out", blocks=BLOCKS)
     assert tree(tmp_path / "out") == before
 
@@ -63,7 +63,7 @@ def test_a_directory_in_use_is_refused_and_unchanged(
     copy = shutil.copytree if (out / entry).is_dir() else shutil.copy
     copy(out / entry, tmp_path / entry)
     before = tree(tmp_path)
-    with pytest.raises(UBPError, match=f"holds {entry} already: remove them") as raised:
+    with pytest.raises(UBPError, match=f"has {entry} already: remove them") as raised:
         export(shop, tmp_path, blocks=BLOCKS)
     assert "\n" not in str(raised.value)
     assert tree(tmp_path) == before
@@ -118,8 +118,8 @@ def test_a_crash_leaves_nothing_and_a_rerun_works(
 
 
 def test_two_exports_into_one_directory(shop: Home, out: Path, tmp_path: Path) -> None:
-    """The one that ends first wins; the other says so."""
-    with pytest.raises(UBPError, match=r"holds .* already"), appearing(tmp_path / "o") as slow:
+    """The export that ends first wins; the other one is refused."""
+    with pytest.raises(UBPError, match=r"has .* already"), appearing(tmp_path / "o") as slow:
         (slow / "client_ids.npy").write_text("slow")
         export(shop, tmp_path / "o", blocks=BLOCKS)
     assert tree(tmp_path / "o").keys() == tree(out).keys()

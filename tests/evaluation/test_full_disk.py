@@ -1,4 +1,4 @@
-"""A full disk when something is fitted, scored or handed out: one line, nothing half done."""
+"""A full disk while fitting, scoring or exporting: one line, and nothing incomplete."""
 
 import shutil
 from pathlib import Path
@@ -16,7 +16,7 @@ CUTOFF = "2022-07-01"
 
 
 def finished(home: Home, out: Path) -> dict[str, bytes]:
-    """What whole commands leave: not what saves work when they are run again."""
+    """The output of completed commands, without caches."""
     places = [home.profiles, home.blocks, home.report, out, home.evaluation / "evaluation.json"]
     files = [file for place in places for file in (place, *place.rglob("*")) if file.is_file()]
     return {str(file): file.read_bytes() for file in files}
@@ -55,7 +55,7 @@ def test_a_full_disk_leaves_nothing_half_done(
                     found.err,
                 )
                 after = finished(home, out)
-                # Of several blocks those that were finished are kept.
+                # Blocks that were finished are kept.
                 assert {path: after[path] for path in before} == before, (step, room)
                 assert not set(after) - set(before) or step[0] in ("train", "evaluate")
             assert failed, step

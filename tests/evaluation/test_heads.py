@@ -1,4 +1,4 @@
-"""Heads: what they learn, what they choose, and that the validation window tells them nothing."""
+"""Heads: fits, hyperparameters, and that the validation window does not influence them."""
 
 import math
 
@@ -16,12 +16,12 @@ from ubp_platform.evaluation.heads import (
     Prediction,
     boosting,
     logistic,
-    make,
+    make_head,
 )
 from ubp_platform.evaluation.heads.base import base_rates, inner_score
 from ubp_platform.evaluation.metrics import auroc
-from ubp_platform.evaluation.network import NETWORKS, Size
-from ubp_platform.evaluation.representations import Representation, whole
+from ubp_platform.evaluation.network import NETWORKS, NetworkSize
+from ubp_platform.evaluation.representations import Representation, of_matrix
 from ubp_platform.evaluation.tasks import Task
 
 CLIENTS, WIDTH = 400, 6
@@ -29,22 +29,22 @@ CLIENTS, WIDTH = 400, 6
 
 @pytest.fixture(autouse=True)
 def thin(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(NETWORKS, "small", Size(16, 32, 4))
+    monkeypatch.setitem(NETWORKS, "small", NetworkSize(16, 32, 4))
 
 
 def shop(classes: int = 3, seed: int = 0) -> tuple[Representation, Task]:
-    """Clients, and questions whose answers have to do with their vectors."""
+    """Clients, and a task whose labels depend on their vectors."""
     rng = np.random.default_rng(seed)
     x = (rng.normal(size=(CLIENTS, WIDTH)) * np.array([9, 4, 2, 1, 1, 1]) + 5).astype(np.float16)
     centred = (x - 5).astype(np.float32)
     odds = centred @ rng.normal(size=(WIDTH, classes)) / 3 - 1
     labels = rng.random((2, CLIENTS, classes)) < 1 / (1 + np.exp(-odds))
-    return whole("x", "profile", x), multilabel(*labels, np.arange(classes, 0, -1))
+    return of_matrix("x", "profile", x), multilabel(*labels, np.arange(classes, 0, -1))
 
 
 def fit(name: HeadName, made: Representation, task: Task, seed: int = 7) -> Prediction:
     labelled = Labelled.of(task)
-    return make(name, "small").fit(made, labelled, task.rows, seed, lambda amount: None)
+    return make_head(name, "small").fit(made, labelled, task.rows, seed, lambda amount: None)
 
 
 @pytest.mark.parametrize("name", HEADS)
@@ -78,9 +78,9 @@ def test_the_choice_is_made_without_the_clients_held_out_and_the_fit_with_all(
     turned[held.rows] ^= 1
     asked = multilabel(turned, task.validation, [1])
     first, other = fit(name, made, task), fit(name, made, asked)
-    # What is said of them before they are learned from is now wrong.
+    # Predictions for the held-out clients are now wrong.
     assert other.inner < 0.5 < first.inner
-    # And they are learned from in the end.
+    # The final fit includes them.
     assert not np.array_equal(first.probabilities, other.probabilities)
 
 
@@ -88,7 +88,7 @@ def test_the_choice_is_made_without_the_clients_held_out_and_the_fit_with_all(
 def test_progress_sums_to_one_fit(name: HeadName) -> None:
     made, task = shop()
     told: list[float] = []
-    make(name, "small").fit(made, Labelled.of(task), task.rows, 0, told.append)
+    make_head(name, "small").fit(made, Labelled.of(task), task.rows, 0, told.append)
     assert sum(told) == pytest.approx(1)
     assert len(told) > 2
 
@@ -99,14 +99,14 @@ def test_hardly_any_labels_are_no_error(name: HeadName) -> None:
     task.train[:, 1], task.train[:, 2] = 0, 1
     for count in (1, 2, 10):
         labelled = Labelled.of(task, count)
-        found = make(name, "small").fit(made, labelled, task.rows, 0, lambda amount: None)
+        found = make_head(name, "small").fit(made, labelled, task.rows, 0, lambda amount: None)
         assert np.isfinite(found.probabilities).all()
 
 
 @pytest.mark.parametrize("name", HEADS)
-def test_vectors_that_are_all_alike_say_nothing(name: HeadName) -> None:
+def test_equal_vectors_carry_no_information(name: HeadName) -> None:
     _, task = shop()
-    nothing = whole("x", "foreign", np.ones((CLIENTS, 2), np.float16))
+    nothing = of_matrix("x", "foreign", np.ones((CLIENTS, 2), np.float16))
     found = fit(name, nothing, task)
     assert auroc(found.probabilities, task.validation).tolist() == [0.5] * 3
     assert found.inner == 0.5
@@ -138,7 +138,7 @@ def test_of_one_seed_the_fewer_labels_are_among_the_more() -> None:
 def test_the_inner_score_is_the_mean_auroc_of_classes_that_can_be_asked() -> None:
     said = np.array([[0.8, 0.1, 0.3], [0.5, 0.2, 0.3], [0.5, 0.3, 0.3], [0.1, 0.4, 0.3]])
     yes = np.array([[1, 0, 1], [0, 0, 1], [1, 0, 0], [0, 0, 0]])
-    # 0.875 and 0.5; the second class has no yes.
+    # 0.875 and 0.5; the second class has no positive.
     assert inner_score(said, yes) == pytest.approx((0.875 + 0.5) / 2)
     assert inner_score(said[:, 1:2], yes[:, 1:2]) == 0.5
     assert base_rates(yes) == pytest.approx([0.5, 0.1, 0.5])
@@ -155,7 +155,7 @@ def scaled(made: Representation, task: Task) -> np.ndarray:
 def test_logistic_regression_is_scikit_learns(
     penalty: float, classes: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # One class has what all have in common; three without that have their own alone.
+    # One class uses the shared weights only; three without shared weights use their own only.
     monkeypatch.setattr(logistic, "SHARED", (penalty if classes == 1 else math.inf,))
     monkeypatch.setattr(logistic, "OWN", (penalty,))
     made, task = shop(classes)
@@ -173,7 +173,7 @@ def test_weights_in_common_are_those_of_all_answers_one_below_the_other(
     monkeypatch.setattr(logistic, "OWN", (math.inf,))
     made, task = shop()
     found, x = fit("logistic", made, task), scaled(made, task)
-    # Biases are all but free of the penalty where what they are multiplied with is large.
+    # Biases are nearly unpenalized where their constant input is large.
     biases = np.repeat(np.eye(3) * 1e3, CLIENTS, axis=0)
     below = np.hstack([np.tile(x, (3, 1)), biases])
     plain = LogisticRegression(C=1 / (0.1 * CLIENTS), fit_intercept=False, tol=1e-9, max_iter=5000)
@@ -206,18 +206,18 @@ def test_the_scale_of_an_input_does_not_matter_but_that_of_its_columns_does() ->
     made, task = shop()
     first = fit("logistic", made, task)
     matrix = made.parts[0].matrix
-    same = fit("logistic", whole("x", "profile", matrix * np.float16(16)), task)
+    same = fit("logistic", of_matrix("x", "profile", matrix * np.float16(16)), task)
     np.testing.assert_allclose(same.probabilities, first.probabilities, atol=2e-3)
     assert same.choice == first.choice
     weighed = matrix * np.float16([1, 1, 1, 1, 1, 64])
-    other = fit("logistic", whole("x", "profile", weighed), task)
+    other = fit("logistic", of_matrix("x", "profile", weighed), task)
     assert np.abs(other.probabilities - first.probabilities).max() > 0.05
 
 
 def test_noise_is_penalized_more_than_a_signal() -> None:
     made, task = shop(classes=1)
     rng = np.random.default_rng(3)
-    noise = whole("x", "profile", rng.normal(size=(CLIENTS, 300)).astype(np.float16))
+    noise = of_matrix("x", "profile", rng.normal(size=(CLIENTS, 300)).astype(np.float16))
     strength = {
         name: float(fit("logistic", one, task).choice.removeprefix("penalty "))
         for name, one in {"signal": made, "noise": noise}.items()
@@ -242,7 +242,7 @@ def test_the_network_of_the_chosen_epoch_is_fitted_anew_on_all(
     made, task = shop()
     found = fit("network", made, task)
     epochs = int(found.choice.split()[0])
-    monkeypatch.setitem(NETWORKS, "small", Size(16, 32, epochs))
+    monkeypatch.setitem(NETWORKS, "small", NetworkSize(16, 32, epochs))
     alone = network.learn(made, task.rows, task.train, NETWORKS["small"], 7, lambda amount: None)
     *_, net = alone
     said = network.predict(net, made, task.rows)

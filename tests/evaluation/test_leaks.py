@@ -1,4 +1,4 @@
-"""The protocol sees a leak, finds nothing where nothing is, and profiles know only the input."""
+"""The protocol detects a leak and only a leak, and profiles use only the input."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -17,10 +17,10 @@ from ubp_platform.blocks.snapshot import Snapshot
 from ubp_platform.evaluation.backtest import backtest, plan
 from ubp_platform.evaluation.baselines import baselines
 from ubp_platform.evaluation.heads import HEADS
-from ubp_platform.evaluation.network import NETWORKS, Size
-from ubp_platform.evaluation.plan import Plan
+from ubp_platform.evaluation.network import NETWORKS, NetworkSize
+from ubp_platform.evaluation.plan import EvaluationPlan
 from ubp_platform.evaluation.protocol import run
-from ubp_platform.evaluation.representations import Representation, profile_matrix, whole
+from ubp_platform.evaluation.representations import Representation, of_matrix, profile_matrix
 from ubp_platform.evaluation.split import split_of
 from ubp_platform.evaluation.tasks import Targets, Task
 from ubp_platform.events.schema import EVENT_TYPES
@@ -39,12 +39,12 @@ CUTOFF, VALIDATION = LAST.normalize() - pd.Timedelta("27D"), LAST.normalize() - 
 @pytest.fixture(scope="module", autouse=True)
 def thin() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(NETWORKS, "small", Size(32, 64, 3))
+        patch.setitem(NETWORKS, "small", NetworkSize(32, 64, 3))
         yield
 
 
 def fickle_shop(rng: np.random.Generator) -> tuple[dict[str, pd.DataFrame], np.ndarray]:
-    """Make a shop where a coin decides who will buy, and what, in both windows.
+    """Make a shop in which purchases in both windows are random.
 
     What was before says nothing of it. Also gives the coins: a category for each client, or -1.
     """
@@ -63,7 +63,7 @@ def fickle_shop(rng: np.random.Generator) -> tuple[dict[str, pd.DataFrame], np.n
 
 @pytest.fixture(scope="module")
 def posed(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[Task], dict[str, Representation]]:
-    """The tasks of a fickle shop; both baselines, and one that knows the coins."""
+    """The tasks of a random shop; both baselines, and one that knows the purchases."""
     tables, coins = fickle_shop(np.random.default_rng(6))
     path = tmp_path_factory.mktemp("leaks") / "warehouse.duckdb"
     with land(path, tables) as warehouse:
@@ -74,7 +74,7 @@ def posed(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[Task], dict[st
         tasks = [Targets(warehouse, split, clients).task(name) for name in ASKED]
         honest = baselines(warehouse.history(split.cutoff), clients)
     known = coins[clients - 1, None] == np.arange(LIKED)
-    planted = whole("planted", "baseline", known.astype(np.float16))
+    planted = of_matrix("planted", "baseline", known.astype(np.float16))
     both = Representation("counts, planted", "baseline", honest[1].parts + planted.parts)
     return tasks, {made.name: made for made in (*honest, planted, both)}
 
@@ -88,12 +88,12 @@ def four_sigma(task: Task) -> float:
 
 
 PLANS = {
-    "challenge": Plan("challenge", ["network"]),
-    **{head: Plan(heads=[head]) for head in HEADS},
+    "challenge": EvaluationPlan("challenge", ["network"]),
+    **{head: EvaluationPlan(heads=[head]) for head in HEADS},
 }
 
 
-def aurocs(made: Representation, tasks: list[Task], plan: Plan) -> dict[str, float]:
+def aurocs(made: Representation, tasks: list[Task], plan: EvaluationPlan) -> dict[str, float]:
     scores = run([made], tasks, "small", plan)
     return {result.task: result.metrics.auroc for result in scores.results}
 
@@ -101,7 +101,7 @@ def aurocs(made: Representation, tasks: list[Task], plan: Plan) -> dict[str, flo
 @pytest.mark.parametrize("plan", PLANS.values(), ids=PLANS)
 @pytest.mark.parametrize("name", ["planted", "counts, planted"])
 def test_a_leak_is_seen(
-    posed: tuple[list[Task], dict[str, Representation]], name: str, plan: Plan
+    posed: tuple[list[Task], dict[str, Representation]], name: str, plan: EvaluationPlan
 ) -> None:
     tasks, made = posed
     for task, auroc in aurocs(made[name], tasks, plan).items():
@@ -111,11 +111,11 @@ def test_a_leak_is_seen(
 @pytest.mark.parametrize("plan", PLANS.values(), ids=PLANS)
 @pytest.mark.parametrize("name", ["recency, frequency", "counts", "planted", "counts, planted"])
 def test_of_shuffled_labels_nothing_is_learned(
-    posed: tuple[list[Task], dict[str, Representation]], name: str, plan: Plan
+    posed: tuple[list[Task], dict[str, Representation]], name: str, plan: EvaluationPlan
 ) -> None:
     tasks, made = posed
     rng = np.random.default_rng(11)
-    # Each window on its own: what is learned by heart of the one does not help in the other.
+    # Each window separately: memorizing one does not help in the other.
     shuffled = [
         replace(
             task, train=rng.permutation(task.train), validation=rng.permutation(task.validation)

@@ -1,4 +1,4 @@
-"""The challenge's metrics: by hand, and against torchmetrics fed batch by batch."""
+"""The challenge's metrics: computed by hand, and compared with torchmetrics in batches."""
 
 import math
 import warnings
@@ -28,7 +28,7 @@ def rows(*values: list[float]) -> Tensor:
 
 def test_auroc_counts_pairs_and_half_of_a_tie() -> None:
     task = binary([0, 0, 0, 1], [1, 0, 1, 0])
-    # Of the four pairs of a yes and a no three are in order and one ties.
+    # Of the four pairs of a positive and a negative, three are in order and one ties.
     found = measure(task, column(0.8, 0.5, 0.5, 0.1))
     assert found == Metrics(auroc=0.875)
     assert found.score == 0.875
@@ -55,7 +55,7 @@ def test_diversity_by_hand() -> None:
     assert diversity(rows([0.2, 0.2], [0.3, 0.1], [1, 0])) == pytest.approx(0.603759, abs=1e-6)
     # 1.5 bits of at most 2.
     assert diversity(rows([0.4, 0.2, 0.2, 0])) == pytest.approx(0.75)
-    # Who is predicted nothing at all has no entropy.
+    # A client without any prediction has no entropy.
     assert diversity(rows([0.2, 0.2], [0, 0])) == pytest.approx(0.5)
 
 
@@ -178,7 +178,7 @@ def test_multilabel_metrics_are_those_of_torchmetrics(
     rng = np.random.default_rng(seed)
     shape = (clients, classes)
     popularity = rng.integers(0, 1000, classes) + 1.0
-    # Some classes are without a yes.
+    # Some classes have no positive.
     task = multilabel(np.ones(shape), rng.random(shape) < rng.random(classes) / 10, popularity)
     said = sigmoids(rng, *shape, rounded=rounded)
     auroc = AUROC(task="multilabel", num_labels=classes, average="macro")

@@ -1,4 +1,4 @@
-"""The downstream network against a plain one, written from the challenge's description."""
+"""The downstream network, compared with a plain one after the challenge's description."""
 
 from collections.abc import Callable
 from itertools import pairwise
@@ -12,8 +12,14 @@ from torch.nn import functional as F
 from tests.evaluation import binary, multilabel
 from ubp_platform.evaluation import network
 from ubp_platform.evaluation.metrics import measure
-from ubp_platform.evaluation.network import NETWORKS, Fitted, Network, Size, fit
-from ubp_platform.evaluation.representations import Part, Representation, whole
+from ubp_platform.evaluation.network import (
+    NETWORKS,
+    DownstreamNetwork,
+    NetworkFit,
+    NetworkSize,
+    fit,
+)
+from ubp_platform.evaluation.representations import ColumnRange, Representation, of_matrix
 from ubp_platform.evaluation.tasks import Task
 
 THIN, WIDE = 12, 20
@@ -56,7 +62,7 @@ class Plain(nn.Module):
 
 
 def plain_fit(vectors: np.ndarray, task: Task) -> list[Tensor]:
-    """Fit plainly; the predictions after each of three epochs."""
+    """Fit the plain network; return the predictions after each of three epochs."""
     x = torch.tensor(vectors, dtype=torch.float32)[torch.tensor(task.rows)]
     y = torch.tensor(task.train, dtype=torch.float32)
     torch.manual_seed(SEED)
@@ -76,7 +82,7 @@ def plain_fit(vectors: np.ndarray, task: Task) -> list[Tensor]:
 
 @pytest.fixture(autouse=True)
 def thin(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(NETWORKS, "small", Size(THIN, WIDE, 3))
+    monkeypatch.setitem(NETWORKS, "small", NetworkSize(THIN, WIDE, 3))
 
 
 @pytest.fixture
@@ -85,7 +91,7 @@ def vectors() -> np.ndarray:
 
 
 def churn(vectors: np.ndarray) -> Task:
-    """Ask two thirds of the clients; the answers have to do with the vectors."""
+    """A task of two thirds of the clients whose labels depend on the vectors."""
     rng = np.random.default_rng(2)
     noisy = (vectors[:, 0] + rng.normal(size=(2, CLIENTS)) > 0).astype(np.uint8)[:, :, None]
     rows = np.flatnonzero(np.arange(CLIENTS) % 3)
@@ -107,7 +113,7 @@ def test_the_challenges_network_is_2048_and_4096_wide_and_learns_for_3_epochs() 
 
 def test_first_weights_are_those_of_the_challenges_code() -> None:
     torch.manual_seed(SEED)
-    ours = Network(WIDTH, 5, THIN, WIDE)
+    ours = DownstreamNetwork(WIDTH, 5, THIN, WIDE)
     torch.manual_seed(SEED)
     plain = Plain(WIDTH, 5)
     for mine, other in zip(ours.parameters(), plain.parameters(), strict=True):
@@ -122,7 +128,7 @@ def test_the_seed_is_set_before_the_layers_are_made(
 ) -> None:
     monkeypatch.setattr(network, "LEARNING_RATE", 0.0)
     task = make(vectors)
-    found = fit(whole("x", "block", vectors), task, "small")
+    found = fit(of_matrix("x", "block", vectors), task, "small")
     torch.manual_seed(SEED)
     untouched = Plain(WIDTH, task.train.shape[1])
     said = untouched(torch.tensor(vectors[task.rows], dtype=torch.float32)).sigmoid()
@@ -134,7 +140,7 @@ def test_a_fit_is_that_of_a_plain_loop(
     vectors: np.ndarray, make: Callable[[np.ndarray], Task]
 ) -> None:
     task = make(vectors)
-    found = fit(whole("x", "block", vectors), task, "small")
+    found = fit(of_matrix("x", "block", vectors), task, "small")
     plain = plain_fit(vectors, task)
     expected = [measure(task, said) for said in plain]
     assert len(found.epochs) == 3
@@ -150,12 +156,12 @@ def test_a_fit_is_that_of_a_plain_loop(
     assert min(np.abs(a - b).max() for a, b in pairwise(said.numpy() for said in plain)) > 1e-3
 
 
-def same(ours: Fitted, other: Fitted) -> bool:
+def same(ours: NetworkFit, other: NetworkFit) -> bool:
     return ours.epochs == other.epochs and np.array_equal(ours.probabilities, other.probabilities)
 
 
 def test_a_seed_gives_its_scores_and_another_one_others(vectors: np.ndarray) -> None:
-    representation, task = whole("x", "block", vectors), bought(vectors)
+    representation, task = of_matrix("x", "block", vectors), bought(vectors)
     first = fit(representation, task, "small")
     torch.manual_seed(99)
     assert same(fit(representation, task, "small"), first)
@@ -167,7 +173,7 @@ def test_a_seed_gives_its_scores_and_another_one_others(vectors: np.ndarray) -> 
 def test_the_global_random_state_is_left_alone(vectors: np.ndarray) -> None:
     torch.manual_seed(7)
     before = torch.get_rng_state()
-    fit(whole("x", "block", vectors), churn(vectors), "small")
+    fit(of_matrix("x", "block", vectors), churn(vectors), "small")
     assert torch.equal(torch.get_rng_state(), before)
 
 
@@ -176,19 +182,19 @@ def test_rows_come_in_the_order_of_the_list(vectors: np.ndarray) -> None:
     assert task.classes is not None
     order = np.random.default_rng(0).permutation(CLIENTS)
     moved = multilabel(task.train[order], task.validation[order], task.classes.popularity)
-    ours = fit(whole("x", "block", vectors[order]), moved, "small")
+    ours = fit(of_matrix("x", "block", vectors[order]), moved, "small")
     plain = plain_fit(vectors[order], moved)
     np.testing.assert_allclose(ours.probabilities, plain[ours.best_epoch].numpy(), atol=1e-5)
-    assert ours.epochs != fit(whole("x", "block", vectors), task, "small").epochs
+    assert ours.epochs != fit(of_matrix("x", "block", vectors), task, "small").epochs
 
 
 def test_of_equal_epochs_the_first_counts(monkeypatch: pytest.MonkeyPatch) -> None:
-    nothing = whole("x", "block", np.zeros((CLIENTS, 2), np.float16))
+    nothing = of_matrix("x", "block", np.zeros((CLIENTS, 2), np.float16))
     task = binary(np.arange(CLIENTS) % 2, np.arange(CLIENTS) % 3 == 0)
     found = fit(nothing, task, "small")
     assert [metrics.auroc for metrics in found.epochs] == [0.5] * 3
     assert found.best_epoch == 0
-    monkeypatch.setitem(NETWORKS, "small", Size(THIN, WIDE, 1))
+    monkeypatch.setitem(NETWORKS, "small", NetworkSize(THIN, WIDE, 1))
     once = fit(nothing, task, "small")
     np.testing.assert_array_equal(found.probabilities, once.probabilities)
 
@@ -196,15 +202,20 @@ def test_of_equal_epochs_the_first_counts(monkeypatch: pytest.MonkeyPatch) -> No
 def test_parts_side_by_side_are_one_vector(vectors: np.ndarray) -> None:
     # Two parts of one matrix and one of another, in another order than they lie there.
     other = np.hstack([vectors[:, 4:5], vectors[:, :2]])
-    parts = (Part(other, 1, 3), Part(vectors, 2, 4), Part(other, 0, 1), Part(vectors, 5, WIDTH))
+    parts = (
+        ColumnRange(other, 1, 3),
+        ColumnRange(vectors, 2, 4),
+        ColumnRange(other, 0, 1),
+        ColumnRange(vectors, 5, WIDTH),
+    )
     pieced = Representation("pieced", "without", parts)
     assert pieced.width == WIDTH
     ours = fit(pieced, churn(vectors), "small")
-    assert same(ours, fit(whole("x", "block", vectors), churn(vectors), "small"))
+    assert same(ours, fit(of_matrix("x", "block", vectors), churn(vectors), "small"))
 
 
 def test_progress_is_told_every_row_once_an_epoch(vectors: np.ndarray) -> None:
     told: list[float] = []
     task = churn(vectors)
-    fit(whole("x", "block", vectors), task, "small", advance=told.append)
+    fit(of_matrix("x", "block", vectors), task, "small", advance=told.append)
     assert told == [128, len(task.rows) - 128] * 3

@@ -1,4 +1,4 @@
-"""Every representation on every task: what is kept, and what is not taken.
+"""Every representation on every task: which results are stored, and which are reused.
 
 By the challenge's protocol; ``test_holdout.py`` has what the default one does otherwise.
 """
@@ -14,19 +14,21 @@ import pytest
 from tests.evaluation import binary, multilabel
 from ubp_platform.errors import UBPError
 from ubp_platform.evaluation import network
+from ubp_platform.evaluation.class_lists import Classes
 from ubp_platform.evaluation.metrics import Metrics
-from ubp_platform.evaluation.network import NETWORKS, SEED, Fitted, Size, fit
-from ubp_platform.evaluation.plan import Plan
+from ubp_platform.evaluation.network import NETWORKS, SEED, NetworkFit, NetworkSize, fit
+from ubp_platform.evaluation.plan import EvaluationPlan
 from ubp_platform.evaluation.protocol import run
 from ubp_platform.evaluation.representations import (
-    Part,
+    ColumnRange,
     Representation,
     as_float16,
+    of_matrix,
     of_profile,
-    whole,
 )
-from ubp_platform.evaluation.scores import Scores, TaskInfo
-from ubp_platform.evaluation.tasks import Classes, Task
+from ubp_platform.evaluation.results import TaskInfo
+from ubp_platform.evaluation.scores import Scores
+from ubp_platform.evaluation.tasks import Task
 
 CLIENTS = 150
 Fit = tuple[str, str, int]
@@ -34,14 +36,14 @@ Fit = tuple[str, str, int]
 
 @pytest.fixture(autouse=True)
 def fits(monkeypatch: pytest.MonkeyPatch) -> list[Fit]:
-    """Networks are tiny; what is fitted is noted."""
-    for name, size in {"small": Size(8, 12, 3), "paper": Size(12, 16, 3)}.items():
+    """Tiny networks, whose fits are recorded."""
+    for name, size in {"small": NetworkSize(8, 12, 3), "paper": NetworkSize(12, 16, 3)}.items():
         monkeypatch.setitem(NETWORKS, name, size)
     noted: list[Fit] = []
 
-    def noting(representation: Representation, task: Task, size, seed: int, advance) -> Fitted:
+    def noting(representation: Representation, task: Task, seed: int, **options) -> NetworkFit:
         noted.append((representation.name, task.name, seed))
-        return fit(representation, task, size, seed, advance)
+        return fit(representation, task, seed=seed, **options)
 
     monkeypatch.setattr(network, "fit", noting)
     return noted
@@ -59,11 +61,16 @@ def questions() -> list[Task]:
 
 
 def representations() -> list[Representation]:
-    return [whole("a", "block", vectors(0)), whole("b", "baseline", vectors(1, width=3))]
+    return [of_matrix("a", "block", vectors(0)), of_matrix("b", "baseline", vectors(1, width=3))]
 
 
-def challenge(*seeds: int) -> Plan:
-    return Plan("challenge", ["network"], seeds or [SEED])
+def challenge(*seeds: int) -> EvaluationPlan:
+    return EvaluationPlan("challenge", ["network"], seeds or [SEED])
+
+
+def fit_all(compared: list[Representation], tasks: list[Task], **options) -> Scores:
+    """Run the challenge's protocol with the small network."""
+    return run(compared, tasks, "small", challenge(), **options)
 
 
 def bare(scores: Scores) -> list[dict]:
@@ -94,9 +101,9 @@ def test_tasks_are_described(tmp_path: Path) -> None:
     train = np.array([[1, 0, 0, 0]] * 30 + [[0, 0, 0, 0]] * 120)
     validation = np.array([[1, 1, 0, 0]] * 15 + [[0, 1, 0, 0]] * 135)
     asked = multilabel(train, validation, np.ones(4))
-    scores = run(representations()[:1], [asked, questions()[0]], "small", challenge())
+    scores = fit_all(representations()[:1], [asked, questions()[0]])
     first, second = scores.tasks
-    # Nobody bought the last two, everybody the second.
+    # No client bought the last two, every client the second.
     assert first == TaskInfo(
         name="propensity_sku",
         clients=CLIENTS,
@@ -110,9 +117,9 @@ def test_tasks_are_described(tmp_path: Path) -> None:
 
 def test_what_is_kept_is_not_computed_again(tmp_path: Path, fits: list[Fit]) -> None:
     kept = tmp_path / "kept"
-    first = run(representations(), questions(), "small", challenge(), kept)
+    first = fit_all(representations(), questions(), kept)
     fits.clear()
-    again = run(representations(), questions(), "small", challenge(), kept)
+    again = fit_all(representations(), questions(), kept)
     assert not fits
     assert again.reused == len(again.results) == 4
     assert again.results == first.results
@@ -123,8 +130,8 @@ def test_what_is_kept_is_not_computed_again(tmp_path: Path, fits: list[Fit]) -> 
 
 
 def test_nothing_is_kept_where_no_place_is_named(fits: list[Fit]) -> None:
-    first = run(representations(), questions(), "small", challenge())
-    again = run(representations(), questions(), "small", challenge())
+    first = fit_all(representations(), questions())
+    again = fit_all(representations(), questions())
     assert len(fits) == 8
     assert bare(first) == bare(again)
 
@@ -133,11 +140,11 @@ def changed_vectors(representation: Representation, task: Task) -> tuple[Represe
     other = vectors(0)
     # By a single bit.
     other.view(np.uint16)[CLIENTS - 1, 5] ^= 1
-    return whole("a", "block", other), task
+    return of_matrix("a", "block", other), task
 
 
 def swapped_columns(representation: Representation, task: Task) -> tuple[Representation, Task]:
-    return whole("a", "block", vectors(0)[:, ::-1]), task
+    return of_matrix("a", "block", vectors(0)[:, ::-1]), task
 
 
 def changed_label(when: str):
@@ -170,43 +177,43 @@ CHANGES = {
 @pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
 def test_results_of_anything_else_are_not_taken(tmp_path: Path, fits: list[Fit], change) -> None:
     kept, (representation, _), (_, asked) = tmp_path / "kept", representations(), questions()
-    # The last client is not asked.
+    # The task is without the last client.
     task = replace(
         asked, rows=asked.rows[:-1], train=asked.train[:-1], validation=asked.validation[:-1]
     )
-    run([representation], [task], "small", challenge(), kept=kept)
+    fit_all([representation], [task], cache=kept)
     other, other_task = change(representation, task)
     fits.clear()
-    assert run([other], [other_task], "small", challenge(), kept=kept).reused == 0
+    assert fit_all([other], [other_task], cache=kept).reused == 0
     assert len(fits) == 1
-    assert run([representation], [task], "small", challenge(), kept=kept).reused == 1
+    assert fit_all([representation], [task], cache=kept).reused == 1
 
 
 def test_results_of_another_network_or_seed_are_not_taken(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     kept, (one, _), (task, _) = tmp_path / "kept", representations(), questions()
-    first = run([one], [task], "small", challenge(), kept=kept)
-    assert run([one], [task], "paper", challenge(), kept=kept).reused == 0
-    assert run([one], [task], "small", challenge(SEED + 5), kept=kept).reused == 0
-    # A network is known by its size and epochs, not by its name.
-    monkeypatch.setitem(NETWORKS, "small", Size(8, 13, 3))
-    assert run([one], [task], "small", challenge(), kept=kept).reused == 0
-    monkeypatch.setitem(NETWORKS, "small", Size(8, 12, 4))
-    assert run([one], [task], "small", challenge(), kept=kept).reused == 0
-    monkeypatch.setitem(NETWORKS, "paper", Size(8, 12, 3))
-    same = run([one], [task], "paper", challenge(), kept=kept)
+    first = fit_all([one], [task], cache=kept)
+    assert run([one], [task], "paper", challenge(), cache=kept).reused == 0
+    assert run([one], [task], "small", challenge(SEED + 5), cache=kept).reused == 0
+    # The size and epochs of a network matter, not its name.
+    monkeypatch.setitem(NETWORKS, "small", NetworkSize(8, 13, 3))
+    assert fit_all([one], [task], cache=kept).reused == 0
+    monkeypatch.setitem(NETWORKS, "small", NetworkSize(8, 12, 4))
+    assert fit_all([one], [task], cache=kept).reused == 0
+    monkeypatch.setitem(NETWORKS, "paper", NetworkSize(8, 12, 3))
+    same = run([one], [task], "paper", challenge(), cache=kept)
     assert same.reused == 1
     assert same.results == first.results
 
 
 def test_equal_vectors_are_known_by_any_name(tmp_path: Path, fits: list[Fit]) -> None:
     kept, matrix = tmp_path / "kept", vectors()
-    first = run([whole("a", "block", matrix)], questions(), "small", challenge(), kept=kept)
+    first = fit_all([of_matrix("a", "block", matrix)], questions(), cache=kept)
     fits.clear()
     wide = np.hstack([vectors(9), matrix, vectors(8)])
-    other = Representation("again", "without", (Part(wide, 6, 12),))
-    again = run([other], questions(), "small", challenge(), kept=kept)
+    other = Representation("again", "without", (ColumnRange(wide, 6, 12),))
+    again = fit_all([other], questions(), cache=kept)
     assert not fits
     assert [info.name for info in again.representations] == ["again"]
     assert [result.representation for result in again.results] == ["again"] * 2
@@ -214,15 +221,13 @@ def test_equal_vectors_are_known_by_any_name(tmp_path: Path, fits: list[Fit]) ->
 
 
 def test_equal_questions_are_known_by_any_name(tmp_path: Path, fits: list[Fit]) -> None:
-    # Where everybody bought before, the two binary tasks ask the same of the same clients.
+    # If all clients bought before, the two binary tasks are the same.
     churn, sku = questions()
     conversion, price = replace(churn, name="conversion"), replace(sku, name="propensity_price")
-    first = run(
-        representations()[:1], [churn, conversion, sku], "small", challenge(), kept=tmp_path
-    )
+    first = fit_all(representations()[:1], [churn, conversion, sku], cache=tmp_path)
     assert [task for _, task, _ in fits] == ["churn", "propensity_sku"]
     assert [result.task for result in first.results] == ["churn", "conversion", "propensity_sku"]
-    again = run(representations()[:1], [conversion, price], "small", challenge(), kept=tmp_path)
+    again = fit_all(representations()[:1], [conversion, price], cache=tmp_path)
     assert len(fits) == again.reused == 2
     assert [result.task for result in again.results] == ["conversion", "propensity_price"]
     assert [r.epochs for r in again.results] == [r.epochs for r in first.results[1:]]
@@ -231,7 +236,7 @@ def test_equal_questions_are_known_by_any_name(tmp_path: Path, fits: list[Fit]) 
 def test_equal_vectors_are_fitted_once(fits: list[Fit]) -> None:
     # Without one of two blocks a profile is the other one.
     made = list(of_profile(vectors(), [("a", 2), ("b", 4)]))
-    scores = run(made, questions()[:1], "small", challenge())
+    scores = fit_all(made, questions()[:1])
     assert [name for name, _, _ in fits] == ["profile", "a", "b"]
     assert [r.representation for r in scores.results] == [r.name for r in made]
     assert scores.reused == 0
@@ -254,13 +259,13 @@ def test_a_cut_run_keeps_what_was_done(tmp_path: Path, fits: list[Fit]) -> None:
         yield advance
 
     with pytest.raises(KeyboardInterrupt):
-        run(representations(), questions(), "small", challenge(), kept=kept, progress=ctrl_c)
+        fit_all(representations(), questions(), cache=kept, progress=ctrl_c)
     assert len(fits) == 3
     fits.clear()
-    found = run(representations(), questions(), "small", challenge(), kept=kept)
+    found = fit_all(representations(), questions(), cache=kept)
     assert fits == [("b", "churn", SEED), ("b", "propensity_sku", SEED)]
     assert found.reused == 2
-    assert bare(found) == bare(run(representations(), questions(), "small", challenge()))
+    assert bare(found) == bare(fit_all(representations(), questions()))
     assert {path.suffix for path in kept.iterdir()} == {".json", ".npy"}
 
 
@@ -273,9 +278,9 @@ def test_progress_counts_the_fits_that_are_left(tmp_path: Path) -> None:
         bars.append((description, total, told))
         yield told.append
 
-    run(representations()[:1], questions(), "small", challenge(), kept=tmp_path, progress=note)
-    run(representations(), questions(), "small", challenge(), kept=tmp_path, progress=note)
-    run(representations(), questions(), "small", challenge(), kept=tmp_path, progress=note)
+    fit_all(representations()[:1], questions(), cache=tmp_path, progress=note)
+    fit_all(representations(), questions(), cache=tmp_path, progress=note)
+    fit_all(representations(), questions(), cache=tmp_path, progress=note)
     (first, total, told), (second, rest, others) = bars
     assert (first, second) == ("2 fits", "2 fits")
     assert total == rest == 2
@@ -286,26 +291,22 @@ def test_progress_counts_the_fits_that_are_left(tmp_path: Path) -> None:
 def test_curves_of_a_binary_task_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
     said = np.array([0.8, 0.5, 0.5, 0.1], np.float32)[:, None]
 
-    def known(*arguments: object) -> Fitted:
-        return Fitted([Metrics(auroc=0.5), Metrics(auroc=0.875), Metrics(auroc=0.7)], said, 1.5)
+    def known(**arguments: object) -> NetworkFit:
+        return NetworkFit([Metrics(auroc=0.5), Metrics(auroc=0.875), Metrics(auroc=0.7)], said, 1.5)
 
     monkeypatch.setattr(network, "fit", known)
     task = binary([0, 0, 0, 1], [1, 0, 1, 0])
     (result,) = run(
-        [whole("x", "block", np.zeros((4, 1), np.float16))], [task], plan=challenge()
+        [of_matrix("x", "block", np.zeros((4, 1), np.float16))], [task], plan=challenge()
     ).results
-    assert (result.choice, result.metrics, result.seconds) == (
-        "epoch 2",
-        Metrics(auroc=0.875),
-        1.5,
-    )
+    assert (result.choice, result.metrics, result.seconds) == ("epoch 2", Metrics(auroc=0.875), 1.5)
     curves = result.curves
     assert curves is not None
     assert curves.false_positives == [round(step / 100, 5) for step in range(101)]
-    # From (0, 0.5) straight to (0.5, 1): one of two no's ties with the second yes.
+    # From (0, 0.5) straight to (0.5, 1): one of two negatives ties with the second positive.
     assert curves.true_positives[20] == pytest.approx(0.7)
     assert curves.true_positives[50:] == [1.0] * 51
-    # A half of those who were given 0.5 says yes.
+    # Half of those with prediction 0.5 are positive.
     assert dict(zip(curves.predicted, curves.observed, strict=True)) == {0.1: 0, 0.5: 0.5, 0.8: 1}
 
 
@@ -340,7 +341,7 @@ def test_a_profile_of_one_block_is_not_compared_without_it() -> None:
 
 def test_vectors_of_some_clients_are_those_of_their_rows() -> None:
     matrix = vectors()
-    representation = whole("x", "block", matrix)
+    representation = of_matrix("x", "block", matrix)
     for rows in ([0], [3, 4, 5], [1, 5, 9], [CLIENTS - 1], range(CLIENTS)):
         found = representation.batch(np.array(rows))
         assert str(found.dtype) == "torch.float32"

@@ -1,4 +1,4 @@
-"""The page about an evaluation: whole, honest, readable on a screen and on a phone."""
+"""The page about an evaluation: complete, correct, readable on a screen and on a phone."""
 
 import re
 import shutil
@@ -27,25 +27,27 @@ from ubp_platform.evaluation.representations import Kind
 from ubp_platform.evaluation.scores import Scores
 from ubp_platform.events.schema import EVENT_TYPES
 from ubp_platform.home import Home
-from ubp_platform.report.page import headline
-from ubp_platform.report.score_pictures import signed
-from ubp_platform.report.svg import label_points
+from ubp_platform.report.drawing import draw_map
+from ubp_platform.report.headline import headline
+from ubp_platform.report.looks import signed
+from ubp_platform.report.page import QUESTIONS
+from ubp_platform.report.svg import label_points, picture
 from ubp_platform.warehouse import Warehouse
 from ubp_platform.warehouse.shape import shape
 
 BLOCKS = ("ials_categories", "handcrafted")
-# No name of a file may do anything to the page.
+# A file name must not affect the page.
 EVIL = "<b>bold</b> & $x^2$"
 SECTIONS = [
-    *("Scores", "How sure it is", "AUROC, novelty, diversity", "Head by head", "Fewer labels"),
-    *("Task by task", "What each block adds", "ROC and calibration"),
-    *("Score against width", "Map of clients", "Training", "The data", "How it was made"),
+    *("Scores", "Significance", "AUROC, novelty, diversity", "Scores by head", "Fewer labels"),
+    *("Scores by task", "What each block adds", "ROC and calibration"),
+    *("Score against width", "Map of clients", "Training", "The data", "Method"),
 ]
 
 
 @dataclass(frozen=True)
 class Reported:
-    """An evaluation with its page, and what the page was made of."""
+    """An evaluation with its page and the input of the page."""
 
     home: Home
     made_of: tuple[Any, ...]
@@ -54,7 +56,7 @@ class Reported:
 
 @pytest.fixture(scope="module")
 def evaluated(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Reported]]:
-    """Evaluations of a profile, and of embeddings from elsewhere that are one number wide."""
+    """Evaluations of a profile, and of foreign embeddings of width 1."""
     root = tmp_path_factory.mktemp("report")
     delivery = deliver_shop(root / EVIL.replace("/", ""), clients=300, events=600)
     home, other = (Home(home=root / name) for name in ("home", "other"))
@@ -124,7 +126,7 @@ def test_all_that_was_scored_and_all_that_was_left_out_is_named(
         low = found.scores.gain(found.scores.subject.name, info.name).low
         assert info.name == found.scores.subject.name or f"{signed(low)} to" in page
     for name in {"lightfm", "next_url"} if found.blocks else {"propensity_sku"}:
-        assert re.search(rf"<li>.*{name}.*: not asked for</li>", page)
+        assert re.search(rf"<li>.*{name}.*: not requested</li>", page)
 
 
 def test_names_of_files_are_text(evaluated: dict[str, Reported]) -> None:
@@ -147,7 +149,7 @@ def test_the_same_evaluation_gives_the_same_bytes(
 
 def test_sections_without_content_are_left_out(evaluated: dict[str, Reported]) -> None:
     assert headings(evaluated["profile"].page) == SECTIONS
-    # One number makes no map.
+    # There is no map of a single column.
     without = {"What each block adds", "Map of clients", "Training"}
     assert headings(evaluated["foreign"].page) == [s for s in SECTIONS if s not in without]
     for reported in evaluated.values():
@@ -189,12 +191,12 @@ def test_a_browser_shows_all_of_it_on_a_screen_and_on_a_phone(
 
 
 Sums = Mapping[str, tuple[Kind, list[float]]]
-# How far a draw lies from the score: all rows' together, and each row's by itself.
+# Deviations of the draws from the score: those common to all rows, and those per row.
 COMMON, OWN = [-0.2, -0.1, 0.1, 0.2], {"profile": [0.01, -0.01, 0.01, -0.01], "simple": [0] * 4}
 
 
 def made_up(sums: Sums) -> Scores:
-    """Make up scores on one task: by name a kind, and a score for each seed."""
+    """Make up scores on one task, from each row's kind and its score per seed."""
     return scores_of(
         [
             result(
@@ -245,14 +247,14 @@ def against(profile: list[float]) -> Sums:
         ([0.745], "The profile is level with “simple”.", "level with the best baseline"),
     ],
 )
-def test_the_headline_is_honest(profile: list[float], verdict: str, details: str) -> None:
+def test_the_headline_is_cautious(profile: list[float], verdict: str, details: str) -> None:
     found = headline(made_up(against(profile)))
     assert found["verdict"] == verdict
-    # What must not be torn apart at the end of a line is held together.
+    # No-break spaces hold parts of a line together.
     assert details in found["details"].replace("\xa0", " ")
 
 
-def test_the_headline_of_embeddings_from_elsewhere_names_the_profile() -> None:
+def test_the_headline_of_foreign_embeddings_names_the_profile() -> None:
     sums: Sums = {"profile": ("profile", [0.9, 0.9]), "theirs": ("foreign", [0.8, 0.8])}
     found = headline(made_up(sums))
     assert found["verdict"] == "“theirs” is not best here: the profile is."
@@ -260,10 +262,10 @@ def test_the_headline_of_embeddings_from_elsewhere_names_the_profile() -> None:
     assert headline(made_up(sums))["verdict"] == "“theirs” is ahead of the profile."
 
 
-def test_what_stands_alone_is_not_best() -> None:
+def test_a_single_representation_is_not_best() -> None:
     found = headline(made_up({"theirs": ("foreign", [0.8])}))
     assert found == {
-        "verdict": "“theirs” stands alone.",
+        "verdict": "There is nothing to compare “theirs” with.",
         "details": "It scores 0.800 on one task.",
     }
 
@@ -275,10 +277,44 @@ def test_by_the_challenges_protocol_there_is_one_head_and_no_budget(tmp_path: Pa
     with thin_networks():
         pipeline.evaluate(home, BLOCKS, tasks=["conversion"], protocol="challenge")
     page = home.report.read_text()
-    left_out = {"AUROC, novelty, diversity", "Head by head", "Fewer labels"}
+    left_out = {"AUROC, novelty, diversity", "Scores by head", "Fewer labels"}
     assert headings(page) == [name for name in SECTIONS if name not in left_out]
-    assert "the epoch is the best on the validation window" in page
+    assert "the epoch is the best one on the validation window" in page
     assert "Logistic regression" not in page
+
+
+def test_the_title_is_no_name_of_a_served_profile(evaluated: dict[str, Reported]) -> None:
+    record, page = evaluated["profile"].made_of[1], evaluated["profile"].page
+    name = f"the profile made from events before {record.cutoff:%Y-%m-%d}"
+    assert f"<h1>How good is {name}?</h1>" in page
+    assert f"evaluated on {record.made_at:%Y-%m-%d %H:%M} UTC" in page
+    # The version is named once, by its path.
+    assert re.findall(rf"\S*\b{record.profile}\b", page.split("<h3>Blocks")[0]) == [
+        f"<code>evaluation/profiles/{record.profile}"
+    ]
+
+
+def test_questions_name_the_positive_label(evaluated: dict[str, Reported]) -> None:
+    record, page = evaluated["profile"].made_of[1], evaluated["profile"].page
+    assert "Will a client, new or not, buy anything? (positive: nothing" in QUESTIONS["conversion"]
+    tasks = {task.name: task for task in record.scores.tasks}
+    # Of 300 clients with few purchases most buy nothing in a window: that label is positive.
+    assert tasks["conversion"].train > 0.5
+    for name in tasks:
+        assert f"<td>{QUESTIONS[name]}</td>" in page
+
+
+@pytest.mark.parametrize("highest", [2, 8, 20, 29, 50, 5_000_000])
+def test_colour_bars_have_plain_numbers(highest: float) -> None:
+    points = np.random.default_rng(0).random((50, 2))
+    quantity = np.linspace(1, highest, 50)
+    svg = picture(
+        "", "", (4, 4), lambda ax: draw_map(ax, points=points, quantity=quantity, size=8)
+    ).svg
+    assert "$" not in svg
+    assert "math" not in svg
+    labels = re.findall(r"<text[^>]*>\s*([\d.,]+)\s*</text>", svg)
+    assert len(labels) >= 2
 
 
 def test_labels_of_points_do_not_cover_each_other() -> None:
@@ -310,9 +346,9 @@ def test_the_shape_is_what_the_log_is(shop: Warehouse) -> None:
     }
     urls = shop.connection.execute("SELECT count(DISTINCT url) FROM page_visit").fetchall()[0][0]
     assert next(one for one in found.types if one.name == "page_visit").items == urls
-    # The log is of 1 June to 30 July: whole weeks begin on 6 June and end with 24 July.
+    # The log is of 1 June to 30 July: full weeks begin on 6 June and end with 24 July.
     assert [f"{week:%m-%d}" for week in found.weeks] == [
-        *("06-06", "06-13", "06-20", "06-27", "07-04", "07-11", "07-18"),
+        *("06-06", "06-13", "06-20", "06-27", "07-04", "07-11", "07-18")
     ]
     weeks = (events.timestamp - cutoff.tz_localize(None)) // pd.Timedelta("7D")
     for name, counts in found.weekly.items():

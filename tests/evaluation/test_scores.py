@@ -1,4 +1,4 @@
-"""What follows from results: best heads, means, deviations, intervals and differences, by hand."""
+"""Scores from results by hand: chosen heads, means, deviations, intervals and differences."""
 
 import numpy as np
 import pytest
@@ -8,7 +8,7 @@ from ubp_platform.evaluation.scores import Scores
 
 
 def by_seeds(**by_name: list[list[float]]) -> Scores:
-    """Make scores by name, then by task, then by seed."""
+    """Make scores from values by name, task and seed."""
     return scores_of(
         [
             result(name, task, auroc, seed=seed)
@@ -20,10 +20,7 @@ def by_seeds(**by_name: list[list[float]]) -> Scores:
 
 
 def test_means_and_deviations_over_seeds() -> None:
-    scores = by_seeds(
-        a=[[0.5, 0.6, 0.7], [0.2, 0.2, 0.2]],
-        b=[[0.4, 0.6, 0.5], [0.3, 0.3, 0.3]],
-    )
+    scores = by_seeds(a=[[0.5, 0.6, 0.7], [0.2, 0.2, 0.2]], b=[[0.4, 0.6, 0.5], [0.3, 0.3, 0.3]])
     assert scores.score("a", "churn") == pytest.approx((0.6, 0.1, 0))
     assert scores.score("a", "conversion") == pytest.approx((0.2, 0, 0))
     # Sums of 0.7, 0.8 and 0.9; of 0.7, 0.9 and 0.8.
@@ -48,7 +45,7 @@ def test_deviations_of_head_seeds_and_of_block_seeds_are_apart() -> None:
             for block, of_seeds in values.items()
             for seed, auroc in enumerate(of_seeds)
         ]
-        # A baseline is fitted with no blocks.
+        # A baseline has no blocks.
         + [result("b", "churn", 0.6, seed=seed) for seed in range(2)]
     )
     mean, within, between = scores.score("a", "churn")
@@ -143,7 +140,7 @@ def test_fewer_labels_are_scored_apart() -> None:
             result("a", "churn", 0.8),
             result("a", "churn", 0.6, labels=100, head="network", inner=0.7),
             result("a", "churn", 0.5, labels=100, head="logistic", inner=0.6),
-            # Asked of fewer clients than that.
+            # The task has fewer clients than that.
             result("a", "sku", 0.3),
             result("b", "churn", 0.9),
             result("b", "sku", 0.9),

@@ -1,4 +1,4 @@
-"""Where the input ends, and where each window starts and ends."""
+"""The ends of the input and of both windows."""
 
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
@@ -38,7 +38,7 @@ def test_windows_are_counted_back_from_the_day_of_the_last_purchase(
     assert split.cutoff == day(cutoff)
     assert split.validation_start == day(validation)
     assert split.train_window == (day(cutoff), day(validation))
-    # A window is named by the first instant after it: the last purchase is in.
+    # The end of a window is exclusive: the last purchase is inside.
     assert split.validation_window == (day(validation), last + INSTANT)
 
 

@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 
 from tests.shops import land, shuffle
 from ubp_platform.errors import TaskUnavailable, UBPError
-from ubp_platform.evaluation.places import find
+from ubp_platform.evaluation.class_lists import PROPENSITIES
+from ubp_platform.evaluation.lookup import positions_in
 from ubp_platform.evaluation.split import Split, split_of
-from ubp_platform.evaluation.tasks import PROPENSITIES, TASKS, Targets, Task, choose
+from ubp_platform.evaluation.tasks import TASKS, Targets, Task, select_tasks
 from ubp_platform.warehouse import Warehouse, targets
 
 # The train window starts 2022-11-11, the validation window 2022-11-25.
@@ -47,7 +48,7 @@ REMOVED = [(2, "2022-11-05", 6)]
 # Client 4 only looks; client 6 comes too late.
 VISITS = [(4, "2022-11-02", 100), (6, "2022-11-11", 100), (6, "2022-12-30", 101)]
 
-# In no order; nobody has heard of client 77.
+# Unordered; client 77 is not in the log.
 CLIENTS = np.array([5, 3, 1, 2, 4, 77])
 
 
@@ -77,12 +78,12 @@ def warehouse(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Warehouse]:
 
 
 @pytest.fixture
-def posed(warehouse: Warehouse) -> Targets:
+def made(warehouse: Warehouse) -> Targets:
     return Targets(warehouse, SPLIT, CLIENTS)
 
 
 def answers(labels: np.ndarray, clients: np.ndarray) -> dict[int, list[int]]:
-    """Give the clients with a yes, each with the positions of the classes."""
+    """Return the positive clients, each with the positions of its classes."""
     return {
         int(client): np.flatnonzero(row).tolist()
         for client, row in zip(clients, labels, strict=True)
@@ -98,8 +99,8 @@ def test_all_clients_are_those_with_an_event_in_the_input(warehouse: Warehouse) 
     assert targets.clients(warehouse, SPLIT.cutoff).tolist() == [1, 2, 3, 4, 5]
 
 
-def test_churn_asks_about_those_who_bought_in_the_input(posed: Targets) -> None:
-    task = posed.task("churn")
+def test_churn_asks_about_those_who_bought_in_the_input(made: Targets) -> None:
+    task = made.task("churn")
     assert CLIENTS[task.rows].tolist() == [5, 1, 2]
     assert task.kind == "binary"
     # 3, who buys at the very start of the train window, has not bought before. 1 buys at that start
@@ -108,14 +109,14 @@ def test_churn_asks_about_those_who_bought_in_the_input(posed: Targets) -> None:
     assert task.validation.tolist() == [[0], [1], [0]]
 
 
-def test_conversion_asks_the_same_about_all(posed: Targets) -> None:
-    task = posed.task("conversion")
+def test_conversion_asks_the_same_about_all(made: Targets) -> None:
+    task = made.task("conversion")
     assert CLIENTS[task.rows].tolist() == [5, 3, 1, 2, 4, 77]
     assert task.train[:, 0].tolist() == [1, 0, 0, 0, 1, 1]
     assert task.validation[:, 0].tolist() == [0, 0, 1, 0, 1, 1]
 
 
-# By task: classes, how often each was bought, and who bought which in both windows.
+# By task: classes, their purchases, and the classes that clients bought in each window.
 BY_HAND = {
     "propensity_category": ([10, 20], [3, 2], {1: [0], 2: [1]}, {2: [0], 3: [1]}),
     # A tie of two and a tie of one, each by value.
@@ -131,9 +132,9 @@ BY_HAND = {
 
 
 @pytest.mark.parametrize(("name", "expected"), BY_HAND.items(), ids=BY_HAND)
-def test_propensities_by_hand(posed: Targets, name: str, expected: tuple) -> None:
+def test_propensities_by_hand(made: Targets, name: str, expected: tuple) -> None:
     values, popularity, train, validation = expected
-    task = posed.task(name)
+    task = made.task(name)
     assert task.kind == "multilabel"
     assert task.classes is not None
     assert task.classes.values.tolist() == values
@@ -144,17 +145,17 @@ def test_propensities_by_hand(posed: Targets, name: str, expected: tuple) -> Non
     assert answers(task.validation, CLIENTS) == validation
 
 
-def test_classes_that_no_listed_client_bought_are_counted(posed: Targets) -> None:
-    # Of sku only the first; of the new ones the second.
-    assert posed.task("propensity_sku").unanswerable == 1
-    assert posed.task("propensity_new_sku").unanswerable == 1
-    assert posed.task("propensity_category").unanswerable == 0
+def test_classes_that_no_listed_client_bought_are_counted(made: Targets) -> None:
+    # The first class of sku; the second of the new ones.
+    assert made.task("propensity_sku").unanswerable == 1
+    assert made.task("propensity_new_sku").unanswerable == 1
+    assert made.task("propensity_category").unanswerable == 0
 
 
-def test_the_order_of_clients_is_the_order_of_rows(warehouse: Warehouse, posed: Targets) -> None:
+def test_the_order_of_clients_is_the_order_of_rows(warehouse: Warehouse, made: Targets) -> None:
     ascending = Targets(warehouse, SPLIT, np.sort(CLIENTS))
     for name in TASKS:
-        ours, other = posed.task(name), ascending.task(name)
+        ours, other = made.task(name), ascending.task(name)
         order = np.argsort(CLIENTS[ours.rows])
         assert (CLIENTS[ours.rows][order] == ascending.clients[other.rows]).all()
         np.testing.assert_array_equal(ours.train[order], other.train)
@@ -167,7 +168,7 @@ def test_classes_are_those_of_all_clients(warehouse: Warehouse) -> None:
 
 
 def test_of_more_than_a_hundred_the_most_bought_are_asked_for(tmp_path: Path) -> None:
-    # Of 150 products every third is bought twice, by the same client.
+    # Every third of 150 products is bought twice, by the same client.
     skus = np.append(np.arange(150), np.arange(0, 150, 3))
     rows = [(int(sku) % 7, "2022-11-12", int(sku)) for sku in skus]
     rows += [(1, "2022-10-01", 999), (1, "2022-12-08 21:30", 0)]
@@ -183,15 +184,15 @@ def test_of_more_than_a_hundred_the_most_bought_are_asked_for(tmp_path: Path) ->
     ("clients", "name", "reason"),
     [
         ([3, 4, 77], "churn", "no listed client bought anything in the input"),
-        ([1, 2], "churn", "of the 2 clients asked about, every one bought in the train window"),
-        ([5], "churn", "of the 1 clients asked about, none bought in the train window"),
-        ([1, 4], "conversion", "2 clients asked about, none bought in the validation window"),
+        ([1, 2], "churn", "of the 2 clients to evaluate, every one bought in the train window"),
+        ([5], "churn", "of the 1 clients to evaluate, none bought in the train window"),
+        ([1, 4], "conversion", "2 clients to evaluate, none bought in the validation window"),
         ([4, 77], "propensity_sku", "no listed client bought any of its classes in a window"),
         # In the train window client 3 buys nothing but a product without properties.
         ([3], "propensity_category", "no listed client bought any of its classes in a window"),
     ],
 )
-def test_what_cannot_be_asked_says_why(
+def test_unavailable_tasks_have_a_reason(
     warehouse: Warehouse, clients: list[int], name: str, reason: str
 ) -> None:
     with pytest.raises(TaskUnavailable, match=reason):
@@ -201,11 +202,11 @@ def test_what_cannot_be_asked_says_why(
 def test_without_properties_there_are_no_categories(tmp_path: Path) -> None:
     tables = {"product_buy": frame(PURCHASES, "sku")}
     with land(tmp_path / "warehouse.duckdb", tables) as warehouse:
-        posed = Targets(warehouse, SPLIT, CLIENTS)
+        made = Targets(warehouse, SPLIT, CLIENTS)
         for name in ("propensity_category", "propensity_price"):
             with pytest.raises(TaskUnavailable, match="it has 0 of the two classes"):
-                posed.task(name)
-        assert posed.task("propensity_sku").classes is not None
+                made.task(name)
+        assert made.task("propensity_sku").classes is not None
 
 
 def give(directory: Path, name: str, values: object, popularity: object, **options: object) -> Path:
@@ -217,11 +218,11 @@ def give(directory: Path, name: str, values: object, popularity: object, **optio
 
 
 def test_given_classes_take_precedence(warehouse: Warehouse, tmp_path: Path) -> None:
-    # One of them nobody has bought, one is not new, and the order is not by popularity.
+    # One class has no purchase, one is not new, and they are not ordered by popularity.
     given = give(tmp_path / "given", "propensity_sku", [555, 8, 3], [0.25, 1, 7])
     give(given, "propensity_new_sku", np.array([2, 8], np.uint16), np.array([1, 1], np.float32))
-    posed = Targets(warehouse, SPLIT, CLIENTS, given)
-    sku, new = posed.task("propensity_sku"), posed.task("propensity_new_sku")
+    made = Targets(warehouse, SPLIT, CLIENTS, given)
+    sku, new = made.task("propensity_sku"), made.task("propensity_new_sku")
     assert sku.classes is not None
     assert sku.classes.values.tolist() == [555, 8, 3]
     assert sku.classes.popularity.tolist() == [0.25, 1, 7]
@@ -232,12 +233,10 @@ def test_given_classes_take_precedence(warehouse: Warehouse, tmp_path: Path) -> 
     assert new.classes.values.tolist() == [2, 8]
     assert answers(new.train, CLIENTS) == {3: [1]}
     assert answers(new.validation, CLIENTS) == {2: [0], 5: [1]}
-    assert posed.classes("propensity_price").values.tolist() == [5, 7]
+    assert made.classes("propensity_price").values.tolist() == [5, 7]
 
 
-def test_given_classes_may_leave_nothing_to_tell_apart(
-    warehouse: Warehouse, tmp_path: Path
-) -> None:
+def test_given_classes_may_make_a_task_unavailable(warehouse: Warehouse, tmp_path: Path) -> None:
     one = Targets(warehouse, SPLIT, CLIENTS, give(tmp_path / "one", "propensity_sku", [8], [1]))
     with pytest.raises(TaskUnavailable, match="it has 1 of the two classes"):
         one.task("propensity_sku")
@@ -254,16 +253,16 @@ BROKEN: dict[str, tuple[Callable[[Path], object], str]] = {
     ),
     "fractions": (
         lambda d: give(d, SKU, [1.0, 2.5], [1, 1]),
-        r"propensity_sku.npy must be a list of whole numbers, not float64 of shape \(2,\)",
+        r"propensity_sku.npy must be a list of integers, not float64 of shape \(2,\)",
     ),
     "a table": (
         lambda d: give(d, SKU, [[1, 2]], [[1, 1]]),
-        r"must be a list of whole numbers, not int64 of shape \(1, 2\)",
+        r"must be a list of integers, not int64 of shape \(1, 2\)",
     ),
     "a class twice": (lambda d: give(d, SKU, [1, 2, 1], [1, 1, 1]), "names a class twice"),
     "too few popularities": (
         lambda d: give(d, SKU, [1, 2, 3], [1, 1]),
-        r"must be 3 numbers, one for each class of propensity_sku.npy, not int64 of shape \(2,\)",
+        r"must be 3 numbers, one per class of propensity_sku.npy, not int64 of shape \(2,\)",
     ),
     "popularity in words": (
         lambda d: give(d, SKU, [1, 2], ["much", "little"]),
@@ -271,27 +270,27 @@ BROKEN: dict[str, tuple[Callable[[Path], object], str]] = {
     ),
     "a popularity that is no number": (
         lambda d: give(d, SKU, [1, 2], [1, np.nan]),
-        "popularity_propensity_sku.npy must be numbers from 0 on, not all 0",
+        "popularity_propensity_sku.npy must contain non-negative numbers, not only 0",
     ),
-    "a negative popularity": (lambda d: give(d, SKU, [1, 2], [1, -1]), "numbers from 0 on"),
-    "nothing popular": (lambda d: give(d, SKU, [1, 2], [0, 0]), "numbers from 0 on, not all 0"),
+    "a negative popularity": (lambda d: give(d, SKU, [1, 2], [1, -1]), "non-negative numbers"),
+    "nothing popular": (lambda d: give(d, SKU, [1, 2], [0, 0]), "non-negative numbers, not only 0"),
     "objects": (
         lambda d: give(d, SKU, np.array([1, "x"], dtype=object), [1, 1], allow_pickle=True),
-        "propensity_sku.npy is no array of numbers in numpy's format",
+        "propensity_sku.npy is not an array of numbers in numpy's format",
     ),
     "text": (
         lambda d: (give(d, SKU, [1], [1]) / f"{SKU}.npy").write_text("1\n2\n"),
-        "propensity_sku.npy is no array of numbers in numpy's format",
+        "propensity_sku.npy is not an array of numbers in numpy's format",
     ),
     "an empty file": (
         lambda d: (give(d, SKU, [1], [1]) / f"popularity_{SKU}.npy").write_bytes(b""),
-        "popularity_propensity_sku.npy is no array of numbers in numpy's format",
+        "popularity_propensity_sku.npy is not an array of numbers in numpy's format",
     ),
 }
 
 
 @pytest.mark.parametrize(("make", "message"), BROKEN.values(), ids=BROKEN)
-def test_class_files_that_are_none(
+def test_invalid_class_files(
     warehouse: Warehouse, tmp_path: Path, make: Callable[[Path], object], message: str
 ) -> None:
     make(tmp_path / "given")
@@ -307,16 +306,19 @@ def test_given_classes_lie_in_a_directory(warehouse: Warehouse, tmp_path: Path) 
 
 
 def test_tasks_are_chosen_by_name_in_their_usual_order() -> None:
-    assert choose([]) == TASKS
-    assert choose(["propensity_sku", "churn", "propensity_sku"]) == ("churn", "propensity_sku")
+    assert select_tasks([]) == TASKS
+    assert select_tasks(["propensity_sku", "churn", "propensity_sku"]) == (
+        "churn",
+        "propensity_sku",
+    )
     with pytest.raises(UBPError, match="no task is called 'chrun'; there are churn, conversion, "):
-        choose(["churn", "chrun"])
+        select_tasks(["churn", "chrun"])
 
 
 def plain_labels(
     bought: pd.DataFrame, clients: np.ndarray, column: str | None, values: np.ndarray
 ) -> np.ndarray:
-    """Look up one client after the other, as the organisers' code does."""
+    """Label one client after another, like the organisers' code."""
     rows = []
     for client in clients:
         own = bought[bought["client_id"] == client]
@@ -328,7 +330,7 @@ def test_columns_give_what_looking_up_each_client_gives(shop: Warehouse) -> None
     split = split_of(shop)
     rng = np.random.default_rng(3)
     clients = rng.permutation(np.arange(-5, 90))[:70]
-    posed = Targets(shop, split, clients)
+    made = Targets(shop, split, clients)
     everything = shop.connection.execute(
         """SELECT * FROM (SELECT client_id, timestamp, sku FROM product_buy)
            LEFT JOIN product_properties USING (sku)"""
@@ -343,20 +345,17 @@ def test_columns_give_what_looking_up_each_client_gives(shop: Warehouse) -> None
     for name, column in [("conversion", None), *PROPENSITIES.items()]:
         if name == "propensity_new_sku":
             continue  # in this shop none is new
-        task: Task = posed.task(name)
+        task: Task = made.task(name)
         values = task.classes.values if task.classes else np.empty(0)
         for labels, bought in zip((task.train, task.validation), windows, strict=True):
             np.testing.assert_array_equal(labels, plain_labels(bought, clients, column, values))
     counts = windows[0]["category"].value_counts()
-    classes = posed.classes("propensity_category")
+    classes = made.classes("propensity_category")
     assert dict(zip(classes.values, classes.popularity, strict=True)) == counts.to_dict()
 
 
-@given(
-    st.lists(st.integers(-20, 20), unique=True),
-    st.lists(st.integers(-25, 25)),
-)
+@given(st.lists(st.integers(-20, 20), unique=True), st.lists(st.integers(-25, 25)))
 def test_values_are_found_where_they_stand(values: list[int], wanted: list[int]) -> None:
-    places, found = find(np.array(values, np.int64), np.array(wanted, np.int64))
+    places, found = positions_in(np.array(values, np.int64), np.array(wanted, np.int64))
     assert found.tolist() == [value in values for value in wanted]
     assert places.tolist() == [values.index(value) for value in wanted if value in values]

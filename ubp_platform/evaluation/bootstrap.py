@@ -1,8 +1,8 @@
-"""The paired bootstrap: how much scores and differences depend on who the clients happen to be.
+"""The paired bootstrap: how much scores and differences depend on the sample of clients.
 
-A draw takes as many clients as there are, with repetition: a client has a weight, how often it was
-drawn. All tasks, representations and heads are judged on the same draws, so that what two of them
-have in common is not in their difference.
+A draw samples as many clients as there are, with replacement; a client's weight is the number of
+times it was drawn. All tasks, representations and heads are scored on the same draws, so that what
+two of them have in common cancels in their difference.
 """
 
 from collections.abc import Iterator
@@ -22,19 +22,18 @@ from ubp_platform.evaluation.metrics import (
 from ubp_platform.evaluation.tasks import Task
 
 DRAWS, SEED = 1000, 1278
-# Weights that are numbers of 4 bytes at once.
-_AT_ONCE = 2**26
+# Number of float32 weights that are processed at once.
+_CHUNK = 2**26
 
 
 class Bootstrap:
-    """Draws of clients.
+    """Bootstrap draws of clients.
 
     Parameters
     ----------
     clients : int
-        How many are listed.
-    draws : int
-    seed : int
+        Number of listed clients.
+    draws, seed : int
     """
 
     def __init__(self, clients: int, draws: int = DRAWS, seed: int = SEED) -> None:
@@ -42,7 +41,7 @@ class Bootstrap:
 
     @cached_property
     def weights(self) -> np.ndarray:
-        """How often each client was drawn: uint8, shape (n_clients, n_draws)."""
+        """Number of times each client was drawn: uint8, shape (n_clients, n_draws)."""
         rng = np.random.default_rng(self.seed)
         weights = np.empty((self.clients, self.draws), np.uint8)
         for draw in range(self.draws):
@@ -53,7 +52,7 @@ class Bootstrap:
     def scores(
         self, task: Task, probabilities: np.ndarray, skip_undefined: bool = False
     ) -> np.ndarray:
-        """Score predictions in every draw, as ``metrics.measure`` does.
+        """Score predictions on every draw, as ``metrics.measure`` does.
 
         Parameters
         ----------
@@ -61,22 +60,22 @@ class Bootstrap:
         probabilities : ndarray of float32, shape (n_rows, n_classes)
             In the order of the task's rows.
         skip_undefined : bool
-            Whether a class without a yes or without a no in a draw is left out there; otherwise it
-            counts 0.
+            Whether a class with only one label in a draw is left out there; otherwise it counts as
+            0.
 
         Returns
         -------
         ndarray of float32, shape (n_draws,)
         """
-        found = [
+        scores = [
             _scores(task, probabilities, weights, skip_undefined)
-            for weights in self._blocks(task.rows)
+            for weights in self._chunks(task.rows)
         ]
-        return np.concatenate(found).astype(np.float32)
+        return np.concatenate(scores).astype(np.float32)
 
-    def _blocks(self, rows: np.ndarray) -> Iterator[np.ndarray]:
-        """Give some clients' weights: float32, shape (n_rows, some draws)."""
-        draws = max(1, _AT_ONCE // len(rows))
+    def _chunks(self, rows: np.ndarray) -> Iterator[np.ndarray]:
+        """Yield some clients' weights: float32, shape (n_rows, some draws)."""
+        draws = max(1, _CHUNK // len(rows))
         for first in range(0, self.draws, draws):
             yield self.weights[rows, first : first + draws].astype(np.float32)
 
@@ -99,67 +98,67 @@ def _scores(
     if task.classes is None:
         return auroc
 
-    said = torch.from_numpy(probabilities)
+    predictions = torch.from_numpy(probabilities)
 
     def mean(values: np.ndarray) -> np.ndarray:
         summed = values @ weights.astype(np.float64)
         return np.divide(summed, total, out=np.zeros_like(summed), where=total > 0)
 
-    popular = mean(popularities(said, task.classes.popularity).numpy())
-    diversity = mean(entropies(said).numpy()) / np.log2(probabilities.shape[1])
+    popular = mean(popularities(predictions, task.classes.popularity).numpy())
+    diversity = mean(entropies(predictions).numpy()) / np.log2(probabilities.shape[1])
     return weighted(auroc, (1 - popular) ** NOVELTY_POWER, diversity)
 
 
 def weighted_auroc(
-    said: np.ndarray, labels: np.ndarray, weights: np.ndarray, total: np.ndarray
+    predictions: np.ndarray, labels: np.ndarray, weights: np.ndarray, total: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Give the AUROC of one class in each draw, exactly; equal predictions count half.
+    """Compute the exact AUROC of one class in each draw; ties count half.
 
     Parameters
     ----------
-    said : ndarray of float32, shape (n_rows,)
-        Predictions.
+    predictions : ndarray of float32, shape (n_rows,)
     labels : ndarray of uint8, shape (n_rows,)
     weights : ndarray of float32, shape (n_rows, n_draws)
-        Whole numbers from 0.
+        Non-negative integers.
     total : ndarray of float64, shape (n_draws,)
         Their sums.
 
     Returns
     -------
     areas : ndarray of float64, shape (n_draws,)
-        0 where it is not defined.
+        0 where undefined.
     defined : ndarray of bool, shape (n_draws,)
-        Whether a draw has a yes and a no.
+        Whether a draw has both labels.
 
     Examples
     --------
-    >>> said, labels = np.array([0.9, 0.4, 0.4]), np.array([1, 0, 1])
+    >>> predictions, labels = np.array([0.9, 0.4, 0.4]), np.array([1, 0, 1])
     >>> weights = np.array([[1, 0], [1, 1], [1, 2]], np.float32)
-    >>> weighted_auroc(said, labels, weights, weights.sum(axis=0))[0]
+    >>> weighted_auroc(predictions, labels, weights, weights.sum(axis=0))[0]
     array([0.75, 0.5 ])
     """
-    order = np.argsort(said, kind="stable")
-    yes, no = order[labels[order] == 1], order[labels[order] == 0]
-    # Yes of equal predictions are a group; between the groups the no are added up.
-    values, groups = np.unique(said[yes], return_index=True)
-    edges = np.stack([np.searchsorted(said[no], values, side) for side in ("left", "right")], 1)
-    counted = _sums(no, edges.ravel(), weights).cumsum(axis=0, dtype=np.float64)
+    order = np.argsort(predictions, kind="stable")
+    positive, negative = order[labels[order] == 1], order[labels[order] == 0]
+    # Positives with equal predictions form a group; negatives are summed between the groups.
+    values, groups = np.unique(predictions[positive], return_index=True)
+    sides = [np.searchsorted(predictions[negative], values, side) for side in ("left", "right")]
+    edges = np.stack(sides, 1)
+    counted = _sums(negative, edges.ravel(), weights).cumsum(axis=0, dtype=np.float64)
     below, not_above = counted[0::2], counted[1::2]
-    groups = np.append(groups[1:], len(yes))
-    weight = _sums(yes, groups, weights)
+    groups = np.append(groups[1:], len(positive))
+    weight = _sums(positive, groups, weights)
     pairs = np.einsum("gd,gd->d", weight, below + not_above, dtype=np.float64) / 2
-    positive = weight.sum(axis=0, dtype=np.float64)
-    possible = positive * (total - positive)
+    positives = weight.sum(axis=0, dtype=np.float64)
+    possible = positives * (total - positives)
     areas = np.divide(pairs, possible, out=np.zeros_like(pairs), where=possible > 0)
     return areas, possible > 0
 
 
 def _sums(rows: np.ndarray, ends: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Add up the weights of consecutive rows up to each end: (n_ends, n_draws).
+    """Sum the weights of consecutive rows up to each end: (n_ends, n_draws).
 
-    A sparse matrix of ones does it several times as fast as ``np.add.reduceat``, and copies
-    nothing.
+    A product with a sparse matrix of ones is several times faster than ``np.add.reduceat``, and
+    does not copy the weights.
     """
     bounds = np.append(0, ends)
     chosen = rows[: bounds[-1]]

@@ -1,7 +1,7 @@
-"""A directory as RecSys Challenge 2025 takes it: embeddings, and the data they are judged on.
+"""A directory in the format of RecSys Challenge 2025: embeddings and the data to score them on.
 
-The organisers' own programs (github.com/Synerise/recsys2025) run on it, with the same directory as
-``--data-dir`` and ``--embeddings-dir``.
+The organisers' programs (github.com/Synerise/recsys2025) accept it as both ``--data-dir`` and
+``--embeddings-dir``.
 """
 
 import tempfile
@@ -12,14 +12,15 @@ from pathlib import Path
 import numpy as np
 
 from ubp_platform.errors import TaskUnavailable, UBPError
+from ubp_platform.evaluation.class_lists import PROPENSITIES
 from ubp_platform.evaluation.representations import MAX_WIDTH, as_float16
 from ubp_platform.evaluation.split import Split
-from ubp_platform.evaluation.tasks import PROPENSITIES, Targets
+from ubp_platform.evaluation.tasks import Targets
 from ubp_platform.events.schema import EVENT_TYPES, ID_COLUMNS
 from ubp_platform.progress import ProgressFactory, silent
 from ubp_platform.warehouse import Warehouse, unload
 
-# In the order in which they appear: what makes the directory one of embeddings comes last.
+# In the order in which they appear: the files that mark a directory of embeddings come last.
 _ENTRIES = ("product_properties.parquet", "target", "input", "embeddings.npy", "client_ids.npy")
 # Rows of embeddings that are written at once.
 _ROWS = 16_384
@@ -27,29 +28,29 @@ _ROWS = 16_384
 
 @contextmanager
 def appearing(directory: Path) -> Iterator[Path]:
-    """Fill a directory in one go: what is written goes elsewhere until all of it is there.
+    """Fill a directory at once: files are written elsewhere and moved when all are complete.
 
     Parameters
     ----------
     directory : Path
-        Need not exist. Other files in it stay.
+        Created if needed. Other files in it stay.
 
     Yields
     ------
     Path
-        The directory to write into.
+        The temporary directory to write into.
 
     Raises
     ------
     UBPError
-        If the directory is a file, or holds any of what is to be written.
+        If the path is a file, or the directory has any of the entries already.
     """
     _check_free(directory)
     directory.parent.mkdir(parents=True, exist_ok=True)
-    # Beside the directory or in it: on the same disk, so that it can be renamed.
-    beside = directory if directory.exists() else directory.parent
-    with tempfile.TemporaryDirectory(prefix=".export-", dir=beside) as temporary:
-        # A temporary directory is for its owner only; one in it is like any other.
+    # In the directory or its parent: on the same disk, so that it can be renamed.
+    parent = directory if directory.exists() else directory.parent
+    with tempfile.TemporaryDirectory(prefix=".export-", dir=parent) as temporary:
+        # Only its owner may read a temporary directory; one within it has the usual permissions.
         unfinished = Path(temporary) / "challenge"
         unfinished.mkdir()
         yield unfinished
@@ -63,11 +64,11 @@ def appearing(directory: Path) -> Iterator[Path]:
 
 def _check_free(directory: Path) -> None:
     if directory.exists() and not directory.is_dir():
-        raise UBPError(f"{directory} is a file: give a directory to write into")
+        raise UBPError(f"{directory} is a file: name a directory to write into")
     taken = [name for name in _ENTRIES if (directory / name).exists()]
     if taken:
         raise UBPError(
-            f"{directory} holds {', '.join(taken)} already: remove them, or give another directory"
+            f"{directory} has {', '.join(taken)} already: remove them, or name another directory"
         )
 
 
@@ -78,19 +79,19 @@ def write_embeddings(directory: Path, clients: np.ndarray, vectors: np.ndarray) 
     ----------
     directory : Path
     clients : ndarray of int64, shape (n_clients,)
-        Each once.
+        Distinct.
     vectors : ndarray of float, shape (n_clients, width)
         Written as float16.
 
     Raises
     ------
     UBPError
-        If the vectors are wider than the challenge takes, or float16 cannot hold a value.
+        If the vectors are wider than the challenge accepts, or a value exceeds float16.
     """
     if vectors.shape[1] > MAX_WIDTH:
         raise UBPError(
-            f"the profile has {vectors.shape[1]:,} numbers, and the challenge takes {MAX_WIDTH:,}: "
-            "choose fewer blocks"
+            f"the profile has {vectors.shape[1]:,} numbers, and the challenge accepts at most "
+            f"{MAX_WIDTH:,}: choose fewer blocks"
         )
     _save(directory / "client_ids.npy", clients)
     kind = np.lib.format.dtype_to_descr(np.dtype(np.float16))
@@ -116,17 +117,17 @@ def write_split(
     warehouse : Warehouse
     split : Split
     targets : Targets
-        Knows the relevant clients.
+        The tasks of the relevant clients.
     progress : ProgressFactory
 
     Returns
     -------
     dict of str to str
-        Tasks without classes in this log, with the reason.
+        Tasks without classes in this log, with the reasons.
     """
-    events, answers = directory / "input", directory / "target"
+    events, labels = directory / "input", directory / "target"
     events.mkdir()
-    answers.mkdir()
+    labels.mkdir()
     with progress("write events", None, "rows") as advance:
         advance(unload.product_file(warehouse, directory / "product_properties.parquet"))
         for name in EVENT_TYPES:
@@ -136,11 +137,11 @@ def write_split(
             ("train_target", split.train_window),
             ("validation_target", split.validation_window),
         ):
-            advance(unload.purchase_file(warehouse, *window, answers / f"{name}.parquet"))
-    who = warehouse.identifiers("client_id")
-    _save(events / "relevant_clients.npy", who.ids(targets.clients))
-    _save(answers / "active_clients.npy", who.ids(targets.clients[targets.active]))
-    return _write_classes(answers, warehouse, targets)
+            advance(unload.purchase_file(warehouse, *window, labels / f"{name}.parquet"))
+    ids = warehouse.identifiers("client_id")
+    _save(events / "relevant_clients.npy", ids.ids(targets.clients))
+    _save(labels / "active_clients.npy", ids.ids(targets.clients[targets.active]))
+    return _write_classes(labels, warehouse, targets)
 
 
 def _write_classes(directory: Path, warehouse: Warehouse, targets: Targets) -> dict[str, str]:

@@ -12,22 +12,22 @@ from torch.nn.functional import normalize
 
 from ubp_platform.evaluation.tasks import Task
 
-#: Novelty looks at so many predictions of a client.
+#: Number of a client's likeliest classes that enter novelty.
 TOP = 10
-#: Novelty is 1 less the mean popularity, to this power.
+#: Novelty is (1 − mean popularity) to this power.
 NOVELTY_POWER = 100
 _EPSILON = 1e-9
 
 
 class Metrics(BaseModel):
-    """How good one set of predictions is.
+    """The metrics of one set of predictions.
 
     Parameters
     ----------
     auroc : float
-        Of a multi-label task the mean over its classes, see :func:`measure`.
+        The mean over the classes of a multi-label task, see :func:`measure`.
     novelty, diversity : float, optional
-        Of multi-label tasks.
+        For multi-label tasks.
     """
 
     model_config = ConfigDict(frozen=True, allow_inf_nan=False)
@@ -39,7 +39,7 @@ class Metrics(BaseModel):
     @computed_field  # type: ignore[prop-decorator]
     @property
     def score(self) -> float:
-        """The task's score (paper, section 2): AUROC, of multi-label tasks 80% of it.
+        """The task's score (paper, section 2): AUROC, or :func:`weighted` for multi-label tasks.
 
         Examples
         --------
@@ -57,12 +57,12 @@ Number = TypeVar("Number", float, np.ndarray)
 
 
 def weighted(auroc: Number, novelty: Number, diversity: Number) -> Number:
-    """Weigh the three metrics of a multi-label task."""
+    """Combine the three metrics of a multi-label task."""
     return 0.8 * auroc + 0.1 * novelty + 0.1 * diversity
 
 
 def measure(task: Task, probabilities: Tensor, skip_undefined: bool = False) -> Metrics:
-    """Judge predictions by the validation window.
+    """Score predictions on the validation window.
 
     Parameters
     ----------
@@ -70,8 +70,8 @@ def measure(task: Task, probabilities: Tensor, skip_undefined: bool = False) -> 
     probabilities : Tensor of float32, shape (n_rows, n_classes)
         In the order of the task's rows.
     skip_undefined : bool
-        Whether classes without a yes or without a no are left out of the mean AUROC (0.5, guessing,
-        if all are); otherwise they count 0, as in the challenge.
+        Whether classes with only one label are left out of the mean AUROC (0.5, chance, if all
+        are); otherwise they count as 0, as in the challenge.
     """
     areas = auroc(probabilities.cpu().numpy(), task.validation)
     if skip_undefined:
@@ -87,7 +87,7 @@ def measure(task: Task, probabilities: Tensor, skip_undefined: bool = False) -> 
 
 
 def answerable(labels: np.ndarray) -> np.ndarray:
-    """Find the classes with a yes and a no: the others have no AUROC.
+    """Return which classes have both labels: the others have no AUROC.
 
     Parameters
     ----------
@@ -97,14 +97,14 @@ def answerable(labels: np.ndarray) -> np.ndarray:
     -------
     ndarray of bool, shape (n_classes,)
     """
-    yes = labels.sum(axis=0, dtype=np.int64)
-    return (yes > 0) & (yes < len(labels))
+    positives = labels.sum(axis=0, dtype=np.int64)
+    return (positives > 0) & (positives < len(labels))
 
 
 def auroc(probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """Give each class the chance that a yes is ranked before a no; equal ranks count half.
+    """Return each class's probability that a positive ranks above a negative; ties count half.
 
-    What torchmetrics gives (a test compares), counted rather than integrated.
+    Equal to torchmetrics' result (a test compares them), but counted rather than integrated.
 
     Parameters
     ----------
@@ -114,7 +114,7 @@ def auroc(probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:
     Returns
     -------
     ndarray of float64, shape (n_classes,)
-        0 for a class without a yes or without a no.
+        0 for a class with only one label.
 
     Examples
     --------
@@ -122,23 +122,23 @@ def auroc(probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:
     array([0.75])
     """
     areas = np.zeros(labels.shape[1])
-    for column, (said, label) in enumerate(zip(probabilities.T.copy(), labels.T, strict=True)):
-        yes = np.sort(said[label == 1])
-        no = np.sort(said[label == 0])
-        if len(yes) and len(no):
-            smaller = np.searchsorted(no, yes, "left").sum()
-            not_larger = np.searchsorted(no, yes, "right").sum()
-            areas[column] = (smaller + not_larger) / (2 * len(yes) * len(no))
+    for column, (scores, label) in enumerate(zip(probabilities.T.copy(), labels.T, strict=True)):
+        positive = np.sort(scores[label == 1])
+        negative = np.sort(scores[label == 0])
+        if len(positive) and len(negative):
+            smaller = np.searchsorted(negative, positive, "left").sum()
+            not_larger = np.searchsorted(negative, positive, "right").sum()
+            areas[column] = (smaller + not_larger) / (2 * len(positive) * len(negative))
     return areas
 
 
 def diversity(probabilities: Tensor) -> float:
-    """Average the entropy of each client's predictions, as a share of the largest possible.
+    """Average the entropy of each client's predictions, relative to the maximum entropy.
 
     Parameters
     ----------
     probabilities : Tensor of float32, shape (n_rows, n_classes)
-        Sigmoids; divided by their sum here.
+        Sigmoids; normalized here.
 
     Examples
     --------
@@ -149,13 +149,13 @@ def diversity(probabilities: Tensor) -> float:
 
 
 def entropies(probabilities: Tensor) -> Tensor:
-    """Give the entropy of each client's predictions, in bits: float64, shape (n_rows,)."""
+    """Return the entropy of each client's predictions, in bits: float64, shape (n_rows,)."""
     shares = normalize(probabilities.double(), p=1, dim=1)
     return -(shares * torch.log2(shares + _EPSILON)).sum(dim=1)
 
 
 def novelty(probabilities: Tensor, popularity: np.ndarray) -> float:
-    """Say how far the likeliest classes are from being the popular ones, surely predicted.
+    """Return how little the likeliest classes agree with the most popular ones.
 
     Parameters
     ----------
@@ -178,27 +178,22 @@ def popularities(probabilities: Tensor, popularity: np.ndarray) -> Tensor:
     ----------
     probabilities : Tensor of float32, shape (n_rows, n_classes)
     popularity : ndarray of float64, shape (n_classes,)
-        Scaled here, so that the :data:`TOP` largest sum to 1.
+        Scaled here so that the :data:`TOP` largest sum to 1.
     """
     top = min(TOP, len(popularity))
     scale = np.sort(popularity)[-top:].sum()
     values, which = probabilities.double().topk(top, dim=1)
-    worth = torch.from_numpy(popularity / scale).to(values.device)
-    return (values * worth[which]).sum(dim=1)
+    scaled = torch.from_numpy(popularity / scale).to(values.device)
+    return (values * scaled[which]).sum(dim=1)
 
 
 def borda(scores: Mapping[str, Mapping[str, float]]) -> dict[str, int]:
-    """Count points over tasks: N - k for rank k of N (paper, section 2).
+    """Count Borda points over tasks: N − k for rank k of N (paper, section 2); ties share a rank.
 
     Parameters
     ----------
     scores : mapping of str to mapping of str to float
         By representation, then by task.
-
-    Returns
-    -------
-    dict of str to int
-        Those that tie share the better rank.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""The challenge's downstream network: fitted on one window, judged on the next."""
+"""The challenge's downstream network: fitted on one window, evaluated on the next."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -17,17 +17,17 @@ from ubp_platform.evaluation.representations import Representation
 from ubp_platform.evaluation.tasks import Task
 
 BATCH, LEARNING_RATE, BLOCKS = 128, 1e-3, 3
-#: The first seed is the challenge's.
+#: The challenge's seed, and the first one used here.
 SEED = 1278
 
 
-class Size(NamedTuple):
-    """How large a network is, and how long it learns.
+class NetworkSize(NamedTuple):
+    """The size of a network and of its training.
 
     Parameters
     ----------
     thin, wide : int
-        Width between the blocks and within them.
+        Width between the residual blocks and within them.
     epochs : int
     """
 
@@ -36,11 +36,14 @@ class Size(NamedTuple):
     epochs: int
 
 
-#: The challenge's, made for a million clients; and one for shops of thousands, whose three epochs
-#: would be a few hundred updates (docs/evaluation.md).
-NETWORKS: dict[NetworkName, Size] = {"paper": Size(2048, 4096, 3), "small": Size(128, 256, 12)}
-# Judging needs no gradients: larger batches are faster.
-_JUDGED_AT_ONCE = 2048
+#: The challenge's network, for a million clients; and one for shops with thousands, whose three
+#: epochs would be only a few hundred updates (docs/evaluation.md).
+NETWORKS: dict[NetworkName, NetworkSize] = {
+    "paper": NetworkSize(2048, 4096, 3),
+    "small": NetworkSize(128, 256, 12),
+}
+# Prediction stores no gradients, so larger batches are faster.
+_PREDICTION_BATCH = 2048
 
 
 class Bottleneck(nn.Module):
@@ -57,15 +60,15 @@ class Bottleneck(nn.Module):
         self.narrow = nn.Linear(wide, thin)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Give what is added to the input: (rows, thin)."""
+        """Return the residual to add to the input: (rows, thin)."""
         narrowed: Tensor = self.narrow(gelu(self.widen(x)))
         return narrowed
 
 
-class Network(nn.Module):
+class DownstreamNetwork(nn.Module):
     """Three residual blocks between two linear maps (organisers' repository).
 
-    Layers are made in the organisers' order, so that a seed gives their weights.
+    Layers are created in the organisers' order, so that a seed gives the same initial weights.
 
     Parameters
     ----------
@@ -83,7 +86,7 @@ class Network(nn.Module):
         self.answer = nn.Linear(thin, outputs)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Give logits: (rows, outputs)."""
+        """Return logits: (rows, outputs)."""
         x = self.norm_in(self.project(x))
         for norm, block in zip(self.norms, self.blocks, strict=True):
             x = x + block(norm(x))
@@ -92,15 +95,15 @@ class Network(nn.Module):
 
 
 @dataclass(frozen=True)
-class Fitted:
-    """What a network has learned of a task.
+class NetworkFit:
+    """The outcome of fitting a network on a task.
 
     Parameters
     ----------
     epochs : list of Metrics
-        After each epoch, on the validation window.
+        On the validation window, after each epoch.
     probabilities : ndarray of float32, shape (n_rows, n_classes)
-        Of the best epoch.
+        Predictions of the best epoch.
     seconds : float
     """
 
@@ -110,12 +113,12 @@ class Fitted:
 
     @property
     def best_epoch(self) -> int:
-        """The one with the highest score, counted from 0."""
+        """Index of the epoch with the highest score; ties go to the earlier one."""
         return int(np.argmax([metrics.score for metrics in self.epochs]))
 
     @property
     def best(self) -> Metrics:
-        """Its metrics."""
+        """Metrics of the best epoch."""
         return self.epochs[self.best_epoch]
 
 
@@ -125,10 +128,10 @@ def fit(
     network: NetworkName = "paper",
     seed: int = SEED,
     advance: Callable[[float], None] = lambda amount: None,
-) -> Fitted:
-    """Fit the network as the challenge does: the epoch that counts is the validation window's best.
+) -> NetworkFit:
+    """Fit the network by the challenge's protocol: the best epoch on the validation window counts.
 
-    Rows come in the order of the task's; nothing is shuffled.
+    Rows are used in the order of the task; nothing is shuffled.
 
     Parameters
     ----------
@@ -136,49 +139,53 @@ def fit(
     task : Task
     network : {"paper", "small"}
     seed : int
-        Of the network's first weights.
+        Seed of the initial weights.
     advance : callable
-        Is told rows as they are learned from.
+        Receives the number of rows of each training step.
     """
     start, epochs, best = time.perf_counter(), list[Metrics](), torch.empty(0)
-    for net in learn(representation, task.rows, task.train, NETWORKS[network], seed, advance):
+    for net in learn(
+        representation=representation,
+        rows=task.rows,
+        labels=task.train,
+        size=NETWORKS[network],
+        seed=seed,
+        advance=advance,
+    ):
         probabilities = predict(net, representation, task.rows)
         epochs.append(measure(task, probabilities))
-        # Of equals the first, as `Fitted.best_epoch` has it.
+        # Ties go to the earlier epoch, as in `NetworkFit.best_epoch`.
         if epochs[-1].score > max((metrics.score for metrics in epochs[:-1]), default=-1):
             best = probabilities
-    return Fitted(epochs, best.cpu().numpy(), time.perf_counter() - start)
+    return NetworkFit(epochs, best.cpu().numpy(), time.perf_counter() - start)
 
 
 def learn(
     representation: Representation,
     rows: np.ndarray,
     labels: np.ndarray,
-    size: Size,
+    size: NetworkSize,
     seed: int,
     advance: Callable[[float], None],
-) -> Iterator[Network]:
-    """Fit the network, and give it after each epoch; it is the same one that learns on.
+) -> Iterator[DownstreamNetwork]:
+    """Fit the network, and yield it after each epoch: always the same object.
 
     Parameters
     ----------
     representation : Representation
     rows : ndarray of int64, shape (n,)
-        Whom to learn from, as positions in the list of clients, ascending.
+        Clients to learn from, as positions in the list of clients, ascending.
     labels : ndarray of uint8, shape (n, n_classes)
-    size : Size
+    size : NetworkSize
     seed : int
-        Of the first weights.
+        Seed of the initial weights.
     advance : callable
-        Is told rows as they are learned from.
-
-    Yields
-    ------
-    Network
+        Receives the number of rows of each training step.
     """
     where = device()
     with seeded(seed):
-        net = Network(representation.width, labels.shape[1], size.thin, size.wide).to(where)
+        net = DownstreamNetwork(representation.width, labels.shape[1], size.thin, size.wide)
+        net = net.to(where)
     optimizer = torch.optim.AdamW(net.parameters(), lr=LEARNING_RATE, fused=True)
     for _ in range(size.epochs):
         net.train()
@@ -194,12 +201,12 @@ def learn(
 
 
 @torch.inference_mode()
-def predict(net: Network, representation: Representation, rows: np.ndarray) -> Tensor:
-    """Predict some clients.
+def predict(net: DownstreamNetwork, representation: Representation, rows: np.ndarray) -> Tensor:
+    """Predict the labels of some clients.
 
     Parameters
     ----------
-    net : Network
+    net : DownstreamNetwork
     representation : Representation
     rows : ndarray of int64, shape (n,)
         Positions in the list of clients, ascending.
@@ -209,8 +216,8 @@ def predict(net: Network, representation: Representation, rows: np.ndarray) -> T
     Tensor of float32, shape (n, n_classes)
     """
     net.eval()
-    where, answers = device(), []
-    for first in range(0, len(rows), _JUDGED_AT_ONCE):
-        some = rows[first : first + _JUDGED_AT_ONCE]
-        answers.append(net(representation.batch(some).to(where)).sigmoid())
-    return torch.cat(answers)
+    where, probabilities = device(), []
+    for first in range(0, len(rows), _PREDICTION_BATCH):
+        some = rows[first : first + _PREDICTION_BATCH]
+        probabilities.append(net(representation.batch(some).to(where)).sigmoid())
+    return torch.cat(probabilities)

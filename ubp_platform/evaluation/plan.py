@@ -1,4 +1,4 @@
-"""What an evaluation fits: which heads, on which representations, with how many labels."""
+"""What an evaluation fits: the heads, representations, label budgets and seeds."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -12,24 +12,25 @@ from ubp_platform.evaluation.network import SEED
 from ubp_platform.evaluation.representations import ORDERED, Kind, Representation
 from ubp_platform.evaluation.tasks import Task
 
-#: The fewest labels of a budget: of less than two of ten clients nothing can be held out.
+#: The smallest label budget: with fewer labels, the inner split holds out fewer than two clients.
 FEWEST_LABELS = 10
-_OWN: tuple[Kind, ...] = ("profile", "compact", "foreign", "baseline")
+# Representations that are compared in their own right: all but parts of the profile.
+_COMPLETE: tuple[Kind, ...] = ("profile", "compact", "foreign", "baseline")
 
 
 @dataclass(frozen=True)
-class Plan:
-    """How representations are judged.
+class EvaluationPlan:
+    """How representations are evaluated.
 
     Parameters
     ----------
     protocol : {"holdout", "challenge"}
     heads : sequence of {"network", "logistic", "boosting"}
-        Under ``challenge`` the network alone.
+        ``network`` alone under ``challenge``.
     seeds : sequence of int
-        Each draws an inner split, the network's first weights, and who is labelled.
+        A seed determines the inner split, the network's initial weights and the labelled clients.
     budgets : sequence of int
-        Numbers of labelled clients, beside all of them.
+        Numbers of labelled clients, in addition to all of them.
     """
 
     protocol: ProtocolName = "holdout"
@@ -39,13 +40,13 @@ class Plan:
 
     @property
     def skips_undefined(self) -> bool:
-        """Whether classes without a yes or a no are left out of the mean AUROC."""
+        """Whether classes with an undefined AUROC are left out of the mean."""
         return self.protocol != "challenge"
 
     def jobs(
         self, representations: Sequence[Representation], tasks: Sequence[Task]
     ) -> Iterator["Job"]:
-        """Give all that is to be fitted."""
+        """Yield everything that is to be fitted."""
         for representation in representations:
             for task in tasks:
                 for head in self.heads_of(representation):
@@ -54,10 +55,10 @@ class Plan:
                             yield Job(representation, task, head, labels, seed)
 
     def heads_of(self, representation: Representation) -> list[HeadName]:
-        """Choose the heads of a representation.
+        """Return the heads that are fitted on a representation.
 
-        A profile without a block is compared with the whole one, both with one head: logistic
-        regression, in which nothing is random but the inner split.
+        A profile without a block is compared with the full profile by a single head: logistic
+        regression, which is deterministic except for the inner split.
         """
         heads = [
             name for name in self.heads if name != "boosting" or can_be_boosted(representation)
@@ -67,10 +68,8 @@ class Plan:
         return ["logistic"] if "logistic" in heads else heads[:1]
 
     def _labels(self, representation: Representation, task: Task) -> list[int | None]:
-        if representation.kind not in _OWN and representation.name not in (
-            Handcrafted.name,
-            ORDERED,
-        ):
+        names = (Handcrafted.name, ORDERED)
+        if representation.kind not in _COMPLETE and representation.name not in names:
             return [None]
         return [None, *(count for count in self.budgets if count < len(task.rows))]
 
@@ -85,7 +84,7 @@ class Job:
     task : Task
     head : {"network", "logistic", "boosting"}
     labels : int, optional
-        How many clients are labelled; None: all.
+        Number of labelled clients; None: all.
     seed : int
     """
 
@@ -97,73 +96,69 @@ class Job:
 
 
 def can_be_boosted(representation: Representation) -> bool:
-    """Whether trees are grown on a representation: baselines, and what is narrow and no part."""
+    """Whether trees are fitted: on baselines, and on narrow representations but not on blocks."""
     if representation.kind == "baseline" or representation.name == Handcrafted.name:
         return True
-    return representation.kind in _OWN and representation.width <= WIDEST
+    return representation.kind in _COMPLETE and representation.width <= WIDEST
 
 
-def choose_heads(names: Sequence[str], protocol: ProtocolName) -> tuple[HeadName, ...]:
-    """Give the heads named, in their usual order; all by default, under ``challenge`` the network.
+def select_heads(names: Sequence[str], protocol: ProtocolName) -> tuple[HeadName, ...]:
+    """Return the named heads in their usual order; by default all that the protocol has.
 
     Raises
     ------
     UBPError
-        If there is no such head, or the protocol has it not.
+        If a name is unknown, or the protocol does not have the head.
     """
     for name in names:
         if name not in HEADS:
             raise UBPError(f"no head is called {name!r}; there are {', '.join(HEADS)}")
-    chosen = tuple(head for head in HEADS if not names or head in names)
+    selected = tuple(head for head in HEADS if not names or head in names)
     if protocol == "challenge":
-        if names and chosen != ("network",):
+        if names and selected != ("network",):
             raise UBPError(
                 f"--heads {','.join(names)}: the challenge has one head, the network; leave out "
                 "--heads or --protocol challenge"
             )
         return ("network",)
-    if chosen == ("boosting",):
+    if selected == ("boosting",):
         raise UBPError(
-            f"--heads boosting: profiles wider than {WIDEST} numbers are not boosted; name "
-            "logistic or network beside it"
+            f"--heads boosting: profiles wider than {WIDEST} numbers are not boosted; add logistic "
+            "or network"
         )
-    return chosen
+    return selected
 
 
-def choose_budgets(texts: Sequence[str], clients: int, protocol: ProtocolName) -> tuple[int, ...]:
-    """Give numbers of labelled clients: 100, 300, 1000, 3000, … below all of them by default.
+def select_budgets(texts: Sequence[str], clients: int, protocol: ProtocolName) -> tuple[int, ...]:
+    """Return label budgets; by default 100, 300, 1000, 3000, … below the number of clients.
 
     Parameters
     ----------
     texts : sequence of str
-        Whole numbers, or ``all`` alone for none.
+        Integers, or only ``all`` for no budget.
     clients : int
-        How many are asked about.
+        Number of evaluated clients.
     protocol : {"holdout", "challenge"}
         The challenge has no budgets.
 
     Raises
     ------
     UBPError
-        If a text is no number, or one that makes no sense.
+        If a text is not an integer in the allowed range.
 
     Examples
     --------
-    >>> choose_budgets([], 5000, "holdout")
+    >>> select_budgets([], 5000, "holdout")
     (100, 300, 1000, 3000)
-    >>> choose_budgets(["300", "200"], 5000, "holdout"), choose_budgets(["all"], 5000, "holdout")
+    >>> select_budgets(["300", "200"], 5000, "holdout"), select_budgets(["all"], 5000, "holdout")
     ((200, 300), ())
     """
-    given = [text for text in texts if text != "all"]
+    given = [] if set(texts) == {"all"} else texts
     for text in given:
-        if (
-            not text.isdecimal()
-            or not FEWEST_LABELS <= int(text) < clients
-            or len(given) < len(texts)
-        ):
+        if not (text.isdecimal() and FEWEST_LABELS <= int(text) < clients):
             raise UBPError(
-                f"--labels {','.join(texts)}: a budget is a whole number from {FEWEST_LABELS} on "
-                f"and below the {clients:,} clients; 'all' alone is none"
+                f"--labels {','.join(texts)}: a budget is an integer of at least "
+                f"{FEWEST_LABELS} and below the {clients:,} clients; 'all' alone means no budget"
             )
     if protocol == "challenge":
         if given:

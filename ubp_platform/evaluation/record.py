@@ -1,4 +1,4 @@
-"""What an evaluation leaves behind, for `ubp evaluate --json FILE` and for the report."""
+"""The record of an evaluation, for `ubp evaluate --json FILE` and for the report."""
 
 import os
 import platform
@@ -13,30 +13,28 @@ from ubp_platform.evaluation.scores import Scores
 from ubp_platform.evaluation.summary import Summary
 
 _PACKAGES = (
-    *(
-        "ubp-platform",
-        "duckdb",
-        "feast",
-        "implicit",
-        "lightfm-next",
-        "numpy",
-        "scikit-learn",
-        "scipy",
-    ),
-    *("torch", "transformers"),
+    "ubp-platform",
+    "duckdb",
+    "feast",
+    "implicit",
+    "lightfm-next",
+    "numpy",
+    "scikit-learn",
+    "scipy",
+    "torch",
+    "transformers",
 )
 
 
 class BlockRecord(BaseModel):
-    """A block of the profile that was evaluated.
+    """A block of the evaluated profile.
 
     Parameters
     ----------
     name, version : str
     width : int
-        Numbers in the profile.
     fitted : bool
-        Whether it was fitted for this evaluation; False where it was there.
+        Whether it was fitted for this evaluation, rather than reused.
     params : dict
     report : FitReport
     """
@@ -50,34 +48,34 @@ class BlockRecord(BaseModel):
 
 
 class Evaluation(BaseModel):
-    """An evaluation: what was compared on what, how it was made, and the scores.
+    """An evaluation: its input, how it was run, and its scores.
 
     Parameters
     ----------
     made_at : datetime
     home : str
     source : str
-        Where the warehouse's events came from.
+        Sources of the warehouse's events.
     cutoff, validation_start, end : datetime
-        The split: the input ends and the train window starts at the first, the validation window
-        starts at the second and ends with the third.
+        The split: end of the input and start of the train window; start of the validation window;
+        its last event.
     clients : int
     clients_from : str, optional
-        The file that lists them; None: all clients with an event in the input.
+        The file that lists the clients; None: all clients with an event in the input.
     unknown : int
-        Of these clients, how many have no profile; they get the mean one.
+        Number of clients without a profile; they get the mean one.
     profile : str, optional
-        The version below ``evaluation/profiles``, of several block seeds that of the first; None
-        where none was evaluated.
+        The version in ``evaluation/profiles``, that of the first block seed; None if no profile
+        was evaluated.
     preset : str, optional
     blocks : list of BlockRecord
     unavailable_blocks, unavailable_tasks : dict of str to str
-        What was left out, with the reason.
+        What was left out, with the reasons.
     scores : Scores
     summary : Summary
     machine : str
     versions : dict of str to str
-        Of the packages that scores depend on.
+        Versions of the packages that scores depend on.
     """
 
     made_at: datetime
@@ -101,7 +99,7 @@ class Evaluation(BaseModel):
 
 
 def machine() -> str:
-    """Name the machine: cores, processor, Python."""
+    """Describe the machine: cores, processor, Python."""
     return (
         f"{os.cpu_count()} cores, {platform.machine()}, {platform.system()}, "
         f"Python {platform.python_version()}"
@@ -109,5 +107,5 @@ def machine() -> str:
 
 
 def package_versions() -> dict[str, str]:
-    """Give the versions of the packages that scores depend on."""
+    """Return the versions of the packages that scores depend on."""
     return {name: version(name) for name in _PACKAGES}

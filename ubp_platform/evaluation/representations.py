@@ -1,7 +1,7 @@
-"""What is compared: the profile, its parts, baselines, and embeddings from elsewhere.
+"""What is compared: the profile, its blocks, baselines, and foreign embeddings.
 
-All are float16, as the challenge takes them, so that a score here is the score of what
-``ubp export`` writes.
+All are float16, the challenge's type, so that a score here is the score of what ``ubp export``
+writes.
 """
 
 import hashlib
@@ -18,12 +18,12 @@ from torch import Tensor
 from ubp_platform.blocks.future_window import FutureWindow
 from ubp_platform.blocks.snapshot import iterate
 from ubp_platform.errors import UBPError
-from ubp_platform.evaluation.places import find
+from ubp_platform.evaluation.lookup import positions_in
 from ubp_platform.profile.version import ProfileVersion
 
-#: The challenge takes no wider embeddings.
+#: The widest embeddings that the challenge accepts.
 MAX_WIDTH = 2048
-#: A block whose first numbers say most, and of how many of them a profile's short form is made.
+#: The block whose columns are in order of importance, and the width of the compact profile.
 ORDERED, FIRST = FutureWindow.name, 16
 # Rows of a snapshot that are read at once.
 _ROWS = 65_536
@@ -32,8 +32,8 @@ Kind = Literal["profile", "compact", "block", "without", "baseline", "foreign"]
 
 
 @dataclass(frozen=True)
-class Part:
-    """Some columns of a matrix with a row a client.
+class ColumnRange:
+    """Consecutive columns of a matrix with one row per client.
 
     Parameters
     ----------
@@ -47,53 +47,53 @@ class Part:
 
     @cached_property
     def digest(self) -> str:
-        """Names the numbers: equal digests, equal columns."""
+        """A hash of the numbers: equal digests mean equal columns."""
         return hashlib.sha256(np.ascontiguousarray(self.columns).data).hexdigest()
 
     @property
     def columns(self) -> np.ndarray:
-        """The columns themselves."""
+        """The columns as an array."""
         return self.matrix[:, self.start : self.stop]
 
 
 @dataclass(frozen=True)
 class Representation:
-    """One vector for each listed client.
+    """One vector per listed client.
 
     Parameters
     ----------
     name : str
     kind : {"profile", "compact", "block", "without", "baseline", "foreign"}
-        The whole profile, its first numbers, one block of it, the profile without that block, …
-    parts : tuple of Part
-        Side by side.
+        The full profile, its first columns, one of its blocks, the profile without one block, …
+    parts : tuple of ColumnRange
+        Concatenated.
     block_seed : int
-        Of the blocks; 0 also where none was fitted.
+        Seed of the blocks; 0 also where no block was fitted.
     """
 
     name: str
     kind: Kind
-    parts: tuple[Part, ...]
+    parts: tuple[ColumnRange, ...]
     block_seed: int = 0
 
     @property
     def clients(self) -> int:
-        """How many have a vector."""
+        """Number of clients."""
         return len(self.parts[0].matrix)
 
     @property
     def width(self) -> int:
-        """Numbers in a vector."""
+        """Length of a vector."""
         return sum(part.stop - part.start for part in self.parts)
 
     @cached_property
     def identity(self) -> str:
-        """Names the numbers: equal identities, equal vectors."""
+        """A hash of the numbers: equal identities mean equal vectors."""
         digests = "\n".join(part.digest for part in self.parts)
         return hashlib.sha256(digests.encode()).hexdigest()
 
     def batch(self, rows: np.ndarray) -> Tensor:
-        """Give some clients' vectors.
+        """Return some clients' vectors.
 
         Parameters
         ----------
@@ -104,37 +104,39 @@ class Representation:
         -------
         Tensor of float32, shape (n, width)
         """
-        whole = len(rows) == rows[-1] - rows[0] + 1
-        picked: slice | np.ndarray = slice(rows[0], rows[-1] + 1) if whole else rows
+        consecutive = len(rows) == rows[-1] - rows[0] + 1
+        picked: slice | np.ndarray = slice(rows[0], rows[-1] + 1) if consecutive else rows
         columns = [torch.from_numpy(part.columns[picked].copy()) for part in self.parts]
-        # torch is many times faster than numpy at making float32 of these.
+        # torch converts these to float32 many times faster than numpy.
         return torch.cat(columns, dim=1).float()
 
 
-def whole(name: str, kind: Kind, matrix: np.ndarray) -> Representation:
-    """Make a representation of all columns of a matrix."""
-    return Representation(name, kind, (Part(matrix, 0, matrix.shape[1]),))
+def of_matrix(name: str, kind: Kind, matrix: np.ndarray) -> Representation:
+    """Represent clients by all columns of a matrix."""
+    return Representation(name, kind, (ColumnRange(matrix, 0, matrix.shape[1]),))
 
 
-def parts_of(matrix: np.ndarray, blocks: Sequence[tuple[str, int]]) -> list[Part]:
-    """Give the columns of each block of a profile, in its order.
+def parts_of(matrix: np.ndarray, blocks: Sequence[tuple[str, int]]) -> list[ColumnRange]:
+    """Return the columns of each block of a profile.
 
     Parameters
     ----------
     matrix : ndarray of float16, shape (n_clients, width)
     blocks : sequence of (str, int)
-        Names and widths.
+        Names and widths, in the order of the profile.
     """
     ends = np.cumsum([width for _, width in blocks]).tolist()
-    return [Part(matrix, end - width, end) for end, (_, width) in zip(ends, blocks, strict=True)]
+    return [
+        ColumnRange(matrix, end - width, end) for end, (_, width) in zip(ends, blocks, strict=True)
+    ]
 
 
 def of_profile(
     matrix: np.ndarray, blocks: Sequence[tuple[str, int]], block_seed: int = 0
 ) -> Iterator[Representation]:
-    """Give the profile, its first numbers, each block of it, and the profile without each block.
+    """Yield the profile, its compact form, each of its blocks, and the profile without each block.
 
-    The first numbers are given where the profile begins with a block that is in order.
+    The compact form is yielded only where the profile begins with the block :data:`ORDERED`.
 
     Parameters
     ----------
@@ -142,12 +144,12 @@ def of_profile(
     blocks : sequence of (str, int)
         Names and widths, in the order of the profile.
     block_seed : int
-        With which they were fitted.
+        The seed with which the blocks were fitted.
     """
     parts = parts_of(matrix, blocks)
     yield Representation("profile", "profile", tuple(parts), block_seed)
     if blocks[0][0] == ORDERED and blocks[0][1] > FIRST:
-        first = (Part(matrix, 0, FIRST),)
+        first = (ColumnRange(matrix, 0, FIRST),)
         yield Representation(f"profile, first {FIRST}", "compact", first, block_seed)
     for (name, _), part in zip(blocks, parts, strict=True):
         yield Representation(name, "block", (part,), block_seed)
@@ -171,27 +173,27 @@ def profile_matrix(
     Returns
     -------
     matrix : ndarray of float16, shape (n_clients, width)
-        The mean profile for a client who has none.
+        Clients without a profile have the mean one.
     known : int
-        How many have one.
+        Number of clients with a profile.
     """
     matrix = np.tile(as_float16(version.mean, "the mean profile"), (len(clients), 1))
     known = 0
     for ids, vectors in iterate(version.snapshot_path(cutoff), rows=_ROWS):
-        places, found = find(clients, ids)
-        matrix[places] = as_float16(vectors[found], f"profile {version.name}")
-        known += len(places)
+        rows, listed = positions_in(clients, ids)
+        matrix[rows] = as_float16(vectors[listed], f"profile {version.name}")
+        known += len(rows)
     return matrix, known
 
 
 def as_float16(vectors: np.ndarray, name: str) -> np.ndarray:
-    """Bring vectors to the challenge's type.
+    """Convert vectors to the challenge's type.
 
     Parameters
     ----------
     vectors : ndarray of float
     name : str
-        What they are, for the message.
+        What the vectors are, for the error message.
 
     Raises
     ------
@@ -203,7 +205,7 @@ def as_float16(vectors: np.ndarray, name: str) -> np.ndarray:
     bad = ~np.isfinite(small)
     if bad.any():
         raise UBPError(
-            f"{name}: the value {vectors[bad][0]} cannot be held by float16, which ends at "
+            f"{name}: the value {vectors[bad][0]} exceeds the range of float16, which ends at "
             f"{np.finfo(np.float16).max:,.0f}"
         )
     return small

@@ -1,4 +1,4 @@
-"""How an evaluation divides the log: what profiles may know, and two windows to predict."""
+"""How an evaluation divides the log: input for profiles, then two windows to predict."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from ubp_platform.errors import UBPError
 from ubp_platform.warehouse import Warehouse, targets
 
-#: Length of a window, in days.
+#: Length of a window in days.
 DAYS = 14
 
 
@@ -14,13 +14,13 @@ DAYS = 14
 class Split:
     """The split of RecSys Challenge 2025 (organisers' repository): input, then two windows.
 
-    Profiles are made from the events before :attr:`cutoff`. Networks are fitted on what happened
-    in the first window and judged on the second.
+    Profiles are computed from the events before :attr:`cutoff`. Heads are fitted on the labels of
+    the first window and scored on those of the second.
 
     Parameters
     ----------
     end : datetime
-        The last purchase; it belongs to the validation window.
+        Time of the last purchase, which belongs to the validation window.
 
     Examples
     --------
@@ -33,23 +33,23 @@ class Split:
 
     @property
     def cutoff(self) -> datetime:
-        """Where the input ends and the train window starts, a midnight (UTC)."""
+        """End of the input and start of the train window, a midnight (UTC)."""
         day = self.end.astimezone(UTC) - timedelta(days=2 * DAYS - 1)
         return day.replace(hour=0, minute=0, second=0, microsecond=0)
 
     @property
     def validation_start(self) -> datetime:
-        """Where the train window ends and the validation window starts."""
+        """End of the train window and start of the validation window."""
         return self.cutoff + timedelta(days=DAYS)
 
     @property
     def train_window(self) -> tuple[datetime, datetime]:
-        """Its first instant, and the first one after it."""
+        """Start (inclusive) and end (exclusive)."""
         return self.cutoff, self.validation_start
 
     @property
     def validation_window(self) -> tuple[datetime, datetime]:
-        """Its first instant, and the first one after it."""
+        """Start (inclusive) and end (exclusive)."""
         return self.validation_start, self.end + timedelta(microseconds=1)
 
 

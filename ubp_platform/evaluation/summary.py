@@ -1,4 +1,4 @@
-"""What follows from the results of an evaluation, in numbers, for programs that read its JSON."""
+"""Scores and differences of an evaluation as plain numbers, for programs that read its JSON."""
 
 from collections.abc import Iterator
 
@@ -9,25 +9,25 @@ from ubp_platform.evaluation.scores import Scores
 
 
 class ScoreSummary(BaseModel):
-    """The score of a representation on a task, or (None) in the sum over all.
+    """The score of a representation on a task, or on the sum over all tasks (None).
 
     Parameters
     ----------
     representation : str
     task : str, optional
     head : str, optional
-        The chosen one; a sum may have several.
+        The chosen head; None for a sum, which may combine several.
     by_head : dict of str to float
-        The mean score of every head.
+        Mean score per head.
     mean : float
-        Of the chosen head, over all seeds.
+        Mean of the chosen head over all seeds.
     deviation, block_deviation : float
-        Over the head's seeds, and over the blocks'; 0 of one.
+        Over the seeds of the head, and of the blocks; 0 with a single seed.
     low, high : float
         The 95% interval over draws of clients.
     auroc : float
     novelty, diversity : float, optional
-        Of propensity tasks.
+        For propensity tasks.
     """
 
     representation: str
@@ -45,7 +45,7 @@ class ScoreSummary(BaseModel):
 
 
 class DifferenceSummary(BaseModel):
-    """How much better one representation is than another, see ``Difference``."""
+    """The difference between two representations, see ``Difference``."""
 
     one: str
     over: str
@@ -57,7 +57,7 @@ class DifferenceSummary(BaseModel):
 
 
 class BudgetSummary(BaseModel):
-    """A score with so many labelled clients (None: all of them)."""
+    """A score with a number of labelled clients (None: all of them)."""
 
     representation: str
     task: str | None
@@ -69,14 +69,14 @@ class BudgetSummary(BaseModel):
 
 
 class Summary(BaseModel):
-    """Scores, the differences between rows, and scores with fewer labels.
+    """Scores, differences between representations, and scores with fewer labels.
 
     Parameters
     ----------
     scores : list of ScoreSummary
     differences : list of DifferenceSummary
-        The evaluated representation less every other one, and the profile less itself without
-        each block, these with the head that both have.
+        Between the evaluated representation and every other one; and between the profile and itself
+        without each block, by the head that both have.
     budgets : list of BudgetSummary
     """
 
@@ -86,19 +86,14 @@ class Summary(BaseModel):
 
 
 def summarize(scores: Scores) -> Summary:
-    """Compute what follows from results.
-
-    Parameters
-    ----------
-    scores : Scores
-    """
+    """Compute the summary of an evaluation's scores."""
     tasks = (*(info.name for info in scores.tasks), None)
     return Summary(
         scores=[
             _score(scores, info.name, task) for info in scores.representations for task in tasks
         ],
-        differences=[one for task in tasks for one in _differences(scores, task)],
-        budgets=[one for task in tasks for one in _budgets(scores, task)],
+        differences=[gain for task in tasks for gain in _differences(scores, task)],
+        budgets=[row for task in tasks for row in _budgets(scores, task)],
     )
 
 

@@ -1,4 +1,4 @@
-"""Pictures as SVG that stands in a page and takes its font from there."""
+"""Pictures as inline SVG, which uses the font of the page."""
 
 import re
 import warnings
@@ -17,14 +17,14 @@ from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
 from matplotlib.transforms import Bbox
 
-from ubp_platform.report import pictures
+from ubp_platform.report.drawing import STYLE
 
-#: Colours of what is no data.
+#: Colours of everything that is not data.
 INK, FAINT = "#1f2328", "#8a9199"
 _STYLE: Any = {
-    **pictures.STYLE,
+    **STYLE,
     "svg.fonttype": "none",
-    # A directory may be called a$b$: that is no formula.
+    # A directory name such as a$b$ is not a formula.
     "text.parse_math": False,
     "text.color": INK,
     "axes.labelcolor": "#57606a",
@@ -35,18 +35,18 @@ _STYLE: Any = {
     "xtick.labelcolor": "#57606a",
     "ytick.labelcolor": "#57606a",
     "grid.color": "#e8eaed",
-    # Of the points of a map, which are pixels.
+    # Resolution of the rasterized points of a map.
     "savefig.dpi": 200,
 }
-# Pixels a point, at most: a wide screen does not make a picture's text huge.
-_LARGEST = 1.42
-# What matplotlib says and a page does not need; ids that nothing refers to would be there twice.
+# Maximum pixels per point, so that a wide screen does not enlarge the text.
+_MAX_SCALE = 1.42
+# Parts that a page does not need; ids without a reference would occur twice in a page.
 _NEEDLESS = re.compile(
     r'<defs>\s*<style.*?</style>\s*</defs>| id="\w*_\d+"|font-family: [^;"]*;? ?', re.DOTALL
 )
-# Where a label may stand: so many points away from its own, and in which way, the best first.
-_AWAY = (7, 16, 28, 42)
-_WAYS = ((1, 0), (-1, 0), (0, 1), (0, -1), (0.7, 0.7), (0.7, -0.7), (-0.7, 0.7), (-0.7, -0.7))
+# Candidate distances (in points) and directions of a label from its point, the best first.
+_DISTANCES = (7, 16, 28, 42)
+_DIRECTIONS = ((1, 0), (-1, 0), (0, 1), (0, -1), (0.7, 0.7), (0.7, -0.7), (-0.7, 0.7), (-0.7, -0.7))
 _LEADER = {"arrowstyle": "-", "color": FAINT, "lw": 0.7, "shrinkA": 1, "shrinkB": 4}
 
 
@@ -61,21 +61,21 @@ class Picture:
 def picture(
     title: str, alt: str, size: tuple[float, float], draw: Callable[[Axes], None]
 ) -> Picture:
-    """Draw a picture; the same drawing gives the same text.
+    """Draw a picture; equal drawings give equal text.
 
     Parameters
     ----------
     title : str
     alt : str
-        What it shows, for who cannot see it; no two of a page are alike.
+        Text alternative, unique within a page.
     size : tuple of float
-        Inches.
+        Width and height in inches.
     draw : callable
         Draws on empty axes.
     """
-    # The names inside a picture follow from its salt: they must differ within a page.
+    # Ids inside a picture are derived from its salt and must be unique within a page.
     with mpl.rc_context({**_STYLE, "svg.hashsalt": alt}), warnings.catch_warnings():
-        # Text is drawn in the page's font, whatever this one lacks.
+        # The text is rendered in the page's font, so missing glyphs of this one do not matter.
         warnings.filterwarnings("ignore", message="Glyph .* missing from font")
         figure = Figure(figsize=size, layout="constrained")
         draw(figure.subplots())
@@ -86,16 +86,16 @@ def picture(
 
 
 def _inline(svg: str, alt: str) -> Markup:
-    """Make a part of a page out of an SVG file."""
+    """Convert an SVG file to an element of a page."""
     head, body = svg[svg.index("<svg ") :].split(">", maxsplit=1)
     width, height = re.findall(r'(?:width|height)="([\d.]+)pt"', head)
-    style = f"max-width:{float(width) * _LARGEST:.0f}px"
+    style = f"max-width:{float(width) * _MAX_SCALE:.0f}px"
     opened = Markup('<svg role="img" aria-label="{}" viewBox="0 0 {} {}" style="{}">')
     return opened.format(alt, width, height, style) + Markup(_NEEDLESS.sub("", body))  # noqa: S704
 
 
 def short(name: str) -> str:
-    """Cut a name that is too long to stand in a picture.
+    """Shorten a name that is too long for a picture.
 
     Examples
     --------
@@ -106,9 +106,9 @@ def short(name: str) -> str:
 
 
 def label_points(ax: Axes, names: Sequence[str], xs: Sequence[float], ys: Sequence[float]) -> None:
-    """Write names beside points, each where it covers least of what is there already."""
+    """Write names beside points, each where it overlaps least."""
     figure: Any = ax.figure
-    # From here on the axes stay where they are.
+    # Fix the layout: label positions are computed in pixels.
     figure.draw_without_rendering()
     figure.set_layout_engine("none")
     room, dot = ax.get_window_extent(), figure.dpi / 72
@@ -117,31 +117,36 @@ def label_points(ax: Axes, names: Sequence[str], xs: Sequence[float], ys: Sequen
     measure = FigureCanvasAgg(figure).get_renderer().get_text_width_height_descent
     for name, x, y, point in zip(names, xs, ys, points, strict=True):
         size = np.array(measure(short(name), FontProperties(), False)[:2])
-        places = {
-            (away, way): _box(point, away * dot, way, size) for away, way in product(_AWAY, _WAYS)
+        boxes = {
+            (distance, direction): _box(point, distance * dot, direction, size)
+            for distance, direction in product(_DISTANCES, _DIRECTIONS)
         }
-        covered = {place: _covered(box, taken, room) for place, box in places.items()}
-        away, way = min(covered, key=covered.__getitem__)
-        taken.append(places[away, way])
-        far: Any = {"arrowprops": _LEADER} if away > _AWAY[0] else {}
+        overlaps = {key: _overlap(box, taken, room) for key, box in boxes.items()}
+        distance, direction = min(overlaps, key=overlaps.__getitem__)
+        taken.append(boxes[distance, direction])
+        leader: Any = {"arrowprops": _LEADER} if distance > _DISTANCES[0] else {}
         ax.annotate(
-            *(short(name), (x, y), (away * way[0], away * way[1])),
+            text=short(name),
+            xy=(x, y),
+            xytext=(distance * direction[0], distance * direction[1]),
             textcoords="offset points",
-            ha=("right", "center", "left")[int(np.sign(way[0])) + 1],
-            va=("top", "center", "bottom")[int(np.sign(way[1])) + 1],
-            **far,
+            ha=("right", "center", "left")[int(np.sign(direction[0])) + 1],
+            va=("top", "center", "bottom")[int(np.sign(direction[1])) + 1],
+            **leader,
         )
 
 
-def _box(point: np.ndarray, away: float, way: tuple[float, float], size: np.ndarray) -> Bbox:
-    """Give the place of a label that stands so far away from its point, in one of the ways."""
-    towards = np.array(way)
-    corner = point + away * towards + size * (np.sign(towards) - 1) / 2
+def _box(
+    point: np.ndarray, distance: float, direction: tuple[float, float], size: np.ndarray
+) -> Bbox:
+    """Return the box of a label at a distance from its point."""
+    towards = np.array(direction)
+    corner = point + distance * towards + size * (np.sign(towards) - 1) / 2
     return Bbox([corner - 1, corner + size + 1])
 
 
-def _covered(box: Bbox, taken: Sequence[Bbox], room: Bbox) -> float:
-    """Say how much a label covers, and how much of it lies outside."""
+def _overlap(box: Bbox, taken: Sequence[Bbox], room: Bbox) -> float:
+    """Return the area of a label that overlaps others or lies outside the axes."""
     both = (Bbox.intersection(box, other) for other in taken)
     inside = Bbox.intersection(box, room)
     area = box.width * box.height

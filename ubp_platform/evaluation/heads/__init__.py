@@ -1,4 +1,4 @@
-"""Heads: what is fitted on a representation to answer a task, and how its choices are made."""
+"""Heads: the models fitted on a representation to solve a task."""
 
 from ubp_platform.choices import NetworkName
 from ubp_platform.evaluation.heads.base import HEADS, Head, HeadName, Labelled, Prediction
@@ -6,18 +6,11 @@ from ubp_platform.evaluation.heads.boosting import Boosting
 from ubp_platform.evaluation.heads.logistic import Logistic
 from ubp_platform.evaluation.heads.neural import Neural
 
-__all__ = ["HEADS", "Head", "HeadName", "Labelled", "Prediction", "make"]
+__all__ = ["HEADS", "Head", "HeadName", "Labelled", "Prediction", "make_head"]
 
 
-def make(name: HeadName, network: NetworkName) -> Head:
-    """Make a head.
-
-    Parameters
-    ----------
-    name : {"network", "logistic", "boosting"}
-    network : {"paper", "small"}
-        The size of the head ``network``.
-    """
+def make_head(name: HeadName, network: NetworkName) -> Head:
+    """Create a head; ``network`` is the size of the head ``network``."""
     if name == "network":
         return Neural(network)
     return Logistic() if name == "logistic" else Boosting()

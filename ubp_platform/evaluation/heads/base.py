@@ -1,4 +1,4 @@
-"""The contract of a head, and the inner split by which it makes its choices."""
+"""The interface of a head, and the inner split on which it selects its hyperparameters."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -12,15 +12,15 @@ from ubp_platform.evaluation.tasks import Task
 
 HeadName = Literal["network", "logistic", "boosting"]
 HEADS: tuple[HeadName, ...] = get_args(HeadName)
-#: The share of the labelled clients that the inner split holds out.
+#: Share of the labelled clients that the inner split holds out.
 HELD_OUT = 0.2
-#: Is told a share of a fit as it is done.
+#: Receives the completed share of a fit.
 Advance = Callable[[float], None]
 
 
 @dataclass(frozen=True)
 class Labelled:
-    """Clients with their labels of the train window: all that a head may learn from.
+    """Clients with their labels of the train window: everything a head may learn from.
 
     Parameters
     ----------
@@ -34,29 +34,25 @@ class Labelled:
 
     @classmethod
     def of(cls, task: Task, count: int | None = None, seed: int = 0) -> Self:
-        """Take the labels of a task.
+        """Select the labels of a task.
 
         Parameters
         ----------
         task : Task
         count : int, optional
-            How many clients are labelled; all by default. Of one seed the fewer are among the more.
+            Number of labelled clients; all by default. With the same seed, a smaller selection is a
+            subset of a larger one.
         seed : int
-            Draws them.
         """
         if count is None:
             return cls(task.rows, task.train)
-        # The stream differs from that of the inner split, which draws with the same seed.
+        # Not the random stream of the inner split, which uses the same seed.
         drawn = np.random.default_rng([seed, 1]).permutation(len(task.rows))[:count]
         drawn.sort()
         return cls(task.rows[drawn], task.train[drawn])
 
     def split(self, seed: int) -> tuple[Self, Self]:
-        """Hold out :data:`HELD_OUT` of the clients, at least one; a single client is both parts.
-
-        Parameters
-        ----------
-        seed : int
+        """Hold out :data:`HELD_OUT` of the clients, at least one; a single client is in both parts.
 
         Returns
         -------
@@ -65,16 +61,12 @@ class Labelled:
         return next(self.folds(seed))
 
     def folds(self, seed: int) -> Iterator[tuple[Self, Self]]:
-        """Hold out one part of the clients after the other, until each was held out once.
-
-        Parameters
-        ----------
-        seed : int
+        """Split into folds, so that every client is held out once.
 
         Yields
         ------
         fitted, held_out : Labelled
-            First those of :meth:`split`.
+            The first fold is :meth:`split`.
         """
         count = len(self.rows)
         if count < 2:
@@ -94,15 +86,15 @@ class Labelled:
 
 @dataclass(frozen=True)
 class Prediction:
-    """What a head predicts once its choice is made and it is fitted on all labelled clients.
+    """Predictions of a head fitted on all labelled clients with the selected hyperparameters.
 
     Parameters
     ----------
-    probabilities : ndarray of float32, shape (n_asked, n_classes)
+    probabilities : ndarray of float32, shape (n_predicted, n_classes)
     inner : float
-        The :func:`inner_score` of its choice.
+        The :func:`inner_score` of the selected hyperparameters.
     choice : str
-        What was chosen, in words.
+        The selected hyperparameters, as text.
     """
 
     probabilities: np.ndarray
@@ -111,40 +103,40 @@ class Prediction:
 
 
 class Head(Protocol):
-    """What learns a task from the labels of the train window.
+    """A model that learns a task from the labels of the train window.
 
-    It is given no label of the validation window, so that none can tell it what to choose.
+    It receives no label of the validation window, so these cannot influence its hyperparameters.
     """
 
-    #: All its parameters, for JSON: equal parameters, equal predictions.
+    #: All parameters, JSON-serializable: equal parameters give equal predictions.
     parameters: list[Any]
 
     def fit(
         self,
         representation: Representation,
         labelled: Labelled,
-        asked: np.ndarray,
+        rows: np.ndarray,
         seed: int,
         advance: Advance,
     ) -> Prediction:
-        """Choose by the inner split, fit on all labelled clients, and predict.
+        """Select hyperparameters on the inner split, fit on all labelled clients, and predict.
 
         Parameters
         ----------
         representation : Representation
         labelled : Labelled
-        asked : ndarray of int64, shape (n_asked,)
-            Whom to predict, as positions in the list of clients, ascending.
+        rows : ndarray of int64, shape (n_predicted,)
+            Clients to predict, as positions in the list of clients, ascending.
         seed : int
-            Of the inner split, and of whatever else is random.
+            Seed of the inner split and of the model.
         advance : callable
-            Is told shares of the fit, which sum to 1.
+            Receives the completed shares of the fit, which sum to 1.
         """
         ...
 
 
 def inner_score(probabilities: np.ndarray, labels: np.ndarray) -> float:
-    """Average the AUROC over the classes with a yes and a no; 0.5, guessing, where none has both.
+    """Average the AUROC over the classes with both labels; 0.5 (chance) where none has both.
 
     Parameters
     ----------
@@ -163,7 +155,7 @@ def inner_score(probabilities: np.ndarray, labels: np.ndarray) -> float:
 
 
 def base_rates(labels: np.ndarray) -> np.ndarray:
-    """Give the share of yes of each class, with half a yes and half a no more than there are.
+    """Estimate the share of positives per class, smoothed by half a positive and half a negative.
 
     Parameters
     ----------
@@ -172,7 +164,7 @@ def base_rates(labels: np.ndarray) -> np.ndarray:
     Returns
     -------
     ndarray of float64, shape (n_classes,)
-        Neither 0 nor 1.
+        Strictly between 0 and 1.
 
     Examples
     --------

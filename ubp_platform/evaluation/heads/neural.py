@@ -1,4 +1,4 @@
-"""The head ``network``: the challenge's network, for the number of epochs that is best held out."""
+"""The head ``network``: the challenge's network; the number of epochs is set on the inner split."""
 
 from typing import Any
 
@@ -6,13 +6,7 @@ import numpy as np
 
 from ubp_platform.choices import NetworkName
 from ubp_platform.evaluation.heads.base import Advance, Labelled, Prediction, inner_score
-from ubp_platform.evaluation.network import (
-    BATCH,
-    LEARNING_RATE,
-    NETWORKS,
-    learn,
-    predict,
-)
+from ubp_platform.evaluation.network import BATCH, LEARNING_RATE, NETWORKS, learn, predict
 from ubp_platform.evaluation.representations import Representation
 
 
@@ -32,33 +26,41 @@ class Neural:
         self,
         representation: Representation,
         labelled: Labelled,
-        asked: np.ndarray,
+        rows: np.ndarray,
         seed: int,
         advance: Advance,
     ) -> Prediction:
-        """Choose the epoch by the inner split; then learn for as many from all labelled clients."""
+        """Select the number of epochs on the inner split, then refit on all labelled clients."""
         size = NETWORKS[self.network]
         fitted, held = labelled.split(seed)
 
-        def halves(rows: int, epochs: int) -> Advance:
-            # The choice is one half of the fit, what follows from it the other.
-            return lambda amount: advance(amount / (2 * rows * epochs))
+        def half(clients: Labelled, epochs: int) -> Advance:
+            # Selecting the epochs is half of the fit, the refit is the other half.
+            return lambda amount: advance(amount / (2 * len(clients.rows) * epochs))
 
         scores = [
             inner_score(predict(net, representation, held.rows).cpu().numpy(), held.labels)
             for net in learn(
-                *(representation, fitted.rows, fitted.labels, size, seed),
-                halves(len(fitted.rows), size.epochs),
+                representation=representation,
+                rows=fitted.rows,
+                labels=fitted.labels,
+                size=size,
+                seed=seed,
+                advance=half(fitted, size.epochs),
             )
         ]
-        # Of equals the first.
+        # Ties go to the earlier epoch.
         epochs = int(np.argmax(scores)) + 1
         *_, net = learn(
-            *(representation, labelled.rows, labelled.labels, size._replace(epochs=epochs), seed),
-            halves(len(labelled.rows), epochs),
+            representation=representation,
+            rows=labelled.rows,
+            labels=labelled.labels,
+            size=size._replace(epochs=epochs),
+            seed=seed,
+            advance=half(labelled, epochs),
         )
         return Prediction(
-            probabilities=predict(net, representation, asked).cpu().numpy(),
+            probabilities=predict(net, representation, rows).cpu().numpy(),
             inner=max(scores),
             choice=f"{epochs} epoch{'s' * (epochs > 1)}",
         )

@@ -1,0 +1,1 @@
+"""What only ``ubp demo`` computes and draws: a churn model and pictures as PNG files."""
