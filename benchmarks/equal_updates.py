@@ -14,7 +14,7 @@ from torch import nn
 
 from ubp_platform.blocks.ragged import Batch, Batches
 from ubp_platform.blocks.training import evaluate
-from ubp_platform.warehouse.arrays import Sequences, Vocabulary
+from ubp_platform.warehouse.sequences import Sequences, Vocabulary
 
 FOLLOWED = 0.75
 HELD_OUT = 0.1

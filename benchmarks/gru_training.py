@@ -28,7 +28,7 @@ from benchmarks.machine import report
 from ubp_platform.blocks.gru_ae import Network
 from ubp_platform.blocks.ragged import Batch, Batches
 from ubp_platform.blocks.training import Optimizers, training_step
-from ubp_platform.warehouse.arrays import Sequences, Vocabulary
+from ubp_platform.warehouse.sequences import Sequences, Vocabulary
 
 PLAIN, OURS = "padded to the longest", "nearly equal lengths"
 VALUES = {"week": 20, "event_type": 5, "category": 1500, "price": 100, "sku": 5000, "url": 5000}

@@ -27,7 +27,7 @@ from benchmarks.machine import PeakMemory, report
 from ubp_platform.blocks.next_url import Network, NextURL
 from ubp_platform.blocks.ragged import Batch, Batches
 from ubp_platform.blocks.training import Optimizers, training_step
-from ubp_platform.warehouse.arrays import Sequences, Vocabulary
+from ubp_platform.warehouse.sequences import Sequences, Vocabulary
 
 PLAIN, OURS = "padded, full softmax", "nearly equal lengths, sampled softmax"
 FIRST = Vocabulary.FIRST

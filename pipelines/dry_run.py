@@ -11,17 +11,17 @@ import pandas as pd
 from rich.console import Console
 from rich.text import Text
 
-from pipelines.checks import Rejection, check
+from ubp_platform.quality.checks import Rejection, check
 from pipelines.console.tables import plain_table
 from pipelines.ingest import MEMORY, delivered
 from ubp_platform.layouts import MAX_QUARANTINE
 from ubp_platform.layouts.source import Delivery
-from ubp_platform.layouts.staging import Part, staging
+from ubp_platform.layouts.staging import DeliveredTable, staging
 from ubp_platform.progress import ProgressFactory, silent
 from ubp_platform.warehouse import column_kinds
-from ubp_platform.warehouse.scan import CSV_RULE, RejectedLine, Scan, Staged
+from ubp_platform.warehouse.scan import CSV_RULE, RejectedLine, Scan, StagedTable
 
-#: Staged rows that are shown of each table.
+#: StagedTable rows that are shown of each table.
 SHOWN = 10
 # Values that are shown whole have so many characters at most: a UUID is one.
 _WHOLE = 36
@@ -35,7 +35,7 @@ class Preview:
     ----------
     table : str
     rows : int
-        Staged, with the lines that are no rows.
+        StagedTable, with the lines that are no rows.
     quarantined : mapping of str to int
         How many rows break which rules.
     first_bad : str
@@ -145,8 +145,8 @@ def _files(delivery: Delivery) -> dict[str, int]:
 
 def _preview(
     connection: duckdb.DuckDBPyConnection,
-    part: Part,
-    staged: Staged,
+    part: DeliveredTable,
+    staged: StagedTable,
     lines: list[RejectedLine],
     max_quarantine: float,
     progress: ProgressFactory,

@@ -36,7 +36,7 @@ from ubp_platform.files import write_whole
 from ubp_platform.home import Home
 from ubp_platform.profile.version import ProfileVersion
 from ubp_platform.progress import ProgressFactory, silent
-from ubp_platform.warehouse import Warehouse, books
+from ubp_platform.warehouse import Warehouse, ledger
 
 
 def evaluate(
@@ -123,7 +123,7 @@ def evaluate(
     foreign = None if embeddings is None else _foreign(home, embeddings, listed)
     with Warehouse(home.warehouse) as warehouse:
         posed, unavailable = pose(Targets(warehouse, split, listed, classes), names, bool(tasks))
-        sources = {str(batch["source"]) for batch in books.batches(warehouse.connection)}
+        sources = {str(batch["source"]) for batch in ledger.batches(warehouse.connection)}
     if foreign is None:
         compared = _ours(
             [

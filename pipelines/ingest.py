@@ -10,7 +10,7 @@ from pathlib import Path
 
 import duckdb
 
-from pipelines.checks import Checked, Rejection, check
+from ubp_platform.quality.checks import Checked, Rejection, check
 from ubp_platform.blocks.catalog import version_directories
 from ubp_platform.errors import BatchRejected, UBPError
 from ubp_platform.events import completejourney
@@ -18,10 +18,10 @@ from ubp_platform.home import Home
 from ubp_platform.layouts import MAX_QUARANTINE, RELEVANT_CLIENTS
 from ubp_platform.layouts.description import find, shipped
 from ubp_platform.layouts.source import Delivery, Source, recognise
-from ubp_platform.layouts.staging import Part, Stage, staging
+from ubp_platform.layouts.staging import DeliveredTable, Stage, staging
 from ubp_platform.progress import ProgressFactory, silent
 from ubp_platform.quality import DataDocs
-from ubp_platform.warehouse import Warehouse, books, column_kinds, identifiers, landing
+from ubp_platform.warehouse import Warehouse, ledger, column_kinds, identifiers, landing
 from ubp_platform.warehouse.scan import Scan
 
 #: What DuckDB may take; what does not fit is sorted on disk.
@@ -161,9 +161,9 @@ def _land(
         new, result.skipped = _new_parts(connection, stage, replace)
         if not new:
             return result
-        batch, docs = books.next_batch(connection), DataDocs(home.data_docs)
+        batch, docs = ledger.next_batch(connection), DataDocs(home.data_docs)
         known_kinds = identifiers.kinds(connection)
-        if books.numbers(connection) == [replace]:
+        if ledger.numbers(connection) == [replace]:
             known_kinds = {}  # the only batch goes, and with it what it decided
         staged, lines = stage.all_rows(connection, new, known_kinds)
         checked: list[Checked] = []
@@ -180,12 +180,12 @@ def _land(
         page = docs.write(f"batch-{batch}", {item.part.name: item.run for item in checked})
         with warehouse.transaction():
             if replace is not None:
-                books.retract(connection, replace)
+                ledger.retract(connection, replace)
                 result.notes.append(f"in the place of batch {replace}, which was taken back")
             identifiers.remember(connection, checked[0].staged.kinds)
             for item in checked:
                 _land_table(connection, item, batch, result, progress)
-            books.record_batch(connection, batch, source, page)
+            ledger.record_batch(connection, batch, source, page)
         result.batch, result.data_docs = batch, page
         if decided := column_kinds.said(checked[0].staged.kinds, known_kinds):
             result.notes.append(decided)
@@ -195,11 +195,11 @@ def _land(
 
 def _new_parts(
     connection: duckdb.DuckDBPyConnection, stage: Stage, replace: int | None
-) -> tuple[list[Part], list[tuple[str, int]]]:
+) -> tuple[list[DeliveredTable], list[tuple[str, int]]]:
     """Give the tables that have not landed, and those that have, by name, with their batch."""
     if replace is not None:
-        books.require(connection, replace)
-    known = books.known_files(connection)
+        ledger.require(connection, replace)
+    known = ledger.known_files(connection)
     known = {file: batch for file, batch in known.items() if batch != replace}
     parts = stage.parts()
     new = [part for part in parts if (part.table, part.sha256) not in known]
@@ -226,7 +226,7 @@ def _land_table(
 
 def _notes(connection: duckdb.DuckDBPyConnection, result: Ingested, stage: Stage) -> Iterator[str]:
     for file in result.files:
-        for rule, count in books.broken_rules(connection, result.batch, file.table).items():
+        for rule, count in ledger.broken_rules(connection, result.batch, file.table).items():
             said = f"quarantined, {file.table}: {count:,} against the rule '{rule}'"
             yield f"{said}; `ubp quarantine` shows them"
     if repeated := [file.table for file in result.files if file.repeated]:
@@ -247,7 +247,7 @@ def _notes(connection: duckdb.DuckDBPyConnection, result: Ingested, stage: Stage
 
 
 def retract(home: Home, batch: int) -> tuple[dict[str, int], list[str]]:
-    """Take a batch back; see :func:`books.retract`.
+    """Take a batch back; see :func:`ledger.retract`.
 
     Parameters
     ----------
@@ -267,8 +267,8 @@ def retract(home: Home, batch: int) -> tuple[dict[str, int], list[str]]:
         Warehouse(home.warehouse, write=True, memory_limit=MEMORY) as warehouse,
         warehouse.transaction(),
     ):
-        lost = books.retract(warehouse.connection, batch)
-        return lost, books.to_deliver_again(warehouse.connection)
+        lost = ledger.retract(warehouse.connection, batch)
+        return lost, ledger.to_deliver_again(warehouse.connection)
 
 
 @contextmanager

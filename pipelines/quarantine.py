@@ -7,7 +7,7 @@ from rich.markup import escape
 
 from pipelines.console.tables import plain_table
 from ubp_platform.home import Home
-from ubp_platform.warehouse import Warehouse, books
+from ubp_platform.warehouse import Warehouse, ledger
 
 
 @dataclass(frozen=True)
@@ -45,8 +45,8 @@ def quarantine(home: Home, batch: int | None = None, rows: int = 20) -> Quaranti
     """
     with Warehouse(home.warehouse) as warehouse:
         if batch is not None:
-            books.require(warehouse.connection, batch)
-        return Quarantine(*books.quarantined_rows(warehouse.connection, batch, rows))
+            ledger.require(warehouse.connection, batch)
+        return Quarantine(*ledger.quarantined_rows(warehouse.connection, batch, rows))
 
 
 def clear(home: Home, batch: int | None = None) -> int:
@@ -67,8 +67,8 @@ def clear(home: Home, batch: int | None = None) -> int:
         pass
     with Warehouse(home.warehouse, write=True) as warehouse, warehouse.transaction():
         if batch is not None:
-            books.require(warehouse.connection, batch)
-        return books.clear_quarantine(warehouse.connection, batch)
+            ledger.require(warehouse.connection, batch)
+        return ledger.clear_quarantine(warehouse.connection, batch)
 
 
 def show(console: Console, found: Quarantine) -> None:

@@ -12,7 +12,7 @@ from ubp_platform.events.schema import TABLES
 from ubp_platform.layouts.description import Layout
 from ubp_platform.layouts.source import Source
 from ubp_platform.layouts.staging import staging
-from ubp_platform.warehouse.scan import Scan, Staged
+from ubp_platform.warehouse.scan import Scan, StagedTable
 
 SELECT = "SELECT client_id, timestamp, sku FROM buys"
 
@@ -124,6 +124,6 @@ def test_times_without_a_zone_are_of_the_layouts(tmp_path: Path, text: str, utc:
     pd.DataFrame(row).to_parquet(path)
     with duckdb.connect() as connection:
         connection.execute("SET TimeZone = 'UTC'")
-        Scan(connection, Staged(TABLES["product_buy"], path, "x", "Europe/Berlin"))
+        Scan(connection, StagedTable(TABLES["product_buy"], path, "x", "Europe/Berlin"))
         found = connection.execute("SELECT timestamp FROM staged").fetchall()
     assert found == [(pd.Timestamp(utc).to_pydatetime(),)]

@@ -21,7 +21,7 @@ from tests.shops import random_shop
 from ubp_platform.errors import BatchRejected, WarehouseBusy, WarehouseMissing
 from ubp_platform.events.schema import EVENT_TYPES, TABLES
 from ubp_platform.home import Home
-from ubp_platform.warehouse import Warehouse, books, landing
+from ubp_platform.warehouse import Warehouse, ledger, landing
 
 
 @pytest.mark.parametrize("suffix", [".parquet", ".csv"])
@@ -305,7 +305,7 @@ def test_a_second_writer_is_told_who_is_writing(home: Home, tmp_path: Path) -> N
 
 def ingest_and_die(home: Home, delivery: Path, moment: str) -> None:
     """Ingest until a function of the landing, or of the books, is called."""
-    setattr(books if moment == "record_batch" else landing, moment, die)
+    setattr(ledger if moment == "record_batch" else landing, moment, die)
     ingest(home, str(delivery))
 
 

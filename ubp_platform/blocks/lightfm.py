@@ -33,7 +33,7 @@ from ubp_platform.warehouse.history import History
 WEIGHTS: Mapping[str, float] = {"product_buy": 1, "add_to_cart": 0.7, "remove_from_cart": -0.5}
 # LightFM bounds the gradient of a positive weight, not that of a negative one.
 LOWEST_WEIGHT = -1.0
-CLIENTS_A_SLICE = 4096
+CLIENTS_PER_SLICE = 4096
 #: Held-out clients, and items that theirs are ranked against: more would not tell much more.
 MAX_HELD_OUT = 1000
 MAX_RANKED_AGAINST = 1000
@@ -140,8 +140,8 @@ class LightFMBlock(Block):
             threadpool_limits(1, "blas"),
             progress(f"{self.name}: encode", count, "clients") as advance,
         ):
-            for start in range(0, count, CLIENTS_A_SLICE):
-                rows = slice(start, start + CLIENTS_A_SLICE)
+            for start in range(0, count, CLIENTS_PER_SLICE):
+                rows = slice(start, start + CLIENTS_PER_SLICE)
                 queries = self._queries(history, clients[rows])
                 vectors[rows] = self.fold_in(weights[rows], queries)
                 advance(queries.shape[0])
@@ -195,8 +195,8 @@ class LightFMBlock(Block):
 
     def _queries(self, history: History, clients: np.ndarray) -> sparse.csr_matrix:
         parts = []
-        for start in range(0, len(clients), CLIENTS_A_SLICE):
-            some = clients[start : start + CLIENTS_A_SLICE]
+        for start in range(0, len(clients), CLIENTS_PER_SLICE):
+            some = clients[start : start + CLIENTS_PER_SLICE]
             table = history.table("query_codes", first=int(some[0]), last=int(some[-1]))
             parts.append(code_features(table, some, self.codes))
         return sparse.vstack(parts, format="csr")

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ubp_platform.warehouse.arrays import Sequences, Vocabulary
+from ubp_platform.warehouse.sequences import Sequences, Vocabulary
 
 #: How far a length may stray when training batches are formed; mixes clients of similar length.
 JITTER = 0.05

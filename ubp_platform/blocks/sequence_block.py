@@ -18,7 +18,7 @@ from ubp_platform.blocks.snapshot import Snapshot
 from ubp_platform.blocks.trainer import Trainer
 from ubp_platform.blocks.training import NetworkLearner, device, seeded, threads
 from ubp_platform.progress import ProgressFactory, silent
-from ubp_platform.warehouse.arrays import Sequences, Vocabulary
+from ubp_platform.warehouse.sequences import Sequences, Vocabulary
 from ubp_platform.warehouse.history import History
 
 
@@ -57,7 +57,7 @@ class SequenceBlock(Block):
         How many values of a field are known, the most frequent ones; all where it is not named.
     """
 
-    #: Keys of :data:`ubp_platform.warehouse.history.FIELDS` that are read.
+    #: Keys of :data:`ubp_platform.warehouse.sequences.FIELDS` that are read.
     fields: ClassVar[tuple[str, ...]]
     #: Whether the end of a sequence is a token that is predicted.
     end: ClassVar[bool] = True

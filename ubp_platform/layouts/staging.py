@@ -14,11 +14,11 @@ from ubp_platform.layouts.description import DROPPED
 from ubp_platform.layouts.sandbox import Sandbox, sandbox
 from ubp_platform.layouts.source import Delivery
 from ubp_platform.warehouse.column_kinds import decide
-from ubp_platform.warehouse.scan import RejectedLine, Staged
+from ubp_platform.warehouse.scan import RejectedLine, StagedTable
 
 
 @dataclass(frozen=True)
-class Part:
+class DeliveredTable:
     """What a delivery has for one table.
 
     Parameters
@@ -54,7 +54,7 @@ class Stage:
     box: Sandbox
     directory: Path
 
-    def parts(self) -> list[Part]:
+    def parts(self) -> list[DeliveredTable]:
         """Name the tables that the delivery has rows for, product properties first.
 
         Raises
@@ -79,21 +79,21 @@ class Stage:
             ]
             sha256 = hashlib.sha256("\n".join(known).encode()).hexdigest()
             name = files[0].name if len(files) == 1 else table
-            found.append(Part(table, name, sha256, relations))
+            found.append(DeliveredTable(table, name, sha256, relations))
         if not found:
             raise UBPError(f"{self.delivery.source.path}: no table has files to be made of")
         return sorted(found, key=lambda part: part.table != "product_properties")
 
-    def rows(self, part: Part) -> Staged:
+    def rows(self, part: DeliveredTable) -> StagedTable:
         """Write the rows of a table."""
         path = self._as_it_lies(part)
         if path is None:
             path = self.directory / f"{part.table}.staged.parquet"
             self.box.stage(part.table, path)
         description = self.delivery.layout.description
-        return Staged(TABLES[part.table], path, part.name, description.time_zone)
+        return StagedTable(TABLES[part.table], path, part.name, description.time_zone)
 
-    def _as_it_lies(self, part: Part) -> Path | None:
+    def _as_it_lies(self, part: DeliveredTable) -> Path | None:
         """Name the file that has the rows of a table already: one of Parquet, taken as it is."""
         query = self.delivery.layout.queries[part.table].strip().rstrip(";").split()
         files = [path for name in part.relations for path in self.delivery.files[name]]
@@ -106,21 +106,21 @@ class Stage:
     def all_rows(
         self,
         connection: duckdb.DuckDBPyConnection,
-        parts: list[Part],
+        parts: list[DeliveredTable],
         known: Mapping[str, ColumnKind],
-    ) -> tuple[dict[str, Staged], dict[str, list[RejectedLine]]]:
+    ) -> tuple[dict[str, StagedTable], dict[str, list[RejectedLine]]]:
         """Write the rows of tables, and tell what their columns hold.
 
         Parameters
         ----------
         connection : DuckDBPyConnection
-        parts : list of Part
+        parts : list of DeliveredTable
         known : mapping of str to str
             What the warehouse's columns hold, by column.
 
         Returns
         -------
-        rows : dict of str to Staged
+        rows : dict of str to StagedTable
             By table.
         lines : dict of str to list of RejectedLine
             See :meth:`lines`.
@@ -157,7 +157,7 @@ class Stage:
                     "layout can say why the others did not"
                 )
 
-    def lines(self, parts: list[Part]) -> dict[str, list[RejectedLine]]:
+    def lines(self, parts: list[DeliveredTable]) -> dict[str, list[RejectedLine]]:
         """Give the lines that are no rows, by a table that its relation is read for: of events."""
         found: dict[str, list[RejectedLine]] = {part.table: [] for part in parts}
         seen: set[str] = set()

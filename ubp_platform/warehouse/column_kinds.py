@@ -10,7 +10,7 @@ import duckdb
 
 from ubp_platform.events.schema import BUCKETS, ID_COLUMNS, PRODUCTS, ColumnKind
 from ubp_platform.warehouse.casts import INTEGERS, codes_of, quoted, whole_of
-from ubp_platform.warehouse.scan import Staged
+from ubp_platform.warehouse.scan import StagedTable
 
 #: Of the columns that come in two kinds: the one that nearly all values must be, and the other.
 CHOICES: Mapping[str, tuple[ColumnKind, ColumnKind]] = {
@@ -37,7 +37,7 @@ _TEXT = {"VARCHAR", "UUID", "UBIGINT", "HUGEINT", "UHUGEINT"}
 
 def decide(
     connection: duckdb.DuckDBPyConnection,
-    staged: Sequence[Staged],
+    staged: Sequence[StagedTable],
     known: Mapping[str, ColumnKind],
     text: Sequence[str] = (),
 ) -> dict[str, ColumnKind]:
@@ -51,7 +51,7 @@ def decide(
     Parameters
     ----------
     connection : DuckDBPyConnection
-    staged : sequence of Staged
+    staged : sequence of StagedTable
     known : mapping of str to str
         What has landed before: it is not asked again.
     text : sequence of str
@@ -74,14 +74,14 @@ def decide(
     return found
 
 
-def _having(staged: Sequence[Staged], column: str) -> Iterator[Staged]:
+def _having(staged: Sequence[StagedTable], column: str) -> Iterator[StagedTable]:
     """Give the tables that have a column; an event's price is always money."""
     for one in staged:
         if column in one.table.columns and (column != "price" or one.table is PRODUCTS):
             yield one
 
 
-def _counts(connection: duckdb.DuckDBPyConnection, staged: Staged, column: str) -> tuple[int, int]:
+def _counts(connection: duckdb.DuckDBPyConnection, staged: StagedTable, column: str) -> tuple[int, int]:
     """Count a column's values, and those that are of the strict kind."""
     relation = connection.read_parquet(str(staged.path), hive_partitioning=False)
     types = dict(zip(relation.columns, map(str, relation.types), strict=True))

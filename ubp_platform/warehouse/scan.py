@@ -1,4 +1,4 @@
-"""Staged tables as rows of the warehouse's types: cast, no judgement.
+"""StagedTable tables as rows of the warehouse's types: cast, no judgement.
 
 A value that cannot be cast becomes NULL here; that this is not allowed is said by the suites.
 """
@@ -59,7 +59,7 @@ class RejectedLine(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Staged:
+class StagedTable:
     """The rows of a table as a layout's SQL gives them.
 
     Parameters
@@ -92,7 +92,7 @@ class Scan:
     connection : DuckDBPyConnection
         Gets the temporary views ``delivered`` (as it was staged, with ``_ubp_row``, from 1) and
         ``staged`` (the columns of the table, cast).
-    staged : Staged
+    staged : StagedTable
 
     Raises
     ------
@@ -100,7 +100,7 @@ class Scan:
         If a column is missing, or its type cannot hold what the table wants.
     """
 
-    def __init__(self, connection: duckdb.DuckDBPyConnection, staged: Staged) -> None:
+    def __init__(self, connection: duckdb.DuckDBPyConnection, staged: StagedTable) -> None:
         self.staged, self.table, self.name = staged, staged.table, staged.name
         self._connection = connection
         self._types = self._open()

@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from ubp_platform.events.schema import EVENT_CODES, EVENT_TYPES, EVENTS, PRODUCT_EVENTS
 
-MICROSECONDS_A_DAY = 86_400_000_000
+MICROSECONDS_PER_DAY = 86_400_000_000
 # What the views say of an event's details: the cents paid for all its pieces, where the log has a
 # price, and how many these are, in thousandths. Whole numbers add up to the same in any order.
 _TOLD = {
@@ -70,7 +70,7 @@ def create_views(
         parts = " UNION ALL ".join(_as_event(prefix, name) for name in EVENT_TYPES)
         run(f"""CREATE OR REPLACE TEMP VIEW {prefix}event AS
                 SELECT e.*, p.category, p.price, {cents},
-                       (epoch_us({end}) - 1 - epoch_us(timestamp)) // {MICROSECONDS_A_DAY} AS day
+                       (epoch_us({end}) - 1 - epoch_us(timestamp)) // {MICROSECONDS_PER_DAY} AS day
                 FROM ({parts}) e LEFT JOIN product_properties p USING (sku)""")
 
 

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 import duckdb
 import numpy as np
 
-from ubp_platform.layouts.staging import Part
+from ubp_platform.layouts.staging import DeliveredTable
 from ubp_platform.progress import ProgressFactory
 from ubp_platform.quality import BrokenRule, SuiteRun
 from ubp_platform.warehouse import column_kinds, landing
 from ubp_platform.warehouse.casts import LOCAL
-from ubp_platform.warehouse.scan import CSV_RULE, RejectedLine, Scan, Staged
+from ubp_platform.warehouse.scan import CSV_RULE, RejectedLine, Scan, StagedTable
 
 
 @dataclass(frozen=True)
@@ -21,16 +21,16 @@ class Checked:
 
     Parameters
     ----------
-    part : Part
-    staged : Staged
+    part : DeliveredTable
+    staged : StagedTable
     run : SuiteRun
     rows : int
-        Staged, without lines that are no rows.
+        StagedTable, without lines that are no rows.
     bad : BadRows
     """
 
-    part: Part
-    staged: Staged
+    part: DeliveredTable
+    staged: StagedTable
     run: SuiteRun
     rows: int
     bad: landing.BadRows
@@ -46,8 +46,8 @@ class Rejection(Exception):
 
 def check(
     connection: duckdb.DuckDBPyConnection,
-    part: Part,
-    staged: Staged,
+    part: DeliveredTable,
+    staged: StagedTable,
     lines: list[RejectedLine],
     max_quarantine: float,
     progress: ProgressFactory,
@@ -58,8 +58,8 @@ def check(
     ----------
     connection : DuckDBPyConnection
         Gets the temporary views of a :class:`~ubp_platform.warehouse.scan.Scan`.
-    part : Part
-    staged : Staged
+    part : DeliveredTable
+    staged : StagedTable
     lines : list of RejectedLine
         Of its files.
     max_quarantine : float
