@@ -1,7 +1,7 @@
-"""``ubp init``: look at unknown files, and write a layout to edit."""
+"""``ubp init``: examine undescribed files, and draft a layout to edit."""
 
 import re
-from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console
@@ -10,12 +10,31 @@ from rich.markup import escape
 from pipelines.console.tables import plain_table
 from ubp_platform.errors import UBPError
 from ubp_platform.layouts.description import shipped
-from ubp_platform.layouts.draft import draft
+from ubp_platform.layouts.draft import Draft, draft
 from ubp_platform.layouts.source import Source, recognise
 from ubp_platform.layouts.survey import Family, survey
 
 
-def init(path: Path, directory: Path) -> tuple[list[Family], list[Path], str]:
+@dataclass(frozen=True)
+class Initialised:
+    """What ``ubp init`` did.
+
+    Parameters
+    ----------
+    families : list of Family
+        The files, grouped by their columns.
+    draft : Draft
+        The layout that was written.
+    known : str
+        The shipped layout that fits the files; empty if none does.
+    """
+
+    families: list[Family]
+    draft: Draft
+    known: str
+
+
+def init(path: Path, directory: Path) -> Initialised:
     """Draft a layout for files.
 
     Parameters
@@ -25,17 +44,10 @@ def init(path: Path, directory: Path) -> tuple[list[Family], list[Path], str]:
     directory : Path
         Gets the layout.
 
-    Returns
-    -------
-    families : list of Family
-    written : list of Path
-    known : str
-        The layout that ships and fits already; empty where there is none.
-
     Raises
     ------
     UBPError
-        If no file has a time, or the directory is taken.
+        If no file has a time, or the directory is not empty.
     """
     source = Source.at(path)
     families = survey(source)
@@ -44,12 +56,12 @@ def init(path: Path, directory: Path) -> tuple[list[Family], list[Path], str]:
         known = recognise(source, shipped()).layout.name
     except UBPError:
         known = ""
-    return families, written, known
+    return Initialised(families, written, known)
 
 
-def show(console: Console, path: Path, found: tuple[list[Family], list[Path], str]) -> None:
+def show(console: Console, path: Path, found: Initialised) -> None:
     """Say what was seen, what was guessed, and what to do next."""
-    families, written, known = found
+    families, written, known = found.families, found.draft.files, found.known
     for family in families:
         files = f"{family.files[0]}" + f" and {len(family.files) - 1:,} more" * (
             len(family.files) > 1
@@ -75,7 +87,7 @@ def show(console: Console, path: Path, found: tuple[list[Family], list[Path], st
             markup=False,
             soft_wrap=True,
         )
-    for note in _to_do(families, directory):
+    for note in found.draft.notes:
         console.print(note, highlight=False, markup=False)
     console.print("[bold]Next[/bold]", end=" ")
     console.print(
@@ -84,16 +96,3 @@ def show(console: Console, path: Path, found: tuple[list[Family], list[Path], st
         markup=False,
         soft_wrap=True,
     )
-
-
-def _to_do(families: list[Family], directory: Path) -> Iterator[str]:
-    """Say what the draft could not know."""
-    purchases = directory / "product_buy.sql"
-    if purchases.exists() and "could not be guessed" in purchases.read_text("utf-8"):
-        yield f"Not all was guessed: {purchases} says what is to be filled in"
-    times = [time for family in families if (time := family.having("time"))]
-    if any(time.type == "VARCHAR" and "from_" not in time.reading for time in times):
-        yield (
-            "Times that name no zone are taken for UTC: if they are local ones, write the zone "
-            f"into {directory / 'layout.toml'}"
-        )

@@ -1,4 +1,4 @@
-"""``ubp quarantine``: rows that broke a rule, and forgetting them once they are mended."""
+"""``ubp quarantine``: list rows that broke a rule, and delete them once they are corrected."""
 
 from dataclasses import dataclass
 
@@ -12,15 +12,15 @@ from ubp_platform.warehouse import Warehouse, ledger
 
 @dataclass(frozen=True)
 class Quarantine:
-    """What is in the quarantine.
+    """Rows in the quarantine.
 
     Parameters
     ----------
     rows : list of dict
-        Newest batch first: ``batch``, ``table``, ``file``, ``row``, ``rule`` and ``original``, the
-        row as it was staged, as JSON.
+        Newest batch first, each with ``batch``, ``table``, ``file``, ``row``, ``rule`` and
+        ``original``, the staged row as JSON.
     total : int
-        How many rows there are, shown or not.
+        The number of all rows, including those that are not listed.
     """
 
     rows: list[dict[str, object]]
@@ -28,7 +28,7 @@ class Quarantine:
 
 
 def quarantine(home: Home, batch: int | None = None, rows: int = 20) -> Quarantine:
-    """Show quarantined rows.
+    """List quarantined rows.
 
     Parameters
     ----------
@@ -36,7 +36,7 @@ def quarantine(home: Home, batch: int | None = None, rows: int = 20) -> Quaranti
     batch : int, optional
         All batches by default.
     rows : int
-        How many at most.
+        The largest number of rows to list.
 
     Raises
     ------
@@ -50,7 +50,7 @@ def quarantine(home: Home, batch: int | None = None, rows: int = 20) -> Quaranti
 
 
 def clear(home: Home, batch: int | None = None) -> int:
-    """Forget quarantined rows; the books and the Data Docs of their batches stay.
+    """Delete quarantined rows; the ledger and the Data Docs keep their batches.
 
     Parameters
     ----------
@@ -61,9 +61,9 @@ def clear(home: Home, batch: int | None = None) -> int:
     Returns
     -------
     int
-        How many there were.
+        The number of deleted rows.
     """
-    with Warehouse(home.warehouse):  # says that there is none, and makes none
+    with Warehouse(home.warehouse):  # fails if there is no warehouse, instead of creating one
         pass
     with Warehouse(home.warehouse, write=True) as warehouse, warehouse.transaction():
         if batch is not None:

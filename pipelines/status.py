@@ -13,7 +13,7 @@ from ubp_platform.home import Home
 from ubp_platform.profile.version import ProfileVersion, encoded_from, versions
 from ubp_platform.store.configuration import online_store
 from ubp_platform.store.served import Served
-from ubp_platform.warehouse import Warehouse, ledger, landing
+from ubp_platform.warehouse import Warehouse, landing, ledger
 
 Status = dict[str, Any]
 

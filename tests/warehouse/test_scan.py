@@ -7,7 +7,8 @@ import pandas as pd
 import pytest
 
 from ubp_platform.events.schema import TABLES
-from ubp_platform.warehouse.scan import Scan, StagedTable
+from ubp_platform.warehouse.scan import Scan
+from ubp_platform.warehouse.staged import StagedTable
 
 
 @pytest.fixture

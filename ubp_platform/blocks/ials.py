@@ -22,8 +22,8 @@ from ubp_platform.blocks.checkpoint import Checkpoint
 from ubp_platform.blocks.snapshot import Snapshot
 from ubp_platform.blocks.trainer import Arrays, Trainer
 from ubp_platform.progress import Advance, ProgressFactory, silent
-from ubp_platform.warehouse.interactions import Interactions
 from ubp_platform.warehouse.history import History
+from ubp_platform.warehouse.interactions import Interactions
 
 
 class Loss:

@@ -18,8 +18,8 @@ from ubp_platform.blocks.snapshot import Snapshot
 from ubp_platform.blocks.trainer import Trainer
 from ubp_platform.blocks.training import NetworkLearner, device, seeded, threads
 from ubp_platform.progress import ProgressFactory, silent
-from ubp_platform.warehouse.sequences import Sequences, Vocabulary
 from ubp_platform.warehouse.history import History
+from ubp_platform.warehouse.sequences import Sequences, Vocabulary
 
 
 class SequenceBlock(Block):

@@ -55,6 +55,16 @@ class Table:
         return next((name for name, kind in self.columns.items() if kind == "codes"), None)
 
     @property
+    def required(self) -> tuple[str, ...]:
+        """The columns that every delivery has, filled in every row."""
+        return tuple(name for name in self.columns if name not in self.optional)
+
+    @property
+    def item(self) -> str:
+        """The column of an event type that says what the client touched."""
+        return next(name for name in self.columns if name not in ("client_id", "timestamp"))
+
+    @property
     def fillable(self) -> tuple[str, ...]:
         """The columns of a delivery that may be missing, or empty in a row."""
         own = (name for name in self.details if name not in ("money", "words"))

@@ -17,7 +17,7 @@ import pyarrow as pa
 
 from ubp_platform.errors import BlockUnavailable
 from ubp_platform.events.schema import EVENT_TYPES
-from ubp_platform.times import parse_time
+from ubp_platform.times import aware_utc, parse_time
 from ubp_platform.warehouse.frames import Frame, database_of
 from ubp_platform.warehouse.interactions import Interactions, read_interactions
 from ubp_platform.warehouse.sequences import (
@@ -26,7 +26,7 @@ from ubp_platform.warehouse.sequences import (
     read_sequences,
     read_vocabulary,
 )
-from ubp_platform.warehouse.views import create_views, show_relevant
+from ubp_platform.warehouse.views import create_views, select_relevant
 
 #: The number of clients whose events, vectors and texts are in memory at once.
 CLIENTS_PER_SLICE = 32_768
@@ -130,8 +130,7 @@ class History:
     def first(self) -> datetime | None:
         """The time of the first event of any client, if there is one."""
         query = "SELECT min(timestamp) FROM event"
-        found = self._connection.execute(query).fetchall()[0][0]
-        return None if found is None else found.replace(tzinfo=UTC)
+        return aware_utc(self._connection.execute(query).fetchall()[0][0])
 
     @cached_property
     def clients(self) -> np.ndarray:
@@ -168,10 +167,10 @@ class History:
         try:
             for start in range(0, max(len(everybody), 1), size):
                 part = everybody[start : start + size]
-                show_relevant(self._connection, part)
+                select_relevant(self._connection, part)
                 yield len(part), self
         finally:
-            show_relevant(self._connection, self._relevant)
+            select_relevant(self._connection, self._relevant)
 
     @cached_property
     def counts(self) -> dict[str, int]:
