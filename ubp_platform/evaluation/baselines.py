@@ -94,7 +94,7 @@ def handcrafted(history: History, clients: np.ndarray) -> Representation:
 
 def _count(history: History, clients: np.ndarray, counts: np.ndarray) -> None:
     """Fill in the logarithms of how often each client met the shop's most frequent values."""
-    found = history.table("activity_counts")
+    found = history.table("activity_counts", top=_TOP)
     kinds, fields = found["event_type"].to_numpy(), found["field"].to_numpy()
     rows, listed = find(clients, found["client_id"].to_numpy())
     for place, (event, field) in enumerate(_FIELDS):
