@@ -91,14 +91,7 @@ def dry_run(
     max_quarantine: float = MAX_QUARANTINE,
     progress: ProgressFactory = silent,
 ) -> DryRun:
-    """Stage and check a delivery without landing it.
-
-    Parameters
-    ----------
-    source : str
-    layout : str, optional
-    max_quarantine : float
-    progress : ProgressFactory
+    """Stage and check a delivery without landing it; parameters as in :func:`ingest`.
 
     Raises
     ------

@@ -102,20 +102,7 @@ def ingest(
 
 
 def open_delivery(source: str, layout: str | None) -> tuple[Delivery, list[str]]:
-    """Return a source in its layout.
-
-    Parameters
-    ----------
-    source : str
-        A path, or ``completejourney``.
-    layout : str, optional
-
-    Returns
-    -------
-    delivery : Delivery
-    notes : list of str
-        The layout that was recognised, and the files that are not read.
-    """
+    """Return a source in its layout, by default the one recognised, and messages for the user."""
     path = completejourney.package_data() if source == completejourney.NAME else Path(source)
     delivery = _delivery(path, layout)
     notes = []
@@ -264,11 +251,6 @@ def _notes(
 
 def retract(home: Home, batch: int) -> tuple[dict[str, int], list[str]]:
     """Remove a batch; see :func:`ledger.retract`.
-
-    Parameters
-    ----------
-    home : Home
-    batch : int
 
     Returns
     -------

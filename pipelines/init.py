@@ -35,14 +35,7 @@ class Initialised:
 
 
 def init(path: Path, directory: Path) -> Initialised:
-    """Draft a layout for files.
-
-    Parameters
-    ----------
-    path : Path
-        A file, a folder or a tree.
-    directory : Path
-        Gets the layout.
+    """Draft a layout in a new directory for a file, a folder or a tree.
 
     Raises
     ------

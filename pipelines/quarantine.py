@@ -28,21 +28,7 @@ class Quarantine:
 
 
 def quarantine(home: Home, batch: int | None = None, rows: int = 20) -> Quarantine:
-    """List quarantined rows.
-
-    Parameters
-    ----------
-    home : Home
-    batch : int, optional
-        All batches by default.
-    rows : int
-        The largest number of rows to list.
-
-    Raises
-    ------
-    UBPError
-        If there is no such batch.
-    """
+    """List up to ``rows`` quarantined rows, of one batch or of all."""
     with Warehouse(home.warehouse) as warehouse:
         if batch is not None:
             ledger.require(warehouse.connection, batch)
@@ -50,18 +36,9 @@ def quarantine(home: Home, batch: int | None = None, rows: int = 20) -> Quaranti
 
 
 def clear(home: Home, batch: int | None = None) -> int:
-    """Delete quarantined rows; the ledger and the Data Docs keep their batches.
+    """Delete quarantined rows, of one batch or of all, and return their number.
 
-    Parameters
-    ----------
-    home : Home
-    batch : int, optional
-        All batches by default.
-
-    Returns
-    -------
-    int
-        The number of deleted rows.
+    The ledger and the Data Docs keep their batches.
     """
     with Warehouse(home.warehouse):  # fails if there is no warehouse, instead of creating one
         pass

@@ -53,7 +53,10 @@ ROW = "7,2022-06-01 10:00:00,4"
     ("text", "reason"),
     [
         (f"\nclient_id,timestamp,sku\n{ROW}\n", "the line where the header should be is blank"),
-        (f"sep=,\nclient_id,timestamp,sku\n{ROW}\n", "its first line is 'sep=,', from a spreadsheet"),
+        (
+            f"sep=,\nclient_id,timestamp,sku\n{ROW}\n",
+            "first line is 'sep=,', from a spreadsheet",
+        ),
         (f"Orders\nclient_id,timestamp,sku\n{ROW}\n", "its columns are 'Orders'"),
         (f"client_id,timestamp,sku\n{ROW}\r\n{ROW}\n{ROW}\r\n", "lines have different endings"),
     ],

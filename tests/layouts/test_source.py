@@ -63,7 +63,7 @@ def test_what_fits_nothing_and_what_fits_several_is_said(tmp_path: Path) -> None
         ("about =", r"layout\.toml: not readable TOML"),
         (TOML.replace("files", "fils"), r"layout\.toml: relation\.buys\.files: missing"),
         (TOML + "colour = 1", r"layout\.toml: relation\.buys\.colour: no such setting"),
-        (TOML.replace('"UTC"', '"Mars/Base"'), "time_zone: no zone is called 'Mars/Base'"),
+        (TOML.replace('"UTC"', '"Mars/Base"'), "time_zone: there is no zone 'Mars/Base'"),
     ],
 )
 def test_what_a_layout_may_not_say_is_named(tmp_path: Path, toml: str, message: str) -> None:
@@ -73,7 +73,7 @@ def test_what_a_layout_may_not_say_is_named(tmp_path: Path, toml: str, message: 
 
 
 def test_scripts_of_no_table_and_no_scripts_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(UBPError, match=r"buys\.sql: no table is called 'buys'"):
+    with pytest.raises(UBPError, match=r"buys\.sql: there is no table 'buys'"):
         Layout.read(write_layout(tmp_path / "strange", buys="SELECT 1"))
     with pytest.raises(UBPError, match=r"empty has no TABLE\.sql with a SELECT"):
         Layout.read(write_layout(tmp_path / "empty"))

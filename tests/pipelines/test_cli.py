@@ -122,7 +122,7 @@ def assert_one_line(outcome: Outcome, message: str) -> None:
         (["train", "--cutoff", "yesterday"], "not a time: 'yesterday'; write it like 2017-12-18"),
         (
             ["ingest", ".", "--layout", "kaggle"],
-            "no layout is called 'kaggle'; there are",
+            "there is no layout 'kaggle'; choose one of",
         ),
         (["ingest", ".", "--dry-run", "--replace", "1"], "--dry-run lands nothing"),
         (["profile", "-1"], "No such option: -1; write -- before a negative number"),

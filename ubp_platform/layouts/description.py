@@ -72,13 +72,7 @@ class Relation(BaseModel):
     optional: bool = False
 
     def format_of(self, path: Path) -> Format:
-        """Return the format of a file.
-
-        Raises
-        ------
-        UBPError
-            If neither the layout nor the file's name shows it.
-        """
+        """Return the format of a file; raise UBPError if neither layout nor name shows it."""
         if found := self.format or format_of_name(path.name):
             return found
         raise UBPError(
@@ -140,13 +134,7 @@ class Layout:
 
     @classmethod
     def read(cls, directory: Path) -> "Layout":
-        """Read a directory.
-
-        Raises
-        ------
-        UBPError
-            If a file is missing or invalid; the message names it.
-        """
+        """Read a directory; raise UBPError, with the file, if one is missing or invalid."""
         path = directory / DESCRIPTION
         try:
             description = Description.model_validate(tomllib.loads(path.read_text("utf-8")))
@@ -160,7 +148,7 @@ class Layout:
             try:
                 ZoneInfo(zone)
             except (ValueError, OSError, KeyError):
-                raise UBPError(f"{path}: time_zone: no zone is called {zone!r}") from None
+                raise UBPError(f"{path}: time_zone: there is no zone {zone!r}") from None
         scripts = {file.stem: file for file in sorted(directory.glob("*.sql"))}
         views = {
             name.removeprefix(VIEW): scripts.pop(name).read_text("utf-8")
@@ -171,7 +159,7 @@ class Layout:
             raise UBPError(f"{directory}: {twice[0]} is a relation and a view: rename one of them")
         if strange := [name for name in scripts if name not in (*TABLES, DROPPED)]:
             raise UBPError(
-                f"{scripts[strange[0]]}: no table is called {strange[0]!r}; there are "
+                f"{scripts[strange[0]]}: there is no table {strange[0]!r}; tables are "
                 f"{', '.join(TABLES)}, and {DROPPED} for rows that become none of them"
             )
         if not scripts.keys() & TABLES.keys():
@@ -199,20 +187,14 @@ def shipped() -> Mapping[str, Layout]:
 
 
 def layout_named(name: str) -> Layout:
-    """Return the layout with a name, or in a directory.
-
-    Raises
-    ------
-    UBPError
-        If there is none.
-    """
+    """Return the layout with a name, or in a directory; raise UBPError if there is none."""
     known = shipped()
     if name in known:
         return known[name]
     if Path(name).is_dir():
         return Layout.read(Path(name))
     raise UBPError(
-        f"no layout is called {name!r}; there are {', '.join(known)}, or give a directory"
+        f"there is no layout {name!r}; choose one of {', '.join(known)}, or name a directory"
     )
 
 

@@ -51,13 +51,7 @@ class Draft:
 
 
 def draft(families: Sequence[Family], directory: Path) -> Draft:
-    """Write a layout that runs as far as the columns could be guessed.
-
-    Parameters
-    ----------
-    families : sequence of Family
-    directory : Path
-        Gets ``layout.toml`` and one ``SELECT`` per table; must not contain anything yet.
+    """Write a layout into a new directory that runs as far as the columns could be guessed.
 
     Raises
     ------
@@ -105,13 +99,7 @@ def _may_be_local(time: Column | None) -> bool:
 
 
 def _skeleton(families: Sequence[Family]) -> tuple[str, list[str]]:
-    """Return a script of purchases to be filled in, and the roles without a column.
-
-    Raises
-    ------
-    UBPError
-        If no file has a time.
-    """
+    """Return a script of purchases to be filled in, and the roles without a column."""
     family = next((one for one in families if one.having("time")), None)
     if family is None:
         seen = "; ".join(

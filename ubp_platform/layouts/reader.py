@@ -27,13 +27,6 @@ def reading(
     """Return the ``SELECT`` that reads files; columns are matched by name.
 
     The column ``_file`` names the file of a row; in Parquet ``_row`` is its number, from 1.
-
-    Parameters
-    ----------
-    connection : DuckDBPyConnection
-        Reads the headers of CSV files.
-    relation : Relation
-    paths : sequence of Path
     """
     # DuckDB either matches the columns of several CSV files by name or keeps rejected lines.
     groups: dict[tuple[str, ...], list[Path]] = {}
@@ -67,16 +60,7 @@ def columns_of(
 def require_columns(relation: Relation, columns: Mapping[Path, Sequence[str]]) -> Iterator[str]:
     """Check that each file has the columns by which a relation is recognised.
 
-    Parameters
-    ----------
-    relation : Relation
-    columns : mapping of Path to sequence of str
-        The columns of each file.
-
-    Yields
-    ------
-    str
-        Messages about columns that only some files have.
+    Yields messages about columns that only some files have.
 
     Raises
     ------
@@ -109,11 +93,8 @@ def require_columns(relation: Relation, columns: Mapping[Path, Sequence[str]]) -
 def _require_alike(connection: duckdb.DuckDBPyConnection, paths: Sequence[Path]) -> None:
     """Refuse Parquet files that cannot be combined without changing values.
 
-    Raises
-    ------
-    BatchRejected
-        If a column has a zone in one file and none in another, or floating-point numbers of two
-        sizes, or if two columns of a file have the same name.
+    A column must not have a zone in one file and none in another, or floating-point numbers of two
+    sizes, and no two columns of a file may have the same name.
     """
     listed = "[" + ", ".join(quoted(path.resolve()) for path in paths) + "]"
     rows = connection.sql(
@@ -141,13 +122,7 @@ def _require_alike(connection: duckdb.DuckDBPyConnection, paths: Sequence[Path])
 
 
 def _header(connection: duckdb.DuckDBPyConnection, relation: Relation, path: Path) -> list[str]:
-    """Return the stripped column names of a CSV file's header, or none if it has no header.
-
-    Raises
-    ------
-    BatchRejected
-        If the header is blank, or a name is ambiguous or reserved.
-    """
+    """Return the stripped column names of a CSV file's header, or none if it has no header."""
     if relation.names:
         return []
     line = first_line_of(connection, path, relation.skip, relation.encoding)
@@ -229,13 +204,7 @@ def unreadable(paths: Sequence[Path], relation: Relation, error: Exception) -> B
 
 
 def require_content(paths: Sequence[Path], encoding: Encoding = "utf-8") -> None:
-    """Refuse empty files, and UTF-16 text where another encoding is expected.
-
-    Raises
-    ------
-    BatchRejected
-        If there is one.
-    """
+    """Refuse empty files, and UTF-16 text where another encoding is expected."""
     for path in paths:
         if not path.stat().st_size:
             raise BatchRejected(f"{path.name}: the file is empty")

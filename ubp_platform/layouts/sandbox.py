@@ -146,23 +146,11 @@ class Sandbox:
         return relation.skip + (not relation.names)
 
     def reads(self, query: str) -> set[str]:
-        """Return the relations that a query of the layout reads, directly or through views.
-
-        Raises
-        ------
-        UBPError
-            If it is not one ``SELECT``.
-        """
+        """Return the relations that a query of the layout reads, directly or through views."""
         return self._scripts.relations(query)
 
     def count(self, query: str) -> dict[str, int]:
-        """Count the rows of a query by the value of its first column, most frequent first.
-
-        Raises
-        ------
-        UBPError
-            If DuckDB refuses it.
-        """
+        """Count the rows of a query by the value of its first column, most frequent first."""
         self._create_views(query)
         text = self._layout.queries[query].strip().rstrip(";")
         try:
@@ -175,13 +163,7 @@ class Sandbox:
         return {str(reason): count for reason, count in rows}
 
     def stage(self, table: str, path: Path) -> None:
-        """Write the result of a table's ``SELECT`` to a Parquet file.
-
-        Raises
-        ------
-        UBPError
-            If DuckDB refuses it; with DuckDB's message and the layout's file.
-        """
+        """Write the result of a table's ``SELECT`` to a Parquet file; errors name the script."""
         self._create_views(table)
         self._write(table, self._layout.queries[table], path)
 
@@ -237,17 +219,8 @@ def sandbox(
 ) -> Iterator[Sandbox]:
     """Open a sandbox.
 
-    Parameters
-    ----------
-    layout : Layout
-    source : Path
-        May be read, like the layout.
-    files : mapping of str to sequence of Path
-        The files of each relation that has some.
-    staging : Path
-        An existing directory, which may be written.
-    memory : str
-        DuckDB's memory limit.
+    It can read the source and the layout, and write into ``staging``, an existing directory.
+    ``memory`` is DuckDB's limit.
     """
     with duckdb.connect(":memory:") as connection:
         connection.execute("SET TimeZone = 'UTC'")

@@ -12,26 +12,16 @@ from ubp_platform.layouts.description import VIEW, Layout
 
 
 class Scripts:
-    """What the scripts of a layout read.
+    """What the scripts of a layout read; ``connection`` parses them.
 
-    Parameters
-    ----------
-    connection : DuckDBPyConnection
-        Parses them.
-    layout : Layout
+    Errors, such as several statements or views that read each other, name the script.
     """
 
     def __init__(self, connection: duckdb.DuckDBPyConnection, layout: Layout) -> None:
         self._connection, self._layout = connection, layout
 
     def relations(self, query: str) -> set[str]:
-        """Return the relations that a query of the layout reads, directly or through views.
-
-        Raises
-        ------
-        UBPError
-            If it is not one ``SELECT``.
-        """
+        """Return the relations that a query of the layout reads, directly or through views."""
         text = self._layout.queries[query]
         names = self._names(query, text)
         for view in self.views(query, text):
@@ -39,13 +29,7 @@ class Scripts:
         return names & self._layout.relations.keys()
 
     def views(self, script: str, text: str, within: tuple[str, ...] = ()) -> list[str]:
-        """Return the views that a script reads, directly or through others, in order of creation.
-
-        Raises
-        ------
-        UBPError
-            If views read each other in a circle.
-        """
+        """Return the views that a script reads, directly or not, in order of creation."""
         found: dict[str, None] = {}
         for name in sorted(self._names(script, text) & self._layout.views.keys()):
             if name in within:

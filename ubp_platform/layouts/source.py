@@ -15,24 +15,13 @@ from ubp_platform.layouts.reader import reading, require_content, unreadable
 
 @dataclass(frozen=True)
 class Source:
-    """A file, a folder, or a tree of folders.
-
-    Parameters
-    ----------
-    path : Path
-    """
+    """A file, a folder, or a tree of folders."""
 
     path: Path
 
     @classmethod
     def at(cls, path: Path) -> "Source":
-        """Return the source at a path.
-
-        Raises
-        ------
-        UBPError
-            If the path does not exist or has no file.
-        """
+        """Return the source at a path; raise UBPError if it does not exist or has no file."""
         if not path.exists():
             raise UBPError(f"no such path: {path}")
         source = cls(path)
@@ -67,15 +56,7 @@ class Source:
 
 @dataclass(frozen=True)
 class Delivery:
-    """A source in a layout.
-
-    Parameters
-    ----------
-    source : Source
-    layout : Layout
-    files : mapping of str to list of Path
-        The files of each relation that has some.
-    """
+    """A source in a layout, with the files of each relation that has some."""
 
     source: Source
     layout: Layout
@@ -108,13 +89,7 @@ class Delivery:
         return any(_matches(below, named) for below in self.source.files)
 
     def columns(self, name: str) -> list[str]:
-        """Return the columns of a relation's first file.
-
-        Raises
-        ------
-        BatchRejected
-            If the file cannot be read.
-        """
+        """Return the columns of a relation's first file; BatchRejected if it is unreadable."""
         relation, first = self.layout.relations[name], self.files[name][:1]
         require_content(first, relation.encoding)
         # All fields, not only those that the layout reads.

@@ -40,15 +40,7 @@ class DeliveredTable:
 
 @dataclass(frozen=True)
 class StagingArea:
-    """A delivery that is being staged.
-
-    Parameters
-    ----------
-    delivery : Delivery
-    box : Sandbox
-    directory : Path
-        The directory of the Parquet files.
-    """
+    """A delivery that is being staged into Parquet files in a directory."""
 
     delivery: Delivery
     box: Sandbox
@@ -109,14 +101,7 @@ class StagingArea:
         tables: list[DeliveredTable],
         known: Mapping[str, ColumnKind],
     ) -> tuple[dict[str, StagedTable], dict[str, list[RejectedLine]]]:
-        """Write the rows of tables, and decide the kinds of their columns.
-
-        Parameters
-        ----------
-        connection : DuckDBPyConnection
-        tables : list of DeliveredTable
-        known : mapping of str to str
-            The kinds that have been decided before, by column.
+        """Write the rows of tables, and decide those kinds of their columns that are not known.
 
         Returns
         -------
@@ -139,13 +124,7 @@ class StagingArea:
         return self.box.count(DROPPED)
 
     def unread(self, rows: Mapping[str, int]) -> Iterator[str]:
-        """Report relations with fewer events than rows, if the layout gives no reasons.
-
-        Parameters
-        ----------
-        rows : mapping of str to int
-            The number of rows of each table.
-        """
+        """Report relations with fewer events than rows, if the layout gives no reasons for them."""
         if DROPPED in self.delivery.layout.queries:
             return
         events = {table: self.box.reads(table) for table in rows if table != PRODUCTS.name}
@@ -171,15 +150,7 @@ class StagingArea:
 
 @contextmanager
 def staging(delivery: Delivery, directory: Path, memory: str) -> Iterator[StagingArea]:
-    """Open a delivery for staging.
-
-    Parameters
-    ----------
-    delivery : Delivery
-    directory : Path
-        An existing directory.
-    memory : str
-        DuckDB's memory limit.
+    """Open a delivery for staging in an existing directory; ``memory`` is DuckDB's limit.
 
     Raises
     ------

@@ -22,17 +22,7 @@ _EXAMPLES = 1000
 
 @dataclass(frozen=True)
 class CheckedTable:
-    """A table that may land.
-
-    Parameters
-    ----------
-    delivered : DeliveredTable
-    staged : StagedTable
-    run : SuiteRun
-    rows : int
-        The number of staged rows, without rejected lines.
-    bad : BadRows
-    """
+    """A table that may land; ``rows`` counts its staged rows, without rejected lines."""
 
     delivered: DeliveredTable
     staged: StagedTable

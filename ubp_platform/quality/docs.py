@@ -33,20 +33,7 @@ class DataDocs:
         self._directory = directory
 
     def write(self, batch: str, runs: dict[str, SuiteRun]) -> Path:
-        """Write one page for each file and rewrite the index.
-
-        Parameters
-        ----------
-        batch : str
-            The batch's name.
-        runs : dict of str to SuiteRun
-            By file name.
-
-        Returns
-        -------
-        Path
-            The index page.
-        """
+        """Write one page for each file of a batch, rewrite the index, and return its path."""
         now = datetime.now(UTC)
         folder = self._directory / "validations" / batch / f"{now:{_TIME}}"
         folder.mkdir(parents=True, exist_ok=True)

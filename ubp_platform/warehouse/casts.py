@@ -28,8 +28,7 @@ def integer_of(value: str, type_: str) -> str | None:
     if type_ in INTEGERS:
         return f"TRY_CAST({value} AS BIGINT)"
     if type_ in EXACT or type_.startswith("DECIMAL"):
-        whole = f"TRY_CAST({value} AS BIGINT)"
-        return f"CASE WHEN {value} = trunc({value}) THEN {whole} END"
+        return f"CASE WHEN {value} = trunc({value}) THEN TRY_CAST({value} AS BIGINT) END"
     if type_ != "VARCHAR":
         return None
     return (

@@ -24,14 +24,7 @@ FROM (SELECT local, zone, timezone(zone, local) AS moment
 
 
 def clock_changes(connection: duckdb.DuckDBPyConnection, scan: Scan) -> Iterator[str]:
-    """Report the local times of a staged table that do not exist, or exist twice.
-
-    Parameters
-    ----------
-    connection : DuckDBPyConnection
-        The connection with the views of the scan.
-    scan : Scan
-    """
+    """Report the local times of a staged table that do not exist, or exist twice."""
     zone, table = scan.staged.time_zone, scan.table
     if zone in (None, "UTC"):
         return

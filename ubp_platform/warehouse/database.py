@@ -46,13 +46,7 @@ CREATE TABLE IF NOT EXISTS retracted (batch_id INTEGER NOT NULL, retracted_at TI
 
 
 def open_database(path: Path, write: bool) -> duckdb.DuckDBPyConnection:
-    """Open a warehouse's file with all tables of this release.
-
-    Parameters
-    ----------
-    path : Path
-    write : bool
-        Create the file if it is missing.
+    """Open a warehouse's file with all tables of this release, creating it if it is to be written.
 
     Raises
     ------

@@ -46,7 +46,7 @@ def create_tables(connection: duckdb.DuckDBPyConnection) -> None:
 
 
 def kinds(connection: duckdb.DuckDBPyConnection) -> dict[str, ColumnKind]:
-    """Return the kind of each column whose kind has been decided, which is at its first landing."""
+    """Return the kinds of the columns for which one has been decided, at their first landing."""
     try:
         rows = connection.execute("FROM column_kind").fetchall()
     except duckdb.CatalogException:  # older than dictionaries
@@ -72,17 +72,9 @@ def create_keyed_view(
 ) -> None:
     """Create the view ``keyed``: the view ``good`` with keys in place of text ids.
 
-    New ids get the next keys in the order of their text, so that the keys of a delivery do not
-    depend on the order of its rows.
-
-    Parameters
-    ----------
-    connection : DuckDBPyConnection
-        Inside the transaction of the batch.
-    table : Table
-        The table of the rows in ``good``.
-    kinds : mapping of str to str
-        The kinds of the columns.
+    The rows of ``good`` are those of ``table``; called inside the transaction of a batch. New ids
+    get the next keys in the order of their text, so that the keys of a delivery do not depend on
+    the order of its rows.
     """
     texts = [column for column in table.columns if kinds.get(column) == "text"]
     for column in texts:
@@ -180,10 +172,6 @@ class Identifiers:
 
     def ids(self, keys: np.ndarray) -> np.ndarray:
         """Return the shop's ids of keys.
-
-        Parameters
-        ----------
-        keys : ndarray of int64, shape (n,)
 
         Returns
         -------

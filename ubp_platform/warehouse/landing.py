@@ -72,7 +72,6 @@ def land_table(
     connection : DuckDBPyConnection
         The connection with the views of the scan.
     scan : Scan
-        Of the staged table.
     sha256 : str
         Of the files' contents and the layout's SQL.
     rows : int
@@ -159,15 +158,7 @@ def _overlaps(connection: duckdb.DuckDBPyConnection, table: Table) -> bool:
 def overlap_warnings(
     connection: duckdb.DuckDBPyConnection, landed: Landed, batch: int
 ) -> Iterator[str]:
-    """Warn of likely mistakes in events that overlap with those of earlier batches.
-
-    Parameters
-    ----------
-    connection : DuckDBPyConnection
-        Just after the events landed.
-    landed : Landed
-    batch : int
-    """
+    """Warn of likely mistakes in events that just landed and overlap with earlier batches."""
     table = TABLES[landed.table]
     if "timestamp" not in table.columns or not _overlaps_before(connection, table, batch):
         return

@@ -43,13 +43,7 @@ def numbers(connection: duckdb.DuckDBPyConnection) -> list[int]:
 
 
 def require(connection: duckdb.DuckDBPyConnection, batch: int) -> None:
-    """Check that a batch exists.
-
-    Raises
-    ------
-    UBPError
-        If it does not.
-    """
+    """Check that a batch exists; raise UBPError if it does not."""
     existing = numbers(connection)
     if batch not in existing:
         known = ", ".join(map(str, existing)) or "none yet"
@@ -61,13 +55,7 @@ def retract(connection: duckdb.DuckDBPyConnection, batch: int) -> dict[str, int]
 
     Rows that other batches delivered as well, and products whose properties it added or changed,
     are lost until they are delivered again; the files of such batches are no longer skipped. When
-    no batch is left, the kinds of columns are deleted as well.
-
-    Parameters
-    ----------
-    connection : DuckDBPyConnection
-        Inside a transaction of the caller.
-    batch : int
+    no batch is left, the kinds of columns are deleted as well. Called inside a transaction.
 
     Returns
     -------
@@ -134,16 +122,7 @@ def broken_rules(
 def quarantined_rows(
     connection: duckdb.DuckDBPyConnection, batch: int | None, limit: int
 ) -> tuple[list[dict[str, object]], int]:
-    """Return quarantined rows, newest batch first, and their total number.
-
-    Parameters
-    ----------
-    connection : DuckDBPyConnection
-    batch : int, optional
-        All batches by default.
-    limit : int
-        The largest number of rows to return.
-    """
+    """Return up to ``limit`` quarantined rows, newest batch first, and the number of all."""
     rows = connection.execute(
         """SELECT batch_id, table_name, file, row_number, rule, original::VARCHAR,
                   count(*) OVER () AS total

@@ -130,17 +130,11 @@ class Scan:
             raise BatchRejected(f"{self.name}: cannot be read: {first_line(error)}") from None
 
     def mark_bad(self, row_numbers: np.ndarray, rules: np.ndarray) -> None:
-        """Create the views ``good`` and ``bad_original``.
+        """Create the views ``good`` and ``bad_original`` from row numbers and texts of rules.
 
         ``good`` is ``staged`` without these rows; ``bad_original`` has them as they were staged:
         ``row_number``, ``file``, ``rule`` and ``original`` (JSON). Row number and file are those of
         the delivery if the staged rows contain them.
-
-        Parameters
-        ----------
-        row_numbers : ndarray of int64, shape (n,)
-        rules : ndarray of object (str), shape (n,)
-            The descriptions of the rules that each row breaks.
         """
         bad = pa.table(
             {_ROW: pa.array(row_numbers, pa.int64()), "rule": pa.array(rules, pa.string())}

@@ -67,14 +67,7 @@ class Shape:
 
 
 def shape(warehouse: Warehouse, weeks_from: datetime) -> Shape:
-    """Measure a log.
-
-    Parameters
-    ----------
-    warehouse : Warehouse
-    weeks_from : datetime
-        A midnight at which a week starts.
-    """
+    """Measure a log; ``weeks_from`` is a midnight at which a week starts."""
     first, last = warehouse.event_times()
     types = [kind for kind in (_type(warehouse, event) for event in EVENTS) if kind.events]
     # The first week that does not start before the log, and the first that ends after it.

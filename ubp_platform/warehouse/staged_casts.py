@@ -34,15 +34,7 @@ def column_casts(
     """Return an expression over the view ``delivered`` for each column of the warehouse's table.
 
     Columns that may be empty get a second one, ``COLUMN_unreadable``: whether a value was delivered
-    that cannot be cast.
-
-    Parameters
-    ----------
-    connection : DuckDBPyConnection
-        With the view ``delivered``.
-    staged : StagedTable
-    types : mapping of str to str
-        The DuckDB types of the delivered columns.
+    that cannot be cast. ``types`` are the DuckDB types of the delivered columns.
 
     Raises
     ------

@@ -13,13 +13,6 @@ from ubp_platform.warehouse.warehouse import Warehouse
 def churn(warehouse: Warehouse, cutoff: datetime, days: int) -> pa.Table:
     """Label the clients who bought before a cutoff by whether they buy in the days after it.
 
-    Parameters
-    ----------
-    warehouse : Warehouse
-    cutoff : datetime
-    days : int
-        The length of the window that starts at the cutoff.
-
     Returns
     -------
     pyarrow.Table
@@ -73,13 +66,7 @@ def touched_skus(warehouse: Warehouse, before: datetime) -> np.ndarray:
 
 
 def purchases(warehouse: Warehouse, start: datetime, end: datetime) -> pa.Table:
-    """Count what each client bought in a window.
-
-    Parameters
-    ----------
-    warehouse : Warehouse
-    start, end : datetime
-        The first instant of the window, and the first one after it.
+    """Count what each client bought from ``start`` to before ``end``.
 
     Returns
     -------

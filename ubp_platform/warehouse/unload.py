@@ -18,61 +18,22 @@ from ubp_platform.warehouse.warehouse import Warehouse
 
 
 def event_file(warehouse: Warehouse, name: str, before: datetime, path: Path) -> int:
-    """Write the events of a type before a time.
-
-    Parameters
-    ----------
-    warehouse : Warehouse
-    name : str
-        One of :data:`~ubp_platform.events.schema.EVENT_TYPES`.
-    before : datetime
-        Aware; the first instant that is excluded.
-    path : Path
-        The Parquet file.
-
-    Returns
-    -------
-    int
-        The number of rows.
-    """
+    """Write the events of a type strictly before a time to a Parquet file; return their number."""
     table = TABLES[name]
     query = f"SELECT {_columns(table)} FROM {name} WHERE timestamp < $before"
     return _copy(warehouse, _with_ids(warehouse, query, table.columns), path, before=before)
 
 
 def product_file(warehouse: Warehouse, path: Path) -> int:
-    """Write the product properties.
-
-    Parameters
-    ----------
-    warehouse : Warehouse
-    path : Path
-        The Parquet file.
-
-    Returns
-    -------
-    int
-        The number of rows.
-    """
+    """Write the product properties to a Parquet file; return their number."""
     query = f"SELECT {_columns(PRODUCTS)} FROM {PRODUCTS.name}"
     return _copy(warehouse, _with_ids(warehouse, query, PRODUCTS.columns), path)
 
 
 def purchase_file(warehouse: Warehouse, start: datetime, end: datetime, path: Path) -> int:
-    """Write the purchases of a window, with the properties of the products.
+    """Write the purchases from ``start`` to before ``end``, with the properties of the products.
 
-    Parameters
-    ----------
-    warehouse : Warehouse
-    start, end : datetime
-        Aware; the first instant of the window, and the first one after it.
-    path : Path
-        The Parquet file. Unknown properties are empty.
-
-    Returns
-    -------
-    int
-        The number of rows.
+    Unknown properties are empty. Returns the number of purchases.
     """
     query = f"""SELECT client_id, timestamp, sku, {_columns(PRODUCTS, "sku")}
                 FROM (SELECT client_id, timestamp, sku FROM product_buy)

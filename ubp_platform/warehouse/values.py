@@ -34,12 +34,7 @@ def forget(connection: duckdb.DuckDBPyConnection) -> None:
 def create_valued_view(connection: duckdb.DuckDBPyConnection, table: Table) -> None:
     """Create the view ``valued``: the view ``keyed`` with buckets and codes from money and words.
 
-    Parameters
-    ----------
-    connection : DuckDBPyConnection
-        Inside the transaction of the batch.
-    table : Table
-        The table of the rows in ``keyed``.
+    The rows of ``keyed`` are those of ``table``; called inside the transaction of a batch.
     """
     replaced, join = [], ""
     if table is PRODUCTS:

@@ -36,12 +36,11 @@ def create_views(
     ----------
     connection : DuckDBPyConnection
         Used by one history only.
-    cutoff : datetime
-        In UTC; the first instant that is excluded.
+    cutoff, start : datetime
+        In UTC; the first instant that is excluded, and the first one that is included (by default
+        that of the first event).
     clients : ndarray of int64, optional
-        As in :func:`select_relevant`.
-    start : datetime, optional
-        In UTC; the first instant that is included. All events before the cutoff by default.
+        Ascending; all by default.
     """
     run = connection.execute
     run("SET TimeZone = 'UTC'")
@@ -79,14 +78,7 @@ def create_views(
 
 
 def select_relevant(connection: duckdb.DuckDBPyConnection, clients: np.ndarray | None) -> None:
-    """Restrict the views ``relevant_…`` to some clients' events.
-
-    Parameters
-    ----------
-    connection : DuckDBPyConnection
-    clients : ndarray of int64, optional
-        Ascending; all by default.
-    """
+    """Restrict the views ``relevant_…`` to some clients, ascending; all by default."""
     where = ""
     if clients is not None:
         connection.register("selected_client", pa.table({"client_id": clients}))

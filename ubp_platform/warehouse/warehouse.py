@@ -94,22 +94,11 @@ class Warehouse:
         return found
 
     def identifiers(self, column: str) -> Identifiers:
-        """Return the translation between a column's ids and their keys.
-
-        Parameters
-        ----------
-        column : {"client_id", "sku", "category", "url"}
-        """
+        """Return the translation between the ids and keys of a column of ids."""
         return Identifiers(self.connection, column)
 
     def set_relevant(self, clients: np.ndarray | None) -> None:
-        """Set the relevant clients.
-
-        Parameters
-        ----------
-        clients : ndarray of int64, optional
-            Distinct; they need not have events. All clients by default.
-        """
+        """Set the relevant clients, distinct; they need not have events. All clients by default."""
         vars(self).pop("relevant", None)
         with self.transaction():
             self.connection.execute("DROP TABLE IF EXISTS relevant_client")
@@ -119,27 +108,13 @@ class Warehouse:
                 self.connection.unregister("wanted")
 
     def history(self, cutoff: datetime, clients: np.ndarray | None = None) -> History:
-        """Return the events strictly before ``cutoff``.
-
-        Parameters
-        ----------
-        cutoff : datetime
-            Aware; the first instant that is excluded.
-        clients : ndarray of int64, optional
-            To use instead of the relevant clients.
-        """
+        """Return the events strictly before ``cutoff``, by default for the relevant clients."""
         history = History(self.connection, cutoff, self.relevant if clients is None else clients)
         self._histories.append(history)
         return history
 
     def span(self, table: str) -> Span:
-        """Measure one table.
-
-        Parameters
-        ----------
-        table : str
-            A name of :data:`~ubp_platform.events.schema.TABLES`.
-        """
+        """Measure one table."""
         if table in EVENT_TYPES:
             query = f"""SELECT count(*), count(DISTINCT client_id), min(timestamp), max(timestamp)
                         FROM {TABLES[table].name}"""
@@ -149,13 +124,7 @@ class Warehouse:
         return Span(rows, clients, aware_utc(first), aware_utc(last))
 
     def clients(self, listed: np.ndarray | None = None) -> int:
-        """Count the clients with any event.
-
-        Parameters
-        ----------
-        listed : ndarray of int64, optional
-            Only these; all by default.
-        """
+        """Count the clients with any event, among those listed or all."""
         only = ""
         if listed is not None:
             self.connection.register("listed", pa.table({"client_id": listed}))
@@ -181,13 +150,7 @@ class Warehouse:
         return self.identifiers("client_id").ids(np.array([key], np.int64)).tolist()[0], share
 
     def event_times(self) -> tuple[datetime, datetime]:
-        """Return the times of the first and the last event.
-
-        Raises
-        ------
-        UBPError
-            If there is no event.
-        """
+        """Return the times of the first and the last event; raise UBPError if there is none."""
         parts = " UNION ALL ".join(
             f"SELECT min(timestamp) AS first, max(timestamp) AS last FROM {name}"
             for name in EVENT_TYPES
@@ -201,12 +164,8 @@ class Warehouse:
     def identity(self, cutoff: datetime) -> str:
         """Return a hash of what a history at a cutoff consists of: equal hash, equal history.
 
-        Later batches with no event before the cutoff do not change it.
-
-        Returns
-        -------
-        str
-            A SHA-256 over the contributing files' contents, the cutoff, and the relevant clients.
+        It covers the contributing files' contents, the cutoff, and the relevant clients. Later
+        batches with no event before the cutoff do not change it.
         """
         rows = self.connection.execute(
             """SELECT table_name, sha256 FROM batch_file
