@@ -14,13 +14,13 @@ from rich.text import Text
 from pipelines.console.tables import plain_table
 from pipelines.ingest import MEMORY, open_delivery
 from ubp_platform.layouts import MAX_QUARANTINE
-from ubp_platform.layouts.staging import DeliveredTable, staging
+from ubp_platform.layouts.staging import staging
 from ubp_platform.progress import ProgressFactory, silent
 from ubp_platform.quality.checks import Rejection, check, first_bad_row
 from ubp_platform.warehouse import column_kinds
 from ubp_platform.warehouse.clock_changes import clock_changes
 from ubp_platform.warehouse.scan import Scan
-from ubp_platform.warehouse.staged import CSV_RULE, RejectedLine, StagedTable
+from ubp_platform.warehouse.staged import CSV_RULE, StagedTable
 
 #: The number of staged rows shown per table.
 SHOWN = 10
@@ -106,23 +106,12 @@ def dry_run(
     ):
         connection.execute("SET TimeZone = 'UTC'")
         connection.execute(f"SET memory_limit = '{MEMORY}'")
-        delivered = stage.tables()
-        staged, lines = stage.stage_all(connection, delivered, {})
-        tables = [
-            _preview(
-                connection,
-                one,
-                staged=staged[one.table],
-                lines=lines[one.table],
-                max_quarantine=max_quarantine,
-                progress=progress,
-            )
-            for one in delivered
-        ]
+        staged = stage.stage_all(connection, stage.tables(), {})
+        tables = [_preview(connection, one, max_quarantine, progress) for one in staged.values()]
         notes += [*stage.box.notes, *stage.unread({table.table: table.rows for table in tables})]
         for item in staged.values():
             notes += clock_changes(connection, Scan(connection, item))
-        kinds = staged[delivered[0].table].kinds
+        kinds = next(iter(staged.values())).kinds
         if decided := column_kinds.describe(kinds, {}, "if this is the first delivery,"):
             notes.append(decided)
         return DryRun(
@@ -137,18 +126,17 @@ def dry_run(
 
 def _preview(
     connection: duckdb.DuckDBPyConnection,
-    delivered: DeliveredTable,
     staged: StagedTable,
-    lines: list[RejectedLine],
     max_quarantine: float,
     progress: ProgressFactory,
 ) -> Preview:
     rows = connection.read_parquet(str(staged.path))
     shown = rows.limit(SHOWN).to_df().drop(columns=["_file", "_row"], errors="ignore")
     count = int(rows.count("*").fetchall()[0][0])
-    preview = Preview(delivered.table, count + len(lines), shown)
+    lines = staged.lines
+    preview = Preview(staged.table.name, count + len(lines), shown)
     try:
-        bad = check(connection, delivered, staged, lines, max_quarantine, progress).bad
+        bad = check(connection, staged, max_quarantine, progress).bad
     except Rejection as rejection:
         preview.rejection = str(rejection)
         return preview

@@ -2,7 +2,7 @@
 
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -24,6 +24,7 @@ from ubp_platform.quality.checks import CheckedTable, Rejection, check
 from ubp_platform.warehouse import Warehouse, column_kinds, identifiers, landing, ledger
 from ubp_platform.warehouse.clock_changes import clock_changes
 from ubp_platform.warehouse.scan import Scan
+from ubp_platform.warehouse.staged import StagedTable
 
 #: What DuckDB may take; what does not fit is sorted on disk.
 MEMORY = "1500MB"
@@ -149,40 +150,43 @@ def _land(
         known_kinds = identifiers.kinds(connection)
         if ledger.numbers(connection) == [replace]:
             known_kinds = {}  # they are deleted with the only batch
-        staged, lines = stage.stage_all(connection, new, known_kinds)
-        checked: list[CheckedTable] = []
-        try:
-            for table in new:
-                checked.append(
-                    check(
-                        connection,
-                        table,
-                        staged=staged[table.table],
-                        lines=lines[table.table],
-                        max_quarantine=max_quarantine,
-                        progress=progress,
-                    )
-                )
-        except Rejection as rejection:
-            runs = {item.delivered.name: item.run for item in checked}
-            runs[rejection.name] = rejection.run
-            page = docs.write(f"rejected-{datetime.now(UTC):%Y%m%dT%H%M%SZ}", runs)
-            raise BatchRejected(f"{rejection}; see {page}") from None
+        staged = stage.stage_all(connection, new, known_kinds)
+        checked = _check_all(connection, staged.values(), docs, max_quarantine, progress)
         # Before the commit, so that every batch in the ledger has its pages.
-        page = docs.write(f"batch-{batch}", {item.delivered.name: item.run for item in checked})
+        page = docs.write(f"batch-{batch}", {item.staged.name: item.run for item in checked})
         with warehouse.transaction():
             if replace is not None:
                 ledger.retract(connection, replace)
                 result.notes.append(f"batch {replace} was retracted, and this one replaces it")
             identifiers.remember(connection, checked[0].staged.kinds)
-            for item in checked:
-                _land_table(connection, item, batch, result, progress)
+            for table, item in zip(new, checked, strict=True):
+                _land_table(connection, table, item, batch, result, progress)
             ledger.record_batch(connection, batch, source, page)
         result.batch, result.data_docs = batch, page
         if decided := column_kinds.describe(checked[0].staged.kinds, known_kinds):
             result.notes.append(decided)
         result.notes += [*stage.box.notes, *_notes(connection, result, stage)]
     return result
+
+
+def _check_all(
+    connection: duckdb.DuckDBPyConnection,
+    tables: Iterable[StagedTable],
+    docs: DataDocs,
+    max_quarantine: float,
+    progress: ProgressFactory,
+) -> list[CheckedTable]:
+    """Check all tables; if one must not land, write the Data Docs and reject the batch."""
+    checked: list[CheckedTable] = []
+    try:
+        for table in tables:
+            checked.append(check(connection, table, max_quarantine, progress))
+    except Rejection as rejection:
+        runs = {item.staged.name: item.run for item in checked}
+        runs[rejection.name] = rejection.run
+        page = docs.write(f"rejected-{datetime.now(UTC):%Y%m%dT%H%M%SZ}", runs)
+        raise BatchRejected(f"{rejection}; see {page}") from None
+    return checked
 
 
 def _new_tables(
@@ -202,17 +206,18 @@ def _new_tables(
 
 def _land_table(
     connection: duckdb.DuckDBPyConnection,
+    table: DeliveredTable,
     item: CheckedTable,
     batch: int,
     result: Ingested,
     progress: ProgressFactory,
 ) -> None:
     scan = Scan(connection, item.staged)
-    with progress(f"land {item.delivered.table}", item.rows, "rows") as advance:
+    with progress(f"land {table.table}", item.rows, "rows") as advance:
         file = landing.land_table(
             connection,
             scan,
-            sha256=item.delivered.sha256,
+            sha256=table.sha256,
             rows=item.rows,
             bad=item.bad,
             batch=batch,

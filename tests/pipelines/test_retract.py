@@ -1,4 +1,4 @@
-"""A batch that was wrong: taken back, or replaced by the right one."""
+"""A wrong batch is retracted, or replaced by the right one."""
 
 from pathlib import Path
 
@@ -15,15 +15,15 @@ from ubp_platform.home import Home
 from ubp_platform.warehouse import Warehouse
 
 
-def books(home: Home) -> tuple[list[tuple], str]:
+def ledger_and_identity(home: Home) -> tuple[list[tuple], str]:
     with Warehouse(home.warehouse) as warehouse:
         identity = warehouse.identity(pd.Timestamp(END, tz="UTC").to_pydatetime())
     return rows(home, "SELECT batch_id, rows_landed FROM batch_file ORDER BY ALL"), identity
 
 
-def test_a_batch_taken_back_leaves_the_warehouse_as_it_was(home: Home, tmp_path: Path) -> None:
+def test_a_retracted_batch_leaves_the_warehouse_as_it_was(home: Home, tmp_path: Path) -> None:
     ingest(home, str(deliver(tmp_path / "first", **random_shop(events=200))))
-    before = events(home), events(home, "page_visit"), books(home)
+    before = events(home), events(home, "page_visit"), ledger_and_identity(home)
     second = random_shop(seed=1, events=100)
     del second["product_properties"]
     result = ingest(home, str(deliver(tmp_path / "second", **second)))
@@ -31,7 +31,7 @@ def test_a_batch_taken_back_leaves_the_warehouse_as_it_was(home: Home, tmp_path:
     lost, again = retract(home, result.batch)
     assert lost == {file.table: file.landed for file in result.files if file.landed}
     assert not again
-    assert (events(home), events(home, "page_visit"), books(home)) == before
+    assert (events(home), events(home, "page_visit"), ledger_and_identity(home)) == before
     # The same files are new again.
     again = ingest(home, str(tmp_path / "second"))
     assert [file.landed for file in again.files] == [file.landed for file in result.files]

@@ -100,21 +100,15 @@ class StagingArea:
         connection: duckdb.DuckDBPyConnection,
         tables: list[DeliveredTable],
         known: Mapping[str, ColumnKind],
-    ) -> tuple[dict[str, StagedTable], dict[str, list[RejectedLine]]]:
-        """Write the rows of tables, and decide those kinds of their columns that are not known.
-
-        Returns
-        -------
-        staged : dict of str to StagedTable
-            By table.
-        lines : dict of str to list of RejectedLine
-            See :meth:`rejected_lines`.
-        """
+    ) -> dict[str, StagedTable]:
+        """Write the rows of tables, and decide those kinds of their columns that are not known."""
         lines = self.rejected_lines(tables)
-        staged = {table.table: self.stage(table) for table in tables}
+        staged = {one.table: self.stage(one) for one in tables}
         text = self.delivery.layout.description.text_ids
         kinds = decide(connection, [*staged.values()], known, text)
-        return {table: replace(one, kinds=kinds) for table, one in staged.items()}, lines
+        return {
+            table: replace(one, kinds=kinds, lines=lines[table]) for table, one in staged.items()
+        }
 
     def dropped(self) -> dict[str, int]:
         """Count the delivered rows that the layout drops by reason, most frequent first."""

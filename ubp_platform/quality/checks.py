@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 import duckdb
 
-from ubp_platform.layouts.staging import DeliveredTable
 from ubp_platform.progress import ProgressFactory
 from ubp_platform.quality.broken_rules import BrokenRules
 from ubp_platform.quality.suites import SuiteRun
@@ -14,7 +13,7 @@ from ubp_platform.warehouse import column_kinds
 from ubp_platform.warehouse.casts import LOCAL_TIME
 from ubp_platform.warehouse.landing import BadRows
 from ubp_platform.warehouse.scan import Scan
-from ubp_platform.warehouse.staged import CSV_RULE, RejectedLine, StagedTable
+from ubp_platform.warehouse.staged import CSV_RULE, StagedTable
 
 # The number of bad rows that are read again for a message.
 _EXAMPLES = 1000
@@ -24,7 +23,6 @@ _EXAMPLES = 1000
 class CheckedTable:
     """A table that may land; ``rows`` counts its staged rows, without rejected lines."""
 
-    delivered: DeliveredTable
     staged: StagedTable
     run: SuiteRun
     rows: int
@@ -41,9 +39,7 @@ class Rejection(Exception):
 
 def check(
     connection: duckdb.DuckDBPyConnection,
-    delivered: DeliveredTable,
     staged: StagedTable,
-    lines: list[RejectedLine],
     max_quarantine: float,
     progress: ProgressFactory,
 ) -> CheckedTable:
@@ -53,10 +49,7 @@ def check(
     ----------
     connection : DuckDBPyConnection
         Gets the temporary views of a :class:`~ubp_platform.warehouse.scan.Scan`.
-    delivered : DeliveredTable
     staged : StagedTable
-    lines : list of RejectedLine
-        The rejected lines of the table's files.
     max_quarantine : float
         The largest share of bad rows with which a table may land.
     progress : ProgressFactory
@@ -68,11 +61,12 @@ def check(
     BatchRejected
         If a column is missing, or of a type that cannot hold what the table holds.
     """
-    name, run, scan = delivered.name, SuiteRun(delivered.table), Scan(connection, staged)
+    name, table = staged.name, staged.table.name
+    run, scan = SuiteRun(table), Scan(connection, staged)
     if missing := run.check_header(list(scan.types)):
         raise Rejection(f"{name}: missing column {', '.join(missing)}", name, run)
     total, rows, broken_rules = scan.count(), 0, BrokenRules()
-    with progress(f"check {delivered.table}", total, "rows") as advance:
+    with progress(f"check {table}", total, "rows") as advance:
         for numbers, frame in scan.slices():
             for broken in run.check(frame):
                 if broken.is_about_table:
@@ -84,13 +78,13 @@ def check(
             # Too many already: the rest need not be checked.
             if total and broken_rules.rows > max_quarantine * total:
                 break
-    bad = BadRows(*broken_rules.result(), lines)
-    table = CheckedTable(delivered, staged, run, rows, bad)
+    bad = BadRows(*broken_rules.result(), staged.lines)
+    checked = CheckedTable(staged, run, rows, bad)
     if bad.count and (
-        reason := _reason_to_reject(scan, table, broken_rules.absent, total, max_quarantine)
+        reason := _reason_to_reject(scan, checked, broken_rules.absent, total, max_quarantine)
     ):
         raise Rejection(f"{name}: {reason}", name, run)
-    return table
+    return checked
 
 
 def first_bad_row(scan: Scan, bad: BadRows) -> str:
@@ -101,16 +95,16 @@ def first_bad_row(scan: Scan, bad: BadRows) -> str:
 
 def _reason_to_reject(
     scan: Scan,
-    table: CheckedTable,
+    checked: CheckedTable,
     absent: dict[tuple[str, str], int],
     total: int,
     max_quarantine: float,
 ) -> str:
     """Return why a table with bad rows must not land, or nothing if it may.
 
-    Only the first ``table.rows`` of ``total`` rows were checked.
+    Only the first ``checked.rows`` of ``total`` rows were checked.
     """
-    bad, rows = table.bad, table.rows
+    bad, rows = checked.bad, checked.rows
     if len(bad.row_numbers):
         first = f"row {bad.row_numbers[0]}, {first_bad_row(scan, bad)}"
         if value := scan.first_value_over_lines():

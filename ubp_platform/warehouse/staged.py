@@ -1,6 +1,6 @@
 """The rows of a table as a layout's SQL returns them, in a Parquet file."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
@@ -36,6 +36,8 @@ class StagedTable:
     kinds : mapping of str to str
         The kinds of columns, see :mod:`~ubp_platform.warehouse.column_kinds`; by default integers,
         buckets and codes.
+    lines : sequence of RejectedLine
+        The rejected lines of the table's files.
     """
 
     table: Table
@@ -43,6 +45,7 @@ class StagedTable:
     name: str
     time_zone: str | None = None
     kinds: Mapping[str, ColumnKind] = field(default_factory=dict)
+    lines: Sequence[RejectedLine] = ()
 
     def source_of(self, column: str) -> str | None:
         """Return the delivered column that a column of the warehouse's table is made from.
