@@ -13,7 +13,8 @@ from matplotlib.figure import Figure
 from torch import nn
 
 from ubp_platform.blocks.ragged import Batch, Batches
-from ubp_platform.warehouse.arrays import Sequences, Vocabulary
+from ubp_platform.blocks.sequence_learner import validation_loss
+from ubp_platform.warehouse.sequences import Sequences, Vocabulary
 
 FOLLOWED = 0.75
 HELD_OUT = 0.1

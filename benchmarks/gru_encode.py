@@ -19,7 +19,7 @@ from benchmarks.gru_training import VALUES, clients
 from benchmarks.machine import report
 from ubp_platform.blocks.gru_ae import GRUAutoencoder, GRUAutoencoderNetwork
 from ubp_platform.blocks.ragged import Batch, Batches
-from ubp_platform.warehouse.arrays import Vocabulary
+from ubp_platform.warehouse.sequences import Vocabulary
 
 PLAIN, OURS = "client order, padded to the longest", "by length, not padded"
 RUNS = 3

@@ -29,7 +29,7 @@ from ubp_platform.blocks.gru_ae import GRUAutoencoderNetwork
 from ubp_platform.blocks.ragged import Batch, Batches
 from ubp_platform.blocks.sequence_learner import training_step
 from ubp_platform.blocks.torch_learner import Optimizers
-from ubp_platform.warehouse.arrays import Sequences, Vocabulary
+from ubp_platform.warehouse.sequences import Sequences, Vocabulary
 
 PLAIN, OURS = "padded to the longest", "nearly equal lengths"
 VALUES = {"week": 20, "event_type": 5, "category": 1500, "price": 100, "sku": 5000, "url": 5000}

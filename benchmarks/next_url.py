@@ -28,7 +28,7 @@ from ubp_platform.blocks.next_url import NextURL, NextURLTransformer
 from ubp_platform.blocks.ragged import Batch, Batches
 from ubp_platform.blocks.sequence_learner import training_step
 from ubp_platform.blocks.torch_learner import Optimizers
-from ubp_platform.warehouse.arrays import Sequences, Vocabulary
+from ubp_platform.warehouse.sequences import Sequences, Vocabulary
 
 PLAIN, OURS = "padded, full softmax", "nearly equal lengths, sampled softmax"
 FIRST = Vocabulary.FIRST

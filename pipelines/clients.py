@@ -1,4 +1,4 @@
-"""``ubp clients``: whose profiles are wanted."""
+"""``ubp clients``: show or set the relevant clients."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,45 +12,43 @@ from ubp_platform.warehouse import Warehouse
 
 
 @dataclass(frozen=True)
-class Wanted:
-    """Whose profiles are wanted.
+class RelevantClients:
+    """The relevant clients, whose profiles are made.
 
     Parameters
     ----------
     clients : ndarray of int64, shape (n_clients,), optional
-        Ascending; None where all are.
+        Ascending; None if all clients are relevant.
     with_events : int, optional
-        How many of these have an event.
+        The number of them that have an event.
     """
 
     clients: np.ndarray | None = None
     with_events: int | None = None
 
 
-def relevant_clients(home: Home, file: Path | None = None, everybody: bool = False) -> Wanted:
-    """Tell whose profiles are wanted, or say it: blocks are fitted on them, and encode no others.
+def relevant_clients(
+    home: Home, file: Path | None = None, everybody: bool = False
+) -> RelevantClients:
+    """Return the relevant clients, or set them: blocks are fitted on them and encode no others.
 
-    Fits, snapshots and profiles that are there stay; `ubp train` or `ubp encode` makes new ones.
-    Who leaves the list keeps the last profile.
+    Existing fits, snapshots and profiles stay; `ubp train` or `ubp encode` creates new ones. A
+    client that is no longer relevant keeps the last profile.
 
     Parameters
     ----------
     home : Home
     file : Path, optional
-        Lists the clients, ``.npy``, ``.parquet`` or ``.csv``; from now on these are wanted.
+        A list of clients, ``.npy``, ``.parquet`` or ``.csv``, to set.
     everybody : bool
-        From now on all are.
-
-    Returns
-    -------
-    Wanted
+        Make all clients relevant.
 
     Raises
     ------
     UBPError
-        If the file is no list of clients, or none of them has an event; says why.
+        If the file is not a list of clients, or none of them has an event.
     WarehouseMissing
-        If nothing was ingested yet.
+        If nothing has been ingested yet.
     """
     if file and everybody:
         raise UBPError("name a FILE or give --all, not both")
@@ -69,4 +67,4 @@ def relevant_clients(home: Home, file: Path | None = None, everybody: bool = Fal
             if listed is not None:
                 clients = warehouse.identifiers("client_id").with_new(listed)
             warehouse.set_relevant(clients)
-    return Wanted(None if clients is None else np.sort(clients), with_events)
+    return RelevantClients(None if clients is None else np.sort(clients), with_events)

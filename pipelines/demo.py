@@ -29,7 +29,7 @@ from ubp_platform.home import Home
 from ubp_platform.progress import ProgressFactory
 from ubp_platform.simulation.simulator import END, simulate
 from ubp_platform.store.retrieval import ProfileStore
-from ubp_platform.warehouse import Warehouse, books
+from ubp_platform.warehouse import Warehouse, ledger
 
 DAYS = 14
 CLIENTS, LOG_DAYS = 3000, 120
@@ -159,7 +159,7 @@ def _require_own(home: Home, shop: DemoShop) -> None:
     """Refuse a home with events of another shop: both would be taken for one."""
     try:
         with Warehouse(home.warehouse) as warehouse:
-            sources = {str(batch["source"]) for batch in books.batches(warehouse.connection)}
+            sources = {str(batch["source"]) for batch in ledger.batches(warehouse.connection)}
     except WarehouseMissing:
         return
     if others := sources - {shop.source}:

@@ -1,4 +1,4 @@
-"""``ubp ingest --dry-run``: what a delivery would be, without a warehouse."""
+"""``ubp ingest --dry-run``: stage and check a delivery without a warehouse."""
 
 import tempfile
 from collections import Counter
@@ -8,37 +8,38 @@ from pathlib import Path
 import duckdb
 import pandas as pd
 
-from pipelines.checks import Rejection, check
-from pipelines.ingest import delivered
+from pipelines.ingest import open_delivery
 from ubp_platform.layouts import MAX_QUARANTINE
-from ubp_platform.layouts.source import Delivery
-from ubp_platform.layouts.staging import Part, staging
+from ubp_platform.layouts.staging import staging
 from ubp_platform.progress import ProgressFactory, silent
+from ubp_platform.quality.checks import Rejection, check, first_bad_row
 from ubp_platform.warehouse import column_kinds
+from ubp_platform.warehouse.clock_changes import clock_changes
 from ubp_platform.warehouse.connection import INGEST_SHARE, configure
-from ubp_platform.warehouse.scan import CSV_RULE, RejectedLine, Scan, Staged
+from ubp_platform.warehouse.scan import Scan
+from ubp_platform.warehouse.staged import CSV_RULE, StagedTable
 
-#: Staged rows that are shown of each table.
+#: The number of staged rows shown per table.
 SHOWN = 10
 
 
 @dataclass
 class Preview:
-    """What would become of one table.
+    """What would happen to one table.
 
     Parameters
     ----------
     table : str
     rows : int
-        Staged, with the lines that are no rows.
+        The number of staged rows and rejected lines.
     quarantined : mapping of str to int
-        How many rows break which rules.
+        The number of rows by the rules that they break.
     first_bad : str
-        The first of them as it was staged, as JSON.
+        The first of them as staged, as JSON.
     rejection : str
-        Why the whole batch would be rejected; empty where it would not.
+        Why the batch would be rejected; empty if it would not.
     shown : DataFrame
-        The first rows as they were staged.
+        The first staged rows.
     """
 
     table: str
@@ -57,12 +58,12 @@ class DryRun:
     ----------
     layout : str
     relations : mapping of str to int
-        How many files each has.
+        The number of files of each relation.
     tables : list of Preview
     left_out : list of str
-        Tables of the layout whose files are not there.
+        Tables of the layout without files.
     dropped : mapping of str to int
-        How many delivered rows become no row of a table, by the layout's reasons.
+        The number of delivered rows that the layout drops, by reason.
     notes : list of str
     """
 
@@ -85,81 +86,58 @@ def dry_run(
     max_quarantine: float = MAX_QUARANTINE,
     progress: ProgressFactory = silent,
 ) -> DryRun:
-    """Stage and check a delivery, and land nothing.
-
-    Parameters
-    ----------
-    source : str
-    layout : str, optional
-    max_quarantine : float
-    progress : ProgressFactory
+    """Stage and check a delivery without landing it; parameters as in :func:`ingest`.
 
     Raises
     ------
     UBPError
-        If there is nothing to ingest, no layout that fits, or a file that cannot be read.
+        If there is nothing to ingest, no layout fits, or a file cannot be read.
     """
-    delivery, notes = delivered(source, layout)
+    delivery, notes = open_delivery(source, layout)
     with (
         tempfile.TemporaryDirectory(prefix="ubp-") as directory,
         staging(delivery, Path(directory)) as stage,
         duckdb.connect() as connection,
     ):
         configure(connection, INGEST_SHARE)
-        parts = stage.parts()
-        staged, lines = stage.all_rows(connection, parts, {})
-        tables = [
-            _preview(
-                *(connection, part, staged[part.table], lines[part.table]),
-                *(max_quarantine, progress),
-            )
-            for part in parts
-        ]
-        made = {part.table for part in parts}
+        staged = stage.stage_all(connection, stage.tables(), {})
+        tables = [_preview(connection, one, max_quarantine, progress) for one in staged.values()]
         notes += [*stage.box.notes, *stage.unread({table.table: table.rows for table in tables})]
         for item in staged.values():
-            notes += Scan(connection, item).clock_changes()
-        if decided := column_kinds.said(
-            staged[parts[0].table].kinds, {}, "where this is the first delivery,"
-        ):
+            notes += clock_changes(connection, Scan(connection, item))
+        kinds = next(iter(staged.values())).kinds
+        if decided := column_kinds.describe(kinds, {}, "if this is the first delivery,"):
             notes.append(decided)
         return DryRun(
             layout=delivery.layout.name,
-            relations=_files(delivery),
+            relations={name: len(files) for name, files in delivery.files.items()},
             tables=tables,
-            left_out=[name for name in delivery.layout.tables if name not in made],
+            left_out=[name for name in delivery.layout.tables if name not in staged],
             dropped=stage.dropped(),
             notes=notes,
         )
 
 
-def _files(delivery: Delivery) -> dict[str, int]:
-    return {name: len(files) for name, files in delivery.files.items()}
-
-
 def _preview(
     connection: duckdb.DuckDBPyConnection,
-    part: Part,
-    staged: Staged,
-    lines: list[RejectedLine],
+    staged: StagedTable,
     max_quarantine: float,
     progress: ProgressFactory,
 ) -> Preview:
-    first = connection.read_parquet(str(staged.path)).limit(SHOWN)
-    shown = first.to_df().drop(columns=["_file", "_row"], errors="ignore")
-    count = int(connection.read_parquet(str(staged.path)).count("*").fetchall()[0][0])
-    preview = Preview(part.table, count + len(lines), shown)
+    rows = connection.read_parquet(str(staged.path))
+    shown = rows.limit(SHOWN).to_df().drop(columns=["_file", "_row"], errors="ignore")
+    count = int(rows.count("*").fetchall()[0][0])
+    lines = staged.lines
+    preview = Preview(staged.table.name, count + len(lines), shown)
     try:
-        checked = check(connection, part, staged, lines, max_quarantine, progress)
+        bad = check(connection, staged, max_quarantine, progress).bad
     except Rejection as rejection:
         preview.rejection = str(rejection)
         return preview
-    preview.quarantined = dict(Counter(checked.bad.rules.tolist()).most_common())
+    preview.quarantined = dict(Counter(bad.rules.tolist()).most_common())
     if lines:
         preview.quarantined[CSV_RULE] = len(lines)
         preview.first_bad = f"line {lines[0].line}: {lines[0].text}"
-    if len(checked.bad.row_numbers):
-        scan = Scan(connection, staged)
-        scan.mark_bad(checked.bad.row_numbers[:1000], checked.bad.rules[:1000])
-        preview.first_bad = scan.first_bad()
+    if len(bad.row_numbers):
+        preview.first_bad = first_bad_row(Scan(connection, staged), bad)
     return preview

@@ -37,7 +37,7 @@ from ubp_platform.home import Home
 from ubp_platform.profile.fitting import select_blocks
 from ubp_platform.profile.version import ProfileVersion
 from ubp_platform.progress import ProgressFactory, silent
-from ubp_platform.warehouse import Warehouse, books
+from ubp_platform.warehouse import Warehouse, ledger
 
 
 def evaluate(
@@ -125,7 +125,7 @@ def evaluate(
     with Warehouse(home.warehouse) as warehouse:
         targets = Targets(warehouse, split, listed, classes)
         available, unavailable = targets.available(task_names, strict=bool(tasks))
-        sources = {str(batch["source"]) for batch in books.batches(warehouse.connection)}
+        sources = {str(batch["source"]) for batch in ledger.batches(warehouse.connection)}
     if foreign is None:
         subject = _fitted_profiles(
             [

@@ -15,7 +15,7 @@ from ubp_platform.events.schema import CODE_VALUES, EVENT_TYPES, ID_COLUMNS
 from ubp_platform.home import Home
 from ubp_platform.profile.version import get_version, newest_version
 from ubp_platform.warehouse import Warehouse
-from ubp_platform.warehouse.arrays import Vocabulary
+from ubp_platform.warehouse.sequences import Vocabulary
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -10,20 +10,22 @@ from pathlib import Path
 
 import duckdb
 
-from pipelines.checks import Checked, Rejection, check
 from ubp_platform.blocks.catalog import version_directories
 from ubp_platform.errors import BatchRejected, UBPError
 from ubp_platform.events import completejourney
 from ubp_platform.home import Home
 from ubp_platform.layouts import MAX_QUARANTINE, RELEVANT_CLIENTS
-from ubp_platform.layouts.description import find, shipped
+from ubp_platform.layouts.description import layout_named, shipped
 from ubp_platform.layouts.source import Delivery, Source, recognise
-from ubp_platform.layouts.staging import Part, Stage, staging
+from ubp_platform.layouts.staging import DeliveredTable, StagingArea, staging
 from ubp_platform.progress import ProgressFactory, silent
 from ubp_platform.quality import DataDocs
-from ubp_platform.warehouse import Warehouse, books, column_kinds, identifiers, landing
+from ubp_platform.quality.checks import CheckedTable, Rejection, check
+from ubp_platform.warehouse import Warehouse, column_kinds, identifiers, landing, ledger
+from ubp_platform.warehouse.clock_changes import clock_changes
 from ubp_platform.warehouse.connection import INGEST_SHARE
 from ubp_platform.warehouse.scan import Scan
+from ubp_platform.warehouse.staged import StagedTable
 
 _STAGING = ".staging-"
 
@@ -35,15 +37,15 @@ class Ingested:
     Parameters
     ----------
     batch : int, optional
-        The batch's number; None when every file was known already.
+        The batch's number; None if every file had landed before.
     files : list of Landed
     skipped : list of (str, int)
-        Files known by content, with the batch that brought them.
+        Files with known contents, and the batch in which they landed.
     data_docs : Path, optional
     notes : list of str
-        What a user should know.
+        Messages for the user.
     next : str
-        The command that is next.
+        The command to run next.
     """
 
     batch: int | None = None
@@ -70,29 +72,25 @@ def ingest(
     source : str
         A file, a folder or a tree; ``completejourney`` is the installed package of that name.
     layout : str, optional
-        The name or the directory of a layout; recognised from the files by default.
+        The name or the directory of a layout; recognised by the files by default.
     max_quarantine : float
         The share of bad rows of a table above which the whole batch is rejected.
     progress : ProgressFactory
     replace : int, optional
-        A batch that is taken back in the same transaction.
-
-    Returns
-    -------
-    Ingested
+        A batch to retract in the same transaction.
 
     Raises
     ------
     BatchRejected
-        If a file breaks a table rule or has too many bad rows; the warehouse is as before.
+        If a table breaks a rule or has too many bad rows; the warehouse is unchanged.
     WarehouseBusy
         If another process is writing.
     UBPError
-        If there is nothing to ingest, or no layout that fits.
+        If there is nothing to ingest, or no layout fits.
     """
     if not 0 <= max_quarantine <= 1:
         raise UBPError(f"--max-quarantine is a share between 0 and 1, not {max_quarantine}")
-    delivery, notes = delivered(source, layout)
+    delivery, notes = open_delivery(source, layout)
     try:
         result = _land(home, source, delivery, max_quarantine, progress, replace)
     except BatchRejected as reason:
@@ -103,40 +101,27 @@ def ingest(
     return result
 
 
-def delivered(source: str, layout: str | None) -> tuple[Delivery, list[str]]:
-    """Look at a source.
-
-    Parameters
-    ----------
-    source : str
-        A path, or the name of a package's data.
-    layout : str, optional
-
-    Returns
-    -------
-    delivery : Delivery
-    notes : list of str
-        Which layout was taken and why; what is not read.
-    """
+def open_delivery(source: str, layout: str | None) -> tuple[Delivery, list[str]]:
+    """Return a source in its layout, by default the one recognised, and messages for the user."""
     path = completejourney.package_data() if source == completejourney.NAME else Path(source)
-    delivery = _look(path, layout)
+    delivery = _delivery(path, layout)
     notes = []
     if layout is None:
-        notes.append(f"taken for the layout {delivery.layout.name!r}, by its files and columns")
+        notes.append(f"recognised the layout {delivery.layout.name!r} by files and columns")
     if unread := [name for name in delivery.unread if name != RELEVANT_CLIENTS]:
         notes.append(f"files that the layout does not read: {', '.join(unread)}")
     return delivery, notes
 
 
-def _look(path: Path, layout: str | None) -> Delivery:
+def _delivery(path: Path, layout: str | None) -> Delivery:
     found = Source.at(path)
     if layout is None:
         return recognise(found, shipped())
-    delivery = found.of(find(layout))
+    delivery = found.of(layout_named(layout))
     if missing := delivery.missing or ([] if delivery.files else [*delivery.layout.relations]):
         patterns = delivery.layout.relations[missing[0]].files
         raise UBPError(
-            f"no known file in {path}: the layout {delivery.layout.name} wants {missing[0]} as "
+            f"no known file in {path}: the layout {delivery.layout.name} needs {missing[0]} as "
             f"{' or '.join(patterns[:2])}"
         )
     return delivery
@@ -157,123 +142,141 @@ def _land(
         staging(delivery, Path(directory)) as stage,
     ):
         connection = warehouse.connection
-        new, result.skipped = _new_parts(connection, stage, replace)
+        new, result.skipped = _new_tables(connection, stage, replace)
         if not new:
             return result
-        batch, docs = books.next_batch(connection), DataDocs(home.data_docs)
+        batch, docs = ledger.next_batch(connection), DataDocs(home.data_docs)
         known_kinds = identifiers.kinds(connection)
-        if books.numbers(connection) == [replace]:
-            known_kinds = {}  # the only batch goes, and with it what it decided
-        staged, lines = stage.all_rows(connection, new, known_kinds)
-        checked: list[Checked] = []
-        try:
-            for part in new:
-                rows, broken = staged[part.table], lines[part.table]
-                checked.append(check(connection, part, rows, broken, max_quarantine, progress))
-        except Rejection as rejection:
-            runs = {item.part.name: item.run for item in checked}
-            runs[rejection.name] = rejection.run
-            page = docs.write(f"rejected-{datetime.now(UTC):%Y%m%dT%H%M%SZ}", runs)
-            raise BatchRejected(f"{rejection}; see {page}") from None
-        # Before the commit: a batch in the books has its pages.
-        page = docs.write(f"batch-{batch}", {item.part.name: item.run for item in checked})
+        if ledger.numbers(connection) == [replace]:
+            known_kinds = {}  # they are deleted with the only batch
+        staged = stage.stage_all(connection, new, known_kinds)
+        checked = _check_all(connection, staged.values(), docs, max_quarantine, progress)
+        # Before the commit, so that every batch in the ledger has its pages.
+        page = docs.write(f"batch-{batch}", {item.staged.name: item.run for item in checked})
         with warehouse.transaction():
             if replace is not None:
-                books.retract(connection, replace)
-                result.notes.append(f"in the place of batch {replace}, which was taken back")
+                ledger.retract(connection, replace)
+                result.notes.append(f"batch {replace} was retracted, and this one replaces it")
             identifiers.remember(connection, checked[0].staged.kinds)
-            for item in checked:
-                _land_table(connection, item, batch, result, progress)
-            books.record_batch(connection, batch, source, page)
+            for table, item in zip(new, checked, strict=True):
+                _land_table(connection, table, item, batch, result, progress)
+            ledger.record_batch(connection, batch, source, page)
         result.batch, result.data_docs = batch, page
-        if decided := column_kinds.said(checked[0].staged.kinds, known_kinds):
+        if decided := column_kinds.describe(checked[0].staged.kinds, known_kinds):
             result.notes.append(decided)
         result.notes += [*stage.box.notes, *_notes(connection, result, stage)]
     return result
 
 
-def _new_parts(
-    connection: duckdb.DuckDBPyConnection, stage: Stage, replace: int | None
-) -> tuple[list[Part], list[tuple[str, int]]]:
-    """Give the tables that have not landed, and those that have, by name, with their batch."""
+def _check_all(
+    connection: duckdb.DuckDBPyConnection,
+    tables: Iterable[StagedTable],
+    docs: DataDocs,
+    max_quarantine: float,
+    progress: ProgressFactory,
+) -> list[CheckedTable]:
+    """Check all tables; if one must not land, write the Data Docs and reject the batch."""
+    checked: list[CheckedTable] = []
+    try:
+        for table in tables:
+            checked.append(check(connection, table, max_quarantine, progress))
+    except Rejection as rejection:
+        runs = {item.staged.name: item.run for item in checked}
+        runs[rejection.name] = rejection.run
+        page = docs.write(f"rejected-{datetime.now(UTC):%Y%m%dT%H%M%SZ}", runs)
+        raise BatchRejected(f"{rejection}; see {page}") from None
+    return checked
+
+
+def _new_tables(
+    connection: duckdb.DuckDBPyConnection, stage: StagingArea, replace: int | None
+) -> tuple[list[DeliveredTable], list[tuple[str, int]]]:
+    """Return the tables that have not landed, and the names and batches of those that have."""
     if replace is not None:
-        books.require(connection, replace)
-    known = books.known_files(connection)
+        ledger.require(connection, replace)
+    known = ledger.known_files(connection)
     known = {file: batch for file, batch in known.items() if batch != replace}
-    parts = stage.parts()
-    new = [part for part in parts if (part.table, part.sha256) not in known]
+    tables = stage.tables()
+    new = [table for table in tables if (table.table, table.sha256) not in known]
     if not new and replace is not None:
-        raise UBPError(f"nothing new to put in the place of batch {replace}, which stays")
-    return new, [(part.name, known[part.table, part.sha256]) for part in parts if part not in new]
+        raise UBPError(f"nothing new to replace batch {replace} with: it stays")
+    return new, [(old.name, known[old.table, old.sha256]) for old in tables if old not in new]
 
 
 def _land_table(
     connection: duckdb.DuckDBPyConnection,
-    item: Checked,
+    table: DeliveredTable,
+    item: CheckedTable,
     batch: int,
     result: Ingested,
     progress: ProgressFactory,
 ) -> None:
     scan = Scan(connection, item.staged)
-    with progress(f"land {item.part.table}", item.rows, "rows") as advance:
-        file = landing.land_file(connection, scan, item.part.sha256, item.rows, item.bad, batch)
+    with progress(f"land {table.table}", item.rows, "rows") as advance:
+        file = landing.land_table(
+            connection,
+            scan,
+            sha256=table.sha256,
+            rows=item.rows,
+            bad=item.bad,
+            batch=batch,
+        )
         advance(item.rows)
     result.files.append(file)
-    result.notes += scan.clock_changes()
-    result.notes += landing.doubts(connection, file, batch)
+    result.notes += clock_changes(connection, scan)
+    result.notes += landing.overlap_warnings(connection, file, batch)
 
 
-def _notes(connection: duckdb.DuckDBPyConnection, result: Ingested, stage: Stage) -> Iterator[str]:
+def _notes(
+    connection: duckdb.DuckDBPyConnection, result: Ingested, stage: StagingArea
+) -> Iterator[str]:
     for file in result.files:
-        for rule, count in books.broken_rules(connection, result.batch, file.table).items():
-            said = f"quarantined, {file.table}: {count:,} against the rule '{rule}'"
-            yield f"{said}; `ubp quarantine` shows them"
+        for rule, count in ledger.broken_rules(connection, result.batch, file.table).items():
+            yield (
+                f"{file.table}: {count:,} rows quarantined by the rule '{rule}'; `ubp quarantine` "
+                "shows them"
+            )
     if repeated := [file.table for file in result.files if file.repeated]:
         yield (
-            f"repeated: rows of {', '.join(repeated)} that agree with another in all columns; they "
-            "landed as events of their own"
+            f"repeated: some rows of {', '.join(repeated)} equal another one in all columns; they "
+            "landed as separate events"
         )
     if not result.skipped:
         yield from stage.unread({file.table: file.read for file in result.files})
     if dropped := stage.dropped():
         reasons = "; ".join(f"{count:,}: {reason}" for reason, count in dropped.items())
-        yield f"rows that become no event, {reasons}"
+        yield f"rows dropped by the layout, {reasons}"
     if unknown := landing.unknown_skus(connection):
         yield (
-            f"{unknown:,} events are of skus without product properties; they are kept, their "
-            "category and price are missing"
+            f"{unknown:,} events have skus without product properties; they are kept, with "
+            "category and price missing"
         )
 
 
 def retract(home: Home, batch: int) -> tuple[dict[str, int], list[str]]:
-    """Take a batch back; see :func:`books.retract`.
-
-    Parameters
-    ----------
-    home : Home
-    batch : int
+    """Remove a batch; see :func:`ledger.retract`.
 
     Returns
     -------
     lost : dict of str to int
-        How many rows each table lost.
+        The number of rows that each table lost.
     again : list of str
-        Files that should be delivered again, since this batch had what they brought, too.
+        Files to deliver again, because rows of theirs were removed with this batch.
     """
-    with Warehouse(home.warehouse):  # says that there is none, and makes none
+    with Warehouse(home.warehouse):  # fails if there is no warehouse, instead of creating one
         pass
     with (
         Warehouse(home.warehouse, write=True, memory_share=INGEST_SHARE) as warehouse,
         warehouse.transaction(),
     ):
-        lost = books.retract(warehouse.connection, batch)
-        return lost, books.to_deliver_again(warehouse.connection)
+        lost = ledger.retract(warehouse.connection, batch)
+        return lost, ledger.to_deliver_again(warehouse.connection)
 
 
 @contextmanager
 def _staging_directory(home: Home) -> Iterator[str]:
-    """Make room for staged rows; only who writes the warehouse may call it."""
-    for left in home.root.glob(f"{_STAGING}*"):  # by an ingest that was killed
+    """Create a directory for staged rows; only the writer of the warehouse may call it."""
+    for left in home.root.glob(f"{_STAGING}*"):  # left by an ingest that was killed
         shutil.rmtree(left, ignore_errors=True)
     with tempfile.TemporaryDirectory(prefix=_STAGING, dir=home.root) as directory:
         yield directory

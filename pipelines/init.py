@@ -1,35 +1,41 @@
-"""``ubp init``: look at unknown files, and write a layout to edit."""
+"""``ubp init``: examine undescribed files, and draft a layout to edit."""
 
+from dataclasses import dataclass
 from pathlib import Path
 
 from ubp_platform.errors import UBPError
 from ubp_platform.layouts.description import shipped
-from ubp_platform.layouts.draft import draft
+from ubp_platform.layouts.draft import Draft, draft
 from ubp_platform.layouts.source import Source, recognise
 from ubp_platform.layouts.survey import Family, survey
 
 
-def init(path: Path, directory: Path) -> tuple[list[Family], list[Path], str]:
-    """Draft a layout for files.
+@dataclass(frozen=True)
+class Initialised:
+    """What ``ubp init`` did.
 
     Parameters
     ----------
-    path : Path
-        A file, a folder or a tree.
-    directory : Path
-        Gets the layout.
-
-    Returns
-    -------
     families : list of Family
-    written : list of Path
+        The files, grouped by their columns.
+    draft : Draft
+        The layout that was written.
     known : str
-        The layout that ships and fits already; empty where there is none.
+        The shipped layout that fits the files; empty if none does.
+    """
+
+    families: list[Family]
+    draft: Draft
+    known: str
+
+
+def init(path: Path, directory: Path) -> Initialised:
+    """Draft a layout in a new directory for a file, a folder or a tree.
 
     Raises
     ------
     UBPError
-        If no file has a time, or the directory is taken.
+        If no file has a time, or the directory is not empty.
     """
     source = Source.at(path)
     families = survey(source)
@@ -38,4 +44,4 @@ def init(path: Path, directory: Path) -> tuple[list[Family], list[Path], str]:
         known = recognise(source, shipped()).layout.name
     except UBPError:
         known = ""
-    return families, written, known
+    return Initialised(families, written, known)

@@ -1,22 +1,22 @@
-"""``ubp quarantine``: rows that broke a rule, and forgetting them once they are mended."""
+"""``ubp quarantine``: list rows that broke a rule, and delete them once they are corrected."""
 
 from dataclasses import dataclass
 
 from ubp_platform.home import Home
-from ubp_platform.warehouse import Warehouse, books
+from ubp_platform.warehouse import Warehouse, ledger
 
 
 @dataclass(frozen=True)
 class Quarantine:
-    """What is in the quarantine.
+    """Rows in the quarantine.
 
     Parameters
     ----------
     rows : list of dict
-        Newest batch first: ``batch``, ``table``, ``file``, ``row``, ``rule`` and ``original``, the
-        row as it was staged, as JSON.
+        Newest batch first, each with ``batch``, ``table``, ``file``, ``row``, ``rule`` and
+        ``original``, the staged row as JSON.
     total : int
-        How many rows there are, shown or not.
+        The number of all rows, including those that are not listed.
     """
 
     rows: list[dict[str, object]]
@@ -24,44 +24,21 @@ class Quarantine:
 
 
 def quarantine(home: Home, batch: int | None = None, rows: int = 20) -> Quarantine:
-    """Show quarantined rows.
-
-    Parameters
-    ----------
-    home : Home
-    batch : int, optional
-        All batches by default.
-    rows : int
-        How many at most.
-
-    Raises
-    ------
-    UBPError
-        If there is no such batch.
-    """
+    """List up to ``rows`` quarantined rows, of one batch or of all."""
     with Warehouse(home.warehouse) as warehouse:
         if batch is not None:
-            books.require(warehouse.connection, batch)
-        return Quarantine(*books.quarantined_rows(warehouse.connection, batch, rows))
+            ledger.require(warehouse.connection, batch)
+        return Quarantine(*ledger.quarantined_rows(warehouse.connection, batch, rows))
 
 
 def clear(home: Home, batch: int | None = None) -> int:
-    """Forget quarantined rows; the books and the Data Docs of their batches stay.
+    """Delete quarantined rows, of one batch or of all, and return their number.
 
-    Parameters
-    ----------
-    home : Home
-    batch : int, optional
-        All batches by default.
-
-    Returns
-    -------
-    int
-        How many there were.
+    The ledger and the Data Docs keep their batches.
     """
-    with Warehouse(home.warehouse):  # says that there is none, and makes none
+    with Warehouse(home.warehouse):  # fails if there is no warehouse, instead of creating one
         pass
     with Warehouse(home.warehouse, write=True) as warehouse, warehouse.transaction():
         if batch is not None:
-            books.require(warehouse.connection, batch)
-        return books.clear_quarantine(warehouse.connection, batch)
+            ledger.require(warehouse.connection, batch)
+        return ledger.clear_quarantine(warehouse.connection, batch)

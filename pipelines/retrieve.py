@@ -13,7 +13,7 @@ from ubp_platform.home import Home
 from ubp_platform.profile.version import ProfilePart
 from ubp_platform.progress import ProgressFactory, silent
 from ubp_platform.store.retrieval import Profile, ProfileStore
-from ubp_platform.warehouse.identifiers import whole_number
+from ubp_platform.warehouse.identifiers import integer_id
 
 
 def profile(home: Home, client_id: str) -> tuple[Profile, list[ProfilePart]]:
@@ -32,7 +32,7 @@ def profile(home: Home, client_id: str) -> tuple[Profile, list[ProfilePart]]:
         Which columns are which block's.
     """
     store = ProfileStore(home)
-    wanted = client_id if store.has_text_ids else whole_number(client_id)
+    wanted = client_id if store.has_text_ids else integer_id(client_id)
     return store.lookup(wanted), store.version.parts
 
 

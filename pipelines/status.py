@@ -13,7 +13,7 @@ from ubp_platform.home import Home
 from ubp_platform.profile.version import ProfileVersion, encoded_from, versions
 from ubp_platform.store.configuration import online_store
 from ubp_platform.store.served import Served
-from ubp_platform.warehouse import Warehouse, books, landing
+from ubp_platform.warehouse import Warehouse, landing, ledger
 
 Status = dict[str, Any]
 
@@ -58,8 +58,8 @@ def _warehouse(
     try:
         with Warehouse(home.warehouse) as warehouse:
             tables = {name: asdict(warehouse.span(name)) for name in TABLES}
-            batches = books.batches(warehouse.connection)
-            held_back = books.quarantined(warehouse.connection)
+            batches = ledger.batches(warehouse.connection)
+            held_back = ledger.quarantined(warehouse.connection)
             described = {
                 "path": str(home.warehouse),
                 "busy": None,

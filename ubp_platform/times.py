@@ -47,3 +47,13 @@ def time_stem(time: datetime) -> str:
     """
     fraction = f".{time.microsecond:06d}" if time.microsecond else ""
     return f"{time.astimezone(UTC):%Y%m%dT%H%M%S}{fraction}Z"
+
+
+def naive_utc(time: datetime) -> datetime:
+    """Return an aware time as DuckDB stores it: in UTC, without a zone."""
+    return time.astimezone(UTC).replace(tzinfo=None)
+
+
+def aware_utc(time: datetime | None) -> datetime | None:
+    """Return a time that DuckDB stored as an aware one."""
+    return None if time is None else time.replace(tzinfo=UTC)

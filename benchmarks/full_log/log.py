@@ -25,7 +25,7 @@ from ubp_platform.home import Home
 from ubp_platform.simulation.challenge import plan
 from ubp_platform.simulation.simulator import END, simulate
 from ubp_platform.warehouse import Warehouse
-from ubp_platform.warehouse.books import next_batch
+from ubp_platform.warehouse.ledger import next_batch
 
 CUTOFF, MEMORY = END, "4GB"
 LAST, HIDDEN, LAYERS = 128, 128, 2

@@ -2,7 +2,7 @@
 
 import re
 import shlex
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,12 +16,12 @@ from pipelines.console.tables import plain_table
 from ubp_platform.layouts import RELEVANT_CLIENTS
 
 if TYPE_CHECKING:
-    from pipelines.clients import Wanted
+    from pipelines.clients import RelevantClients
     from pipelines.dry_run import DryRun
     from pipelines.ingest import Ingested
+    from pipelines.init import Initialised
     from pipelines.quarantine import Quarantine
     from ubp_platform.layouts.description import Layout
-    from ubp_platform.layouts.survey import Family
     from ubp_platform.simulation.simulator import SimulatedFile
 
 # Longer texts are cut in a preview; ids (a UUID has 36 characters), times and numbers are not.
@@ -89,9 +89,9 @@ def show_quarantine(found: "Quarantine") -> None:
     say_next("mend and ingest them, then ubp quarantine --clear")
 
 
-def show_draft(path: Path, found: "tuple[list[Family], list[Path], str]") -> None:
+def show_draft(path: Path, found: "Initialised") -> None:
     """Show what was seen in the files and what was guessed."""
-    families, written, known = found
+    families, written, known = found.families, found.draft.files, found.known
     for family in families:
         more = len(family.files) - 1
         files = f"{family.files[0]}{f' and {more:,} more' if more else ''}"
@@ -111,22 +111,9 @@ def show_draft(path: Path, found: "tuple[list[Family], list[Path], str]") -> Non
     say(f"Wrote {directory}: {names}", wrap=False)
     if known:
         say(f"The built-in layout {known!r} fits these files: `ubp ingest {path}`", wrap=False)
-    for note in _to_do(families, directory):
+    for note in found.draft.notes:
         say(note)
     say_next(f"edit it, then ubp ingest {path} --layout {directory} --dry-run")
-
-
-def _to_do(families: "list[Family]", directory: Path) -> Iterator[str]:
-    """Yield what the draft could not know."""
-    purchases = directory / "product_buy.sql"
-    if purchases.exists() and "could not be guessed" in purchases.read_text("utf-8"):
-        yield f"Not all was guessed: {purchases} says what is to be filled in"
-    times = [time for family in families if (time := family.having("time"))]
-    if any(time.type == "VARCHAR" and "from_" not in time.reading for time in times):
-        yield (
-            "Times that name no zone are taken for UTC: if they are local ones, write the zone "
-            f"into {directory / 'layout.toml'}"
-        )
 
 
 def show_dry_run(found: "DryRun") -> None:
@@ -167,7 +154,7 @@ def _cell(value: object) -> str:
     return "" if value is None or value is pd.NaT or value != value else str(value)
 
 
-def show_relevant(wanted: "Wanted") -> None:
+def show_relevant(wanted: "RelevantClients") -> None:
     """Show which clients are profiled."""
     who = "all clients"
     if wanted.clients is not None:

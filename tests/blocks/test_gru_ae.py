@@ -22,7 +22,7 @@ from ubp_platform.blocks.ragged import Batches
 from ubp_platform.blocks.sequence_learner import training_step, validation_loss
 from ubp_platform.errors import BlockUnavailable
 from ubp_platform.warehouse import Warehouse
-from ubp_platform.warehouse.arrays import Sequences, Vocabulary
+from ubp_platform.warehouse.sequences import Sequences, Vocabulary
 
 CUTOFF = END.tz_localize("UTC").to_pydatetime()
 TINY = {"hidden": 16, "layers": 2, "dropout": 0.0, "max_epochs": 3}

@@ -5,7 +5,7 @@ import pandas as pd
 
 from tests.shops import END, START, land
 from ubp_platform.blocks.gru_ae_sku_text import GRUAESkuText
-from ubp_platform.warehouse.arrays import Vocabulary
+from ubp_platform.warehouse.sequences import Vocabulary
 
 CUTOFF = END.tz_localize("UTC").to_pydatetime()
 

@@ -20,7 +20,7 @@ from ubp_platform.blocks.torch_learner import Optimizers
 from ubp_platform.blocks.transformer import NextEvent, Transformer
 from ubp_platform.errors import BlockUnavailable
 from ubp_platform.warehouse import Warehouse
-from ubp_platform.warehouse.arrays import Sequences, Vocabulary
+from ubp_platform.warehouse.sequences import Sequences, Vocabulary
 
 CUTOFF = END.tz_localize("UTC").to_pydatetime()
 TINY = {"hidden": 16, "layers": 2, "heads": 2, "dropout": 0.0, "max_epochs": 3, "batch_size": 8}

@@ -25,14 +25,14 @@ from ubp_platform.warehouse import Warehouse
 def home(tmp_path_factory: pytest.TempPathFactory) -> Home:
     home = Home(home=tmp_path_factory.mktemp("journey"))
     result = ingest(home, "completejourney")
-    assert result.notes[0] == "taken for the layout 'completejourney', by its files and columns"
+    assert result.notes[0] == "recognised the layout 'completejourney' by files and columns"
     assert (
         "from now on client_id, sku: whole numbers; category: text; price: money; name: words"
         in result.notes
     )
     assert (
-        "rows that become no event, 12,997: fuel; 8,789: a quantity of zero or less; 4,694: coupons"
-        in result.notes
+        "rows dropped by the layout, 12,997: fuel; 8,789: a quantity of zero or less; "
+        "4,694: coupons" in result.notes
     )
     assert not any(file.quarantined for file in result.files)
     return home
@@ -94,7 +94,7 @@ def test_the_first_sale_sets_a_products_price_not_later_ones(tmp_path: Path) -> 
     transactions.to_parquet(tmp_path / "transactions.parquet")
     home = Home(home=tmp_path / "home")
     notes = ingest(home, str(tmp_path)).notes
-    assert "rows that become no event, 1: a quantity of zero or less; 1: fuel" in notes
+    assert "rows dropped by the layout, 1: a quantity of zero or less; 1: fuel" in notes
     query = """SELECT sku, money, id, words FROM product_properties
                JOIN category_key ON category = key ORDER BY sku"""
     # A missing type is replaced by the category or the department.
@@ -126,5 +126,5 @@ def test_what_is_sold_later_changes_no_category_and_no_price(home: Home, tmp_pat
 
 def test_a_directory_that_is_not_complete_journey(tmp_path: Path) -> None:
     (tmp_path / "other.csv").write_text("a,b\n1,2\n")
-    with pytest.raises(UBPError, match=r"the layout completejourney wants .* as"):
+    with pytest.raises(UBPError, match=r"the layout completejourney needs .* as"):
         ingest(Home(home=tmp_path / "home"), str(tmp_path), "completejourney")

@@ -42,9 +42,9 @@ def landed(home: Home, source: Path, layout: Path) -> dict[str, tuple[int, int]]
 def test_a_log_with_kinds_of_events_runs_as_it_was_drafted(home: Home, tmp_path: Path) -> None:
     (tmp_path / "shop").mkdir()
     log().to_csv(tmp_path / "shop" / "log-2026-03.csv", index=False, sep=";")
-    families, written, known = init(tmp_path / "shop", tmp_path / "layout")
-    assert known == ""
-    assert {column.name: column.role for column in families[0].columns} == {
+    found = init(tmp_path / "shop", tmp_path / "layout")
+    assert found.known == ""
+    assert {column.name: column.role for column in found.families[0].columns} == {
         "Visitor": "client",
         "when": "time",
         "action": "kind",
@@ -53,7 +53,7 @@ def test_a_log_with_kinds_of_events_runs_as_it_was_drafted(home: Home, tmp_path:
         "title": "name",
         "term": "query",
     }
-    assert {path.name for path in written} > {"layout.toml", "product_buy.sql"}
+    assert {path.name for path in found.draft.files} > {"layout.toml", "product_buy.sql"}
     assert landed(home, tmp_path / "shop", tmp_path / "layout") == {
         "product_properties": (7, 0),
         "product_buy": (4, 0),
@@ -102,7 +102,7 @@ def test_a_tree_with_values_in_its_folders_is_one_relation(home: Home, tmp_path:
         if number == 5:  # a column that came later
             frame = frame.assign(device="phone")
         frame.to_parquet(folder / "part-0.parquet")
-    (family,), _, _ = init(tmp_path / "lake", tmp_path / "layout")
+    (family,) = init(tmp_path / "lake", tmp_path / "layout").families
     assert len(family.files) == 6
     found = landed(home, tmp_path / "lake", tmp_path / "layout")
     assert {table: rows for table, (rows, _) in found.items()} == {
@@ -148,7 +148,7 @@ def test_what_cannot_be_events_is_refused_in_a_line_and_writes_nothing(tmp_path:
     assert not (tmp_path / "layout").exists()
     (tmp_path / "text").mkdir()
     (tmp_path / "text" / "notes.txt").write_text("x")
-    with pytest.raises(UBPError, match="no file that is called as CSV, NDJSON or Parquet are"):
+    with pytest.raises(UBPError, match="no file with a suffix of CSV, NDJSON or Parquet"):
         init(tmp_path / "text", tmp_path / "layout")
     (shop / "empty.csv").write_text("")
     with pytest.raises(UBPError, match=r"empty\.csv: the file is empty"):
@@ -164,7 +164,7 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert "kind of event" in outcome.out
     assert f"ubp ingest {tmp_path / 'shop'} --layout {layout} --dry-run" in outcome.out
     outcome = run_ubp(capsys, "init", tmp_path / "shop", "--layout", layout)
-    assert (outcome.code, "is there already" in outcome.err) == (2, True)
+    assert (outcome.code, "exists already" in outcome.err) == (2, True)
     outcome = run_ubp(capsys, "init", tmp_path / "nowhere")
     assert (outcome.code, "no such path" in outcome.err) == (2, True)
 
@@ -203,7 +203,7 @@ def test_kinds_of_events_that_are_not_known_are_counted(home: Home, tmp_path: Pa
     more.to_csv(tmp_path / "shop" / "log.csv", index=False, mode="a", header=False)
     notes = ingest(home, str(tmp_path / "shop"), str(tmp_path / "layout")).notes
     assert (
-        "rows that become no event, 24: kind of event: Kauf; 4: kind of event: heartbeat" in notes
+        "rows dropped by the layout, 24: kind of event: Kauf; 4: kind of event: heartbeat" in notes
     )
 
 
@@ -257,8 +257,8 @@ def test_what_could_not_be_guessed_is_left_to_be_filled_in(
     (tmp_path / "shop").mkdir()
     frame.to_csv(tmp_path / "shop" / "a.csv", index=False)
     said = run_ubp(capsys, "init", tmp_path / "shop", "--layout", tmp_path / "layout").out
-    assert "product_buy.sql says what is to be filled in" in said
-    assert "Times that name no zone are taken for UTC" in said
+    assert "product_buy.sql shows what to fill in" in said
+    assert "Times that name no zone are read as UTC" in said
     query = tmp_path / "layout" / "product_buy.sql"
     text = query.read_text()
     assert "Which column is the client and which the product could not be guessed" in text

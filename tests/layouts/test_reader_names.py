@@ -1,4 +1,4 @@
-"""Names of columns: case and blanks do not matter, two of one name are refused."""
+"""Names of columns: case and surrounding blanks are ignored, duplicates are refused."""
 
 from pathlib import Path
 
@@ -31,7 +31,7 @@ def test_two_columns_of_one_name_are_refused(home: Home, tmp_path: Path) -> None
     (tmp_path / "in" / "product_buy.csv").write_text(
         "client_id,timestamp,sku, SKU\n7,2022-06-01 10:00:00,4,5\n"
     )
-    with pytest.raises(BatchRejected, match=r"product_buy\.csv: two columns are called 'sku'"):
+    with pytest.raises(BatchRejected, match=r"product_buy\.csv: two columns are named 'sku'"):
         ingest(home, str(tmp_path / "in"))
 
 
@@ -53,9 +53,12 @@ ROW = "7,2022-06-01 10:00:00,4"
     ("text", "reason"),
     [
         (f"\nclient_id,timestamp,sku\n{ROW}\n", "the line where the header should be is blank"),
-        (f"sep=,\nclient_id,timestamp,sku\n{ROW}\n", "its first line is 'sep=,', of a spreadsheet"),
+        (
+            f"sep=,\nclient_id,timestamp,sku\n{ROW}\n",
+            "first line is 'sep=,', from a spreadsheet",
+        ),
         (f"Orders\nclient_id,timestamp,sku\n{ROW}\n", "its columns are 'Orders'"),
-        (f"client_id,timestamp,sku\n{ROW}\r\n{ROW}\n{ROW}\r\n", "end in more than one way"),
+        (f"client_id,timestamp,sku\n{ROW}\r\n{ROW}\n{ROW}\r\n", "lines have different endings"),
     ],
 )
 def test_what_is_above_the_rows_is_named(

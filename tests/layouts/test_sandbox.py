@@ -12,7 +12,8 @@ from ubp_platform.events.schema import TABLES
 from ubp_platform.layouts.description import Layout
 from ubp_platform.layouts.source import Source
 from ubp_platform.layouts.staging import staging
-from ubp_platform.warehouse.scan import Scan, Staged
+from ubp_platform.warehouse.scan import Scan
+from ubp_platform.warehouse.staged import StagedTable
 
 SELECT = "SELECT client_id, timestamp, sku FROM buys"
 
@@ -27,8 +28,8 @@ def stage(tmp_path: Path, query: str, **views: str) -> Path:
     directory.mkdir()
     delivery = Source.at(source).of(Layout.read(layout))
     with staging(delivery, directory) as opened:
-        (part,) = opened.parts()
-        return opened.rows(part).path
+        (part,) = opened.tables()
+        return opened.stage(part).path
 
 
 def test_what_is_asked_for_is_staged(tmp_path: Path) -> None:
@@ -124,6 +125,6 @@ def test_times_without_a_zone_are_of_the_layouts(tmp_path: Path, text: str, utc:
     pd.DataFrame(row).to_parquet(path)
     with duckdb.connect() as connection:
         connection.execute("SET TimeZone = 'UTC'")
-        Scan(connection, Staged(TABLES["product_buy"], path, "x", "Europe/Berlin"))
+        Scan(connection, StagedTable(TABLES["product_buy"], path, "x", "Europe/Berlin"))
         found = connection.execute("SELECT timestamp FROM staged").fetchall()
     assert found == [(pd.Timestamp(utc).to_pydatetime(),)]

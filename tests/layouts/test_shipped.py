@@ -10,7 +10,7 @@ import duckdb
 import pytest
 
 from ubp_platform.events.schema import TABLES
-from ubp_platform.layouts.description import find, shipped
+from ubp_platform.layouts.description import layout_named, shipped
 from ubp_platform.layouts.source import Source, recognise
 from ubp_platform.layouts.staging import staging
 from ubp_platform.warehouse.scan import Scan
@@ -223,13 +223,13 @@ def write(directory: Path, files: dict[str, str]) -> Path:
 
 def staged(source: Path, layout: str, tmp_path: Path) -> dict[str, list[tuple[Any, ...]]]:
     """Stage a delivery; times as seconds from noon."""
-    delivery = Source.at(source).of(find(layout))
+    delivery = Source.at(source).of(layout_named(layout))
     (tmp_path / "stage").mkdir()
     found: dict[str, list[tuple[Any, ...]]] = {}
     with staging(delivery, tmp_path / "stage") as stage, duckdb.connect() as connection:
         connection.execute("SET TimeZone = 'UTC'")
-        for part in stage.parts():
-            rows = stage.rows(part)
+        for part in stage.tables():
+            rows = stage.stage(part)
             columns = [name for name in TABLES[part.table].columns if name != "timestamp"]
             if part.table == "product_properties":
                 given = connection.read_parquet(str(rows.path)).columns

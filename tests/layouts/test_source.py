@@ -44,7 +44,7 @@ def test_a_source_may_be_one_file(home: Home, tmp_path: Path) -> None:
 def test_what_fits_nothing_and_what_fits_several_is_said(tmp_path: Path) -> None:
     (tmp_path / "unknown").mkdir()
     (tmp_path / "unknown" / "orders.csv").write_text("a,b\n1,2\n")
-    with pytest.raises(UBPError, match=r"no layout that is known has files as .*\(orders\.csv\)"):
+    with pytest.raises(UBPError, match=r"no known layout fits the files in .*\(orders\.csv\)"):
         recognise(Source.at(tmp_path / "unknown"), shipped())
     query = "SELECT a AS client_id FROM buys"
     toml = TOML.replace('["client_id"]', '["a"]')
@@ -52,7 +52,7 @@ def test_what_fits_nothing_and_what_fits_several_is_said(tmp_path: Path) -> None
         name: Layout.read(write_layout(tmp_path / name, toml, product_buy=query))
         for name in ("one", "two")
     }
-    with pytest.raises(UBPError, match="could be one and two: say which with --layout"):
+    with pytest.raises(UBPError, match="could be one and two: choose one with --layout"):
         recognise(Source.at(tmp_path / "unknown"), known)
 
 
@@ -63,7 +63,7 @@ def test_what_fits_nothing_and_what_fits_several_is_said(tmp_path: Path) -> None
         ("about =", r"layout\.toml: not readable TOML"),
         (TOML.replace("files", "fils"), r"layout\.toml: relation\.buys\.files: missing"),
         (TOML + "colour = 1", r"layout\.toml: relation\.buys\.colour: no such setting"),
-        (TOML.replace('"UTC"', '"Mars/Base"'), "time_zone: no zone is called 'Mars/Base'"),
+        (TOML.replace('"UTC"', '"Mars/Base"'), "time_zone: there is no zone 'Mars/Base'"),
     ],
 )
 def test_what_a_layout_may_not_say_is_named(tmp_path: Path, toml: str, message: str) -> None:
@@ -73,9 +73,9 @@ def test_what_a_layout_may_not_say_is_named(tmp_path: Path, toml: str, message: 
 
 
 def test_scripts_of_no_table_and_no_scripts_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(UBPError, match=r"buys\.sql: no table is called 'buys'"):
+    with pytest.raises(UBPError, match=r"buys\.sql: there is no table 'buys'"):
         Layout.read(write_layout(tmp_path / "strange", buys="SELECT 1"))
     with pytest.raises(UBPError, match=r"empty has no TABLE\.sql with a SELECT"):
         Layout.read(write_layout(tmp_path / "empty"))
-    with pytest.raises(UBPError, match=r"is no layout: it has no layout\.toml"):
+    with pytest.raises(UBPError, match=r"is not a layout: it has no layout\.toml"):
         Layout.read(tmp_path)

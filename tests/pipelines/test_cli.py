@@ -36,7 +36,7 @@ def write(name: str, text: str) -> Callable[[Path], None]:
 
 BROKEN: dict[str, tuple[Callable[[Path], object], str]] = {
     "no such path": (lambda directory: None, "no such path: .*delivery"),
-    "no known file": (write("notes.txt", "x"), "no layout that is known has files as .*notes.txt"),
+    "no known file": (write("notes.txt", "x"), "no known layout fits the files in .*notes.txt"),
     "truncated Parquet": (truncated, "product_buy.parquet: not a readable parquet file"),
     "text called .parquet": (
         write("product_buy.parquet", "client_id,timestamp,sku\n1,2022-06-01 10:00:00,3\n"),
@@ -122,7 +122,7 @@ def assert_one_line(outcome: Outcome, message: str) -> None:
         (["train", "--cutoff", "yesterday"], "not a time: 'yesterday'; write it like 2017-12-18"),
         (
             ["ingest", ".", "--layout", "kaggle"],
-            "no layout is called 'kaggle'; there are",
+            "there is no layout 'kaggle'; choose one of",
         ),
         (["ingest", ".", "--dry-run", "--replace", "1"], "--dry-run lands nothing"),
         (["profile", "-1"], "No such option: -1; write -- before a negative number"),
@@ -206,7 +206,7 @@ def test_a_dry_run_shows_what_would_land_and_lands_nothing(ubp: Ubp, tmp_path: P
     outcome = ubp("ingest", delivery, "--dry-run")
     assert outcome.code == 0
     for said in (
-        "taken for the layout 'challenge'",
+        "recognised the layout 'challenge'",
         "product_buy: 100 rows staged",
         "2022-06-01 09:00:00",
         "quarantined: 1 against the rule 'sku is present and a whole number",

@@ -21,7 +21,7 @@ from tests.shops import random_shop
 from ubp_platform.errors import BatchRejected, WarehouseBusy, WarehouseMissing
 from ubp_platform.events.schema import EVENT_TYPES, TABLES
 from ubp_platform.home import Home
-from ubp_platform.warehouse import Warehouse, books, landing
+from ubp_platform.warehouse import Warehouse, landing, ledger
 
 
 @pytest.mark.parametrize("suffix", [".parquet", ".csv"])
@@ -242,7 +242,7 @@ def test_events_of_unknown_skus_are_kept_and_counted(home: Home, tmp_path: Path)
         home, str(deliver(tmp_path / "delivery", product_buy=frame, product_properties=known))
     )
     assert landed(result) == (100, 0, 0)
-    assert any("100 events are of skus without product properties" in n for n in result.notes)
+    assert any("100 events have skus without product properties" in n for n in result.notes)
 
 
 def test_data_docs_have_a_page_for_each_file(home: Home, tmp_path: Path) -> None:
@@ -305,11 +305,11 @@ def test_a_second_writer_is_told_who_is_writing(home: Home, tmp_path: Path) -> N
 
 def ingest_and_die(home: Home, delivery: Path, moment: str) -> None:
     """Ingest until a function of the landing, or of the books, is called."""
-    setattr(books if moment == "record_batch" else landing, moment, die)
+    setattr(ledger if moment == "record_batch" else landing, moment, die)
     ingest(home, str(delivery))
 
 
-@pytest.mark.parametrize("moment", ["land_file", "_quarantine", "record_batch"])
+@pytest.mark.parametrize("moment", ["land_table", "_quarantine", "record_batch"])
 def test_kill_9_leaves_the_warehouse_as_before_and_a_rerun_lands_the_batch(
     home: Home, tmp_path: Path, moment: str
 ) -> None:

@@ -221,7 +221,7 @@ def test_rows_that_agree_in_all_columns_are_counted(home: Home, tmp_path: Path) 
     result = ingest(home, str(deliver(tmp_path / "first", product_buy=frame)))
     assert landed(result) == (44, 0, 0)
     assert [file.repeated for file in result.files] == [4]
-    assert any("agree with another in all columns" in note for note in result.notes)
+    assert any("equal another one in all columns" in note for note in result.notes)
     # Of what was known only the new copy is told, and none where nothing is there twice.
     more = pd.concat([frame, once.head(1), once.assign(sku=10)])
     assert ingest(home, str(deliver(tmp_path / "second", product_buy=more))).files[0].repeated == 0

@@ -54,7 +54,7 @@ def landed(home: Home, tmp_path: Path) -> Home:
     (tmp_path / "shop" / "calls.ndjson").write_text(text)
     notes = ingest(home, str(tmp_path / "shop")).notes
     dropped = "3: of somebody who does not log in; 1: no event: identify"
-    assert f"rows that become no event, {dropped}" in notes
+    assert f"rows dropped by the layout, {dropped}" in notes
     return home
 
 

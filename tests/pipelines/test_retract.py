@@ -1,4 +1,4 @@
-"""A batch that was wrong: taken back, or replaced by the right one."""
+"""A wrong batch is retracted, or replaced by the right one."""
 
 from pathlib import Path
 
@@ -15,15 +15,15 @@ from ubp_platform.home import Home
 from ubp_platform.warehouse import Warehouse
 
 
-def books(home: Home) -> tuple[list[tuple], str]:
+def ledger_and_identity(home: Home) -> tuple[list[tuple], str]:
     with Warehouse(home.warehouse) as warehouse:
         identity = warehouse.identity(pd.Timestamp(END, tz="UTC").to_pydatetime())
     return rows(home, "SELECT batch_id, rows_landed FROM batch_file ORDER BY ALL"), identity
 
 
-def test_a_batch_taken_back_leaves_the_warehouse_as_it_was(home: Home, tmp_path: Path) -> None:
+def test_a_retracted_batch_leaves_the_warehouse_as_it_was(home: Home, tmp_path: Path) -> None:
     ingest(home, str(deliver(tmp_path / "first", **random_shop(events=200))))
-    before = events(home), events(home, "page_visit"), books(home)
+    before = events(home), events(home, "page_visit"), ledger_and_identity(home)
     second = random_shop(seed=1, events=100)
     del second["product_properties"]
     result = ingest(home, str(deliver(tmp_path / "second", **second)))
@@ -31,7 +31,7 @@ def test_a_batch_taken_back_leaves_the_warehouse_as_it_was(home: Home, tmp_path:
     lost, again = retract(home, result.batch)
     assert lost == {file.table: file.landed for file in result.files if file.landed}
     assert not again
-    assert (events(home), events(home, "page_visit"), books(home)) == before
+    assert (events(home), events(home, "page_visit"), ledger_and_identity(home)) == before
     # The same files are new again.
     again = ingest(home, str(tmp_path / "second"))
     assert [file.landed for file in again.files] == [file.landed for file in result.files]
@@ -46,7 +46,7 @@ def test_a_corrected_delivery_takes_the_place_of_the_wrong_one(home: Home, tmp_p
     done = ingest(home, str(deliver(tmp_path / "right", product_buy=right)), replace=first.batch)
     assert len(events(home)) == 50
     assert {row[1] for row in events(home)} == set(right["timestamp"])
-    assert any("taken back" in note for note in done.notes)
+    assert any("was retracted" in note for note in done.notes)
     assert rows(home, "SELECT batch_id FROM batch") == [(done.batch,)]
 
 
@@ -80,7 +80,7 @@ def test_the_same_events_with_fractions_of_seconds_are_doubted(home: Home, tmp_p
     finer["timestamp"] += pd.to_timedelta(range(1, 51), unit="ms")
     notes = ingest(home, str(deliver(tmp_path / "again", product_buy=finer))).notes
     assert any("50 of the 50 new rows of product_buy differ from" in note for note in notes)
-    assert any("`ubp retract 2` takes" in note for note in notes)
+    assert any("`ubp retract 2` removes" in note for note in notes)
     other = purchases(50, sku=77)
     notes = ingest(home, str(deliver(tmp_path / "other", product_buy=other))).notes
     assert not any("differ from rows" in note for note in notes)
@@ -91,7 +91,7 @@ def test_repeats_of_coarse_times_are_doubted(home: Home, tmp_path: Path) -> None
     ingest(home, str(deliver(tmp_path / "first", product_buy=days)))
     more = pd.concat([days.tail(5), days.tail(5).assign(sku=99)])
     notes = ingest(home, str(deliver(tmp_path / "more", product_buy=more))).notes
-    assert any("that 5 rows were known cannot be told from" in note for note in notes)
+    assert any("5 rows were skipped as known" in note for note in notes)
 
 
 def test_rows_that_others_delivered_too_can_come_again(home: Home, tmp_path: Path) -> None:
@@ -129,6 +129,6 @@ def test_a_replacement_that_brings_nothing_new_replaces_nothing(home: Home, tmp_
     for number in (1, 2):
         bought = purchases(20, sku=number)
         ingest(home, str(deliver(tmp_path / str(number), product_buy=bought)))
-    with pytest.raises(UBPError, match="nothing new to put in the place of batch 1, which stays"):
+    with pytest.raises(UBPError, match="nothing new to replace batch 1 with: it stays"):
         ingest(home, str(tmp_path / "2"), replace=1)
     assert len(events(home)) == 40

@@ -90,7 +90,7 @@ def test_a_users_own_rule_works_for_rows_and_for_files(tmp_path: Path) -> None:
     (tmp_path / "page_visit.json").write_text(json.dumps(suite))
     rows, whole = SuiteRun("page_visit", tmp_path).check(visits())
     assert rows.positions.tolist() == [2]
-    assert (whole.rule, whole.whole_file) == ("few rows", True)
+    assert (whole.rule, whole.is_about_table) == ("few rows", True)
 
 
 @pytest.mark.parametrize(
@@ -103,7 +103,7 @@ def test_a_broken_suite_is_one_clear_line(tmp_path: Path, text: str) -> None:
 
 
 def test_the_library_alone_says_that_suites_are_the_clones(tmp_path: Path) -> None:
-    with pytest.raises(UBPError, match="is missing: checking deliveries takes a clone of the proj"):
+    with pytest.raises(UBPError, match="is missing: checking deliveries needs a clone of the proj"):
         SuiteRun("page_visit", tmp_path / "expectations")
 
 

@@ -180,7 +180,7 @@ def test_it_lands_and_the_relevant_clients_disturb_nobody(delivery: Path, tmp_pa
     result = ingest(Home(home=tmp_path / "home"), str(delivery))
     assert {file.table for file in result.files} == set(TABLES)
     assert not any(file.quarantined for file in result.files)
-    assert result.notes[0] == "taken for the layout 'challenge', by its files and columns"
+    assert result.notes[0] == "recognised the layout 'challenge' by files and columns"
     decided = result.notes[1]
     assert "url: whole numbers; price: buckets of 0–99" in decided
     assert decided.endswith("name, query: lists of codes")

@@ -54,7 +54,7 @@ def test_all_of_it_lands(delivery: Path, tmp_path: Path) -> None:
     assert [file.table for file in result.files] == ["product_properties", *EVENT_TYPES]
     assert all(file.landed == file.read > 0 for file in result.files)
     assert not any(file.quarantined for file in result.files)
-    assert result.notes[0] == "taken for the layout 'challenge', by its files and columns"
+    assert result.notes[0] == "recognised the layout 'challenge' by files and columns"
     decided = result.notes[1]
     assert "url: whole numbers; price: buckets of 0–99" in decided
     assert decided.endswith("name, query: lists of codes")

@@ -80,8 +80,8 @@ def no_buys(**columns: object) -> dict[str, pd.DataFrame]:
         ({"product_buy": SHOP["page_visit"]}, "product_buy: the column sku is missing; there are"),
         ({"product_buy": Path("none.parquet")}, r"product_buy: .*none\.parquet"),
         (SHOP["product_buy"], "frames must be a mapping, .* not a DataFrame"),
-        ({"product_buy": None}, "product_buy is given as NoneType: give a pandas DataFrame"),
-        ({"product_buy": {"client_id": [1]}}, "product_buy is given as dict: give a pandas"),
+        ({"product_buy": None}, "product_buy is a NoneType: pass a pandas DataFrame"),
+        ({"product_buy": {"client_id": [1]}}, "product_buy is a dict: pass a pandas"),
         ({"product_buy": pd.DataFrame()}, "product_buy: cannot be read: "),
         (no_buys(client_id=[1.5e18]), "client_id must be a whole number .* of type DOUBLE"),
         (no_buys(client_id=["10_17"]), "client_id must be a whole number .* of type VARCHAR"),
@@ -104,7 +104,7 @@ def test_product_properties_have_16_codes_and_each_sku_once(tmp_path: Path) -> N
         frame = products.head(1).assign(name=names)
         with pytest.raises(UBPError, match="name must be a list of 16 whole numbers from 0 to 255"):
             History.of({"product_properties": frame}, CUTOFF)
-    with pytest.raises(UBPError, match="product_properties: sku 0 is there more than once"):
+    with pytest.raises(UBPError, match="product_properties: sku 0 occurs more than once"):
         History.of({"product_properties": pd.concat([products, products.head(1)])}, CUTOFF)
 
 

@@ -7,7 +7,8 @@ import pandas as pd
 import pytest
 
 from ubp_platform.events.schema import TABLES
-from ubp_platform.warehouse.scan import Scan, Staged
+from ubp_platform.warehouse.scan import Scan
+from ubp_platform.warehouse.staged import StagedTable
 
 
 @pytest.fixture
@@ -29,7 +30,7 @@ def test_slices_are_full_however_small_the_row_groups_of_a_file_are(
     visits["url"] = np.arange(3500) % 9
     path = tmp_path / "page_visit.parquet"
     visits.to_parquet(path, row_group_size=rows_a_group)
-    scan = Scan(connection, Staged(TABLES["page_visit"], path, path.name, "UTC"))
+    scan = Scan(connection, StagedTable(TABLES["page_visit"], path, path.name, "UTC"))
     numbers, frames = zip(*scan.slices(), strict=True)
     assert max(map(len, frames[:-1])) < 1000 + rows_a_group
     assert min(map(len, frames[:-1])) >= 1000 or rows_a_group > 1000

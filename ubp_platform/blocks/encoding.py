@@ -8,7 +8,7 @@ from pathlib import Path
 from ubp_platform.blocks.base import Block
 from ubp_platform.blocks.snapshot import ShopIds, Snapshot
 from ubp_platform.progress import Advance, ProgressFactory, silent
-from ubp_platform.warehouse.history import CLIENTS_A_SLICE, History
+from ubp_platform.warehouse.history import CLIENTS_PER_SLICE, History
 
 
 def encode_to_file(
@@ -17,7 +17,7 @@ def encode_to_file(
     path: Path,
     identity: str = "",
     progress: ProgressFactory = silent,
-    size: int = CLIENTS_A_SLICE,
+    size: int = CLIENTS_PER_SLICE,
     shop_ids: ShopIds | None = None,
 ) -> None:
     """Encode the relevant clients of a history into a snapshot file, ``size`` clients at a time.

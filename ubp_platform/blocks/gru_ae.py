@@ -19,7 +19,7 @@ from ubp_platform.blocks.ragged import Batch
 from ubp_platform.blocks.sequence_block import SequenceBlock
 from ubp_platform.blocks.torch_runtime import threads
 from ubp_platform.events.schema import EVENT_TYPES
-from ubp_platform.warehouse.arrays import Vocabulary
+from ubp_platform.warehouse.sequences import Vocabulary
 
 
 class GRUAutoencoderNetwork(nn.Module):

@@ -4,8 +4,8 @@ import numpy as np
 
 from ubp_platform.blocks.gru_ae import GRUAutoencoder
 from ubp_platform.events.schema import CODE_VALUES, CODES, PRODUCT_EVENTS
-from ubp_platform.warehouse.arrays import Sequences, Vocabulary
 from ubp_platform.warehouse.history import History
+from ubp_platform.warehouse.sequences import Sequences, Vocabulary
 
 
 class GRUAESkuText(GRUAutoencoder):

@@ -23,8 +23,8 @@ from ubp_platform.blocks.snapshot import Snapshot
 from ubp_platform.blocks.state_arrays import Arrays
 from ubp_platform.blocks.trainer import Trainer
 from ubp_platform.progress import Advance, ProgressFactory, silent
-from ubp_platform.warehouse.arrays import Interactions
 from ubp_platform.warehouse.history import History
+from ubp_platform.warehouse.interactions import Interactions
 
 
 class IALSLoss:

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from ubp_platform.blocks.sampled_softmax import SampledSoftmax, exact_cross_entropy
 from ubp_platform.blocks.transformer import NextEvent, Transformer
-from ubp_platform.warehouse.arrays import Vocabulary
+from ubp_platform.warehouse.sequences import Vocabulary
 
 
 class NextURLTransformer(Transformer):

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ubp_platform.warehouse.arrays import Sequences, Vocabulary
+from ubp_platform.warehouse.sequences import Sequences, Vocabulary
 
 #: Relative noise on lengths when training batches are formed: mixes clients of similar length.
 JITTER = 0.05

@@ -26,8 +26,8 @@ from ubp_platform.blocks.torch_runtime import (
 )
 from ubp_platform.blocks.trainer import Trainer
 from ubp_platform.progress import ProgressFactory, silent
-from ubp_platform.warehouse.arrays import Sequences, Vocabulary
 from ubp_platform.warehouse.history import History
+from ubp_platform.warehouse.sequences import Sequences, Vocabulary
 
 
 class SequenceBlock(Block):
@@ -65,7 +65,7 @@ class SequenceBlock(Block):
         Vocabulary sizes by field, the most frequent values; by default a field keeps all values.
     """
 
-    #: The fields that are read, keys of :data:`ubp_platform.warehouse.history.FIELDS`.
+    #: Keys of :data:`ubp_platform.warehouse.sequences.FIELDS` that are read.
     fields: ClassVar[tuple[str, ...]]
     #: Whether the end of a sequence is a token that is predicted.
     end: ClassVar[bool] = True

@@ -19,8 +19,8 @@ from torch import Tensor, nn
 
 from ubp_platform.blocks.ragged import Batch
 from ubp_platform.blocks.sequence_block import SequenceBlock
-from ubp_platform.warehouse.arrays import Sequences
 from ubp_platform.warehouse.history import History
+from ubp_platform.warehouse.sequences import Sequences
 
 #: Standard deviation of GPT-2's initial weights.
 INITIAL_STD = 0.02

@@ -96,7 +96,7 @@ def handcrafted(history: History, clients: np.ndarray) -> Representation:
 
 def _fill_counts(history: History, clients: np.ndarray, counts: np.ndarray) -> None:
     """Fill in the log-counts of each client's events with the shop's most frequent values."""
-    table = history.table("activity_counts")
+    table = history.table("activity_counts", top=_TOP)
     types, fields = table["event_type"].to_numpy(), table["field"].to_numpy()
     rows, listed = positions_in(clients, table["client_id"].to_numpy())
     for number, (event, field) in enumerate(_FIELDS):

@@ -11,7 +11,7 @@ import sklearn
 import torch
 from pydantic import ValidationError
 
-from ubp_platform.blocks.training import device
+from ubp_platform.blocks.torch_runtime import device
 from ubp_platform.choices import ProtocolName
 from ubp_platform.evaluation.bootstrap import Bootstrap
 from ubp_platform.evaluation.heads import Head

@@ -1,1 +1,1 @@
-"""What an event is, and how deliveries of events are read."""
+"""Event tables: their columns, the text codec, and the packaged data set Complete Journey."""

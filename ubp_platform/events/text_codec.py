@@ -1,6 +1,6 @@
-"""Words into 16 codes of 0–255, such that texts which share words share codes.
+"""Quantize texts into 16 codes of 0–255, such that texts which share words share codes.
 
-Source of the form: RecSys Challenge 2025, whose names and queries are texts quantized so.
+The format is that of names and queries in RecSys Challenge 2025.
 """
 
 import hashlib
@@ -11,7 +11,7 @@ import pandas as pd
 
 from ubp_platform.events.schema import CODES
 
-#: Names the codec: codes of another one are not to be mixed with these.
+#: The name of the codec: codes of different codecs must not be mixed.
 CODEC = "minhash-1"
 _WORD = re.compile(r"[\w.%]+")
 
@@ -20,13 +20,13 @@ def encode(texts: list[str]) -> np.ndarray:
     """Quantize texts.
 
     Code ``k`` is the lowest byte of the smallest of the words' ``k``-th hashes (MinHash, Broder
-    1997): the share of positions at which two texts agree estimates the share of their words that
-    they have in common. Nothing is fitted, nothing is random.
+    1997): the share of positions at which two texts agree estimates the share of words that they
+    have in common. Nothing is fitted or random.
 
     Parameters
     ----------
     texts : list of str
-        In normal form.
+        Normalized.
 
     Returns
     -------
@@ -38,7 +38,7 @@ def encode(texts: list[str]) -> np.ndarray:
     >>> bool((a == b).all())
     True
     """
-    # A text without any word, such as one of signs alone, is a word of its own.
+    # A text without any word, such as one of punctuation alone, counts as one word.
     words = pd.Series([_WORD.findall(text) or [text] for text in texts]).explode()
     number, distinct = pd.factorize(words)
     # 64 bytes are 16 independent hashes of 32 bits.

@@ -1,10 +1,10 @@
-"""Layouts: how a shop's files become the tables of a delivery, said in TOML and SQL.
+"""Layouts: how a shop's files become the tables of a delivery, in TOML and SQL.
 
-A layout is a directory. ``layout.toml`` says which files make up which relation and how they are
-read; ``TABLE.sql`` holds one ``SELECT`` over the relations that gives the table's columns.
+A layout is a directory. ``layout.toml`` defines which files form which relation and how they are
+read; ``TABLE.sql`` contains one ``SELECT`` over the relations that returns the table's columns.
 """
 
-#: The share of bad rows that a table may have.
+#: The default for the largest share of bad rows with which a table may land.
 MAX_QUARANTINE = 0.05
-#: Clients whose profiles are wanted; lies beside the tables in the challenge and is none of them.
+#: The list of relevant clients, which the challenge delivers next to its tables.
 RELEVANT_CLIENTS = "relevant_clients.npy"

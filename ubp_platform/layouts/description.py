@@ -1,4 +1,4 @@
-"""What ``layout.toml`` may say, and the layouts that ship."""
+"""The contents of a layout, and the layouts that come with the platform."""
 
 import tomllib
 from collections.abc import Mapping
@@ -15,11 +15,11 @@ from ubp_platform.errors import UBPError
 from ubp_platform.events.schema import TABLES
 
 DESCRIPTION = "layout.toml"
-#: The name of the query that counts, by reason, the rows that become no row of any table.
+#: The query that returns the reason for each delivered row that becomes no row of any table.
 DROPPED = "dropped"
-#: How the file of a view begins, which the queries of tables may read.
+#: The prefix of the files of views, which queries of tables may read.
 VIEW = "_"
-#: How the files of a format are called; each may be packed as ``.gz`` or ``.zst``.
+#: The suffixes of the files of a format; each file may be compressed as ``.gz`` or ``.zst``.
 SUFFIXES: Mapping["Format", tuple[str, ...]] = {
     "csv": (".csv", ".tsv"),
     "ndjson": (".ndjson", ".jsonl", ".json"),
@@ -38,25 +38,23 @@ class Relation(BaseModel):
     Parameters
     ----------
     files : list of str
-        Patterns of paths below the source, with ``/``; ``**`` is any number of folders.
+        Patterns of paths below the source, with ``/``; ``**`` matches any number of folders.
     format : {"csv", "ndjson", "parquet"}, optional
-        By default what the name of each file says.
+        By default given by each file's name.
     columns : list of str
-        Columns that the files must have: by these the layout is recognised.
+        Columns that the files must have; the layout is recognised by them.
     names : list of str
-        Names of a CSV file's columns where it has no header.
+        The names of a CSV file's columns if it has no header.
     types : mapping of str to str
         The DuckDB type of each field of an NDJSON file that the layout uses; others are not read.
-    delimiter, quote : str
-        Of CSV.
-    encoding : {"utf-8", "latin-1", "utf-16"}
-        Of CSV.
+    delimiter, quote, encoding : str
+        Of CSV files; the encoding is ``utf-8``, ``latin-1`` or ``utf-16``.
     skip : int
-        Lines of a CSV file above its header.
+        The number of lines in a CSV file above its header.
     hive : bool
-        Whether folders called ``name=value`` are columns.
+        Whether folders named ``name=value`` are columns.
     optional : bool
-        Whether the tables that need it may be missing.
+        Whether the tables that read it may be missing.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -74,24 +72,20 @@ class Relation(BaseModel):
     optional: bool = False
 
     def format_of(self, path: Path) -> Format:
-        """Tell the format of a file.
-
-        Raises
-        ------
-        UBPError
-            If neither the layout nor the file's name says it.
-        """
-        if self.format is not None:
-            return self.format
-        name = path.name.lower()
-        for suffix in PACKED:
-            name = name.removesuffix(suffix)
-        for known, suffixes in SUFFIXES.items():
-            if name.endswith(suffixes):
-                return known
+        """Return the format of a file; raise UBPError if neither layout nor name shows it."""
+        if found := self.format or format_of_name(path.name):
+            return found
         raise UBPError(
-            f"{path}: neither its name nor the layout says whether it is CSV, NDJSON or Parquet"
+            f"{path}: neither its name nor the layout shows whether it is CSV, NDJSON or Parquet"
         )
+
+
+def format_of_name(name: str) -> Format | None:
+    """Return the format that a file's name shows, if any."""
+    name = name.lower()
+    for suffix in PACKED:
+        name = name.removesuffix(suffix)
+    return next((known for known, suffixes in SUFFIXES.items() if name.endswith(suffixes)), None)
 
 
 class Description(BaseModel):
@@ -104,9 +98,9 @@ class Description(BaseModel):
     time_zone : str, optional
         The zone of times that name none, such as ``Europe/Berlin``.
     text_ids : list of str
-        Columns of ids that are text though most of them look like numbers, as ``0017`` may.
+        Columns whose ids are text although most look like numbers, such as ``0017``.
     relation : mapping of str to Relation
-        By the name that the SQL uses.
+        By the name in the SQL.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -119,7 +113,7 @@ class Description(BaseModel):
 
 @dataclass(frozen=True)
 class Layout:
-    """A layout's directory, read.
+    """A layout, as read from its directory.
 
     Parameters
     ----------
@@ -127,9 +121,9 @@ class Layout:
     directory : Path
     description : Description
     queries : mapping of str to str
-        The ``SELECT`` of each table, as its file holds it, and that of :data:`DROPPED`, if any.
+        The text of the ``SELECT`` of each table, and of :data:`DROPPED`, if any.
     views : mapping of str to str
-        The ``SELECT`` of each view, by its name.
+        The text of the ``SELECT`` of each view, by name.
     """
 
     name: str
@@ -140,27 +134,21 @@ class Layout:
 
     @classmethod
     def read(cls, directory: Path) -> "Layout":
-        """Read a directory.
-
-        Raises
-        ------
-        UBPError
-            If a file is missing or says what it may not; the message names it.
-        """
+        """Read a directory; raise UBPError, with the file, if one is missing or invalid."""
         path = directory / DESCRIPTION
         try:
             description = Description.model_validate(tomllib.loads(path.read_text("utf-8")))
         except FileNotFoundError:
-            raise UBPError(f"{directory} is no layout: it has no {DESCRIPTION}") from None
+            raise UBPError(f"{directory} is not a layout: it has no {DESCRIPTION}") from None
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             raise UBPError(f"{path}: not readable TOML: {error}") from None
         except ValidationError as error:
-            raise UBPError(f"{path}: {_told(error)}") from None
+            raise UBPError(f"{path}: {_message(error)}") from None
         if (zone := description.time_zone) is not None:
             try:
                 ZoneInfo(zone)
             except (ValueError, OSError, KeyError):
-                raise UBPError(f"{path}: time_zone: no zone is called {zone!r}") from None
+                raise UBPError(f"{path}: time_zone: there is no zone {zone!r}") from None
         scripts = {file.stem: file for file in sorted(directory.glob("*.sql"))}
         views = {
             name.removeprefix(VIEW): scripts.pop(name).read_text("utf-8")
@@ -171,8 +159,8 @@ class Layout:
             raise UBPError(f"{directory}: {twice[0]} is a relation and a view: rename one of them")
         if strange := [name for name in scripts if name not in (*TABLES, DROPPED)]:
             raise UBPError(
-                f"{scripts[strange[0]]}: no table is called {strange[0]!r}; there are "
-                f"{', '.join(TABLES)}, and {DROPPED} for what becomes no row of them"
+                f"{scripts[strange[0]]}: there is no table {strange[0]!r}; tables are "
+                f"{', '.join(TABLES)}, and {DROPPED} for rows that become none of them"
             )
         if not scripts.keys() & TABLES.keys():
             raise UBPError(f"{directory} has no TABLE.sql with a SELECT, such as product_buy.sql")
@@ -182,7 +170,7 @@ class Layout:
 
     @property
     def tables(self) -> tuple[str, ...]:
-        """The tables that it has a ``SELECT`` for."""
+        """The tables that the layout has a ``SELECT`` for."""
         return tuple(name for name in self.queries if name != DROPPED)
 
     @cached_property
@@ -193,34 +181,26 @@ class Layout:
 
 @cache
 def shipped() -> Mapping[str, Layout]:
-    """Read the layouts that come with the platform, by name."""
+    """Return the layouts that come with the platform, by name."""
     root = Path(str(resources.files(__package__).joinpath("shipped")))
     return {path.name: Layout.read(path) for path in sorted(root.iterdir()) if path.is_dir()}
 
 
-def find(name: str) -> Layout:
-    """Give a layout by its name, or by its directory.
-
-    Raises
-    ------
-    UBPError
-        If there is none.
-    """
+def layout_named(name: str) -> Layout:
+    """Return the layout with a name, or in a directory; raise UBPError if there is none."""
     known = shipped()
     if name in known:
         return known[name]
     if Path(name).is_dir():
         return Layout.read(Path(name))
     raise UBPError(
-        f"no layout is called {name!r}; there are {', '.join(known)}, or give a directory"
+        f"there is no layout {name!r}; choose one of {', '.join(known)}, or name a directory"
     )
 
 
-def _told(error: ValidationError) -> str:
-    """Say the first thing that is wrong, in a line."""
+def _message(error: ValidationError) -> str:
+    """Describe the first error in one line."""
     first = error.errors(include_url=False)[0]
-    place = ".".join(str(part) for part in first["loc"])
-    said = {"extra_forbidden": "no such setting", "missing": "missing"}.get(
-        first["type"], first["msg"]
-    )
-    return f"{place}: {said}"
+    setting = ".".join(map(str, first["loc"]))
+    known = {"extra_forbidden": "no such setting", "missing": "missing"}
+    return f"{setting}: {known.get(first['type'], first['msg'])}"

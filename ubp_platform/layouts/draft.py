@@ -1,17 +1,20 @@
-"""A layout for files nobody has described, as far as guesses carry: to be edited."""
+"""Draft a layout for undescribed files, to be edited."""
 
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from ubp_platform.errors import UBPError
+from ubp_platform.events.schema import PRODUCTS
 from ubp_platform.layouts.description import DESCRIPTION, DROPPED
-from ubp_platform.layouts.survey import Column, Family, named
+from ubp_platform.layouts.roles import Column, column_name
+from ubp_platform.layouts.survey import Family
 from ubp_platform.warehouse.casts import quoted
 
-#: What kinds of events are called that go to a table; the first that fits.
-_KINDS: Mapping[str, str] = {
+# Parts of the kinds of events of each table; the first match counts.
+_EVENT_KINDS: Mapping[str, str] = {
     "remove_from_cart": r"remov|delet|storno|entfern|retir|supprim|elimin|quitar|verwijder",
     "add_to_cart": r"cart|basket|add|warenkorb|panier|carrito|winkelw",
     "product_buy": (
@@ -21,8 +24,9 @@ _KINDS: Mapping[str, str] = {
     "search_query": r"search|query|such|recherche|busqueda|zoek",
     "page_visit": r"view|visit|page|click|pv|impress|seite|pagina|besuch",
 }
-#: What stands where a column could not be guessed.
+#: The placeholder for a column that could not be guessed.
 UNKNOWN = "NULL"
+# The column of each table that says what was touched, and the roles of columns for it.
 _VALUE: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "search_query": ("query", ("query",)),
     "page_visit": ("url", ("url", "product")),
@@ -30,19 +34,24 @@ _VALUE: Mapping[str, tuple[str, tuple[str, ...]]] = {
 }
 
 
-def draft(families: Sequence[Family], directory: Path) -> list[Path]:
-    """Write a layout that runs as far as the guesses carry.
+@dataclass(frozen=True)
+class Draft:
+    """A layout that was drafted.
 
     Parameters
     ----------
-    families : sequence of Family
-    directory : Path
-        Gets ``layout.toml`` and a ``SELECT`` a table; must not hold anything yet.
-
-    Returns
-    -------
-    list of Path
+    files : list of Path
         The files that were written.
+    notes : list of str
+        What could not be guessed and needs editing.
+    """
+
+    files: list[Path]
+    notes: list[str]
+
+
+def draft(families: Sequence[Family], directory: Path) -> Draft:
+    """Write a layout into a new directory that runs as far as the columns could be guessed.
 
     Raises
     ------
@@ -50,38 +59,47 @@ def draft(families: Sequence[Family], directory: Path) -> list[Path]:
         If the directory is not empty, or no family has a time; nothing is written.
     """
     if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
-        raise UBPError(f"{directory} is there already: name another directory, or remove it")
+        raise UBPError(f"{directory} exists already: name another directory, or remove it")
     scripts: dict[str, list[str]] = {}
+    notes = []
     for family in families:
         for table, text in _scripts(family):
             scripts.setdefault(table, []).append(text)
-    if not scripts.keys() - {"product_properties"}:
-        scripts["product_buy"] = [_skeleton(families)]
-    # The whole catalogue in one file says more than events do.
+    if not scripts.keys() - {PRODUCTS.name}:
+        text, unknown = _skeleton(families)
+        scripts["product_buy"] = [text]
+        if unknown:
+            path = directory / "product_buy.sql"
+            notes.append(f"Not every column could be guessed: {path} shows what to fill in")
+    if any(_may_be_local(family.having("time")) for family in families):
+        notes.append(
+            "Times that name no zone are read as UTC: if they are local, set the zone in "
+            f"{directory / DESCRIPTION}"
+        )
+    # A catalogue in one file is more reliable than product data in events.
     texts = {
-        table: found[0] if table == "product_properties" else "UNION ALL BY NAME\n".join(found)
-        for table, found in scripts.items()
+        table: texts[0] if table == PRODUCTS.name else "UNION ALL BY NAME\n".join(texts)
+        for table, texts in scripts.items()
     }
     if dropped := [text for family in families if (text := _dropped(family))]:
         texts[DROPPED] = "UNION ALL\n".join(dropped)
     texts[DESCRIPTION] = _description(families, " ".join(texts.values()))
     directory.mkdir(parents=True, exist_ok=True)
-    written = []
+    files = []
     for name, text in texts.items():
         path = directory / (name if name == DESCRIPTION else f"{name}.sql")
         path.write_text(text, "utf-8")
-        written.append(path)
-    return sorted(written, key=lambda path: (path.suffix, path.name), reverse=True)
+        files.append(path)
+    files.sort(key=lambda path: (path.suffix, path.name), reverse=True)
+    return Draft(files, notes)
 
 
-def _skeleton(families: Sequence[Family]) -> str:
-    """Write purchases of which not all columns could be guessed, to be filled in.
+def _may_be_local(time: Column | None) -> bool:
+    return time is not None and time.type == "VARCHAR" and "from_" not in time.reading
 
-    Raises
-    ------
-    UBPError
-        If no file has a time.
-    """
+
+def _skeleton(families: Sequence[Family]) -> tuple[str, list[str]]:
+    """Return a script of purchases to be filled in, and the roles without a column."""
     family = next((one for one in families if one.having("time")), None)
     if family is None:
         seen = "; ".join(
@@ -89,19 +107,19 @@ def _skeleton(families: Sequence[Family]) -> str:
             for one in families[:3]
         )
         raise UBPError(
-            f"no file has a column that looks like a time, and events have one: {seen}. Add it to "
-            "the files, or write a layout whose SQL makes it (docs/ingest.md)"
+            f"no file has a column that looks like a time, which events need: {seen}. Add it to "
+            "the files, or write a layout whose SQL computes it (docs/ingest.md)"
         )
     parts, unknown = [], []
     for role, column in (("client", "client_id"), ("time", "timestamp"), ("product", "sku")):
         found = family.having(role)
-        parts.append(_as((found.reading or _named(found)) if found else UNKNOWN, column))
+        parts.append(_as((found.reading or _name(found)) if found else UNKNOWN, column))
         unknown += [] if found else [role]
-    left = ", ".join(_named(column) for column in family.columns if not column.role)
+    left = ", ".join(_name(column) for column in family.columns if not column.role)
     which = " and which the ".join(unknown)
-    note = f"-- Which column is the {which} could not be guessed: write it in the place of\n"
+    note = f"-- Which column is the {which} could not be guessed: write it instead of\n"
     note += f"-- {UNKNOWN}. There are {left or 'no others'}.\n"
-    return f"{note}SELECT {_listed(parts)}\nFROM {family.name}\n"
+    return f"{note}SELECT {_listed(parts)}\nFROM {family.name}\n", unknown
 
 
 def _scripts(family: Family) -> Iterator[tuple[str, str]]:
@@ -118,48 +136,48 @@ def _events(family: Family, client: Column, time: Column) -> Iterator[tuple[str,
     left: list[str] = []
     if kind:
         for value in kind.kinds:
-            table = next((t for t, words in _KINDS.items() if re.search(words, value.lower())), "")
+            table = _table_of(value)
             (where.setdefault(table, []) if table else left).append(value)
     if not where:
-        name = family.name + " " + family.files[0].lower()
-        table = next((t for t, words in _KINDS.items() if re.search(words, name)), "")
-        if not table:
-            table = "product_buy" if family.having("product") else "page_visit"
+        default = "product_buy" if family.having("product") else "page_visit"
+        table = _table_of(f"{family.name} {family.files[0]}") or default
         where, left = {table: []}, []
     for table, values in where.items():
         column, roles = _VALUE[table]
         having = [found for role in roles if (found := family.having(role))]
         if not having:
             continue
-        parts = [_as(_named(client), "client_id"), _as(time.reading, "timestamp")]
-        # A view of a product without a URL: the product stands for its page.
-        value = f"coalesce({', '.join(map(_named, having))})" if having[1:] else _named(having[0])
+        parts = [_as(_name(client), "client_id"), _as(time.reading, "timestamp")]
+        # If a page view has no URL, its product replaces it.
+        value = f"coalesce({', '.join(map(_name, having))})" if having[1:] else _name(having[0])
         parts.append(_as(value, column))
         if column == "sku":
             more = (("price", family.having("price")), ("quantity", family.having("quantity")))
-            parts += [_as(found.reading or _named(found), role) for role, found in more if found]
+            parts += [_as(found.reading or _name(found), role) for role, found in more if found]
         parts.append("_file, _row")
         condition = ""
         if values and kind:
             listed = ", ".join(quoted(one) for one in values)
-            condition = f"\nWHERE {_named(kind)} IN ({listed})"
+            condition = f"\nWHERE {_name(kind)} IN ({listed})"
         note = f"-- Not read: {', '.join(left)}.\n" if left and kind else ""
         if time.reading.startswith("try_strptime") and "%m/%d" in time.reading:
             note += f"-- {time.example} is read with the month first.\n"
         yield table, f"{note}SELECT {_listed(parts)}\nFROM {family.name}{condition}\n"
 
 
+def _table_of(kind: str) -> str:
+    """Return the table of a kind of event; empty if it belongs to none."""
+    matches = (table for table, words in _EVENT_KINDS.items() if re.search(words, kind.lower()))
+    return next(matches, "")
+
+
 def _dropped(family: Family) -> str:
-    """Count what is of no kind that a table has; nothing where there are no kinds."""
+    """Return the query of events whose kind belongs to no table; empty if there are no kinds."""
     kind = family.having("kind")
     if not kind or not family.having("client") or not family.having("time"):
         return ""
-    known = [
-        quoted(value)
-        for value in kind.kinds
-        if any(re.search(words, value.lower()) for words in _KINDS.values())
-    ]
-    name = _named(kind)
+    known = [quoted(value) for value in kind.kinds if _table_of(value)]
+    name = _name(kind)
     return (
         f"SELECT 'kind of event: ' || coalesce({name}, 'none')\nFROM {family.name}\n"
         f"WHERE {name} IS NULL OR {name} NOT IN ({', '.join(known)})\n"
@@ -172,19 +190,17 @@ def _products(family: Family, product: Column, time: Column | None) -> Iterator[
     if not known:
         return
     newest = "any_value({})" if time is None else f"arg_max({{}}, {time.reading})"
-    parts = [_as(_named(product), "sku")]
+    parts = [_as(_name(product), "sku")]
     parts += [
-        f"{newest.format(column.reading or _named(column))} AS {role}" for role, column in known
+        f"{newest.format(column.reading or _name(column))} AS {role}" for role, column in known
     ]
-    note = "-- As the newest event has it.\n" if time else ""
-    group = (
-        f"\nFROM {family.name}\nWHERE {_named(product)} IS NOT NULL GROUP BY {_named(product)}\n"
-    )
+    note = "-- The values of the newest event.\n" if time else ""
+    group = f"\nFROM {family.name}\nWHERE {_name(product)} IS NOT NULL GROUP BY {_name(product)}\n"
     yield "product_properties", f"{note}SELECT {_listed(parts)}{group}"
 
 
-def _named(column: Column) -> str:
-    return named(column.name)
+def _name(column: Column) -> str:
+    return column_name(column.name)
 
 
 def _as(expression: str, column: str) -> str:
@@ -197,7 +213,7 @@ def _listed(parts: Sequence[str]) -> str:
 
 def _description(families: Sequence[Family], scripts: str) -> str:
     lines = [
-        'about = "A draft of `ubp init`: edit what is wrong"',
+        'about = "A draft by `ubp init`: edit what is wrong"',
         "# The zone of times that name none, such as Europe/Berlin.",
         'time_zone = "UTC"',
     ]
@@ -215,7 +231,7 @@ def _description(families: Sequence[Family], scripts: str) -> str:
             used = [column.name for column in family.columns if column.role]
             fields = (f"{json.dumps(name)} = {json.dumps(relation.types[name])}" for name in used)
             lines.append(f"types = {{{', '.join(fields)}}}")
-        if not relation.hive:  # of a tree the first file may not have what others have
+        if not relation.hive:  # the first file of a tree may lack columns of later ones
             names = [column.name for column in family.columns if column.role]
             lines.append(f"columns = {json.dumps(names, ensure_ascii=False)}")
     return "\n".join(lines) + "\n"

@@ -1,6 +1,6 @@
-"""Functions that a layout's SQL may use beside DuckDB's own."""
+"""Functions that a layout's SQL may use in addition to DuckDB's own."""
 
-#: Instants from numbers, or texts of digits, that count from 1970-01-01 00:00 UTC.
+#: Times from numbers, or texts of digits, that count from 1970-01-01 00:00 UTC.
 MACROS = (
     "CREATE MACRO from_seconds(x) AS "
     "make_timestamptz((TRY_CAST(x AS DECIMAL(20, 6)) * 1000000)::BIGINT)",

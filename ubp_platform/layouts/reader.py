@@ -1,6 +1,6 @@
 """The SQL that reads the files of a relation.
 
-Nothing is guessed: a comment sign, a type or a null found by a reader costs rows or ids.
+Nothing is guessed: a wrongly guessed comment sign, type or null would lose rows or ids.
 """
 
 import codecs
@@ -24,18 +24,11 @@ _FIRST_LINE = """
 def reading(
     connection: duckdb.DuckDBPyConnection, relation: Relation, paths: Sequence[Path]
 ) -> str:
-    """Write the ``SELECT`` that reads files; columns go together by name.
+    """Return the ``SELECT`` that reads files; columns are matched by name.
 
-    The column ``_file`` names the file of a row, in Parquet ``_row`` its number, from 1.
-
-    Parameters
-    ----------
-    connection : DuckDBPyConnection
-        Reads the headers of CSV files.
-    relation : Relation
-    paths : sequence of Path
+    The column ``_file`` names the file of a row; in Parquet ``_row`` is its number, from 1.
     """
-    # DuckDB matches the columns of several CSV files by name or keeps broken lines, not both.
+    # DuckDB either matches the columns of several CSV files by name or keeps rejected lines.
     groups: dict[tuple[str, ...], list[Path]] = {}
     for path in paths:
         kind = relation.format_of(path)
@@ -53,14 +46,7 @@ def reading(
 def columns_of(
     connection: duckdb.DuckDBPyConnection, relation: Relation, paths: Sequence[Path]
 ) -> dict[Path, list[str]]:
-    """Name the columns of each CSV and Parquet file, as the file has them.
-
-    Parameters
-    ----------
-    connection : DuckDBPyConnection
-    relation : Relation
-    paths : sequence of Path
-    """
+    """Return the columns of each CSV file with a header and of each Parquet file."""
     found = {}
     for path in paths:
         kind = relation.format_of(path)
@@ -72,55 +58,43 @@ def columns_of(
 
 
 def require_columns(relation: Relation, columns: Mapping[Path, Sequence[str]]) -> Iterator[str]:
-    """Insist that each file has the columns by which a relation is recognised.
+    """Check that each file has the columns by which a relation is recognised.
 
-    Parameters
-    ----------
-    relation : Relation
-    columns : mapping of Path to sequence of str
-        Of each file.
-
-    Yields
-    ------
-    str
-        What is said of columns that some files have and others have not.
+    Yields messages about columns that only some files have.
 
     Raises
     ------
     BatchRejected
-        If a file lacks one.
+        If a file lacks a required column.
     """
     lower = {path: {name.lower() for name in names} for path, names in columns.items()}
-    for path, there in lower.items():
-        if lacking := [name for name in relation.columns if name.lower() not in there]:
+    for path, names in lower.items():
+        if missing := [name for name in relation.columns if name.lower() not in names]:
             if relation.hive:
-                continue  # it may be the name of a folder
+                continue  # folders may be named after it
             hint = ""
-            if len(there) == 1 and relation.format_of(path) == "csv":
-                hint = f"; is {relation.delimiter!r} what parts them? A layout says `delimiter`"
+            if len(names) == 1 and relation.format_of(path) == "csv":
+                hint = f"; if {relation.delimiter!r} does not separate them, set `delimiter`"
             raise BatchRejected(
-                f"{path.name}: missing column {', '.join(lacking)}; its columns are "
-                f"{', '.join(map(repr, columns[path]))}{hint}; if it is no such file, let `files` "
-                "of the layout leave it out"
+                f"{path.name}: missing column {', '.join(missing)}; its columns are "
+                f"{', '.join(map(repr, columns[path]))}{hint}; if it belongs to no relation, "
+                "exclude it in the layout's `files`"
             )
     for name in sorted(set().union(*lower.values())):
-        without = [path.name for path, there in lower.items() if name not in there]
+        without = [path.name for path, names in lower.items() if name not in names]
         if without:
             more = f" and {len(without) - 3:,} more" if len(without) > 3 else ""
             yield (
-                f"no column {name!r} in {', '.join(without[:3])}{more}, which other files have: it "
-                "is empty there"
+                f"the column {name!r}, which other files have, is missing in "
+                f"{', '.join(without[:3])}{more}: it is read as empty"
             )
 
 
 def _require_alike(connection: duckdb.DuckDBPyConnection, paths: Sequence[Path]) -> None:
-    """Refuse Parquet files that cannot go together without a value becoming another.
+    """Refuse Parquet files that cannot be combined without changing values.
 
-    Raises
-    ------
-    BatchRejected
-        If a column has a zone in one file and none in another, or floating-point numbers of two
-        sizes, or if two columns of a file have one name.
+    A column must not have a zone in one file and none in another, or floating-point numbers of two
+    sizes, and no two columns of a file may have the same name.
     """
     listed = "[" + ", ".join(quoted(path.resolve()) for path in paths) + "]"
     rows = connection.sql(
@@ -136,7 +110,7 @@ def _require_alike(connection: duckdb.DuckDBPyConnection, paths: Sequence[Path])
     for column, one, form, other, another in rows:
         raise BatchRejected(
             f"the column {column} has {form} in {one} and {another} in {other}: deliver them "
-            "apart, or alike"
+            "separately, or in the same type"
         )
     twice = connection.sql(
         f"""SELECT parse_filename(file_name), min(name), max(name) FROM parquet_schema({listed})
@@ -144,46 +118,39 @@ def _require_alike(connection: duckdb.DuckDBPyConnection, paths: Sequence[Path])
             HAVING count(DISTINCT name) > 1 LIMIT 1"""
     ).fetchall()
     for file, one, other in twice:
-        raise BatchRejected(f"{file}: the columns {one!r} and {other!r} are of one name")
+        raise BatchRejected(f"{file}: the columns {one!r} and {other!r} have the same name")
 
 
 def _header(connection: duckdb.DuckDBPyConnection, relation: Relation, path: Path) -> list[str]:
-    """Read the names of a CSV file's columns, without blanks around them; none where it has none.
-
-    Raises
-    ------
-    BatchRejected
-        If two are alike: it cannot be told which is meant.
-    """
+    """Return the stripped column names of a CSV file's header, or none if it has no header."""
     if relation.names:
         return []
     line = first_line_of(connection, path, relation.skip, relation.encoding)
     if not line.strip():
         raise BatchRejected(
-            f"{path.name}: the line where the header should be is blank: remove it, or say "
+            f"{path.name}: the line where the header should be is blank: remove it, or set "
             f"`skip = {relation.skip + 1}` in a layout of your own"
         )
     quote = {"quotechar": relation.quote} if relation.quote else {"quoting": csv.QUOTE_NONE}
-    found = next(csv.reader([line], delimiter=relation.delimiter, **quote), [])
-    found = [name.strip() for name in found]
-    names = [name or f"column{number}" for number, name in enumerate(found)]
+    header = next(csv.reader([line], delimiter=relation.delimiter, **quote), [])
+    names = [name.strip() or f"column{number}" for number, name in enumerate(header)]
     if re.fullmatch("sep=.", line.strip().lower()):
         raise BatchRejected(
-            f"{path.name}: its first line is {line.strip()!r}, of a spreadsheet: remove it, or say "
-            "`skip = 1` in a layout of your own"
+            f"{path.name}: its first line is {line.strip()!r}, from a spreadsheet: remove it, or "
+            "set `skip = 1` in a layout of your own"
         )
     lower = [name.lower() for name in names]
     if twice := [name for name in names if lower.count(name.lower()) > 1]:
-        raise BatchRejected(f"{path.name}: two columns are called {twice[0]!r}: rename one of them")
+        raise BatchRejected(f"{path.name}: two columns are named {twice[0]!r}: rename one of them")
     if taken := sorted({*lower} & {"_file", "_row"}):
-        raise BatchRejected(f"{path.name}: the column {taken[0]} is called as one of ours is")
+        raise BatchRejected(f"{path.name}: the column name {taken[0]} is reserved: rename it")
     return names
 
 
 def first_line_of(
     connection: duckdb.DuckDBPyConnection, path: Path, skip: int = 0, encoding: Encoding = "utf-8"
 ) -> str:
-    """Give the first line of a text file, packed or not."""
+    """Return the first line of a text file, compressed or not."""
     try:
         rows = connection.execute(
             _FIRST_LINE.format(file=quoted(path.resolve()), skip=skip, encoding=quoted(encoding))
@@ -209,54 +176,41 @@ def _select(
         columns = f", columns = {{{', '.join(types)}}}" if types else ""
         return f"FROM read_ndjson({options}{columns})"
     names = ", ".join(quoted(name) for name in relation.names or header)
-    table = (
-        f"read_csv({options}, header = {str(not relation.names).lower()}, names = [{names}], "
-        f"{_dialect(relation)}, store_rejects = true, rejects_limit = 0)"
-    )
-    return f"FROM {table}"
-
-
-def _dialect(relation: Relation) -> str:
     quote = quoted(relation.quote)
     return (
+        f"FROM read_csv({options}, header = {str(not relation.names).lower()}, names = [{names}], "
         f"all_varchar = true, delim = {quoted(relation.delimiter)}, quote = {quote}, "
         f"escape = {quote}, comment = '', skip = {relation.skip}, "
-        f"encoding = {quoted(relation.encoding)}"
+        f"encoding = {quoted(relation.encoding)}, store_rejects = true, rejects_limit = 0)"
     )
 
 
 def unreadable(paths: Sequence[Path], relation: Relation, error: Exception) -> BatchRejected:
-    """Say that files cannot be read, and why."""
-    said, whole = first_line(error), str(error).lower()
-    if "sniffing" in said:  # DuckDB does not say why
-        said = (
-            f"lines do not fit the header, are not parted by {relation.delimiter!r}, or a quote is "
+    """Return an error that says why files cannot be read."""
+    reason, text = first_line(error), str(error).lower()
+    if "sniffing" in reason:  # DuckDB does not give the reason
+        reason = (
+            f"lines do not match the header, are not separated by {relation.delimiter!r}, or a "
+            "quote is not closed"
         )
-        said += "not closed"
-    if "unicode" in whole or "not utf-8" in whole or "utf-8 encoded" in whole:
-        said = 'it is not text in UTF-8; save it so, or say `encoding = "latin-1"` in the layout'
-    if "state machine" in said:
-        said = "its lines end in more than one way; write all with \\n, or all with \\r\\n"
+    if "unicode" in text or "not utf-8" in text or "utf-8 encoded" in text:
+        reason = 'it is not UTF-8; save it as such, or set `encoding = "latin-1"` in the layout'
+    if "state machine" in reason:
+        reason = "its lines have different endings; end all with \\n, or all with \\r\\n"
     more = f" and {len(paths) - 1:,} more" if len(paths) > 1 else ""
     return BatchRejected(
-        f"{paths[0].name}{more}: not a readable {relation.format_of(paths[0])} file: {said}"
+        f"{paths[0].name}{more}: not a readable {relation.format_of(paths[0])} file: {reason}"
     )
 
 
 def require_content(paths: Sequence[Path], encoding: Encoding = "utf-8") -> None:
-    """Refuse empty files, and text in UTF-16 where another encoding is said.
-
-    Raises
-    ------
-    BatchRejected
-        If there is one.
-    """
+    """Refuse empty files, and UTF-16 text where another encoding is expected."""
     for path in paths:
         if not path.stat().st_size:
             raise BatchRejected(f"{path.name}: the file is empty")
         with path.open("rb") as file:
             if encoding != "utf-16" and file.read(2) in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
                 raise BatchRejected(
-                    f"{path.name}: is text in UTF-16; save it as UTF-8, or say "
+                    f"{path.name}: is UTF-16 text; save it as UTF-8, or set "
                     '`encoding = "utf-16"` in the layout'
                 )

@@ -1,4 +1,4 @@
-"""Which files of a source belong to which relation, and which layout a source is in."""
+"""The files of a source by relation, and the layout of a source."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -15,24 +15,13 @@ from ubp_platform.layouts.reader import reading, require_content, unreadable
 
 @dataclass(frozen=True)
 class Source:
-    """A file, a folder, or a tree of folders.
-
-    Parameters
-    ----------
-    path : Path
-    """
+    """A file, a folder, or a tree of folders."""
 
     path: Path
 
     @classmethod
     def at(cls, path: Path) -> "Source":
-        """Look at a path.
-
-        Raises
-        ------
-        UBPError
-            If nothing is there, or no file in it.
-        """
+        """Return the source at a path; raise UBPError if it does not exist or has no file."""
         if not path.exists():
             raise UBPError(f"no such path: {path}")
         source = cls(path)
@@ -42,7 +31,7 @@ class Source:
 
     @cached_property
     def files(self) -> dict[str, Path]:
-        """The files by their paths below the source, with ``/``; hidden ones are left out."""
+        """The files by their paths below the source, with ``/``, without hidden ones."""
         if self.path.is_file():
             return {self.path.name: self.path}
         found = {
@@ -57,7 +46,7 @@ class Source:
         }
 
     def of(self, layout: Layout) -> "Delivery":
-        """Sort the files into a layout's relations."""
+        """Assign the files to a layout's relations."""
         relations = {
             name: [path for below, path in self.files.items() if _matches(below, relation.files)]
             for name, relation in layout.relations.items()
@@ -67,15 +56,7 @@ class Source:
 
 @dataclass(frozen=True)
 class Delivery:
-    """A source in a layout.
-
-    Parameters
-    ----------
-    source : Source
-    layout : Layout
-    files : mapping of str to list of Path
-        The files of each relation that has some.
-    """
+    """A source in a layout, with the files of each relation that has some."""
 
     source: Source
     layout: Layout
@@ -83,7 +64,7 @@ class Delivery:
 
     @property
     def missing(self) -> list[str]:
-        """Relations without files that must have some."""
+        """Required relations without files."""
         return [
             name
             for name, relation in self.layout.relations.items()
@@ -97,8 +78,8 @@ class Delivery:
         return [below for below, path in self.source.files.items() if path not in read]
 
     @property
-    def called(self) -> bool:
-        """Whether a file is called as the layout has it, not only packed or parsed alike."""
+    def has_file_name(self) -> bool:
+        """Whether a file has a name from the layout, rather than only a suffix."""
         named = [
             pattern
             for relation in self.layout.relations.values()
@@ -108,20 +89,14 @@ class Delivery:
         return any(_matches(below, named) for below in self.source.files)
 
     def columns(self, name: str) -> list[str]:
-        """Give the columns of a relation, as its first file has them.
-
-        Raises
-        ------
-        BatchRejected
-            If it cannot be read.
-        """
+        """Return the columns of a relation's first file; BatchRejected if it is unreadable."""
         relation, first = self.layout.relations[name], self.files[name][:1]
         require_content(first, relation.encoding)
-        # Whatever fields there are, not those that the layout reads.
+        # All fields, not only those that the layout reads.
         every = relation.model_copy(update={"types": {}})
         try:
-            # One for all that is looked at: to open a database takes longer than to read a header.
-            with _looking().cursor() as connection:
+            # Opening a database takes longer than reading a header.
+            with _database().cursor() as connection:
                 columns = connection.sql(reading(connection, every, first)).columns
         except duckdb.Error as error:
             raise unreadable(first, relation, error) from None
@@ -129,54 +104,54 @@ class Delivery:
 
     @cached_property
     def absent(self) -> dict[str, list[str]]:
-        """Name the columns that relations should have and have not."""
+        """The missing columns of relations that lack some."""
         found = {}
         for name in self.files:
-            there = {column.lower() for column in self.columns(name)}
-            wanted = self.layout.relations[name].columns
-            if lacking := [column for column in wanted if column.lower() not in there]:
-                found[name] = lacking
+            columns = {column.lower() for column in self.columns(name)}
+            required = self.layout.relations[name].columns
+            if missing := [column for column in required if column.lower() not in columns]:
+                found[name] = missing
         return found
 
 
 def recognise(source: Source, layouts: Mapping[str, Layout]) -> Delivery:
-    """Find the layout that a source is in, by the names of files and columns.
+    """Recognise the layout of a source by the names of files and columns.
 
     Raises
     ------
     UBPError
-        If it is in none of them, or in several.
+        If none of them fits, or several do.
     """
-    fitting, called = [], []
+    fitting, named = [], []
     for layout in layouts.values():
         delivery = source.of(layout)
         if not delivery.files or delivery.missing:
             continue
-        if delivery.called:
-            called.append(delivery)
+        if delivery.has_file_name:
+            named.append(delivery)
         try:
             fits = not delivery.absent
         except UBPError:
             fits = False
         if fits:
             fitting.append(delivery)
-    # Files that are called as in one layout alone are of it, and what is wrong with them is said.
-    if not fitting and len(called) == 1:
-        return called[0]
+    # If file names match only one layout, staging reports what is wrong with its columns.
+    if not fitting and len(named) == 1:
+        return named[0]
     if len(fitting) == 1:
         return fitting[0]
     if not fitting:
         names = ", ".join([*source.files][:5]) + (", …" if len(source.files) > 5 else "")
         raise UBPError(
-            f"no layout that is known has files as {source.path} ({names}): `ubp layouts` lists "
-            f"those that there are; `ubp init {source.path}` drafts one for these files"
+            f"no known layout fits the files in {source.path} ({names}): `ubp layouts` lists all "
+            f"layouts; `ubp init {source.path}` drafts one for these files"
         )
     names = " and ".join(delivery.layout.name for delivery in fitting)
-    raise UBPError(f"{source.path} could be {names}: say which with --layout")
+    raise UBPError(f"{source.path} could be {names}: choose one with --layout")
 
 
 @cache
-def _looking() -> duckdb.DuckDBPyConnection:
+def _database() -> duckdb.DuckDBPyConnection:
     return duckdb.connect(":memory:")
 
 
@@ -185,7 +160,7 @@ def _matches(below: str, patterns: Sequence[str]) -> bool:
 
 
 def _pattern(pattern: str) -> re.Pattern[str]:
-    """Compile a pattern of paths: case does not matter, and files may be packed."""
+    """Compile a pattern of paths: case-insensitive, and files may be compressed."""
     parts = []
     for piece in re.split(r"(\*\*/|\*|\?)", pattern):
         parts.append({"**/": "(?:.*/)?", "*": "[^/]*", "?": "[^/]"}.get(piece, re.escape(piece)))

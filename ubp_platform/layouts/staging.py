@@ -1,4 +1,4 @@
-"""From a delivery to the rows of its tables, each in a Parquet file, ready to be checked."""
+"""Stage a delivery: write the rows of each table to a Parquet file, ready to be checked."""
 
 import hashlib
 from collections.abc import Iterator, Mapping
@@ -14,22 +14,22 @@ from ubp_platform.layouts.description import DROPPED
 from ubp_platform.layouts.sandbox import Sandbox, sandbox
 from ubp_platform.layouts.source import Delivery
 from ubp_platform.warehouse.column_kinds import decide
-from ubp_platform.warehouse.scan import RejectedLine, Staged
+from ubp_platform.warehouse.staged import RejectedLine, StagedTable
 
 
 @dataclass(frozen=True)
-class Part:
-    """What a delivery has for one table.
+class DeliveredTable:
+    """One table of a delivery, before staging.
 
     Parameters
     ----------
     table : str
     name : str
-        What messages call it: the file, where there is one; else the table.
+        The name used in messages: the source file, if there is only one, or the table.
     sha256 : str
-        Of the contents of its files, of the ``SELECT`` and of views: equal names, equal rows.
+        Of the contents of its files, the ``SELECT`` and all views: equal hash, equal rows.
     relations : tuple of str
-        What it is read from.
+        The relations that it is read from.
     """
 
     table: str
@@ -39,23 +39,15 @@ class Part:
 
 
 @dataclass(frozen=True)
-class Stage:
-    """A delivery that is being staged.
-
-    Parameters
-    ----------
-    delivery : Delivery
-    box : Sandbox
-    directory : Path
-        Gets the Parquet files.
-    """
+class StagingArea:
+    """A delivery that is being staged into Parquet files in a directory."""
 
     delivery: Delivery
     box: Sandbox
     directory: Path
 
-    def parts(self) -> list[Part]:
-        """Name the tables that the delivery has rows for, product properties first.
+    def tables(self) -> list[DeliveredTable]:
+        """Return the tables that the delivery has files for, product properties first.
 
         Raises
         ------
@@ -79,73 +71,54 @@ class Stage:
             ]
             sha256 = hashlib.sha256("\n".join(known).encode()).hexdigest()
             name = files[0].name if len(files) == 1 else table
-            found.append(Part(table, name, sha256, relations))
+            found.append(DeliveredTable(table, name, sha256, relations))
         if not found:
-            raise UBPError(f"{self.delivery.source.path}: no table has files to be made of")
-        return sorted(found, key=lambda part: part.table != "product_properties")
+            raise UBPError(f"{self.delivery.source.path}: no table has all the files that it needs")
+        return sorted(found, key=lambda one: one.table != PRODUCTS.name)
 
-    def rows(self, part: Part) -> Staged:
-        """Write the rows of a table."""
-        path = self._as_it_lies(part)
+    def stage(self, delivered: DeliveredTable) -> StagedTable:
+        """Write the rows of a table, unless a file contains them as they are."""
+        path = self._unchanged_file(delivered)
         if path is None:
-            path = self.directory / f"{part.table}.staged.parquet"
-            self.box.stage(part.table, path)
-        description = self.delivery.layout.description
-        return Staged(TABLES[part.table], path, part.name, description.time_zone)
+            path = self.directory / f"{delivered.table}.staged.parquet"
+            self.box.stage(delivered.table, path)
+        zone = self.delivery.layout.description.time_zone
+        return StagedTable(TABLES[delivered.table], path, delivered.name, zone)
 
-    def _as_it_lies(self, part: Part) -> Path | None:
-        """Name the file that has the rows of a table already: one of Parquet, taken as it is."""
-        query = self.delivery.layout.queries[part.table].strip().rstrip(";").split()
-        files = [path for name in part.relations for path in self.delivery.files[name]]
-        whole = [word.lower() for word in query[:3]] == ["select", "*", "from"] and len(query) == 4
-        if not whole or len(part.relations) != 1 or len(files) != 1:
+    def _unchanged_file(self, delivered: DeliveredTable) -> Path | None:
+        """Return the only file of a table if it is Parquet and all of it is selected."""
+        query = self.delivery.layout.queries[delivered.table].strip().rstrip(";").lower().split()
+        files = [path for name in delivered.relations for path in self.delivery.files[name]]
+        selects_all = query[:3] == ["select", "*", "from"] and len(query) == 4
+        if not selects_all or len(delivered.relations) != 1 or len(files) != 1:
             return None
-        kind = self.delivery.layout.relations[part.relations[0]].format_of(files[0])
+        kind = self.delivery.layout.relations[delivered.relations[0]].format_of(files[0])
         return files[0] if kind == "parquet" else None
 
-    def all_rows(
+    def stage_all(
         self,
         connection: duckdb.DuckDBPyConnection,
-        parts: list[Part],
+        tables: list[DeliveredTable],
         known: Mapping[str, ColumnKind],
-    ) -> tuple[dict[str, Staged], dict[str, list[RejectedLine]]]:
-        """Write the rows of tables, and tell what their columns hold.
-
-        Parameters
-        ----------
-        connection : DuckDBPyConnection
-        parts : list of Part
-        known : mapping of str to str
-            What the warehouse's columns hold, by column.
-
-        Returns
-        -------
-        rows : dict of str to Staged
-            By table.
-        lines : dict of str to list of RejectedLine
-            See :meth:`lines`.
-        """
-        lines = self.lines(parts)
-        rows = {part.table: self.rows(part) for part in parts}
+    ) -> dict[str, StagedTable]:
+        """Write the rows of tables, and decide those kinds of their columns that are not known."""
+        lines = self.rejected_lines(tables)
+        staged = {one.table: self.stage(one) for one in tables}
         text = self.delivery.layout.description.text_ids
-        kinds = decide(connection, [*rows.values()], known, text)
-        return {table: replace(one, kinds=kinds) for table, one in rows.items()}, lines
+        kinds = decide(connection, [*staged.values()], known, text)
+        return {
+            table: replace(one, kinds=kinds, lines=lines[table]) for table, one in staged.items()
+        }
 
     def dropped(self) -> dict[str, int]:
-        """Count the delivered rows that the layout makes no row of, by its reasons, most first."""
+        """Count the delivered rows that the layout drops by reason, most frequent first."""
         layout = self.delivery.layout
         if DROPPED not in layout.queries or self.box.reads(DROPPED) - self.delivery.files.keys():
             return {}
         return self.box.count(DROPPED)
 
     def unread(self, rows: Mapping[str, int]) -> Iterator[str]:
-        """Say of relations whose rows became fewer events, where the layout gives no reasons.
-
-        Parameters
-        ----------
-        rows : mapping of str to int
-            How many each table has.
-        """
+        """Report relations with fewer events than rows, if the layout gives no reasons for them."""
         if DROPPED in self.delivery.layout.queries:
             return
         events = {table: self.box.reads(table) for table in rows if table != PRODUCTS.name}
@@ -153,36 +126,30 @@ class Stage:
             read, made = self.box.rows(name), sum(rows[t] for t, of in events.items() if name in of)
             if made < read:
                 yield (
-                    f"of {read:,} rows of {name} {made:,} became events; {DROPPED}.sql in the "
-                    "layout can say why the others did not"
+                    f"{made:,} of {read:,} rows of {name} became events; {DROPPED}.sql in the "
+                    "layout can give reasons for the others"
                 )
 
-    def lines(self, parts: list[Part]) -> dict[str, list[RejectedLine]]:
-        """Give the lines that are no rows, by a table that its relation is read for: of events."""
-        found: dict[str, list[RejectedLine]] = {part.table: [] for part in parts}
+    def rejected_lines(self, tables: list[DeliveredTable]) -> dict[str, list[RejectedLine]]:
+        """Return the rejected lines by table; each counts once, for events rather than products."""
+        lines: dict[str, list[RejectedLine]] = {one.table: [] for one in tables}
         seen: set[str] = set()
-        for part in sorted(parts, key=lambda part: part.table == PRODUCTS.name):
-            for name in part.relations:
+        for one in sorted(tables, key=lambda one: one.table == PRODUCTS.name):
+            for name in one.relations:
                 if name not in seen:
-                    found[part.table] += self.box.rejected_lines(name)
+                    lines[one.table] += self.box.rejected_lines(name)
                     seen.add(name)
-        return found
+        return lines
 
 
 @contextmanager
-def staging(delivery: Delivery, directory: Path) -> Iterator[Stage]:
-    """Open a delivery for staging.
-
-    Parameters
-    ----------
-    delivery : Delivery
-    directory : Path
-        An existing directory.
+def staging(delivery: Delivery, directory: Path) -> Iterator[StagingArea]:
+    """Open a delivery for staging in an existing directory.
 
     Raises
     ------
     BatchRejected
-        If a file cannot be read, or lacks a column that the layout needs.
+        If a file cannot be read, or lacks a column that the layout requires.
     """
     for name, files in delivery.files.items():
         kinds = {delivery.layout.relations[name].format_of(path): path for path in files}
@@ -191,18 +158,18 @@ def staging(delivery: Delivery, directory: Path) -> Iterator[Stage]:
             raise BatchRejected(
                 f"{delivery.source.path} holds {name} twice, as {names}: remove one of them"
             )
-    for name, lacking in delivery.absent.items():
+    for name, missing in delivery.absent.items():
         first = delivery.files[name][0]
         columns = delivery.columns(name)
         hint = ""
         if len(columns) == 1 and first.suffix.lower() == ".csv":
             hint = "; values must be separated by commas"
         raise BatchRejected(
-            f"{first.name}: missing column {', '.join(lacking)}; its columns are "
+            f"{first.name}: missing column {', '.join(missing)}; its columns are "
             f"{', '.join(map(repr, columns))}{hint}"
         )
     with sandbox(delivery.layout, delivery.source.path, delivery.files, directory) as box:
-        yield Stage(delivery, box, directory)
+        yield StagingArea(delivery, box, directory)
 
 
 def _sha256(path: Path) -> str:

@@ -1,4 +1,4 @@
-"""Running the Great Expectations suites of ``expectations/`` over what is delivered."""
+"""Check deliveries against the Great Expectations suites in ``expectations/``."""
 
 from ubp_platform.quality.docs import DataDocs
 from ubp_platform.quality.suites import BrokenRule, SuiteRun

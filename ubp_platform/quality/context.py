@@ -1,4 +1,4 @@
-"""How Great Expectations is set up."""
+"""The configuration of Great Expectations."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ from great_expectations.data_context.types.base import DataContextConfig, Progre
 
 
 def gx_config() -> DataContextConfig:
-    """Configure a GX context that asks nobody, draws nothing, and sends and keeps nothing."""
+    """Return a GX configuration without prompts, progress bars, analytics and stored files."""
 
     def store(kind: str) -> dict[str, Any]:
         return {"class_name": kind, "store_backend": {"class_name": "InMemoryStoreBackend"}}

@@ -1,7 +1,7 @@
 """Data Docs: a page for each checked file, and an index of them.
 
-Great Expectations' own pages load styles and scripts from the network, and show nothing without.
-These are made of the same validation results, which lie beside them as JSON.
+Great Expectations' own pages load styles and scripts from the network and are blank without them.
+These pages show the same validation results, which are stored next to them as JSON.
 """
 
 import json
@@ -25,7 +25,7 @@ class DataDocs:
     Parameters
     ----------
     directory : Path
-        Holds ``index.html`` and ``validations/BATCH/TIME/`` with a page and a JSON file for each
+        Contains ``index.html`` and ``validations/BATCH/TIME/`` with a page and a JSON file for each
         checked file.
     """
 
@@ -33,20 +33,7 @@ class DataDocs:
         self._directory = directory
 
     def write(self, batch: str, runs: dict[str, SuiteRun]) -> Path:
-        """Write one page for each file and renew the index.
-
-        Parameters
-        ----------
-        batch : str
-            The batch's name.
-        runs : dict of str to SuiteRun
-            By file name.
-
-        Returns
-        -------
-        Path
-            The index page.
-        """
+        """Write one page for each file of a batch, rewrite the index, and return its path."""
         now = datetime.now(UTC)
         folder = self._directory / "validations" / batch / f"{now:{_TIME}}"
         folder.mkdir(parents=True, exist_ok=True)
@@ -80,7 +67,7 @@ class DataDocs:
 
 
 def _rules(result: dict[str, Any]) -> list[dict[str, Any]]:
-    """Give what a page says of each rule, the broken ones first."""
+    """Return what a page shows of each rule, broken ones first."""
     rules = []
     for found in result["results"]:
         config, counts = found["expectation_config"], found["result"]

@@ -1,7 +1,7 @@
-"""Great Expectations over slices of a file.
+"""Run a Great Expectations suite over a table, slice by slice.
 
-The suites in ``expectations/`` are the only place where rules for values stand. GX has no DuckDB
-source, so it gets pandas slices; its results are added up, so that a file of any size has one.
+The suites in ``expectations/`` are the only place that defines rules for values. GX has no DuckDB
+source, so it gets pandas slices, and the results of all slices are added up.
 """
 
 import json
@@ -25,10 +25,10 @@ from ubp_platform.home import PROJECT_ROOT
 from ubp_platform.quality.context import gx_config
 
 SUITES = PROJECT_ROOT / "expectations"
-# Rules about the header; all others are about values.
+# The type of rules about the header; all others are about values.
 _HEADER_RULE = "expect_column_to_exist"
 _EXAMPLES = 20
-# What the columns of a slice that are made of one of a table are called besides.
+# The suffixes of a slice's columns that are derived from one of the table.
 _DERIVED = re.compile("_(unreadable|present|count|min|max)$")
 
 logging.getLogger("great_expectations").setLevel(logging.ERROR)
@@ -41,34 +41,34 @@ class BrokenRule:
     Parameters
     ----------
     rule : str
-        In words, as the suite describes it.
+        The suite's description of it.
     column : str
     absent : bool
-        Whether the rule is that the value is there and readable.
+        Whether the rule requires a readable value.
     positions : ndarray of int64
-        Row positions in the slice; empty where the rule is about the file as a whole.
-    whole_file : bool
-        Whether the rule is about the file as a whole.
+        Row positions in the slice; empty if the rule is about the table.
+    is_about_table : bool
+        Whether the rule is about the table rather than single rows.
     """
 
     rule: str
     column: str
     absent: bool
     positions: np.ndarray
-    whole_file: bool
+    is_about_table: bool
 
 
 class SuiteRun:
-    """One suite over one delivered file, slice by slice.
+    """One suite over one delivered table, slice by slice.
 
     Parameters
     ----------
     table : str
-        Names the suite ``expectations/TABLE.json``.
+        The name of the suite ``expectations/TABLE.json``.
     suites : Path
-        Where the suites lie.
+        The directory of the suites.
     now : datetime, optional
-        What ``{"$PARAMETER": "now"}`` in a suite stands for; the present by default.
+        The value of ``{"$PARAMETER": "now"}`` in a suite; the present by default.
     """
 
     def __init__(self, table: str, suites: Path = SUITES, now: datetime | None = None) -> None:
@@ -76,26 +76,19 @@ class SuiteRun:
         self._now = (now or datetime.now(UTC)).isoformat()
         path = suites / f"{table}.json"
         if not suites.is_dir():
-            raise UBPError(f"{suites} is missing: checking deliveries takes a clone of the project")
+            raise UBPError(f"{suites} is missing: checking deliveries needs a clone of the project")
         try:
             self._suite = gx.ExpectationSuite(**json.loads(path.read_text("utf-8")))
         except (OSError, ValueError, TypeError, gx.exceptions.GreatExpectationsError) as error:
             raise UBPError(f"{path}: not a readable suite: {first_line(error)}") from None
         header = [rule for rule in self._suite.expectations if _kind(rule) == _HEADER_RULE]
         values = [rule for rule in self._suite.expectations if _kind(rule) != _HEADER_RULE]
-        self._header = gx.ExpectationSuite(name=table, expectations=header)
-        self._values = values
+        self._header, self._values = gx.ExpectationSuite(name=table, expectations=header), values
         self._results: list[ExpectationValidationResult] = []
         self._meta: dict[str, Any] = {}
 
     def check_header(self, columns: list[str]) -> list[str]:
-        """Check the names of a file's columns.
-
-        Returns
-        -------
-        list of str
-            The columns that are missing.
-        """
+        """Check the names of a table's columns and return those that are missing."""
         result = self._validate(pd.DataFrame(columns=columns), self._header)
         self._results = list(result.results)
         return [_config_of(found).kwargs["column"] for found in result.results if not found.success]
@@ -106,16 +99,16 @@ class SuiteRun:
         Parameters
         ----------
         frame : DataFrame
-            With a range index; its columns are those the suite names. Rules about a column that
-            may be missing, and is, are left out.
+            With a range index and the columns that the suite names. Rules about a column that
+            may be missing and is missing are left out.
 
         Returns
         -------
         list of BrokenRule
             One for each rule that a row (or the slice) breaks.
         """
-        asked = [rule for rule in self._values if self._can_be_asked(rule, frame)]
-        suite = gx.ExpectationSuite(name=self.table, expectations=asked)
+        applicable = [rule for rule in self._values if self._applies(rule, frame)]
+        suite = gx.ExpectationSuite(name=self.table, expectations=applicable)
         result = self._validate(frame, suite)
         broken = []
         for found in result.results:
@@ -124,7 +117,7 @@ class SuiteRun:
                     f"expectations/{self.table}.json: {_rule(found)}: cannot be checked: "
                     f"{first_line(found.exception_info['exception_message'])}"
                 )
-            # The longest lists are not for the docs.
+            # These lists are too long for the docs.
             positions = found.result.pop("unexpected_index_list", None)
             found.result.pop("unexpected_list", None)
             if not found.success:
@@ -134,13 +127,13 @@ class SuiteRun:
                         column=_config_of(found).kwargs.get("column", ""),
                         absent=_is_about_absence(_config_of(found)),
                         positions=np.asarray(positions or [], dtype=np.int64),
-                        whole_file=positions is None,
+                        is_about_table=positions is None,
                     )
                 )
         self._add(result)
         return broken
 
-    def _can_be_asked(self, rule: Any, frame: pd.DataFrame) -> bool:
+    def _applies(self, rule: Any, frame: pd.DataFrame) -> bool:
         column = getattr(rule, "column", None)
         if column is None or column in frame:
             return True
@@ -178,7 +171,7 @@ class SuiteRun:
         self._meta = dict(result.meta)
 
     def result(self) -> ExpectationSuiteValidationResult:
-        """Give the result over all slices so far."""
+        """Return the result over all slices so far."""
         successes = sum(bool(found.success) for found in self._results)
         return ExpectationSuiteValidationResult(
             success=successes == len(self._results),
@@ -196,7 +189,7 @@ class SuiteRun:
 
 @cache
 def _batch_definition(table: str) -> Any:
-    """Make the entrance through which GX takes pandas frames of a table."""
+    """Return the batch definition through which GX reads pandas frames of a table."""
     asset = _memory_context().data_sources.pandas_default.add_dataframe_asset(table)
     return asset.add_batch_definition_whole_dataframe("slice")
 

@@ -1,7 +1,8 @@
-"""The DuckDB warehouse: landing of batches, and histories strictly before a cutoff."""
+"""The DuckDB warehouse: batches land in it, and histories read it strictly before a cutoff."""
 
-from ubp_platform.warehouse.arrays import Interactions, Sequences, Vocabulary
 from ubp_platform.warehouse.history import History
+from ubp_platform.warehouse.interactions import Interactions
+from ubp_platform.warehouse.sequences import Sequences, Vocabulary
 from ubp_platform.warehouse.warehouse import Warehouse
 
 __all__ = ["History", "Interactions", "Sequences", "Vocabulary", "Warehouse"]

@@ -1,7 +1,7 @@
-"""What a shop's columns hold: decided once, when they first land, and kept from then on.
+"""The kinds of a shop's columns: decided once, when a column first lands, and kept from then on.
 
-Ids are whole numbers or text. Prices are buckets of 0–99, as in RecSys Challenge 2025, or money.
-Names and queries are lists of codes, as there, or words.
+Ids are integers or text. Prices are buckets of 0–99, as in RecSys Challenge 2025, or money. Names
+and queries are lists of codes, as in the challenge, or words.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -9,20 +9,20 @@ from collections.abc import Iterator, Mapping, Sequence
 import duckdb
 
 from ubp_platform.events.schema import BUCKETS, ID_COLUMNS, PRODUCTS, ColumnKind
-from ubp_platform.warehouse.casts import INTEGERS, codes_of, quoted, whole_of
-from ubp_platform.warehouse.scan import Staged
+from ubp_platform.warehouse.casts import INTEGERS, codes_of, integer_of, quoted
+from ubp_platform.warehouse.staged import StagedTable
 
-#: Of the columns that come in two kinds: the one that nearly all values must be, and the other.
+#: The strict kind of a column, which nearly all its values must have, and the other kind.
 CHOICES: Mapping[str, tuple[ColumnKind, ColumnKind]] = {
     **dict.fromkeys(ID_COLUMNS, ("whole", "text")),
     "price": ("bucket", "money"),
     "name": ("codes", "words"),
     "query": ("codes", "words"),
 }
-# The share of values that may be of another kind; not what a delivery is forgiven, since the same
-# values are to be of the same kind.
+# The share of values that may lack the strict kind. It does not depend on --max-quarantine, so that
+# equal values get equal kinds.
 _MOST_BAD = 0.05
-#: The kinds, in words.
+#: The kinds as messages name them.
 WORDS: Mapping[ColumnKind, str] = {
     "whole": "whole numbers",
     "text": "text",
@@ -31,36 +31,36 @@ WORDS: Mapping[ColumnKind, str] = {
     "codes": "lists of codes",
     "words": "words",
 }
-# Of these types ids may be text: because they are, or since a key cannot hold them.
+# Types of text ids: text itself, and types whose values do not fit into a key.
 _TEXT = {"VARCHAR", "UUID", "UBIGINT", "HUGEINT", "UHUGEINT"}
 
 
 def decide(
     connection: duckdb.DuckDBPyConnection,
-    staged: Sequence[Staged],
+    staged: Sequence[StagedTable],
     known: Mapping[str, ColumnKind],
     text: Sequence[str] = (),
 ) -> dict[str, ColumnKind]:
-    """Tell what the columns of a delivery hold.
+    """Decide the kinds of a delivery's columns.
 
-    Ids of a numeric type are whole numbers. Texts are, if nearly all of them look like one: what
-    does not is then a bad row. Else all are text, and stay as they are, ``007`` too. Likewise
-    prices are buckets if nearly all are whole numbers from 0 to 99, and names and queries codes if
-    nearly all are lists of whole numbers.
+    Ids of a numeric type are integers. Text ids are integers if nearly all of them look like one;
+    the others are bad rows then. Otherwise all are text and stay as they are, even ``007``.
+    Likewise, prices are buckets if nearly all are integers from 0 to 99, and names and queries are
+    codes if nearly all are lists of integers.
 
     Parameters
     ----------
     connection : DuckDBPyConnection
-    staged : sequence of Staged
+    staged : sequence of StagedTable
     known : mapping of str to str
-        What has landed before: it is not asked again.
+        The kinds that have been decided before, which do not change.
     text : sequence of str
-        Columns of which the layout says that they are text.
+        Columns that are text according to the layout.
 
     Returns
     -------
     dict of str to str
-        By column; known ones included. A column without a single value stays undecided.
+        By column, including known ones. A column without any value stays undecided.
     """
     found = dict(known)
     for column, (strict, other) in CHOICES.items():
@@ -74,14 +74,16 @@ def decide(
     return found
 
 
-def _having(staged: Sequence[Staged], column: str) -> Iterator[Staged]:
-    """Give the tables that have a column; an event's price is always money."""
+def _having(staged: Sequence[StagedTable], column: str) -> Iterator[StagedTable]:
+    """Yield the tables that have a column; an event's price is always money."""
     for one in staged:
         if column in one.table.columns and (column != "price" or one.table is PRODUCTS):
             yield one
 
 
-def _counts(connection: duckdb.DuckDBPyConnection, staged: Staged, column: str) -> tuple[int, int]:
+def _counts(
+    connection: duckdb.DuckDBPyConnection, staged: StagedTable, column: str
+) -> tuple[int, int]:
     """Count a column's values, and those that are of the strict kind."""
     relation = connection.read_parquet(str(staged.path), hive_partitioning=False)
     types = dict(zip(relation.columns, map(str, relation.types), strict=True))
@@ -92,11 +94,11 @@ def _counts(connection: duckdb.DuckDBPyConnection, staged: Staged, column: str) 
     if type_ == "VARCHAR":
         present = f"trim({column}) <> ''"
     if column in ID_COLUMNS:
-        # Of a type that holds no ids at all the scan says so.
+        # Types that cannot hold ids are rejected by the scan.
         is_text = type_ in _TEXT
-        fitting = _not_null(whole_of(column, type_)) if is_text else "true"
+        fitting = _not_null(integer_of(column, type_)) if is_text else "true"
     elif column == "price":
-        # 5.00 is money, and so is a catalogue of a type with decimals that holds whole amounts.
+        # 5.00 is money, and so are integral amounts of a type with decimals.
         fitting = "false"
         if type_ == "VARCHAR":
             fitting = f"regexp_full_match({column}, '[0-9]{{1,2}}')"
@@ -104,7 +106,7 @@ def _counts(connection: duckdb.DuckDBPyConnection, staged: Staged, column: str) 
             fitting = f"{column} BETWEEN 0 AND {BUCKETS - 1}"
     else:
         value = codes_of(column, type_)
-        # How many there must be is a rule of the suite.
+        # The number of codes is checked by the suite.
         fitting = f"coalesce(len({value}) > 1, false)" if type_ == "VARCHAR" else "true"
     row = connection.execute(
         f"""SELECT count(*), count(*) FILTER ({fitting})
@@ -117,12 +119,12 @@ def _not_null(expression: str | None) -> str:
     return f"{expression} IS NOT NULL" if expression else "false"
 
 
-def said(
+def describe(
     found: Mapping[str, ColumnKind],
     known: Mapping[str, ColumnKind],
     opening: str = "from now on",
 ) -> str:
-    """Say in a line what columns hold that landed for the first time; nothing if none did."""
+    """Describe the kinds that are not known yet in one line; empty if there are none."""
     new = {column: kind for column, kind in found.items() if column not in known}
     parts = []
     for kind, words in WORDS.items():

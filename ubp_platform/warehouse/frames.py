@@ -1,4 +1,4 @@
-"""Events that are in DataFrames or Parquet files, as a history sees them: no warehouse needed."""
+"""Events from DataFrames or Parquet files, for histories without a warehouse."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,34 +9,37 @@ import pandas as pd
 import pyarrow as pa
 
 from ubp_platform.errors import UBPError, first_line
-from ubp_platform.events.schema import CODES, DUCKDB_TYPES, PRODUCTS, TABLES, Kind, Table
+from ubp_platform.events.schema import (
+    CODE_VALUES,
+    CODES,
+    DUCKDB_TYPES,
+    PRODUCTS,
+    TABLES,
+    Kind,
+    Table,
+)
 from ubp_platform.warehouse.casts import INTEGERS
 from ubp_platform.warehouse.connection import configure
 from ubp_platform.warehouse.identifiers import create_dictionaries
 
-#: What a table may be given as.
+#: The accepted forms of a table.
 Frame: TypeAlias = pd.DataFrame | pa.Table | Path | str
 
 
 def database_of(frames: Mapping[str, Frame]) -> duckdb.DuckDBPyConnection:
-    """Put frames into a DuckDB database in memory, with all tables of a warehouse.
+    """Load frames into an in-memory DuckDB database with all tables of a warehouse.
 
     Parameters
     ----------
     frames : mapping of str to DataFrame, pyarrow.Table or path
-        By the table's name; each has at least the table's columns. A path names a Parquet file, or
-        several by a pattern.
-
-    Returns
-    -------
-    DuckDBPyConnection
-        Tables that were not given are empty.
+        By table name; each has at least the table's columns. A path names a Parquet file, or is a
+        pattern for several. Other tables are empty.
 
     Raises
     ------
     UBPError
-        If there is no such table, a column is missing, or a value is not what the table holds;
-        nothing is coerced.
+        If a table is unknown, a column is missing, or a value is of another kind; no value is
+        coerced.
     """
     if not isinstance(frames, Mapping):
         raise UBPError(
@@ -56,8 +59,8 @@ def database_of(frames: Mapping[str, Frame]) -> duckdb.DuckDBPyConnection:
 
 
 def _insert(connection: duckdb.DuckDBPyConnection, table: Table, frame: Frame) -> None:
-    given = _relation(connection, table, frame)
-    types = {name: str(kind) for name, kind in zip(given.columns, given.types, strict=True)}
+    source = _relation(connection, table, frame)
+    types = {name: str(kind) for name, kind in zip(source.columns, source.types, strict=True)}
     if missing := [name for name in table.columns if name not in types]:
         raise UBPError(
             f"{table.name}: the column {missing[0]} is missing; there are {', '.join(types)}"
@@ -66,16 +69,16 @@ def _insert(connection: duckdb.DuckDBPyConnection, table: Table, frame: Frame) -
     for name, kind in table.columns.items():
         if not _holds(kind, types[name]):
             raise _wrong(table, name, f"it is of type {types[name]}")
-        # What does not fit becomes NULL, which is refused below.
+        # Values that do not fit become NULL, which is refused below.
         casts.append(f'TRY_CAST("{name}" AS {DUCKDB_TYPES[kind]})')
     try:
         casts += [f"NULL::{table.stored[name]}" for name in table.details]
-        given.project(", ".join(casts)).insert_into(table.name)
+        source.project(", ".join(casts)).insert_into(table.name)
     except duckdb.Error as error:
         raise UBPError(f"{table.name}: cannot be read: {first_line(error)}") from None
     for name, kind in table.columns.items():
         right = f"{name} IS NOT NULL"
-        if kind == "codes":  # A code that does not fit is NULL, and counts in `len` alone.
+        if kind == "codes":  # A code that does not fit is NULL, which only `len` counts.
             right = f"len({name}) = {CODES} AND list_count({name}) = {CODES}"
         query = f"SELECT count(*) FROM {table.name} WHERE NOT coalesce({right}, false)"
         if wrong := connection.execute(query).fetchall()[0][0]:
@@ -83,11 +86,11 @@ def _insert(connection: duckdb.DuckDBPyConnection, table: Table, frame: Frame) -
     if table == PRODUCTS:
         query = "SELECT sku FROM product_properties GROUP BY sku HAVING count(*) > 1 LIMIT 1"
         if twice := connection.execute(query).fetchall():
-            raise UBPError(f"{table.name}: sku {twice[0][0]} is there more than once")
+            raise UBPError(f"{table.name}: sku {twice[0][0]} occurs more than once")
 
 
 def _holds(kind: Kind, type_: str) -> bool:
-    """Whether all values of a DuckDB type are of a kind, and no others could merge with them."""
+    """Whether a DuckDB type holds the values of a kind, each of them exactly."""
     if kind in ("id", "price"):
         return type_ in INTEGERS
     if kind == "time":
@@ -100,8 +103,8 @@ def _relation(
 ) -> duckdb.DuckDBPyRelation:
     if not isinstance(frame, pd.DataFrame | pa.Table | Path | str):
         raise UBPError(
-            f"{table.name} is given as {type(frame).__name__}: give a pandas DataFrame, a "
-            "pyarrow.Table, or the path of a Parquet file"
+            f"{table.name} is a {type(frame).__name__}: pass a pandas DataFrame, a pyarrow.Table, "
+            "or the path of a Parquet file"
         )
     try:
         if isinstance(frame, pd.DataFrame):
@@ -117,12 +120,12 @@ def _relation(
 
 
 def _wrong(table: Table, column: str, why: str) -> UBPError:
-    wanted = {
+    expected = {
         "id": "a whole number",
         "price": "a whole number",
         "time": "a time",
-        "codes": f"a list of {CODES} whole numbers from 0 to 255",
+        "codes": f"a list of {CODES} whole numbers from 0 to {CODE_VALUES - 1}",
     }
     return UBPError(
-        f"{table.name}: {column} must be {wanted[table.columns[column]]} in every row; {why}"
+        f"{table.name}: {column} must be {expected[table.columns[column]]} in every row; {why}"
     )

@@ -1,12 +1,13 @@
-"""The shop's own ids: whole numbers as they are, or text with a key of the warehouse's for each.
+"""The shop's own ids: 64-bit integers as they are, or text with a key in the warehouse.
 
-Everything behind the door computes with 64-bit whole numbers. Where a shop's ids are such, they are
-their own keys, and nothing here costs anything. Where they are text, a dictionary in the warehouse
-has a key for each, from 0 on, given when an id lands first and never again for another.
+Blocks compute with 64-bit integers. Integer ids are their own keys. For text ids a dictionary in
+the warehouse holds the keys, counted from 0, which are assigned when an id first lands and never
+reused.
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from typing import Literal
 
 import duckdb
 import numpy as np
@@ -22,7 +23,7 @@ _TABLES += "".join(
     f"CREATE TABLE IF NOT EXISTS {column}_key (key BIGINT NOT NULL, id VARCHAR NOT NULL);"
     for column in ID_COLUMNS
 )
-# What a warehouse held that is older than all this.
+# What a warehouse held before it had dictionaries.
 _BEFORE: Mapping[str, ColumnKind] = {
     **dict.fromkeys(ID_COLUMNS, "whole"),
     **{"price": "bucket", "name": "codes", "query": "codes"},
@@ -30,12 +31,12 @@ _BEFORE: Mapping[str, ColumnKind] = {
 
 
 def create_dictionaries(connection: duckdb.DuckDBPyConnection) -> None:
-    """Make the dictionaries where they are missing."""
+    """Create the dictionaries that are missing."""
     connection.execute(_TABLES)
 
 
 def create_tables(connection: duckdb.DuckDBPyConnection) -> None:
-    """Make the dictionaries of a warehouse; what has landed before them is as it was then."""
+    """Create the dictionaries of a warehouse; data that landed before them has the older kinds."""
     create_dictionaries(connection)
     connection.execute(
         """INSERT INTO column_kind SELECT unnest(?), unnest(?)
@@ -45,7 +46,7 @@ def create_tables(connection: duckdb.DuckDBPyConnection) -> None:
 
 
 def kinds(connection: duckdb.DuckDBPyConnection) -> dict[str, ColumnKind]:
-    """Tell what is known of each column that comes in kinds: nothing before its first landing."""
+    """Return the kinds of the columns for which one has been decided, at their first landing."""
     try:
         rows = connection.execute("FROM column_kind").fetchall()
     except duckdb.CatalogException:  # older than dictionaries
@@ -53,46 +54,52 @@ def kinds(connection: duckdb.DuckDBPyConnection) -> dict[str, ColumnKind]:
     return dict(rows)
 
 
-def remember(connection: duckdb.DuckDBPyConnection, found: Mapping[str, ColumnKind]) -> None:
-    """Keep what the columns of a batch hold; from now on they hold nothing else."""
-    for column, kind in found.items():
+def remember(connection: duckdb.DuckDBPyConnection, kinds: Mapping[str, ColumnKind]) -> None:
+    """Store the kinds of a batch's columns; kinds that are stored already do not change."""
+    for column, kind in kinds.items():
         connection.execute("INSERT OR IGNORE INTO column_kind VALUES (?, ?)", [column, kind])
 
 
 def forget(connection: duckdb.DuckDBPyConnection) -> None:
-    """Forget what columns hold, and all ids: for a warehouse that has nothing any more."""
+    """Delete all kinds and ids, in a warehouse that has become empty."""
     for table in ("column_kind", *(f"{column}_key" for column in ID_COLUMNS)):
         connection.execute(f"DELETE FROM {table}")
     connection.execute("DROP TABLE IF EXISTS relevant_client")
 
 
-def give_keys(
-    connection: duckdb.DuckDBPyConnection, table: Table, found: Mapping[str, ColumnKind]
+def create_keyed_view(
+    connection: duckdb.DuckDBPyConnection, table: Table, kinds: Mapping[str, ColumnKind]
 ) -> None:
-    """Make the view ``keyed``: the view ``good`` with keys in the place of text ids.
+    """Create the view ``keyed``: the view ``good`` with keys in place of text ids.
 
-    Ids that are new in a table get the next keys, in the order of their text: whatever the order
-    of the rows, the same delivery gives the same keys.
+    The rows of ``good`` are those of ``table``; called inside the transaction of a batch. New ids
+    get the next keys in the order of their text, so that the keys of a delivery do not depend on
+    the order of its rows.
+    """
+    texts = [column for column in table.columns if kinds.get(column) == "text"]
+    for column in texts:
+        _add(connection, column, f"SELECT DISTINCT {column} AS id FROM good")
+    connection.execute(f"CREATE OR REPLACE TEMP VIEW keyed AS {translated('good', texts, 'key')}")
+
+
+def translated(relation: str, columns: Iterable[str], to: Literal["key", "id"]) -> str:
+    """Return a ``SELECT`` of a relation with ids in place of keys, or keys in place of ids.
 
     Parameters
     ----------
-    connection : DuckDBPyConnection
-        Inside the transaction of the batch.
-    table : Table
-        The one whose rows ``good`` has.
-    found : mapping of str to str
-        What the columns hold.
+    relation : str
+        A view, or a query in parentheses.
+    columns : iterable of str
+        The columns to translate: those whose ids are text.
+    to : {"key", "id"}
     """
-    texts = [column for column in table.columns if found.get(column) == "text"]
-    for column in texts:
-        _add(connection, column, f"SELECT DISTINCT {column} AS id FROM good")
-    joins = "".join(
-        f" LEFT JOIN {column}_key AS {column}_of ON good.{column} = {column}_of.id"
-        for column in texts
-    )
-    replaced = ", ".join(f"{column}_of.key AS {column}" for column in texts)
-    columns = f"good.* REPLACE ({replaced})" if texts else "*"
-    connection.execute(f"CREATE OR REPLACE TEMP VIEW keyed AS SELECT {columns} FROM good{joins}")
+    given = "id" if to == "key" else "key"
+    joins, replaced = "", []
+    for column in columns:
+        joins += f" LEFT JOIN {column}_key AS {column}_of ON given.{column} = {column}_of.{given}"
+        replaced.append(f"{column}_of.{to} AS {column}")
+    selected = f"given.* REPLACE ({', '.join(replaced)})" if replaced else "*"
+    return f"SELECT {selected} FROM {relation} AS given{joins}"
 
 
 def _add(connection: duckdb.DuckDBPyConnection, column: str, ids: str) -> None:
@@ -104,12 +111,12 @@ def _add(connection: duckdb.DuckDBPyConnection, column: str, ids: str) -> None:
 
 
 class Identifiers:
-    """Translates between one column's ids and their keys.
+    """Translation between one column's ids and their keys.
 
     Parameters
     ----------
     connection : DuckDBPyConnection
-        Of a warehouse.
+        To a warehouse.
     column : str
         ``client_id``, ``sku``, ``category`` or ``url``.
     """
@@ -124,22 +131,22 @@ class Identifiers:
         return self.kind == "text"
 
     def keys(self, ids: np.ndarray) -> np.ndarray:
-        """Give the keys of ids.
+        """Return the keys of ids.
 
         Parameters
         ----------
         ids : ndarray, shape (n,)
-            Whole numbers or text, as the shop has them; each once.
+            Distinct; integers or text, as the shop has them.
 
         Returns
         -------
         ndarray of int64, shape (n,)
-            An id that never landed has a negative one, another for each.
+            Ids that never landed get distinct negative keys.
 
         Raises
         ------
         UBPError
-            If they are of the other kind.
+            If the ids are of the other kind.
         """
         ids = self.require(ids)
         if not self.is_text:
@@ -154,13 +161,7 @@ class Identifiers:
         return np.asarray(found["key"], np.int64)
 
     def with_new(self, ids: np.ndarray) -> np.ndarray:
-        """Give the keys of ids, and keys of their own to those that never landed.
-
-        Parameters
-        ----------
-        ids : ndarray, shape (n,)
-            Each once.
-        """
+        """Return the keys of distinct ids, after adding keys for those that never landed."""
         ids = self.require(ids)
         if self.is_text:
             wanted = pa.table({"id": pa.array(ids.tolist(), pa.string())})
@@ -170,16 +171,12 @@ class Identifiers:
         return self.keys(ids)
 
     def ids(self, keys: np.ndarray) -> np.ndarray:
-        """Give the shop's ids of keys.
-
-        Parameters
-        ----------
-        keys : ndarray of int64, shape (n,)
+        """Return the shop's ids of keys.
 
         Returns
         -------
         ndarray, shape (n,)
-            int64, or text (numpy's fixed-width unicode, which saves without pickle).
+            int64, or text (numpy's fixed-width unicode, which can be saved without pickle).
         """
         if not self.is_text:
             return keys
@@ -187,11 +184,11 @@ class Identifiers:
 
     @property
     def shop_ids(self) -> Callable[[np.ndarray], pa.Array] | None:
-        """What gives the text ids of keys; None where keys are the ids."""
+        """A function from keys to text ids; None if keys are the ids."""
         return self.arrow if self.is_text else None
 
     def arrow(self, keys: np.ndarray) -> pa.Array:
-        """Give the shop's text ids of keys as an Arrow array."""
+        """Return the shop's text ids of keys as an Arrow array."""
         wanted = pa.table({"key": pa.array(keys, pa.int64()), "row": np.arange(len(keys))})
         self._connection.register("wanted_key", wanted)
         found = self._connection.sql(
@@ -201,28 +198,28 @@ class Identifiers:
         return found["id"].combine_chunks().cast(pa.string())
 
     def require(self, ids: np.ndarray) -> np.ndarray:
-        """Insist that ids are of the shop's kind; whole numbers may be written as text.
+        """Return ids of the shop's kind; integers may be written as text.
 
         Raises
         ------
         UBPError
-            If they are not.
+            If they are of the other kind.
         """
-        whole = ids.dtype.kind in "iu"
-        if whole and self.is_text:
+        are_integers = ids.dtype.kind in "iu"
+        if are_integers and self.is_text:
             raise UBPError(f"this shop's {self.column} is a text, not a whole number like {ids[0]}")
-        if whole or self.is_text:
+        if are_integers or self.is_text:
             return ids
-        return np.array([whole_number(one, self.column) for one in ids.tolist()], np.int64)
+        return np.array([integer_id(one, self.column) for one in ids.tolist()], np.int64)
 
 
-def whole_number(text: str, column: str = "client_id") -> int:
-    """Read a whole number of 64 bits: digits, nothing else.
+def integer_id(text: str, column: str = "client_id") -> int:
+    """Read a 64-bit integer: digits, nothing else.
 
     Raises
     ------
     UBPError
-        If it is none.
+        If the text is not one.
     """
     if not re.fullmatch("0|-?[1-9][0-9]*", text) or not -(2**63) <= int(text) < 2**63:
         raise UBPError(f"this shop's {column} is a whole number of 64 bits, not {text!r}")

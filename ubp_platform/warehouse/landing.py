@@ -2,9 +2,10 @@
 
 Everything here runs inside one transaction of the caller.
 
-Two events are the same when they agree in all columns *and* in how often they occurred: the second
-of two equal rows in one delivery is the same event as the second of two equal rows in another. So
-a client may do the same thing twice within a second, and yet deliveries that overlap add nothing.
+Two events are the same if they agree in all columns *and* in their number among equal rows: the
+second of two equal rows in one delivery is the same event as the second of two equal rows in
+another. So a client may do the same thing twice within a second, and yet overlapping deliveries add
+nothing.
 """
 
 from collections.abc import Iterator, Sequence
@@ -15,21 +16,22 @@ import numpy as np
 
 from ubp_platform.events.schema import PRODUCTS, TABLES, Table
 from ubp_platform.warehouse import identifiers, values
-from ubp_platform.warehouse.scan import CSV_RULE, RejectedLine, Scan
+from ubp_platform.warehouse.scan import Scan
+from ubp_platform.warehouse.staged import CSV_RULE, RejectedLine
 
 
 @dataclass(frozen=True)
 class BadRows:
-    """Rows of one file that break rules.
+    """Rows of one delivered table that break rules.
 
     Parameters
     ----------
     row_numbers : ndarray of int64, shape (n,)
         Ascending, from 1; the header of a CSV file does not count.
     rules : ndarray of object (str), shape (n,)
-        The rules each row breaks, in words.
+        The descriptions of the rules that each row breaks.
     lines : list of RejectedLine
-        Lines of CSV files that are no rows at all.
+        Lines of CSV files that are not rows.
     """
 
     row_numbers: np.ndarray
@@ -38,13 +40,13 @@ class BadRows:
 
     @property
     def count(self) -> int:
-        """Rows and lines together."""
+        """The number of rows and lines together."""
         return len(self.row_numbers) + len(self.lines)
 
 
 @dataclass(frozen=True)
 class Landed:
-    """What became of the rows of one file; of those that landed, how many are ``repeated``."""
+    """The rows of one delivered table, counted by outcome; ``repeated`` ones landed as well."""
 
     table: str
     file: str
@@ -55,7 +57,7 @@ class Landed:
     repeated: int = 0
 
 
-def land_file(
+def land_table(
     connection: duckdb.DuckDBPyConnection,
     scan: Scan,
     sha256: str,
@@ -63,29 +65,24 @@ def land_file(
     bad: BadRows,
     batch: int,
 ) -> Landed:
-    """Write one staged file: good rows to its table, bad rows to the quarantine.
+    """Write one staged table: good rows to the warehouse, bad rows to the quarantine.
 
     Parameters
     ----------
     connection : DuckDBPyConnection
-        The one the scan has its views on.
+        The connection with the views of the scan.
     scan : Scan
-        Opened and staged.
     sha256 : str
-        Of the file's content.
+        Of the files' contents and the layout's SQL.
     rows : int
-        How many rows were read, without the lines that are no rows.
+        The number of rows read, without rejected lines.
     bad : BadRows
     batch : int
-
-    Returns
-    -------
-    Landed
     """
     scan.mark_bad(bad.row_numbers, bad.rules)
     table = scan.table
-    identifiers.give_keys(connection, table, scan.kinds)
-    values.give_values(connection, table)
+    identifiers.create_keyed_view(connection, table, scan.kinds)
+    values.create_valued_view(connection, table)
     landed = (_upsert_products if table is PRODUCTS else _append_events)(connection, table, batch)
     _quarantine(connection, scan, bad, batch)
     first, last = (None, None)
@@ -98,18 +95,7 @@ def land_file(
     result = Landed(table.name, scan.name, read, landed, good - landed, bad.count, repeated)
     connection.execute(
         "INSERT INTO batch_file VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        [
-            batch,
-            table.name,
-            result.file,
-            sha256,
-            read,
-            landed,
-            result.known,
-            bad.count,
-            first,
-            last,
-        ],
+        [batch, table.name, scan.name, sha256, read, landed, result.known, bad.count, first, last],
     )
     return result
 
@@ -119,7 +105,7 @@ def _append_events(connection: duckdb.DuckDBPyConnection, table: Table, batch: i
     good = f"SELECT {columns} FROM valued"
     if _overlaps(connection, table):
         typed = ", ".join(f"{column}::{kind} AS {column}" for column, kind in table.stored.items())
-        # Details may be missing, and then are the same as missing ones.
+        # Missing details are equal to each other.
         same = " AND ".join(
             f"n.{column} IS NOT DISTINCT FROM l.{column}" for column in table.stored
         )
@@ -134,22 +120,17 @@ def _append_events(connection: duckdb.DuckDBPyConnection, table: Table, batch: i
                               FROM delivered_event)
             SELECT n.* EXCLUDE copy FROM numbered n LEFT JOIN landed_event l ON {same}
             WHERE copy > coalesce(copies, 0)"""
-    # Clients together: histories are read by client, and sorted columns are smaller.
+    # Sorted by client: histories are read by client, and sorted columns are smaller.
     inserted = connection.execute(
         f"""INSERT INTO {table.name} ({columns}, batch_id)
-            SELECT {columns}, ? FROM ({good}) ORDER BY client_id, timestamp, {_third(table)}""",
+            SELECT {columns}, ? FROM ({good}) ORDER BY client_id, timestamp, {table.item}""",
         [batch],
     ).fetchall()
     return int(inserted[0][0])
 
 
-def _third(table: Table) -> str:
-    """Name the column that events are told apart by, after client and time."""
-    return next(name for name in table.columns if name not in ("client_id", "timestamp"))
-
-
 def _repeated(connection: duckdb.DuckDBPyConnection, table: Table, batch: int) -> int:
-    """Count the rows of a batch that agree with the one before them, as they lie: sorted."""
+    """Count the rows of a batch that equal the row before them; they are stored sorted."""
     columns = list(table.stored)
     same = " AND ".join(f"{name} IS NOT DISTINCT FROM before.{name}" for name in columns)
     rows = connection.execute(
@@ -164,7 +145,7 @@ def _repeated(connection: duckdb.DuckDBPyConnection, table: Table, batch: int) -
 
 
 def _overlaps(connection: duckdb.DuckDBPyConnection, table: Table) -> bool:
-    """Whether an earlier batch has events in the delivery's span of time."""
+    """Whether an earlier batch has events in the delivery's time span."""
     rows = connection.execute(
         """SELECT count(*) FROM batch_file,
                (SELECT min(timestamp) AS first, max(timestamp) AS last FROM good)
@@ -174,16 +155,10 @@ def _overlaps(connection: duckdb.DuckDBPyConnection, table: Table) -> bool:
     return bool(rows[0][0])
 
 
-def doubts(connection: duckdb.DuckDBPyConnection, landed: Landed, batch: int) -> Iterator[str]:
-    """Say what is doubtful about events that overlap with those of earlier batches.
-
-    Parameters
-    ----------
-    connection : DuckDBPyConnection
-        Just after they landed.
-    landed : Landed
-    batch : int
-    """
+def overlap_warnings(
+    connection: duckdb.DuckDBPyConnection, landed: Landed, batch: int
+) -> Iterator[str]:
+    """Warn of likely mistakes in events that just landed and overlap with earlier batches."""
     table = TABLES[landed.table]
     if "timestamp" not in table.columns or not _overlaps_before(connection, table, batch):
         return
@@ -191,8 +166,8 @@ def doubts(connection: duckdb.DuckDBPyConnection, landed: Landed, batch: int) ->
         query = "SELECT bool_and(timestamp = date_trunc('hour', timestamp)) FROM good"
         if connection.execute(query).fetchall()[0][0]:
             yield (
-                f"times of {table.name} are whole hours or days: that {landed.known:,} rows were "
-                "known cannot be told from clients doing the same again"
+                f"times of {table.name} are full hours or days: {landed.known:,} rows were skipped "
+                "as known, but clients may have done the same again"
             )
     others = [name for name in table.columns if name != "timestamp"]
     same = " AND ".join(f"n.{name} = o.{name}" for name in others)
@@ -205,13 +180,14 @@ def doubts(connection: duckdb.DuckDBPyConnection, landed: Landed, batch: int) ->
     ).fetchall()[0][0]
     if landed.landed and alike > landed.landed / 2:
         yield (
-            f"{alike:,} of the {landed.landed:,} new rows of {table.name} differ from rows that "
-            "had landed in less than a second: if it is the same again, "
-            f"`ubp retract {batch}` takes this batch back"
+            f"{alike:,} of the {landed.landed:,} new rows of {table.name} differ from earlier rows "
+            "only by less than a second: if they are the same events, "
+            f"`ubp retract {batch}` removes this batch"
         )
 
 
 def _overlaps_before(connection: duckdb.DuckDBPyConnection, table: Table, batch: int) -> bool:
+    """Whether an earlier batch has events within a second of this batch's span."""
     rows = connection.execute(
         """SELECT count(*) FROM batch_file AS before JOIN batch_file AS this
                ON this.batch_id = $batch AND before.batch_id < $batch
@@ -226,7 +202,7 @@ def _overlaps_before(connection: duckdb.DuckDBPyConnection, table: Table, batch:
 def _upsert_products(connection: duckdb.DuckDBPyConnection, table: Table, batch: int) -> int:
     columns = ", ".join(table.stored)
     typed = ", ".join(f"{column}::{kind} AS {column}" for column, kind in table.stored.items())
-    # Of a product that is delivered twice the last row counts; what has not changed stays.
+    # The last row of a product counts; rows that have not changed stay.
     connection.execute(
         f"""CREATE OR REPLACE TEMP TABLE new_product AS
             WITH newest AS (

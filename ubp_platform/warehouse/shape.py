@@ -1,15 +1,16 @@
-"""What the whole log looks like, in numbers for people."""
+"""Statistics of the complete log, for reports."""
 
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 import numpy as np
 
 from ubp_platform.events.schema import EVENT_TYPES, EVENTS, Table
+from ubp_platform.times import naive_utc
 from ubp_platform.warehouse.warehouse import Warehouse
 
 _WEEK, _MICROSECOND = timedelta(weeks=1), timedelta(microseconds=1)
-# Shops sleep: a week of the log is whole if no more than this is missing at its ends.
+# Shops are quiet at night: a week is complete if no more than this is missing at its ends.
 _NIGHT = timedelta(hours=6)
 
 
@@ -38,17 +39,17 @@ class Shape:
     Parameters
     ----------
     types : list of TypeShape
-        Those with an event.
+        The types with an event.
     clients : int
-        With any event.
+        The number of clients with any event.
     first, last : datetime
         The first and the last event.
     weeks : list of datetime
-        When each week of the log starts that is whole; counted from the time that was asked for.
+        The start of each complete week of the log.
     weekly : dict of str to ndarray of int64, shape (n_weeks,)
-        Events a week, by event type.
+        Events per week, by event type.
     activity : ndarray of int64
-        How many clients have 1, 2-3, 4-7, 8-15, … events.
+        The number of clients with 1, 2-3, 4-7, 8-15, … events.
     """
 
     types: list[TypeShape]
@@ -61,21 +62,14 @@ class Shape:
 
     @property
     def events(self) -> int:
-        """All events."""
-        return sum(found.events for found in self.types)
+        """The number of all events."""
+        return sum(kind.events for kind in self.types)
 
 
 def shape(warehouse: Warehouse, weeks_from: datetime) -> Shape:
-    """Measure a log.
-
-    Parameters
-    ----------
-    warehouse : Warehouse
-    weeks_from : datetime
-        A midnight at which a week starts.
-    """
+    """Measure a log; ``weeks_from`` is a midnight at which a week starts."""
     first, last = warehouse.event_times()
-    types = [found for found in (_type(warehouse, event) for event in EVENTS) if found.events]
+    types = [kind for kind in (_type(warehouse, event) for event in EVENTS) if kind.events]
     # The first week that does not start before the log, and the first that ends after it.
     start = -((weeks_from - first + _NIGHT) // _WEEK)
     stop = (last - weeks_from + _NIGHT) // _WEEK
@@ -87,15 +81,15 @@ def shape(warehouse: Warehouse, weeks_from: datetime) -> Shape:
         last=last,
         weeks=[weeks_from + number * _WEEK for number in range(start, stop)],
         weekly={
-            found.name: _weekly(warehouse, found.name, weeks_from, start, stop) for found in types
+            kind.name: _weekly(warehouse, kind.name, weeks_from, start, stop) for kind in types
         },
         activity=activity,
     )
 
 
 def _type(warehouse: Warehouse, event: Table) -> TypeShape:
-    item = next(name for name in event.columns if name not in ("client_id", "timestamp"))
-    query = f"SELECT count(*), count(DISTINCT client_id), count(DISTINCT {item}) FROM {event.name}"
+    counted = f"count(*), count(DISTINCT client_id), count(DISTINCT {event.item})"
+    query = f"SELECT {counted} FROM {event.name}"
     return TypeShape(event.name, *warehouse.connection.execute(query).fetchall()[0])
 
 
@@ -103,7 +97,7 @@ def _weekly(
     warehouse: Warehouse, name: str, weeks_from: datetime, start: int, stop: int
 ) -> np.ndarray:
     """Count the events of one type in the weeks from ``start`` to before ``stop``."""
-    origin = weeks_from.astimezone(UTC).replace(tzinfo=None)
+    origin = naive_utc(weeks_from)
     found = warehouse.connection.execute(
         f"""SELECT floor((epoch_us(timestamp) - epoch_us($origin::TIMESTAMP)) / $week)::INT AS week,
                    count(*) AS events

@@ -1,36 +1,30 @@
-"""What happened after a cutoff: labels for downstream models, never input of a block."""
+"""Events after a cutoff: labels for downstream models, never the input of a block."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 import numpy as np
 import pyarrow as pa
 
 from ubp_platform.events.schema import EVENT_TYPES, PRODUCT_EVENTS
+from ubp_platform.times import aware_utc, naive_utc
 from ubp_platform.warehouse.warehouse import Warehouse
 
 
 def churn(warehouse: Warehouse, cutoff: datetime, days: int) -> pa.Table:
-    """Tell which clients who bought before a cutoff buy nothing in the days from it.
-
-    Parameters
-    ----------
-    warehouse : Warehouse
-    cutoff : datetime
-    days : int
-        Length of the window that starts at the cutoff.
+    """Label the clients who bought before a cutoff by whether they buy in the days after it.
 
     Returns
     -------
     pyarrow.Table
         ``client_id``, ``event_timestamp`` (the cutoff), ``churned``, and for comparison
-        ``recency`` (days since the last purchase) and ``frequency`` (purchases so far), both
-        before the cutoff.
+        ``recency`` (days from the last purchase to the cutoff) and ``frequency`` (the number of
+        purchases before it).
 
     Notes
     -----
     The definition of the task ``churn`` of RecSys Challenge 2025 (paper, section 2).
     """
-    start = _naive(cutoff)
+    start = naive_utc(cutoff)
     return warehouse.connection.execute(
         """SELECT client_id,
                   timezone('UTC', $start::TIMESTAMP) AS event_timestamp,
@@ -44,14 +38,13 @@ def churn(warehouse: Warehouse, cutoff: datetime, days: int) -> pa.Table:
 
 
 def last_purchase(warehouse: Warehouse) -> datetime | None:
-    """Give the time of the last purchase, aware, if there is one."""
+    """Return the time of the last purchase, aware, if there is one."""
     query = "SELECT max(timestamp) FROM product_buy"
-    last = warehouse.connection.execute(query).fetchall()[0][0]
-    return None if last is None else last.replace(tzinfo=UTC)
+    return aware_utc(warehouse.connection.execute(query).fetchall()[0][0])
 
 
 def clients(warehouse: Warehouse, before: datetime) -> np.ndarray:
-    """Give all clients with an event before a time, int64, ascending."""
+    """Return all clients with an event before a time, int64, ascending."""
     parts = " UNION ".join(
         f"SELECT client_id FROM {name} WHERE timestamp < $before" for name in EVENT_TYPES
     )
@@ -59,13 +52,13 @@ def clients(warehouse: Warehouse, before: datetime) -> np.ndarray:
 
 
 def buyers(warehouse: Warehouse, before: datetime) -> np.ndarray:
-    """Give all clients with a purchase before a time, int64, ascending."""
+    """Return all clients with a purchase before a time, int64, ascending."""
     query = "SELECT DISTINCT client_id AS value FROM product_buy WHERE timestamp < $before"
     return _ascending(warehouse, query, before)
 
 
 def touched_skus(warehouse: Warehouse, before: datetime) -> np.ndarray:
-    """Give all products that were bought, added or removed before a time, int64, ascending."""
+    """Return all products that were bought, added or removed before a time, int64, ascending."""
     parts = " UNION ".join(
         f"SELECT sku FROM {name} WHERE timestamp < $before" for name in PRODUCT_EVENTS
     )
@@ -73,19 +66,13 @@ def touched_skus(warehouse: Warehouse, before: datetime) -> np.ndarray:
 
 
 def purchases(warehouse: Warehouse, start: datetime, end: datetime) -> pa.Table:
-    """Sum up what each client bought in a window.
-
-    Parameters
-    ----------
-    warehouse : Warehouse
-    start, end : datetime
-        The window's first instant, and the first one after it.
+    """Count what each client bought from ``start`` to before ``end``.
 
     Returns
     -------
     pyarrow.Table
-        ``client_id``, ``sku``, ``category``, ``price`` (the last two null for a product without
-        properties) and ``purchases``, how often; a row a client and product.
+        One row per client and product: ``client_id``, ``sku``, ``category``, ``price`` (the last
+        two null for a product without properties) and ``purchases``, their number.
     """
     return (
         warehouse.connection.sql(
@@ -94,7 +81,7 @@ def purchases(warehouse: Warehouse, start: datetime, end: datetime) -> pa.Table:
                FROM product_buy LEFT JOIN product_properties p USING (sku)
                WHERE timestamp >= $start AND timestamp < $end
                GROUP BY client_id, sku ORDER BY client_id, sku""",
-            params={"start": _naive(start), "end": _naive(end)},
+            params={"start": naive_utc(start), "end": naive_utc(end)},
         )
         .to_arrow_table()
         .combine_chunks()
@@ -103,10 +90,6 @@ def purchases(warehouse: Warehouse, start: datetime, end: datetime) -> pa.Table:
 
 def _ascending(warehouse: Warehouse, query: str, before: datetime) -> np.ndarray:
     found = warehouse.connection.execute(
-        f"SELECT value FROM ({query}) ORDER BY value", {"before": _naive(before)}
+        f"SELECT value FROM ({query}) ORDER BY value", {"before": naive_utc(before)}
     ).fetchnumpy()
     return np.asarray(found["value"], dtype=np.int64)
-
-
-def _naive(time: datetime) -> datetime:
-    return time.astimezone(UTC).replace(tzinfo=None)

@@ -1,8 +1,8 @@
-"""Money into buckets of price, words into codes: what blocks compute with, beside what a shop has.
+"""Conversion of money into price buckets and of words into codes, which blocks compute with.
 
-The edges of the buckets are fitted once, on the products of the first delivery that has prices in
-money, and frozen. A text is encoded once, whatever its case, blanks and form of Unicode; the words
-themselves stay as they came.
+The edges of the buckets are fitted once, on the products of the first delivery with prices in
+money, and then frozen. A text is encoded once, regardless of case, whitespace and Unicode form; the
+words themselves are kept as delivered.
 """
 
 import duckdb
@@ -17,29 +17,24 @@ CREATE TABLE IF NOT EXISTS price_edge (edge DOUBLE NOT NULL);
 CREATE TABLE IF NOT EXISTS text_code (text VARCHAR NOT NULL, codec VARCHAR NOT NULL,
                                       codes UTINYINT[] NOT NULL);
 """
-# Texts that are encoded at once.
+# The number of texts that are encoded at once.
 _TEXTS = 200_000
 
 
 def create_tables(connection: duckdb.DuckDBPyConnection) -> None:
-    """Make what is kept of prices and texts, where it is missing."""
+    """Create the tables of price edges and text codes that are missing."""
     connection.execute(_TABLES)
 
 
 def forget(connection: duckdb.DuckDBPyConnection) -> None:
-    """Forget the edges of the buckets: for a warehouse that has nothing any more."""
+    """Delete the edges of the buckets, in a warehouse that has become empty."""
     connection.execute("DELETE FROM price_edge")
 
 
-def give_values(connection: duckdb.DuckDBPyConnection, table: Table) -> None:
-    """Make the view ``valued``: the view ``keyed`` with buckets and codes made of money and words.
+def create_valued_view(connection: duckdb.DuckDBPyConnection, table: Table) -> None:
+    """Create the view ``valued``: the view ``keyed`` with buckets and codes from money and words.
 
-    Parameters
-    ----------
-    connection : DuckDBPyConnection
-        Inside the transaction of the batch.
-    table : Table
-        The one whose rows ``keyed`` has.
+    The rows of ``keyed`` are those of ``table``; called inside the transaction of a batch.
     """
     replaced, join = [], ""
     if table is PRODUCTS:
@@ -58,7 +53,7 @@ def give_values(connection: duckdb.DuckDBPyConnection, table: Table) -> None:
 
 
 def _fit_edges(connection: duckdb.DuckDBPyConnection) -> None:
-    """Cut the products' prices into buckets of equally many, if that was not done before."""
+    """Fit buckets with equal numbers of products, unless edges exist already."""
     if connection.execute("SELECT count(*) FROM price_edge").fetchall()[0][0]:
         return
     found = connection.execute("SELECT money FROM keyed WHERE money IS NOT NULL").fetchnumpy()
@@ -71,7 +66,7 @@ def _fit_edges(connection: duckdb.DuckDBPyConnection) -> None:
 
 
 def _encode_new(connection: duckdb.DuckDBPyConnection) -> None:
-    """Encode the texts that no batch had before."""
+    """Encode the texts that are not encoded yet."""
     texts = connection.sql(
         f"""SELECT DISTINCT {_normal("words")} AS text FROM keyed WHERE words IS NOT NULL
             EXCEPT SELECT text FROM text_code WHERE codec = '{CODEC}' ORDER BY text"""
@@ -88,5 +83,5 @@ def _encode_new(connection: duckdb.DuckDBPyConnection) -> None:
 
 
 def _normal(words: str) -> str:
-    """Write the normal form of words: lower case, one blank between words, composed Unicode."""
+    """Return the SQL that normalizes words: lower case, single spaces, composed Unicode."""
     return f"lower(trim(regexp_replace(nfc_normalize({words}), '\\s+', ' ', 'g')))"

@@ -1,8 +1,8 @@
-"""What a connection can see: every event table up to a cutoff, and the same of some clients.
+"""The views of a history: every event table up to a cutoff, and the events of relevant clients.
 
-The cutoff is applied in one place. A temporary view over every event table, under the table's own
-name, ends at the cutoff; all queries of a history and of ``sql/`` read through these views, so that
-a later row cannot be named, let alone read.
+The cutoff is applied here and nowhere else: a temporary view over every event table, under the
+table's own name, ends at the cutoff. All queries of a history and in ``sql/`` read through these
+views, so that no query can name a later row.
 """
 
 from datetime import datetime
@@ -13,10 +13,11 @@ import pyarrow as pa
 
 from ubp_platform.events.schema import EVENT_CODES, EVENT_TYPES, EVENTS, PRODUCT_EVENTS
 
-MICROSECONDS_A_DAY = 86_400_000_000
-# What the views say of an event's details: the cents paid for all its pieces, where the log has a
-# price, and how many these are, in thousandths. Whole numbers add up to the same in any order.
-_TOLD = {
+MICROSECONDS_PER_DAY = 86_400_000_000
+# The columns of the views that are derived from an event's details: the cents paid for all pieces,
+# if the log has a price, and the number of pieces in thousandths. Integers, because their sum does
+# not depend on the order.
+_DERIVED = {
     "price": "round(100 * price * coalesce(quantity, 1))::BIGINT AS paid",
     "quantity": "round(1000 * coalesce(quantity, 1))::BIGINT AS thousandths",
     "words": "words",
@@ -29,34 +30,36 @@ def create_views(
     clients: np.ndarray | None,
     start: datetime | None = None,
 ) -> None:
-    """Let a connection see the events before a cutoff, and no others.
+    """Create the views of the events before a cutoff.
 
     Parameters
     ----------
     connection : DuckDBPyConnection
-        Of a history alone.
-    cutoff : datetime
-        In UTC; the first instant that is not seen.
+        Used by one history only.
+    cutoff, start : datetime
+        In UTC; the first instant that is excluded, and the first one that is included (by default
+        that of the first event).
     clients : ndarray of int64, optional
-        As in :func:`show_relevant`.
-    start : datetime, optional
-        In UTC; the first instant that is seen. All before the cutoff by default.
+        Ascending; all by default.
     """
     run = connection.execute
     run("SET TimeZone = 'UTC'")
     end = _literal(cutoff)
-    # What a login tells of the time before it is known from the login on.
-    seen = f"timestamp < {end} AND (known_from IS NULL OR known_from < {end})"
-    seen += f" AND timestamp >= {_literal(start)}" if start else ""
+    # Who acted before a login is known only from the login on.
+    visible = f"timestamp < {end} AND (known_from IS NULL OR known_from < {end})"
+    visible += f" AND timestamp >= {_literal(start)}" if start else ""
     database = run("SELECT current_database()").fetchall()[0][0]
     for event in EVENTS:
         columns = ", ".join(
-            [*event.columns, *(told for name, told in _TOLD.items() if name in event.details)]
+            [
+                *event.columns,
+                *(derived for name, derived in _DERIVED.items() if name in event.details),
+            ]
         )
         run(f"""CREATE OR REPLACE TEMP VIEW {event.name} AS
-                SELECT {columns} FROM "{database}".main.{event.name} WHERE {seen}""")
-    show_relevant(connection, clients)
-    # Whole numbers add up to the same in whatever order; a bucket counts as so much money.
+                SELECT {columns} FROM "{database}".main.{event.name} WHERE {visible}""")
+    select_relevant(connection, clients)
+    # Integers, as above; a bucket counts as an amount of money.
     cents = "coalesce((100 * p.money)::BIGINT, 100 * p.price) AS cents"
     run(
         f"""CREATE OR REPLACE TEMP VIEW product_cents AS
@@ -70,25 +73,18 @@ def create_views(
         parts = " UNION ALL ".join(_as_event(prefix, name) for name in EVENT_TYPES)
         run(f"""CREATE OR REPLACE TEMP VIEW {prefix}event AS
                 SELECT e.*, p.category, p.price, {cents},
-                       (epoch_us({end}) - 1 - epoch_us(timestamp)) // {MICROSECONDS_A_DAY} AS day
+                       (epoch_us({end}) - 1 - epoch_us(timestamp)) // {MICROSECONDS_PER_DAY} AS day
                 FROM ({parts}) e LEFT JOIN product_properties p USING (sku)""")
 
 
-def show_relevant(connection: duckdb.DuckDBPyConnection, clients: np.ndarray | None) -> None:
-    """Let the views ``relevant_…`` show some clients' events.
-
-    Parameters
-    ----------
-    connection : DuckDBPyConnection
-    clients : ndarray of int64, optional
-        Ascending; all by default.
-    """
+def select_relevant(connection: duckdb.DuckDBPyConnection, clients: np.ndarray | None) -> None:
+    """Restrict the views ``relevant_…`` to some clients, ascending; all by default."""
     where = ""
     if clients is not None:
-        connection.register("shown_client", pa.table({"client_id": clients}))
-        where = "SEMI JOIN shown_client USING (client_id)"
+        connection.register("selected_client", pa.table({"client_id": clients}))
+        where = "SEMI JOIN selected_client USING (client_id)"
         if len(clients):
-            # Tables are sorted by client: what lies outside is not even read.
+            # Tables are sorted by client, so that DuckDB skips everything outside this range.
             where += f" WHERE client_id BETWEEN {clients[0]} AND {clients[-1]}"
     for event in EVENTS:
         connection.execute(

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ubp_platform.blocks.training import device
+from ubp_platform.blocks.torch_runtime import device
 from ubp_platform.evaluation.representations import Representation
 
 #: Axes with a smaller share of the largest variance are rounding noise and are dropped.

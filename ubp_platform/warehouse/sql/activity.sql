@@ -1,4 +1,4 @@
--- How often each relevant client did what, and how many days ago for the last time.
+-- The number of events of each type per relevant client, and the days since the last one.
 SELECT
     client_id,
     event_type,

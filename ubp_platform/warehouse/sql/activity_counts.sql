@@ -1,5 +1,5 @@
--- How often each relevant client met the shop's 10 most frequent values of each field, for each type
--- of event, in the last 1, 7 and 30 days before the cutoff.
+-- How often each relevant client met the shop's $top most frequent values of each field, per event
+-- type, in the last 1, 7 and 30 days before the cutoff.
 WITH
 met AS (
     UNPIVOT (
@@ -17,7 +17,7 @@ top AS (
         ) - 1 AS rank
     FROM met
     GROUP BY event_type, field, value
-    QUALIFY rank < 10
+    QUALIFY rank < $top
 ),
 
 recent AS (

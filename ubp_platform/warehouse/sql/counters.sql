@@ -1,9 +1,9 @@
--- Counts of each relevant client, in windows that end at the cutoff and with weights that fade; when,
--- how often, how much at a time, and of what. docs/counters.md defines every one of them.
--- A further counter is one line in the part that it belongs to: each column of a part is a feature.
--- counters_lists holds what the shop's clients meet most; it was asked when the block was fitted.
+-- Counts of each relevant client, in windows that end at the cutoff and with decaying weights: when,
+-- how often, how many at a time, and of what. docs/counters.md defines each feature.
+-- Each column of a part is a feature: to add one, add a line to the part that it belongs to.
+-- counters_lists contains the most frequent values of the shop, computed when the block was fitted.
 WITH
--- Day 0 is the 24 hours that end at the cutoff; `age` is in microseconds.
+-- Day 0 is the 24 hours that end at the cutoff, as in the view `event`; `age` is in microseconds.
 happened AS NOT MATERIALIZED (
     SELECT
         client_id,
@@ -24,7 +24,7 @@ happened AS NOT MATERIALIZED (
     ), cutoff
 ),
 
--- Of each kind of event; the feature is called buy_total, add_total, … .
+-- One row per client and kind of event; the features are named buy_total, add_total, … .
 rhythm AS (
     SELECT
         client_id,
@@ -36,7 +36,7 @@ rhythm AS (
         count(*) FILTER (day < 14) AS "14d",
         count(*) FILTER (day < 30) AS "30d",
         count(*) FILTER (day < 60) AS "60d",
-        -- In millionths, since whole numbers add up to the same in whatever order.
+        -- In millionths: the sum of integers does not depend on their order.
         sum((1e6 * exp(-age / 86400e6))::BIGINT) / 1e6 AS fading_1d,
         sum((1e6 * exp(-age / 604800e6))::BIGINT) / 1e6 AS fading_7d,
         sum((1e6 * exp(-age / 1209600e6))::BIGINT) / 1e6 AS fading_14d,
@@ -44,7 +44,7 @@ rhythm AS (
         sum((1e6 * exp(-age / 7776000e6))::BIGINT) / 1e6 AS fading_90d,
         sum((1e6 * exp(-age / 15552000e6))::BIGINT) / 1e6 AS fading_180d,
         count(DISTINCT day) AS active_days,
-        -- The gaps between successive events add up to the time from the first to the last.
+        -- The gaps between successive events sum to the time from the first to the last.
         (max(age) - min(age)) / nullif(count(*) - 1, 0) / 86400e6 AS interval_days,
         max(age) / 86400e6 AS first_days,
         min(age) / 86400e6 AS last_days
@@ -77,7 +77,7 @@ search AS (
     FROM rhythm WHERE kind = 'search'
 ),
 
--- A session ends with 30 minutes without an event.
+-- A session ends after 30 minutes without an event.
 gapped AS (
     SELECT
         *,
@@ -139,7 +139,7 @@ activity AS (
     GROUP BY client_id
 ),
 
--- What was bought or added.
+-- Products that were bought or added.
 client_sku AS (
     SELECT
         client_id,
@@ -150,7 +150,7 @@ client_sku AS (
         count(*) AS events,
         count(*) FILTER (day < 30) AS recent,
         count(*) FILTER (event_type = 0) AS bought,
-        -- Where the log has no price paid, the product's is taken.
+        -- If the log has no price paid, the price of the product is used.
         sum(coalesce(1000 * paid, thousandths * cents)) FILTER (event_type = 0) AS spent,
         count(DISTINCT day) FILTER (event_type = 0) AS bought_days
     FROM relevant_event
@@ -210,8 +210,8 @@ pages AS (
     GROUP BY client_id
 ),
 
--- Of the shop's top categories, clusters of names, pages, words and of its price tiers; the feature is
--- called category_1, … .
+-- Counts of the shop's top categories, clusters of names, pages, queries and price tiers; the features
+-- are named category_1, … .
 met AS (
     SELECT client_id, 'category_' || rank AS place, events
     FROM client_category JOIN counters_lists AS lists ON value = category AND list = 1
@@ -267,7 +267,7 @@ part AS (
 
 SELECT
     client_id,
-    -- least() skips NULL: what never happened lies a year back, as does all that is older.
+    -- least() skips NULL: events that never happened, or are older, count as one year old.
     least(COLUMNS('.*_(interval|first|last)_days'), 365)::FLOAT,
     coalesce(
         COLUMNS(

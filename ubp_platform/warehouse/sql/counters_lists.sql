@@ -1,7 +1,7 @@
--- What the shop's clients meet most: the columns by which the block `counters` counts. It is asked
--- once, when the block is fitted, so that a column means the same at every later cutoff.
--- `value` is the one of that `rank`, 1 being the most frequent; of `tier` it is the highest price of
--- the tier of that rank, 1 being the cheapest.
+-- The shop's most frequent values, for which the block `counters` has columns. Computed once, when the
+-- block is fitted, so that a column means the same at every later cutoff.
+-- `value` has the `rank` among its list, 1 being the most frequent; for `tier` it is the highest price
+-- of the tier of that rank, 1 being the cheapest. counters.sql refers to lists by number.
 WITH
 touched AS (
     SELECT event.category, event.price, properties.name[1] AS cluster

@@ -1,10 +1,11 @@
--- The 42 handcrafted features of each relevant client (paper, section 3.2.5), and any more.
--- docs/features.md defines every one of them, and what stands for an undefined value.
--- A further feature is one line in the part that it belongs to, from `rhythm` to `carts`: each
--- column of a part is a feature, and its name is the column's.
--- sku_popularity and url_popularity have files of their own; they are counted once a history.
+-- The 42 handcrafted features of each relevant client (paper, section 3.2.5), and any others.
+-- docs/features.md defines each feature, and the value that replaces an undefined one.
+-- Each column of a part, from `rhythm` to `carts`, is a feature with the column's name: to add one, add
+-- a line to the part that it belongs to.
+-- sku_popularity and url_popularity have files of their own and are computed once per history.
 WITH
--- Day 0 is the 24 hours that end at the cutoff. Scanning twice is cheaper than keeping the rows.
+-- Day 0 is the 24 hours that end at the cutoff, as in the view `event`. Scanning twice is cheaper than
+-- keeping the rows.
 happened AS NOT MATERIALIZED (
     SELECT
         client_id,
@@ -22,7 +23,7 @@ happened AS NOT MATERIALIZED (
     ), cutoff
 ),
 
--- Of each kind of event; the feature is called buy_total, add_total, visit_total, remove_total.
+-- One row per client and kind of event; the features are named buy_total, add_total, … .
 rhythm AS (
     SELECT
         client_id,
@@ -30,10 +31,10 @@ rhythm AS (
         count(*) AS total,
         count(*) FILTER (day < 7) AS "7d",
         count(*) FILTER (day < 30) AS "30d",
-        -- (now - before) / (now + before), with a window as now and the one before it as before.
+        -- (now - before) / (now + before), where `now` is a window and `before` the one before it.
         avg(if(day < 7, 1, -1)) FILTER (day < 14) AS change_7d,
         avg(if(day < 30, 1, -1)) FILTER (day < 60) AS change_30d,
-        -- The gaps between successive events add up to the time from the first to the last.
+        -- The gaps between successive events sum to the time from the first to the last.
         (epoch_us(max(timestamp)) - epoch_us(min(timestamp))) / nullif(count(*) - 1, 0)
             / 86400000000 AS interval_days,
         (epoch_us((FROM cutoff)) - epoch_us(min(timestamp))) / 86400000000 AS first_days,
@@ -57,7 +58,7 @@ visit AS (
     FROM rhythm WHERE kind = 'visit'
 ),
 
--- The paper has fewer of these.
+-- The paper has fewer features of removals.
 remove AS (
     SELECT
         client_id,
@@ -65,7 +66,7 @@ remove AS (
     FROM rhythm WHERE kind = 'remove'
 ),
 
--- The days of a week as bits: far fewer rows than one for each day.
+-- The days of a week as bits need far fewer rows than one row per day.
 active_week AS (
     SELECT client_id, day // 7 AS week, bit_or(1 << (day % 7)) AS days
     FROM happened
@@ -101,7 +102,7 @@ client_sku AS (
         count(*) FILTER (kind = 'buy') AS bought,
         count(*) FILTER (kind = 'add') AS added,
         sum(paid) FILTER (kind = 'buy') AS paid,
-        -- Of these the product's price is taken.
+        -- For these the price of the product is used.
         sum(thousandths) FILTER (kind = 'buy' AND paid IS NULL) AS unpriced
     FROM (
         SELECT client_id, sku, 'buy' AS kind, paid, thousandths FROM relevant_product_buy
@@ -149,7 +150,7 @@ categories AS (
     GROUP BY client_id
 ),
 
--- A cart is what was added on one UTC day.
+-- A cart consists of the products added on one UTC day.
 cart AS (
     SELECT client_id, timestamp::DATE AS date, bool_or(bought) AS bought
     FROM (
@@ -182,7 +183,7 @@ part AS (
 feature AS (
     SELECT
         client_id,
-        -- least() skips NULL: what never happened lies ten years back, as does all that is older.
+        -- least() skips NULL: events that never happened, or are older, count as ten years old.
         least(COLUMNS('.*_(interval|first|last)_days'), 3650)::FLOAT,
         coalesce(
             COLUMNS(
@@ -194,7 +195,7 @@ feature AS (
     FROM part
 ),
 
--- The order of profiles: first the paper's features, then all others as they stand above.
+-- The order in profiles: first the paper's features, then all others in the order above.
 in_order AS (
     SELECT
         NULL::BIGINT AS client_id,

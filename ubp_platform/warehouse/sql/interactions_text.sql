@@ -1,33 +1,33 @@
--- The $last newest events of each relevant client as a text, one event a line, in time order
+-- The $last newest events of each relevant client as a text, one event per line, in time order
 -- (paper, section 3.2.4):
 --
 --   visit 5 Jun 2022 10:11 page 17
 --   search 5 Jun 2022 10:12 query 7 151 23
 --   buy 5 Jun 2022 10:14 product 1234 category 12 price 34 name 9 80 255
 --
--- with the first $codes codes of a query or a name. Where the shop has words, these stand in the place of
--- numbers: `buy 5 Jun 2022 10:14 organic bananas produce 1.29`. What is not known is left out. The words are
--- short because a language model's time goes by tokens; times are absolute, so that a client who
--- did nothing new has the same text at a later cutoff.
+-- with the first $codes codes of a query or a name. If the shop has words, they replace the numbers:
+-- `buy 5 Jun 2022 10:14 organic bananas produce 1.29`. Unknown values are left out. The words are short
+-- because the time of a language model depends on the number of tokens; times are absolute, so that a
+-- client without new events has the same text at a later cutoff.
 WITH recent AS (
     SELECT *
     FROM relevant_event
-    -- Events of the same instant in the order of sequences; rows that agree in all are alike.
+    -- Events at the same instant in the order of warehouse/sequences.py.
     QUALIFY row_number() OVER (
         PARTITION BY client_id
         ORDER BY timestamp DESC, event_type DESC, sku DESC, url DESC, query DESC
     ) <= $last
 ),
 
-told AS (
+lines AS (
     SELECT
         recent.*,
         concat_ws(
             ' ',
-            -- By the event types' codes.
+            -- In the order of the event types' codes.
             ['buy', 'add', 'remove', 'visit', 'search'][event_type + 1],
             strftime(timestamp, '%-d %b %Y %H:%M'),
-            -- Whose name is known needs no number.
+            -- A product with a known name needs no number.
             CASE WHEN p.words IS NULL THEN 'product ' || coalesce(sku_id.id, recent.sku::VARCHAR) END,
             CASE WHEN p.words IS NULL THEN 'category ' || coalesce(category_id.id, recent.category::VARCHAR) END,
             CASE WHEN p.words IS NULL THEN 'price ' || coalesce(p.money::DECIMAL(18, 2)::VARCHAR, recent.price::VARCHAR) END,
@@ -48,6 +48,6 @@ told AS (
 SELECT
     client_id,
     string_agg(line, chr(10) ORDER BY timestamp, event_type, sku, url, query) AS text
-FROM told
+FROM lines
 GROUP BY client_id
 ORDER BY client_id

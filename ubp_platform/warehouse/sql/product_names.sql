@@ -1,4 +1,4 @@
--- The name codes of each product that a relevant client had to do with, a row a position.
+-- The name codes of each product that a relevant client touched, one row per position.
 SELECT
     sku AS id,
     (unnest(range(len(name))))::INTEGER AS position,

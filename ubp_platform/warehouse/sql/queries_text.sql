@@ -1,5 +1,5 @@
 -- The $last newest search queries of each relevant client as a table, in time order, with the first
--- $codes codes of each and a tab between the columns (paper, section 3.2.4):
+-- $codes codes of each query and tabs between the columns (paper, section 3.2.4):
 --
 --   time              query
 --   5 Jun 2022 10:12  7 151 23
@@ -13,7 +13,7 @@ WITH recent AS (
     ) <= $last
 ),
 
-told AS (
+lines AS (
     SELECT
         *,
         strftime(timestamp, '%-d %b %Y %H:%M') || chr(9)
@@ -28,6 +28,6 @@ SELECT
         'time' || chr(9) || 'query',
         string_agg(line, chr(10) ORDER BY timestamp, query)
     ) AS text
-FROM told
+FROM lines
 GROUP BY client_id
 ORDER BY client_id

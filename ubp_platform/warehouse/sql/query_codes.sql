@@ -1,5 +1,5 @@
--- How often a client's queries had each code at each position, as a share of the client's queries;
--- of the relevant clients from $first to $last.
+-- The share of a client's queries with each code at each position, for the relevant clients from $first
+-- to $last.
 WITH
 asked AS (
     SELECT client_id, query

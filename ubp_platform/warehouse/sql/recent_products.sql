@@ -1,5 +1,5 @@
--- The last $last distinct products of each relevant client with the codes of their names, each at
--- the time it was touched last, oldest first; products without a name are passed over.
+-- The name codes of the last $last distinct products of each relevant client, ordered by the time they
+-- were last touched, oldest first; products without a name are left out.
 WITH touched AS (
     SELECT client_id, sku, max(timestamp) AS last_touched
     FROM relevant_event

@@ -1,4 +1,4 @@
--- How popular each product is with all clients. Decimals add up exactly, in whatever order.
+-- The popularity of each product with all clients. The sum of decimals does not depend on their order.
 SELECT sku, ln(1 + count(*))::DECIMAL(18, 9) AS popularity
 FROM (
     SELECT sku FROM product_buy

@@ -1,4 +1,4 @@
--- A row a line of a basket; fuel and coupons are no products, no quantity is no purchase.
+-- One row per line of a basket, without fuel, coupons and lines with no quantity.
 SELECT household_id AS client_id, transaction_timestamp AS timestamp, product_id AS sku,
        sales_value / quantity AS price, quantity
 FROM transactions LEFT JOIN products USING (product_id)

@@ -1,5 +1,5 @@
--- What was ever sold. The price is the shelf price of one unit at the product's first sale: what was
--- paid and the grocer's discounts, over the quantity.
+-- Products that were sold. The price is the shelf price of one unit at the first sale: the amount paid
+-- plus the grocer's discounts, divided by the quantity.
 WITH sale AS (
     SELECT product_id, household_id, transaction_timestamp,
            round((sales_value + retail_disc + coupon_match_disc) / quantity, 2) AS price

@@ -1,6 +1,6 @@
--- GA4 has no id of an event: rows that agree in all are one. What somebody did before the login, on the
--- same device and without a break of half an hour, is the client's, known from the login on; where
--- nobody logs in, it is nobody's.
+-- GA4 has no event ids: equal rows are one event. Events before a login, on the same device and without
+-- a break of half an hour, belong to the client from the login on; without a login they belong to no
+-- client.
 WITH once AS (
     SELECT DISTINCT * EXCLUDE (_file, _row), from_microseconds(event_timestamp) AS timestamp
     FROM events),

@@ -1,4 +1,4 @@
--- As the newest event has it; '(not set)' is nothing.
+-- The values of the newest event; '(not set)' means empty.
 WITH seen AS (
     SELECT event_timestamp::BIGINT AS seen_at, unnest(items) AS item FROM events)
 SELECT item.item_id AS sku,

@@ -1,5 +1,5 @@
--- 'C…' is a cancellation; a quantity below 1 a correction of the stock. The purchase stays: when it
--- happened nobody knew that it would be cancelled. POST is postage.
+-- 'C…' is a cancellation, a quantity below 1 a stock correction, POST is postage. A cancelled purchase
+-- stays, because the cancellation was not known when it happened.
 SELECT regexp_replace(CustomerID, '\.0$', '') AS client_id,
        try_strptime(InvoiceDate, '%m/%d/%Y %H:%M') AS timestamp,
        StockCode AS sku, UnitPrice AS price, Quantity AS quantity

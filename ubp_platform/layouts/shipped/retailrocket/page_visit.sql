@@ -1,3 +1,3 @@
--- There is no URL: the product stands for its page.
+-- There is no URL: the product id identifies the page.
 SELECT visitorid AS client_id, from_milliseconds(timestamp) AS timestamp, itemid AS url
 FROM events WHERE event = 'view'

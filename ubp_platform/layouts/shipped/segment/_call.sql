@@ -1,6 +1,6 @@
--- A call that was sent again has the same messageId. What somebody did before the login, on the same
--- device and without a break of half an hour, is the client's, known from the login on; where nobody
--- logs in, it is nobody's.
+-- A call that was sent again has the same messageId. Events before a login, on the same device and
+-- without a break of half an hour, belong to the client from the login on; without a login they belong
+-- to no client.
 WITH once AS (
     SELECT *, TRY_CAST(timestamp AS TIMESTAMPTZ) AS moment
     FROM calls QUALIFY row_number() OVER (PARTITION BY messageId ORDER BY receivedAt) = 1),

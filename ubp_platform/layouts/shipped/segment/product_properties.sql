@@ -1,4 +1,4 @@
--- As the newest call has it.
+-- The values of the newest call.
 WITH seen AS (
     SELECT timestamp, properties AS product FROM calls WHERE (properties->>'sku') IS NOT NULL
     UNION ALL

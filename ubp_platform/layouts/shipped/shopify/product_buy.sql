@@ -1,5 +1,5 @@
--- What belongs to the order stands in its first row only. Of exports that overlap an order counts
--- once. A cancelled order stays: when it was made nobody knew that it would be cancelled.
+-- Columns of the order are filled in its first row only. An order in overlapping exports counts once. A
+-- cancelled order stays, because the cancellation was not known when it was placed.
 WITH line AS (
     SELECT DISTINCT Name, Email, "Created at", "Lineitem sku", "Lineitem price", "Lineitem quantity"
     FROM orders)

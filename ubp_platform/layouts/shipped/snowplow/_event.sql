@@ -1,5 +1,5 @@
--- An event that was collected twice has the same event_id. What somebody did before the login, in the
--- same session, is the client's, known from the login on; where nobody logs in, it is nobody's.
+-- An event that was collected twice has the same event_id. Events before a login, in the same session,
+-- belong to the client from the login on; without a login they belong to no client.
 WITH once AS (
     SELECT *, TRY_CAST(derived_tstamp AS TIMESTAMP) AS moment
     FROM events QUALIFY row_number() OVER (PARTITION BY event_id ORDER BY collector_tstamp) = 1)

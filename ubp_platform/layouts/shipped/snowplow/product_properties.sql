@@ -1,4 +1,4 @@
--- As the newest event has it.
+-- The values of the newest event.
 WITH seen AS (
     SELECT derived_tstamp AS seen_at,
            unnest(contexts_com_snowplowanalytics_snowplow_ecommerce_product_1_0_0::JSON::JSON[]) AS product

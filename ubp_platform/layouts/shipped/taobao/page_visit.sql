@@ -1,3 +1,3 @@
--- There is no URL: the product stands for its page.
+-- There is no URL: the product id identifies the page.
 SELECT user_id AS client_id, from_seconds(seconds) AS timestamp, item_id AS url
 FROM behaviour WHERE behavior = 'pv'

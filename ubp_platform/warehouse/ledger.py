@@ -1,4 +1,4 @@
-"""The books: which batches have landed, and which rows of them are in quarantine."""
+"""The ledger: which batches have landed, and which of their rows are in quarantine."""
 
 from datetime import UTC, datetime
 from pathlib import Path
@@ -7,17 +7,18 @@ import duckdb
 
 from ubp_platform.errors import UBPError
 from ubp_platform.events.schema import TABLES
+from ubp_platform.times import naive_utc
 from ubp_platform.warehouse import identifiers, values
 
 
 def known_files(connection: duckdb.DuckDBPyConnection) -> dict[tuple[str, str], int]:
-    """Give the batch of each file that has landed, by table and SHA-256."""
+    """Return the batch of each file that has landed, by table and SHA-256."""
     rows = connection.execute("SELECT table_name, sha256, batch_id FROM batch_file").fetchall()
     return {(table, sha256): batch for table, sha256, batch in rows}
 
 
 def next_batch(connection: duckdb.DuckDBPyConnection) -> int:
-    """Give the number of the next batch: one that none has had."""
+    """Return the number of the next batch: one that was never assigned."""
     rows = connection.execute(
         """SELECT coalesce(max(batch_id), 0) + 1
            FROM (SELECT batch_id FROM batch UNION ALL SELECT batch_id FROM retracted)"""
@@ -28,50 +29,38 @@ def next_batch(connection: duckdb.DuckDBPyConnection) -> int:
 def record_batch(
     connection: duckdb.DuckDBPyConnection, batch: int, source: str, data_docs: Path
 ) -> None:
-    """Enter a batch into the books."""
+    """Add a batch to the ledger."""
     connection.execute(
         "INSERT INTO batch VALUES (?, ?, ?, ?)",
-        [batch, source, datetime.now(UTC).replace(tzinfo=None), str(data_docs)],
+        [batch, source, naive_utc(datetime.now(UTC)), str(data_docs)],
     )
 
 
 def numbers(connection: duckdb.DuckDBPyConnection) -> list[int]:
-    """List the batches, ascending."""
+    """Return the numbers of the batches, ascending."""
     rows = connection.execute("SELECT batch_id FROM batch ORDER BY batch_id").fetchall()
     return [number for (number,) in rows]
 
 
 def require(connection: duckdb.DuckDBPyConnection, batch: int) -> None:
-    """Insist that there is a batch.
-
-    Raises
-    ------
-    UBPError
-        If there is none of this number.
-    """
-    there = numbers(connection)
-    if batch not in there:
-        known = ", ".join(map(str, there)) or "none yet"
+    """Check that a batch exists; raise UBPError if it does not."""
+    existing = numbers(connection)
+    if batch not in existing:
+        known = ", ".join(map(str, existing)) or "none yet"
         raise UBPError(f"there is no batch {batch}; there are: {known}")
 
 
 def retract(connection: duckdb.DuckDBPyConnection, batch: int) -> dict[str, int]:
-    """Take a batch out of the warehouse: its rows, its quarantine, its entry in the books.
+    """Remove a batch from the warehouse: its rows, its quarantine, its entry in the ledger.
 
-    Rows that other batches delivered, too, and products whose properties it brought or changed, are
-    gone with it until they are delivered again; the files of such batches are no longer skipped.
-    Without any batch left, what columns hold is forgotten, too.
-
-    Parameters
-    ----------
-    connection : DuckDBPyConnection
-        Inside a transaction of the caller.
-    batch : int
+    Rows that other batches delivered as well, and products whose properties it added or changed,
+    are lost until they are delivered again; the files of such batches are no longer skipped. When
+    no batch is left, the kinds of columns are deleted as well. Called inside a transaction.
 
     Returns
     -------
     dict of str to int
-        How many rows each table lost, where it lost any.
+        The number of rows that each table lost, if any.
 
     Raises
     ------
@@ -79,8 +68,8 @@ def retract(connection: duckdb.DuckDBPyConnection, batch: int) -> dict[str, int]
         If there is no such batch.
     """
     require(connection, batch)
-    # What others delivered, too, may have been known by this one, or changed: their files may come
-    # again.
+    # Rows of other batches may have been skipped as known because of this batch, or replaced by it:
+    # their files must be accepted again.
     connection.execute(
         """UPDATE batch_file SET sha256 = sha256 || ' again'
            WHERE table_name IN (FROM batch_file SELECT table_name
@@ -94,9 +83,7 @@ def retract(connection: duckdb.DuckDBPyConnection, batch: int) -> dict[str, int]
         rows = connection.execute(f"DELETE FROM {table} WHERE batch_id = ?", [batch]).fetchall()
         if table in (*TABLES, "quarantine") and rows[0][0]:
             lost[table] = int(rows[0][0])
-    connection.execute(
-        "INSERT INTO retracted VALUES (?, ?)", [batch, datetime.now(UTC).replace(tzinfo=None)]
-    )
+    connection.execute("INSERT INTO retracted VALUES (?, ?)", [batch, naive_utc(datetime.now(UTC))])
     if not connection.execute("SELECT count(*) FROM batch").fetchall()[0][0]:
         identifiers.forget(connection)
         values.forget(connection)
@@ -104,7 +91,7 @@ def retract(connection: duckdb.DuckDBPyConnection, batch: int) -> dict[str, int]
 
 
 def to_deliver_again(connection: duckdb.DuckDBPyConnection) -> list[str]:
-    """Name the files, with their batches, whose rows went with a batch that was taken back."""
+    """Return the files, with their batches, that lost rows to the retraction of another batch."""
     rows = connection.execute(
         """SELECT DISTINCT file, batch_id FROM batch_file WHERE sha256 LIKE '% again'
            ORDER BY batch_id, file"""
@@ -135,15 +122,7 @@ def broken_rules(
 def quarantined_rows(
     connection: duckdb.DuckDBPyConnection, batch: int | None, limit: int
 ) -> tuple[list[dict[str, object]], int]:
-    """Give quarantined rows, those of the newest batch first, and how many there are.
-
-    Parameters
-    ----------
-    connection : DuckDBPyConnection
-    batch : int, optional
-        All batches by default.
-    limit : int
-    """
+    """Return up to ``limit`` quarantined rows, newest batch first, and the number of all."""
     rows = connection.execute(
         """SELECT batch_id, table_name, file, row_number, rule, original::VARCHAR,
                   count(*) OVER () AS total
@@ -157,7 +136,7 @@ def quarantined_rows(
 
 
 def clear_quarantine(connection: duckdb.DuckDBPyConnection, batch: int | None) -> int:
-    """Forget quarantined rows, of one batch or of all; gives how many."""
+    """Delete quarantined rows, of one batch or of all, and return their number."""
     query = "DELETE FROM quarantine WHERE batch_id = coalesce(?, batch_id)"
     return int(connection.execute(query, [batch]).fetchall()[0][0])
 

@@ -1,0 +1,143 @@
+"""The DuckDB file of a warehouse: opening it, creating its tables, adding what older ones lack."""
+
+import re
+import tempfile
+from contextlib import suppress
+from pathlib import Path
+
+import duckdb
+
+from ubp_platform.errors import UBPError, WarehouseBusy, WarehouseMissing
+from ubp_platform.events.schema import TABLES
+from ubp_platform.warehouse import identifiers, values
+
+_BOOKKEEPING = """
+CREATE TABLE batch (
+    batch_id INTEGER PRIMARY KEY,
+    source VARCHAR NOT NULL,
+    landed_at TIMESTAMP NOT NULL,
+    data_docs VARCHAR
+);
+CREATE TABLE batch_file (
+    batch_id INTEGER NOT NULL,
+    table_name VARCHAR NOT NULL,
+    file VARCHAR NOT NULL,
+    sha256 VARCHAR NOT NULL,
+    rows_read BIGINT NOT NULL,
+    rows_landed BIGINT NOT NULL,
+    rows_known BIGINT NOT NULL,
+    rows_quarantined BIGINT NOT NULL,
+    first_event TIMESTAMP,
+    last_event TIMESTAMP
+);
+CREATE TABLE quarantine (
+    batch_id INTEGER NOT NULL,
+    table_name VARCHAR NOT NULL,
+    file VARCHAR NOT NULL,
+    row_number BIGINT NOT NULL,
+    rule VARCHAR NOT NULL,
+    original JSON NOT NULL
+);
+"""
+# The numbers of retracted batches are never assigned again.
+_RETRACTED = """
+CREATE TABLE IF NOT EXISTS retracted (batch_id INTEGER NOT NULL, retracted_at TIMESTAMP NOT NULL)
+"""
+
+
+def open_database(path: Path, write: bool) -> duckdb.DuckDBPyConnection:
+    """Open a warehouse's file with all tables of this release, creating it if it is to be written.
+
+    Raises
+    ------
+    WarehouseBusy
+        If another process has it open for writing.
+    WarehouseMissing
+        If there is no warehouse to read.
+    """
+    if write:
+        _create(path)
+    elif not path.exists():
+        raise WarehouseMissing(f"no warehouse at {path} yet: run `ubp ingest SOURCE` first")
+    connection = _connect(path, write)
+    if not has_table(connection, "batch"):
+        connection.close()
+        raise WarehouseMissing(
+            f"{path} is a database, but not a warehouse: remove it, then run `ubp ingest SOURCE`"
+        )
+    if not _is_up_to_date(connection):
+        if write:
+            _bring_up_to_date(connection)
+        else:
+            connection.close()
+            open_database(path, write=True).close()
+            connection = _connect(path, write)
+    return connection
+
+
+def has_table(connection: duckdb.DuckDBPyConnection, name: str) -> bool:
+    """Whether a database has a table."""
+    query = "SELECT count(*) FROM duckdb_tables() WHERE table_name = ?"
+    return bool(connection.execute(query, [name]).fetchall()[0][0])
+
+
+def _create(path: Path) -> None:
+    """Create the file with its tables if there is none; it appears complete or not at all."""
+    if path.exists():
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".warehouse-", dir=path.parent) as directory:
+        unfinished = Path(directory) / path.name
+        with duckdb.connect(unfinished) as connection:
+            connection.execute(_BOOKKEEPING)
+            for table in TABLES.values():
+                columns = ", ".join(
+                    f"{name} {kind}" + " NOT NULL" * (name in table.required)
+                    for name, kind in table.stored.items()
+                )
+                connection.execute(
+                    f"CREATE TABLE {table.name} ({columns}, batch_id INTEGER NOT NULL)"
+                )
+            # Closing would write the file as well, but would not report a full disk.
+            connection.execute("CHECKPOINT")
+        # Another process may have been faster; a link does not replace its file.
+        with suppress(FileExistsError):
+            path.hardlink_to(unfinished)
+
+
+def _bring_up_to_date(connection: duckdb.DuckDBPyConnection) -> None:
+    """Add what a warehouse of an earlier release lacks."""
+    connection.execute(_RETRACTED)
+    identifiers.create_tables(connection)
+    values.create_tables(connection)
+    for table in TABLES.values():
+        for name in table.details:
+            connection.execute(
+                f"ALTER TABLE {table.name} ADD COLUMN IF NOT EXISTS {name} {table.stored[name]}"
+            )
+        for name in table.optional:
+            connection.execute(f"ALTER TABLE {table.name} ALTER {name} DROP NOT NULL")
+
+
+def _is_up_to_date(connection: duckdb.DuckDBPyConnection) -> bool:
+    """Whether a warehouse has everything that :func:`_bring_up_to_date` adds."""
+    rows = connection.execute(
+        """SELECT count(*) FROM duckdb_columns()
+           WHERE table_name = 'text_code' AND column_name = 'codes'
+                 OR table_name = 'page_visit' AND column_name = 'known_from'
+                 OR table_name = 'retracted' AND column_name = 'batch_id'"""
+    ).fetchall()
+    return bool(rows[0][0] == 3)
+
+
+def _connect(path: Path, write: bool) -> duckdb.DuckDBPyConnection:
+    try:
+        return duckdb.connect(path, read_only=not write)
+    except duckdb.IOException as error:
+        if "Could not set lock" not in str(error):
+            raise UBPError(f"cannot open {path}: {str(error).splitlines()[0]}") from None
+        holder = re.search(r"PID (\d+)", str(error))
+        process = f"process {holder[1]}" if holder else "another process"
+        raise WarehouseBusy(
+            f"{path} is in use by {process}: wait until it has finished, then try again"
+        ) from None
