@@ -91,7 +91,7 @@ def ingest(
     """Check event files and land them in the warehouse as one batch.
 
     SOURCE is a file, a folder or a tree. Which layout it is in is recognised from names of files
-    and columns; 'ubp layouts' lists the layouts, and docs/ingest.md says how to write one.
+    and columns; 'ubp layouts' lists the layouts, and docs/how-to/ingest.md says how to write one.
     """
     from pipelines import dry_run as rehearsal
     from pipelines import ingest as pipeline

@@ -1,4 +1,4 @@
-"""What the default profile is worth on several shops, as tables for docs/evaluation.md.
+"""What the default profile is worth on several shops, as tables for docs/notes/results.md.
 
 Every row is scored as `ubp evaluate` does it; the baseline is recency and frequency, four numbers.
 `journey` is Complete Journey, `simulated` the shop of `ubp simulate`, `other` a shop with other

@@ -18,7 +18,7 @@ DOCS = Path(__file__).parent
 CLI_PAGE = DOCS / "reference" / "cli.md"
 _PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><title>{title}</title>
 <style>body {{ max-width: 50rem; margin: 2rem auto; padding: 0 1rem; font: 1rem/1.5 sans-serif }}
-pre {{ overflow-x: auto; background: #f5f5f5; padding: .5rem }} table {{ border-collapse: collapse }}
+pre {{ overflow-x: auto; background: #f5f5f5 }} table {{ border-collapse: collapse }}
 img {{ max-width: 100% }} td, th {{ border-bottom: 1px solid #ddd; padding: .2rem .5rem }}</style>
 <a href="{root}docs/README.html">Documentation</a> · <a href="{root}api/index.html">Python API</a>
 {body}</html>

@@ -1,4 +1,4 @@
-"""What docs/new_block.md shows works: the blocks of the page obey the contract."""
+"""What docs/how-to/new-block.md shows works: the blocks of the page obey the contract."""
 
 import re
 import tomllib
@@ -13,7 +13,7 @@ from tests.packages import installed
 from ubp_platform.blocks.registry import GROUP, REGISTRY, block_class, block_names, matching
 from ubp_platform.errors import UBPError
 
-PAGE = (Path(__file__).parents[2] / "docs" / "new_block.md").read_text("utf-8")
+PAGE = (Path(__file__).parents[2] / "docs" / "how-to" / "new-block.md").read_text("utf-8")
 
 
 def documented(language: str) -> list[str]:
@@ -118,7 +118,7 @@ def test_a_package_that_cannot_be_loaded_is_told(source: str, message: str, tmp_
 
 
 def test_the_example_of_a_notebook_runs() -> None:
-    page = Path(__file__).parents[2] / "docs" / "blocks.md"
+    page = Path(__file__).parents[2] / "docs" / "how-to" / "notebook.md"
     (example,) = re.findall(r"```python\n(.*?)```", page.read_text("utf-8"), re.DOTALL)
     names: dict = {}
     exec(example, names)

@@ -30,7 +30,8 @@ class Block(Parameterized, ABC):
     A subclass defines the class variables ``name`` and ``needs``, its parameters, and ``encode``;
     one that learns something also ``_fit``, ``state`` and ``restore``. It never opens DuckDB, Feast
     or a file of events: the history hands it arrays and tables. A block that is one SQL query is a
-    :class:`~ubp_platform.blocks.features.FeatureBlock`. ``docs/new_block.md`` shows how to add one.
+    :class:`~ubp_platform.blocks.features.FeatureBlock`. ``docs/how-to/new-block.md`` shows how to
+    add one.
 
     Parameters
     ----------
@@ -59,7 +60,7 @@ class Block(Parameterized, ABC):
     revision: ClassVar[int] = 1
     #: Event types of which at least one must be there.
     needs: ClassVar[tuple[str, ...]]
-    #: How the profile normalizes it (paper, section 3.3, and docs/blocks.md).
+    #: How the profile normalizes it (paper, section 3.3, and docs/concepts/profiles.md).
     normalization: ClassVar[Normalization] = "unit"
     #: How many principal components the profile keeps; None keeps the vector as it is.
     principal_components: ClassVar[int | None] = None

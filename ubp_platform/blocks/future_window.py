@@ -34,7 +34,8 @@ _FAR = 6.0
 class Encoder(nn.Module):
     """From counters to the vector: a linear map, and a small network beside it.
 
-    The linear map alone does most of it; a second hidden layer makes it worse (docs/evaluation.md).
+    The linear map alone does most of it; a second hidden layer makes it worse
+    (docs/notes/tried.md).
 
     Parameters
     ----------

@@ -39,7 +39,7 @@ REGISTRY = {
 
 _NEW = ("future_window", "counters", "item_scores")
 #: Which blocks a profile is made of, where none are named: those that are worth their minutes
-#: (docs/evaluation.md), or the paper's twelve.
+#: (docs/notes/results.md), or the paper's twelve.
 PROFILES: dict[ProfileKind, tuple[str, ...]] = {
     "default": _NEW,
     "paper": tuple(name for name in REGISTRY if name not in _NEW),

@@ -37,7 +37,7 @@ class Size(NamedTuple):
 
 
 #: The challenge's, made for a million clients; and one for shops of thousands, whose three epochs
-#: would be a few hundred updates (docs/evaluation.md).
+#: would be a few hundred updates (docs/notes/results-paper.md).
 NETWORKS: dict[NetworkName, Size] = {"paper": Size(2048, 4096, 3), "small": Size(128, 256, 12)}
 # Judging needs no gradients: larger batches are faster.
 _JUDGED_AT_ONCE = 2048

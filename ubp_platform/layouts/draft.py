@@ -90,7 +90,7 @@ def _skeleton(families: Sequence[Family]) -> str:
         )
         raise UBPError(
             f"no file has a column that looks like a time, and events have one: {seen}. Add it to "
-            "the files, or write a layout whose SQL makes it (docs/ingest.md)"
+            "the files, or write a layout whose SQL makes it (docs/how-to/ingest.md)"
         )
     parts, unknown = [], []
     for role, column in (("client", "client_id"), ("time", "timestamp"), ("product", "sku")):

@@ -10,7 +10,7 @@ How large the columns of a block are is how much they weigh for a model that is 
 labels: a penalty on its weights makes it look at large columns first. So what says most is largest.
 
 The paper takes no mean away. What all clients have in common says nothing about one, but would take
-most of a vector's length; ``docs/evaluation.md`` has the figures.
+most of a vector's length; ``docs/notes/results-paper.md`` has the figures.
 """
 
 from dataclasses import dataclass
@@ -29,7 +29,7 @@ REVISION = 2
 FIT_CLIENTS = 200_000
 _QUANTILES = 1000
 # A handcrafted feature takes an interval of this length: with 2 a network learns more from them
-# than with 1, and 4 adds nothing (docs/evaluation.md).
+# than with 1, and 4 adds nothing (docs/notes/results-paper.md).
 _SPREAD = 2
 # The deviation of a counter; that of a `standard` column is 1, of a `unit` one about 1/8.
 _LOG_DEVIATION = 0.3

@@ -1,5 +1,5 @@
 -- Counts of each relevant client, in windows that end at the cutoff and with weights that fade; when,
--- how often, how much at a time, and of what. docs/counters.md defines every one of them.
+-- how often, how much at a time, and of what. docs/reference/counters.md defines every one of them.
 -- A further counter is one line in the part that it belongs to: each column of a part is a feature.
 -- counters_lists holds what the shop's clients meet most; it was asked when the block was fitted.
 WITH

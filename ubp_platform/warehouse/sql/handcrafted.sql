@@ -1,5 +1,5 @@
 -- The 42 handcrafted features of each relevant client (paper, section 3.2.5), and any more.
--- docs/features.md defines every one of them, and what stands for an undefined value.
+-- docs/reference/features.md defines every one of them, and what stands for an undefined value.
 -- A further feature is one line in the part that it belongs to, from `rhythm` to `carts`: each
 -- column of a part is a feature, and its name is the column's.
 -- sku_popularity and url_popularity have files of their own; they are counted once a history.
