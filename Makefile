@@ -8,7 +8,7 @@ INSTALLED := .venv/.installed
 # A process a core; a module's tests share what they set up, and so a process.
 PARALLEL := --numprocesses auto --maxprocesses 4 --dist loadscope --no-loadscope-reorder
 
-.PHONY: demo test test-all lint format bench bench-full bench-parts clean
+.PHONY: demo test test-all lint format docs bench bench-full bench-parts clean
 
 demo: $(INSTALLED)  ## the whole job on real data, ending with a model and pictures
 	$(BIN)/ubp demo
@@ -31,11 +31,14 @@ format: $(INSTALLED)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+docs: $(INSTALLED)  ## the reference of the commands, and all pages as HTML in build/docs
+	$(BIN)/python docs/build.py
+
 bench: $(INSTALLED)  ## 1% and 5% of a log of the challenge's size through every step, minutes
-	$(BIN)/python -m benchmarks.full_log --append docs/performance.md
+	$(BIN)/python -m benchmarks.full_log --append docs/notes/performance.md
 
 bench-full: $(INSTALLED)  ## the same of 1%, 10% and the whole log: 15 minutes to an hour, 27 GB of disk
-	$(BIN)/python -m benchmarks.full_log --scales 0.01 0.1 1 --append docs/performance.md
+	$(BIN)/python -m benchmarks.full_log --scales 0.01 0.1 1 --append docs/notes/performance.md
 
 bench-parts: $(INSTALLED)  ## single parts against straightforward ways of doing the same
 	$(BIN)/python -m benchmarks

@@ -1,4 +1,4 @@
-"""Scores of the default profile on several shops, as tables for docs/evaluation.md.
+"""Scores of the default profile on several shops, as tables for docs/notes/results.md.
 
 Rows are scored as by `ubp evaluate`; the baseline is recency and frequency, four numbers. `journey`
 is Complete Journey, `simulated` the shop of `ubp simulate`, `other` a shop with other mechanics:

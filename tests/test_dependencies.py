@@ -16,7 +16,7 @@ from ubp_platform.home import PROJECT_ROOT
 
 #: What the Makefile and the tests run, and do not import.
 TOOLS = {"editables", "hatchling", "mypy", "pre-commit", "pytest-xdist", "ruff"}
-OURS = {"ubp_platform", "pipelines", "cli", "tests", "benchmarks"}
+OURS = {"ubp_platform", "pipelines", "cli", "tests", "benchmarks", "docs"}
 # Tells what of ours is loaded for reading profiles, where some packages are not to be had.
 READER = """
 import json, sys
@@ -92,7 +92,7 @@ def test_the_application_imports_what_is_declared_and_all_of_it() -> None:
 def test_tests_and_benchmarks_import_what_is_declared() -> None:
     # A program of its own, in an environment of its own, says its docstring.
     foreign = PROJECT_ROOT / "benchmarks" / "lifestream.py"
-    ours = [path for path in files("tests", "benchmarks") if path != foreign]
+    ours = [path for path in files("tests", "benchmarks", "docs") if path != foreign]
     found = imported(ours) | TOOLS
     assert found <= names()
     assert found >= names("dev")

@@ -9,7 +9,7 @@ from tests.blocks.contract import BlockContract
 from ubp_platform.blocks.counters import Counters
 from ubp_platform.warehouse.history import History
 
-PAGE = Path(__file__).parents[2] / "docs" / "counters.md"
+PAGE = Path(__file__).parents[2] / "docs" / "reference" / "counters.md"
 CUTOFF = pd.Timestamp("2022-07-31 12:00")
 
 

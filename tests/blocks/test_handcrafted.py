@@ -21,7 +21,7 @@ from ubp_platform.warehouse import Warehouse
 CUTOFF_TIME = pd.Timestamp("2022-07-31 12:00")
 CUTOFF = CUTOFF_TIME.to_pydatetime().replace(tzinfo=UTC)
 NEVER = 3650
-PAGE = Path(__file__).parents[2] / "docs" / "features.md"
+PAGE = Path(__file__).parents[2] / "docs" / "reference" / "features.md"
 #: The features as documented, in their order.
 DOCUMENTED = re.findall(r"^\| `(\w+)` \|", PAGE.read_text("utf-8"), re.MULTILINE)
 

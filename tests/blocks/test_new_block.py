@@ -1,4 +1,4 @@
-"""The examples of docs/new_block.md work: its blocks obey the contract."""
+"""The examples of docs/how-to/new-block.md work: its blocks obey the contract."""
 
 import re
 import tomllib

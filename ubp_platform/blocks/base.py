@@ -32,7 +32,7 @@ class Block(Parameterized, ABC):
     A subclass defines the class variables ``name`` and ``needs``, its parameters, and ``encode``;
     one that learns something also ``_fit``, ``state`` and ``restore``. It never opens DuckDB, Feast
     or event files: it reads arrays and tables of the history. A block that is one SQL query is a
-    :class:`~ubp_platform.blocks.features.FeatureBlock`. ``docs/new_block.md`` shows how to add one.
+    :class:`~ubp_platform.blocks.features.FeatureBlock`. ``docs/how-to/new-block.md`` shows how to add one.
 
     Parameters
     ----------
@@ -61,7 +61,7 @@ class Block(Parameterized, ABC):
     revision: ClassVar[int] = 1
     #: Event types; the history must have events of at least one of them.
     needs: ClassVar[tuple[str, ...]]
-    #: How the profile normalizes it (paper, section 3.3, and docs/blocks.md).
+    #: How the profile normalizes it (paper, section 3.3, and docs/concepts/profiles.md).
     normalization: ClassVar[Normalization] = "unit"
     #: Number of principal components that the profile keeps; None keeps the vector as it is.
     principal_components: ClassVar[int | None] = None

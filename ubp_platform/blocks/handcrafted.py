@@ -6,7 +6,7 @@ from ubp_platform.blocks.features import FeatureBlock
 class Handcrafted(FeatureBlock):
     """Counts, changes, rhythms, variety, prices and abandoned carts of a client.
 
-    ``warehouse/sql/handcrafted.sql`` computes them; ``docs/features.md`` defines each feature and
+    ``warehouse/sql/handcrafted.sql`` computes them; ``docs/reference/features.md`` defines each feature and
     its value where it is undefined.
     """
 

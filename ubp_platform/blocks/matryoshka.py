@@ -11,7 +11,7 @@ _INPUT_DROPOUT = 0.1
 class SkipEncoder(nn.Module):
     """A linear map plus a small MLP, from input features to the vector.
 
-    The linear map does most of it; a second hidden layer makes it worse (docs/evaluation.md).
+    The linear map does most of it; a second hidden layer makes it worse (docs/notes/tried.md).
     """
 
     def __init__(self, inputs: int, hidden: int, width: int, dropout: float) -> None:

@@ -39,7 +39,7 @@ REGISTRY = {
 
 _DEFAULT = ("future_window", "counters", "item_scores")
 #: The blocks of a profile where none are named: those that are worth their fitting time
-#: (docs/evaluation.md), or the paper's twelve.
+#: (docs/notes/results.md), or the paper's twelve.
 PROFILES: dict[ProfileKind, tuple[str, ...]] = {
     "default": _DEFAULT,
     "paper": tuple(name for name in REGISTRY if name not in _DEFAULT),

@@ -37,7 +37,7 @@ class NetworkSize(NamedTuple):
 
 
 #: The challenge's network, for a million clients; and one for shops with thousands, whose three
-#: epochs would be only a few hundred updates (docs/evaluation.md).
+#: epochs would be only a few hundred updates (docs/notes/results-paper.md).
 NETWORKS: dict[NetworkName, NetworkSize] = {
     "paper": NetworkSize(2048, 4096, 3),
     "small": NetworkSize(128, 256, 12),

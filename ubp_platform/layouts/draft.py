@@ -108,7 +108,7 @@ def _skeleton(families: Sequence[Family]) -> tuple[str, list[str]]:
         )
         raise UBPError(
             f"no file has a column that looks like a time, which events need: {seen}. Add it to "
-            "the files, or write a layout whose SQL computes it (docs/ingest.md)"
+            "the files, or write a layout whose SQL computes it (docs/how-to/ingest.md)"
         )
     parts, unknown = [], []
     for role, column in (("client", "client_id"), ("time", "timestamp"), ("product", "sku")):

@@ -11,7 +11,7 @@ The scale of a block's columns is its weight in a model fitted on few labels: a 
 weights makes such a model prefer large columns. So the most informative columns are the largest.
 
 The paper subtracts no mean. What all clients have in common says nothing about any of them, but
-would make up most of a vector's length; ``docs/evaluation.md`` has the figures.
+would make up most of a vector's length; ``docs/notes/results-paper.md`` has the figures.
 """
 
 from dataclasses import dataclass
@@ -27,7 +27,7 @@ REVISION = 2
 FIT_CLIENTS = 200_000
 _QUANTILES = 1000
 # Length of the interval of a handcrafted feature: with 2 a network learns more from these features
-# than with 1, and 4 adds nothing (docs/evaluation.md).
+# than with 1, and 4 adds nothing (docs/notes/results-paper.md).
 _SPREAD = 2
 # The standard deviation of a counter; a `standard` column has 1, a `unit` column about 1/8.
 _LOG_DEVIATION = 0.3

@@ -2,7 +2,7 @@
 
 The challenge's numbers are those of Klenitskiy, Fatkulgin, Denisova, Pembek and Vasilev, "Encode Me
 If You Can" (RecSys Challenge 2025), table 1. How near the simulated ones are is told in
-``docs/simulator.md``.
+``docs/reference/simulator.md``.
 """
 
 from dataclasses import dataclass

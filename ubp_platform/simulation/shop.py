@@ -1,4 +1,4 @@
-"""The parameters of a simulated shop; what they do is told in ``docs/simulator.md``."""
+"""The parameters of a simulated shop; what they do is told in ``docs/reference/simulator.md``."""
 
 from typing import Annotated
 

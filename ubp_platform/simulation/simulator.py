@@ -2,7 +2,7 @@
 
 The log ends at :data:`END`, whatever its length. Clients are drawn in chunks, each with random
 numbers of its own, and every chunk is a row group of every file, so that memory does not grow with
-the clients. What is simulated is told in ``docs/simulator.md``.
+the clients. What is simulated is told in ``docs/reference/simulator.md``.
 """
 
 import tempfile

@@ -1,5 +1,5 @@
 -- Counts of each relevant client, in windows that end at the cutoff and with decaying weights: when,
--- how often, how many at a time, and of what. docs/counters.md defines each feature.
+-- how often, how many at a time, and of what. docs/reference/counters.md defines each feature.
 -- Each column of a part is a feature: to add one, add a line to the part that it belongs to.
 -- counters_lists contains the most frequent values of the shop, computed when the block was fitted.
 WITH

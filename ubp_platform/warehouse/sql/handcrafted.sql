@@ -1,5 +1,5 @@
 -- The 42 handcrafted features of each relevant client (paper, section 3.2.5), and any others.
--- docs/features.md defines each feature, and the value that replaces an undefined one.
+-- docs/reference/features.md defines each feature, and the value that replaces an undefined one.
 -- Each column of a part, from `rhythm` to `carts`, is a feature with the column's name: to add one, add
 -- a line to the part that it belongs to.
 -- sku_popularity and url_popularity have files of their own and are computed once per history.
