@@ -341,5 +341,8 @@ def seeded(seed: int) -> Iterator[None]:
     """Draw torch's random numbers from a seed, and leave its generators as they were."""
     cuda = [torch.cuda.current_device()] if torch.cuda.is_available() else []
     with torch.random.fork_rng(devices=cuda):
-        torch.manual_seed(seed)
+        # `torch.manual_seed` keeps a stack trace for each kind of device that is not there.
+        torch.default_generator.manual_seed(seed)
+        if cuda:
+            torch.cuda.manual_seed(seed)
         yield
