@@ -222,7 +222,7 @@ def test_ctrl_c_keeps_the_best_epoch(shop: Warehouse) -> None:
 def test_a_fit_that_was_cut_off_goes_on_to_the_very_same_weights(
     shop: Warehouse, tmp_path: Path, cut_off_in: int
 ) -> None:
-    params = {**TINY, "dropout": 0.3, "max_epochs": 4, "batch_size": 8}
+    params = {**TINY, "dropout": 0.3, "max_epochs": 4, "batch_size": 8, "last": 24}
     whole = GRUAEDayEventType(**params).fit(shop.history(CUTOFF))
     checkpoint = Checkpoint(tmp_path / "fit.safetensors")
     with interrupting(after=cut_off_in - 1) as progress:

@@ -28,9 +28,9 @@ def thin_networks() -> Iterator[None]:
         patch.setattr(logistic, "SHARED", (1.0, 1e-2))
         patch.setattr(logistic, "OWN", (math.inf, 1e-2))
         patch.setattr(logistic, "FEW", 100)
-        patch.setattr(logistic, "ITERATIONS", 8)
-        patch.setattr(bootstrap, "DRAWS", 40)
-        for name, size in {"small": Size(8, 16, 3), "paper": Size(16, 32, 3)}.items():
+        patch.setattr(logistic, "ITERATIONS", 3)
+        patch.setattr(bootstrap, "DRAWS", 12)
+        for name, size in {"small": Size(8, 16, 2), "paper": Size(16, 32, 2)}.items():
             patch.setitem(NETWORKS, name, size)
         yield
 
