@@ -28,6 +28,8 @@ _FIXED = {
     "CUDA_VISIBLE_DEVICES": "",
     # As the command line does: read when OpenMP is loaded.
     "OMP_WAIT_POLICY": "PASSIVE",
+    # Each core has a process of tests already, and what they compute is tiny.
+    "OMP_NUM_THREADS": "1",
 }
 
 

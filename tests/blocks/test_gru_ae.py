@@ -206,7 +206,7 @@ def test_ctrl_c_keeps_the_best_epoch(shop: Warehouse) -> None:
 def test_a_resumed_fit_ends_with_the_same_weights(
     shop: Warehouse, tmp_path: Path, interrupted_in: int
 ) -> None:
-    params = {**TINY, "dropout": 0.3, "max_epochs": 4, "batch_size": 8}
+    params = {**TINY, "dropout": 0.3, "max_epochs": 4, "batch_size": 8, "last": 24}
     uninterrupted = GRUAEDayEventType(**params).fit(shop.history(CUTOFF))
     checkpoint = Checkpoint(tmp_path / "fit.safetensors")
     bars = Bars(in_bar=interrupted_in)

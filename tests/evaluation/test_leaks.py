@@ -14,6 +14,7 @@ from tests.pipelines.tiny import tiny_presets
 from tests.shops import END, land, plant_future, random_shop
 from ubp_platform.blocks.registry import block_names
 from ubp_platform.blocks.snapshot import Snapshot
+from ubp_platform.evaluation import bootstrap
 from ubp_platform.evaluation.backtest import backtest, plan
 from ubp_platform.evaluation.baselines import baselines
 from ubp_platform.evaluation.heads import HEADS
@@ -40,6 +41,7 @@ CUTOFF, VALIDATION = LAST.normalize() - pd.Timedelta("27D"), LAST.normalize() - 
 def thin() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(NETWORKS, "small", NetworkSize(32, 64, 3))
+        patch.setattr(bootstrap, "DRAWS", 2)
         yield
 
 

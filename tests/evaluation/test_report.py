@@ -77,9 +77,10 @@ def evaluated(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Re
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(pipeline, "write_report", recorded)
             heads = ["network", "logistic"]
-            pipeline.evaluate(home, BLOCKS, seeds=2, clients=listed, heads=heads, block_seeds=2)
-            tasks = ["churn", "propensity_price"]
-            pipeline.evaluate(other, tasks=tasks, embeddings=foreign, clients=listed)
+            tasks = ["churn", "propensity_category", "propensity_price"]
+            repeated = {"seeds": 2, "block_seeds": 2}
+            pipeline.evaluate(home, BLOCKS, tasks=tasks, clients=listed, heads=heads, **repeated)
+            pipeline.evaluate(other, tasks=tasks[::2], embeddings=foreign, clients=listed)
         yield {
             name: Reported(call[0], call, call[0].report.read_text())
             for name, call in zip(("profile", "foreign"), calls, strict=True)

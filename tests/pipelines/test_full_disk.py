@@ -32,7 +32,7 @@ def state(home: Home) -> object:
 def test_a_full_disk_loses_nothing_in_any_step(
     disk: SmallDisk, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    source = deliver(tmp_path / "delivery", **random_shop(seed=5, clients=3000, events=60_000))
+    source = deliver(tmp_path / "delivery", **random_shop(seed=5, clients=1000, events=20_000))
     home = Home(home=disk.path / "home")
     assert (
         run_ubp(

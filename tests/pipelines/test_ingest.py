@@ -202,7 +202,7 @@ _deliveries = st.lists(
 )
 
 
-@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(_deliveries)
 def test_overlapping_deliveries_keep_the_most_copies_of_each_event(
     tmp_path_factory: pytest.TempPathFactory, deliveries: list[list[tuple[int, int, int]]]

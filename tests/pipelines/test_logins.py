@@ -47,12 +47,15 @@ CALLS = [
 ]
 
 
-@pytest.fixture
-def landed(home: Home, tmp_path: Path) -> Home:
-    (tmp_path / "shop").mkdir()
+@pytest.fixture(scope="module")
+def landed(tmp_path_factory: pytest.TempPathFactory) -> Home:
+    """A home with these calls; nobody changes it."""
+    directory = tmp_path_factory.mktemp("logins")
+    home, shop = Home(home=directory / "home"), directory / "shop"
+    shop.mkdir()
     text = "".join(json.dumps(one) + "\n" for one in CALLS)
-    (tmp_path / "shop" / "calls.ndjson").write_text(text)
-    notes = ingest(home, str(tmp_path / "shop")).notes
+    (shop / "calls.ndjson").write_text(text)
+    notes = ingest(home, str(shop)).notes
     dropped = "3: of somebody who does not log in; 1: no event: identify"
     assert f"rows dropped by the layout, {dropped}" in notes
     return home

@@ -32,7 +32,8 @@ class Block(Parameterized, ABC):
     A subclass defines the class variables ``name`` and ``needs``, its parameters, and ``encode``;
     one that learns something also ``_fit``, ``state`` and ``restore``. It never opens DuckDB, Feast
     or event files: it reads arrays and tables of the history. A block that is one SQL query is a
-    :class:`~ubp_platform.blocks.features.FeatureBlock`. ``docs/how-to/new-block.md`` shows how to add one.
+    :class:`~ubp_platform.blocks.features.FeatureBlock`. ``docs/how-to/new-block.md`` shows how to
+    add one.
 
     Parameters
     ----------

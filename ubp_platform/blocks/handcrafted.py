@@ -6,8 +6,8 @@ from ubp_platform.blocks.features import FeatureBlock
 class Handcrafted(FeatureBlock):
     """Counts, changes, rhythms, variety, prices and abandoned carts of a client.
 
-    ``warehouse/sql/handcrafted.sql`` computes them; ``docs/reference/features.md`` defines each feature and
-    its value where it is undefined.
+    ``warehouse/sql/handcrafted.sql`` computes them; ``docs/reference/features.md`` defines each
+    feature, and its value where it is undefined.
     """
 
     name = "handcrafted"

@@ -35,7 +35,10 @@ def seeded(seed: int) -> Iterator[None]:
     """Seed torch's random generators, and restore their states afterwards."""
     cuda = [torch.cuda.current_device()] if torch.cuda.is_available() else []
     with torch.random.fork_rng(devices=cuda):
-        torch.manual_seed(seed)
+        # `torch.manual_seed` would keep a stack trace for each kind of device that is absent.
+        torch.default_generator.manual_seed(seed)
+        if cuda:
+            torch.cuda.manual_seed(seed)
         yield
 
 

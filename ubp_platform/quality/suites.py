@@ -23,6 +23,7 @@ from ubp_platform.errors import UBPError, first_line
 from ubp_platform.events.schema import TABLES
 from ubp_platform.home import PROJECT_ROOT
 from ubp_platform.quality.context import gx_config
+from ubp_platform.quality.validator import validate
 
 SUITES = PROJECT_ROOT / "expectations"
 # The type of rules about the header; all others are about values.
@@ -143,12 +144,7 @@ class SuiteRun:
         self, frame: pd.DataFrame, suite: gx.ExpectationSuite
     ) -> ExpectationSuiteValidationResult:
         batch = _batch_definition(self.table).get_batch(batch_parameters={"dataframe": frame})
-        result: ExpectationSuiteValidationResult = batch.validate(
-            suite,
-            result_format={"result_format": "COMPLETE", "return_unexpected_index_query": False},
-            expectation_parameters={"now": self._now},
-        )
-        return result
+        return validate(batch, suite, {"now": self._now})
 
     def _add(self, result: ExpectationSuiteValidationResult) -> None:
         """Add a slice's counts to those of the slices before it."""
