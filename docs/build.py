@@ -33,11 +33,11 @@ def cli_reference() -> str:
 
 
 def build_pages(root: Path, out: Path) -> list[Path]:
-    """Turn README.md and the pages below docs/ into HTML; copy pictures and examples."""
+    """Turn the pages of the root and of docs/ into HTML; copy pictures and examples."""
     import markdown2
 
     written = []
-    for page in [root / "README.md", *sorted((root / "docs").rglob("*.md"))]:
+    for page in [*sorted(root.glob("*.md")), *sorted((root / "docs").rglob("*.md"))]:
         place = page.relative_to(root)
         extras = ["fenced-code-blocks", "header-ids", "tables", "cuddled-lists"]
         body = markdown2.markdown(page.read_text("utf-8"), extras=extras)
