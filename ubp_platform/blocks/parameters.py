@@ -1,9 +1,9 @@
 """Classes with typed parameters: in the signature, validated, and saved as JSON."""
 
-import inspect
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, field, fields, is_dataclass
 from functools import cache
+from inspect import Parameter, get_annotations, signature
 from typing import Annotated, Any, Self, dataclass_transform, get_type_hints
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
@@ -45,14 +45,14 @@ class Parameterized:
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
         bases = cls.__mro__[1:]
-        taken = {name for base in bases for name in (*vars(base), *_annotations(base))}
+        taken = {name for base in bases for name in (*vars(base), *get_annotations(base))}
         inherited = {parameter for base in cls.__bases__ for parameter in _parameters(base)}
         # A default without an annotation, `hidden = 64`, overrides that of an inherited parameter.
         types = {
-            name: kind for base in reversed(bases) for name, kind in _annotations(base).items()
+            name: kind for base in reversed(bases) for name, kind in get_annotations(base).items()
         }
-        for name in inherited & vars(cls).keys() - _annotations(cls).keys():
-            cls.__annotations__ = {**_annotations(cls), name: types[name]}
+        for name in inherited & vars(cls).keys() - get_annotations(cls).keys():
+            cls.__annotations__ = {**get_annotations(cls), name: types[name]}
         dataclass(kw_only=True, eq=False)(cls)
         for parameter in _parameters(cls):
             if parameter in taken - inherited:
@@ -60,7 +60,7 @@ class Parameterized:
                     f"{cls.__name__}: {parameter!r} cannot be a parameter, the name is in use: "
                     "rename it, or leave its annotation out"
                 )
-            if inspect.signature(cls).parameters[parameter].default is inspect.Parameter.empty:
+            if signature(cls).parameters[parameter].default is Parameter.empty:
                 raise TypeError(f"{cls.__name__}: the parameter {parameter!r} needs a default")
         # For `help`: `hidden: int = 512`, without pydantic's constraints.
         cls.__init__.__annotations__ = get_type_hints(cls.__init__)
@@ -119,10 +119,6 @@ class Parameterized:
             names = ", ".join(cls.parameters())
             raise ValueError(f"{cls.__name__} has no parameter {unknown[0]!r}; there are {names}")
         return cls(**values)
-
-
-def _annotations(cls: type) -> dict[str, Any]:
-    return inspect.get_annotations(cls)
 
 
 def _parameters(cls: type) -> tuple[str, ...]:
