@@ -152,7 +152,7 @@ def test_the_command_refuses_in_one_line(
     home = ("--home", shop.root)
     for arguments, words in {
         (tmp_path / "a", "--format", "csv", *home): "'csv' is not one of 'challenge'",
-        (out, *home): "already: remove them, or give another directory",
+        (out, *home): "already: remove them, or name another directory",
         (tmp_path / "a", "--home", tmp_path / "nowhere"): "run `ubp ingest SOURCE` first",
         (tmp_path / "a", "--blocks", "nothing", *home): "no block is called 'nothing'",
         (tmp_path / "a", "--clients", tmp_path / "b.npy", *home): "no such file",
