@@ -13,7 +13,7 @@ from tests.packages import installed
 from ubp_platform.blocks.registry import GROUP, REGISTRY, block_class, block_names, matching
 from ubp_platform.errors import UBPError
 
-PAGE = (Path(__file__).parents[2] / "docs" / "new_block.md").read_text("utf-8")
+PAGE = (Path(__file__).parents[2] / "docs" / "how-to" / "new-block.md").read_text("utf-8")
 
 
 def documented(language: str) -> list[str]:

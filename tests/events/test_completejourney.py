@@ -1,4 +1,4 @@
-"""The real data of Complete Journey, and what becomes of them."""
+"""The real data of Complete Journey, ingested."""
 
 import shutil
 from pathlib import Path
@@ -38,7 +38,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Home:
     return home
 
 
-def test_what_was_dropped_and_what_was_kept_add_up(home: Home) -> None:
+def test_dropped_and_kept_rows_add_up(home: Home) -> None:
     transactions = pd.read_parquet(package_data() / "transactions.parquet")
     with Warehouse(home.warehouse) as warehouse:
         span = warehouse.span("product_buy")
@@ -109,7 +109,7 @@ def test_the_first_sale_sets_a_products_price_not_later_ones(tmp_path: Path) -> 
     ]
 
 
-def test_what_is_sold_later_changes_no_category_and_no_price(home: Home, tmp_path: Path) -> None:
+def test_later_sales_change_no_category_and_no_price(home: Home, tmp_path: Path) -> None:
     transactions = pd.read_parquet(package_data() / "transactions.parquet")
     known = transactions["transaction_timestamp"] < "2017-04-01"
     (tmp_path / "early").mkdir()

@@ -1,4 +1,4 @@
-"""Words into codes."""
+"""Texts are quantized into codes."""
 
 import numpy as np
 
@@ -17,7 +17,7 @@ def test_codes_agree_where_words_do() -> None:
 
 
 def test_codes_never_change() -> None:
-    """Codes are stored and learned from: they must be the same on every machine."""
+    """Codes are stored and models learn from them: they must be equal on every machine."""
     assert encode(["white bread 20 oz"])[0].tolist() == [
         247,
         144,

@@ -1,4 +1,4 @@
-"""Layouts of our own."""
+"""Layouts for tests."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""``ubp init``: files nobody has described, and a layout for them that runs."""
+"""``ubp init`` drafts a working layout for undescribed files."""
 
 import json
 from pathlib import Path
@@ -18,7 +18,7 @@ HOURS = range(24)
 
 
 def log(**columns: object) -> pd.DataFrame:
-    """An invented log: a row an event, its kind in a column."""
+    """An invented log: one row per event, its kind in a column."""
     kinds = ["Product View", "add to basket", "Removed item", "Order", "heartbeat", "searched"]
     frame = pd.DataFrame(
         {
@@ -62,7 +62,7 @@ def test_a_log_with_kinds_of_events_runs_as_it_was_drafted(home: Home, tmp_path:
         "page_visit": (4, 0),
         "search_query": (4, 0),
     }
-    # The day stands first where a first number is above 12, or full stops part them.
+    # The day is first if a first number is above 12, or if dots separate the numbers.
     assert rows(home, "SELECT min(timestamp) FROM page_visit")[0][0].isoformat() == (
         "2026-03-01T00:15:00"
     )
@@ -137,7 +137,7 @@ def test_events_and_catalogue_in_two_files(home: Home, tmp_path: Path) -> None:
     }
 
 
-def test_what_cannot_be_events_is_refused_in_a_line_and_writes_nothing(tmp_path: Path) -> None:
+def test_files_without_events_are_refused_in_one_line(tmp_path: Path) -> None:
     shop = tmp_path / "shop"
     shop.mkdir()
     pd.DataFrame({"user_id": [1], "order_dow": [2], "product_id": [3]}).to_csv(
@@ -169,14 +169,14 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert (outcome.code, "no such path" in outcome.err) == (2, True)
 
 
-def test_names_that_sql_keeps_for_itself(home: Home, tmp_path: Path) -> None:
+def test_reserved_words_as_column_names(home: Home, tmp_path: Path) -> None:
     (tmp_path / "shop").mkdir()
     for name in ("order", "select"):
         frame = pd.DataFrame({"client_id": ["a"], "time": ["3/14/2026 9:05 PM"], name: ["x"]})
         frame = frame.assign(product=name).drop(columns=name)
         frame.to_csv(tmp_path / "shop" / f"{name}.csv", index=False, sep=",;"[name == "select"])
     init(tmp_path / "shop", tmp_path / "layout")
-    # Both files are read, though they are not alike.
+    # Both files are read, although they differ.
     assert landed(home, tmp_path / "shop", tmp_path / "layout") == {"product_buy": (2, 0)}
     assert rows(home, "SELECT DISTINCT hour(timestamp) FROM product_buy") == [(21,)]
 
@@ -250,7 +250,7 @@ def test_numbers_are_read_as_they_are_written(
     assert rows(home, "SELECT DISTINCT price FROM product_buy") == [(read,)]
 
 
-def test_what_could_not_be_guessed_is_left_to_be_filled_in(
+def test_columns_that_could_not_be_guessed_are_left_to_fill_in(
     home: Home, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     frame = pd.DataFrame({"wer": ["a", "b"], "Zeitpunkt": "01.02.2026 10:00", "foo": ["x", "y"]})

@@ -61,7 +61,7 @@ ROW = "7,2022-06-01 10:00:00,4"
         (f"client_id,timestamp,sku\n{ROW}\r\n{ROW}\n{ROW}\r\n", "lines have different endings"),
     ],
 )
-def test_what_is_above_the_rows_is_named(
+def test_lines_above_the_header_are_named(
     home: Home, tmp_path: Path, text: str, reason: str
 ) -> None:
     (tmp_path / "in").mkdir()

@@ -1,4 +1,4 @@
-"""A layout that somebody sends must not be able to do harm."""
+"""A layout from someone else must not be able to do harm."""
 
 from pathlib import Path
 
@@ -19,7 +19,7 @@ SELECT = "SELECT client_id, timestamp, sku FROM buys"
 
 
 def stage(tmp_path: Path, query: str, **views: str) -> Path:
-    """Stage one table of a little source."""
+    """Stage one table of a small source."""
     source = tmp_path / "source"
     source.mkdir()
     (source / "buys.csv").write_text("client_id,timestamp,sku\n1,2022-06-01,4\n")
@@ -32,12 +32,12 @@ def stage(tmp_path: Path, query: str, **views: str) -> Path:
         return opened.stage(part).path
 
 
-def test_what_is_asked_for_is_staged(tmp_path: Path) -> None:
+def test_the_select_is_staged(tmp_path: Path) -> None:
     assert stage(tmp_path, SELECT + " -- a comment;").is_file()
 
 
 def test_views_may_read_views(tmp_path: Path) -> None:
-    # By name the one that is read comes last.
+    # In alphabetical order the view that is read comes last.
     first, second = "SELECT *, sku::INT + 1 AS next FROM second", SELECT
     path = stage(tmp_path, "SELECT client_id, timestamp, next AS sku FROM first",
                  _first=first, _second=second)  # fmt: skip
@@ -86,12 +86,12 @@ def test_one_select_is_allowed_and_nothing_else(tmp_path: Path, query: str) -> N
     assert {path.name for path in (tmp_path / "source").iterdir()} == {"buys.csv"}
 
 
-def test_wrong_sql_is_said_in_duckdbs_words_with_file_and_line(tmp_path: Path) -> None:
+def test_wrong_sql_is_reported_with_duckdbs_message_file_and_line(tmp_path: Path) -> None:
     with pytest.raises(UBPError, match=r"product_buy\.sql, line 2: .*syntax error"):
         stage(tmp_path, "SELECT client_id\nFROM WHERE buys")
 
 
-def test_a_column_that_is_not_there_is_said_with_file_and_line(tmp_path: Path) -> None:
+def test_a_missing_column_is_reported_with_file_and_line(tmp_path: Path) -> None:
     with pytest.raises(UBPError, match=r'product_buy\.sql, line 2: .*"user_id" not found'):
         stage(tmp_path, "SELECT\n user_id FROM buys")
 
@@ -119,7 +119,7 @@ def test_a_file_without_a_column_that_the_layout_needs_is_named(tmp_path: Path) 
         ("2026-07-01 02:00:00 UTC", "2026-07-01 02:00:00"),
     ],
 )
-def test_times_without_a_zone_are_of_the_layouts(tmp_path: Path, text: str, utc: str) -> None:
+def test_times_without_a_zone_are_in_the_layouts_zone(tmp_path: Path, text: str, utc: str) -> None:
     path = tmp_path / "staged.parquet"
     row = {"client_id": [1], "timestamp": [text], "sku": [4]}
     pd.DataFrame(row).to_parquet(path)

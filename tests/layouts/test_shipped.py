@@ -1,4 +1,4 @@
-"""Each layout that ships, on a little delivery whose rows are known by hand."""
+"""Each shipped layout, on a small delivery with rows computed by hand."""
 
 import gzip
 import json
@@ -88,7 +88,7 @@ C536379,85123A,HOLDER,-1,3/2/2026 12:05,2.55,17850.0,United Kingdom
 536370,POST,POSTAGE,3,3/2/2026 12:00,18,17850.0,United Kingdom
 """
 
-# Files by layout; then the rows that are expected, a client's or product's id first.
+# Files by layout; then the expected rows, starting with the id of a client or product.
 DELIVERIES: dict[str, tuple[dict[str, str], dict[str, list[tuple[Any, ...]]]]] = {
     "rees46": (
         {"2026-Mar.csv": REES46},
@@ -257,7 +257,7 @@ def test_a_delivery_is_recognised_and_its_rows_are_those_known_by_hand(
         assert found[table] == rows, table
 
 
-def test_every_layout_that_ships_is_tried_here_or_as_deliveries_of_the_challenge() -> None:
+def test_every_shipped_layout_is_tested_here_or_by_challenge_deliveries() -> None:
     # Complete Journey has a package of real data, and tests of its own.
     assert shipped().keys() == {"challenge", "completejourney", *DELIVERIES}
     assert all(layout.description.about for layout in shipped().values())

@@ -23,7 +23,7 @@ def test_tables_in_folders_parts_and_packed_files_are_read(home: Home, tmp_path:
     buys.head(30).to_parquet(source / "product_buy.parquet" / "part-0.parquet")
     buys.tail(30).to_parquet(source / "product_buy.parquet" / "part-1.parquet")
     visits.head(20).to_csv(source / "page_visit/dt=2024-01-01/part-0.csv.gz", index=False)
-    # Columns go together by name.
+    # Columns are matched by name.
     visits.tail(20)[["url", "client_id", "timestamp"]].to_csv(
         source / "page_visit/dt=2024-01-02/part-0.CSV", index=False
     )
@@ -41,7 +41,7 @@ def test_a_source_may_be_one_file(home: Home, tmp_path: Path) -> None:
     assert landed(ingest(home, str(tmp_path / "product_buy.csv"))) == (10, 0, 0)
 
 
-def test_what_fits_nothing_and_what_fits_several_is_said(tmp_path: Path) -> None:
+def test_files_of_no_layout_or_several_are_reported(tmp_path: Path) -> None:
     (tmp_path / "unknown").mkdir()
     (tmp_path / "unknown" / "orders.csv").write_text("a,b\n1,2\n")
     with pytest.raises(UBPError, match=r"no known layout fits the files in .*\(orders\.csv\)"):
@@ -66,7 +66,7 @@ def test_what_fits_nothing_and_what_fits_several_is_said(tmp_path: Path) -> None
         (TOML.replace('"UTC"', '"Mars/Base"'), "time_zone: there is no zone 'Mars/Base'"),
     ],
 )
-def test_what_a_layout_may_not_say_is_named(tmp_path: Path, toml: str, message: str) -> None:
+def test_invalid_settings_of_a_layout_are_named(tmp_path: Path, toml: str, message: str) -> None:
     directory = write_layout(tmp_path / "mine", toml, product_buy="SELECT 1")
     with pytest.raises(UBPError, match=message):
         Layout.read(directory)

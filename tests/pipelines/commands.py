@@ -26,7 +26,7 @@ def run_ubp(capsys: pytest.CaptureFixture[str], *arguments: object) -> Outcome:
     """Run a command line; the exit code is what the shell would get."""
     before = sys.argv
     sys.argv = ["ubp", *map(str, arguments)]
-    # rich binds the streams it is made with; these follow pytest's.
+    # rich keeps the streams it was created with; these follow pytest's.
     output.console = Console(width=200)
     output.errors = Console(stderr=True, width=200)
     capsys.readouterr()

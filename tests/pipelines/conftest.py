@@ -17,13 +17,13 @@ def home(tmp_path: Path) -> Home:
 
 @pytest.fixture(scope="session")
 def tables() -> dict[str, pd.DataFrame]:
-    """A shop with all event types; nobody changes its frames."""
+    """A shop with all event types; its frames must not be changed."""
     return random_shop(seed=5, clients=80, events=1500)
 
 
 @pytest.fixture(scope="session")
 def landed_shop(tables: dict[str, pd.DataFrame], tmp_path_factory: pytest.TempPathFactory) -> Home:
-    """A home with that shop and nothing else; take `landed_home` to change it."""
+    """A home with that shop and nothing else; use `landed_home` to change it."""
     directory = tmp_path_factory.mktemp("landed")
     home = Home(home=directory / "home")
     ingest(home, str(deliver(directory / "delivery", **tables)))

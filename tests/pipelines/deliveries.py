@@ -9,7 +9,7 @@ from tests.shops import random_shop
 
 
 def purchases(rows: int = 100, **columns: object) -> pd.DataFrame:
-    """Make distinct purchases, an hour apart."""
+    """Make distinct purchases, one hour apart."""
     frame = pd.DataFrame(
         {
             "client_id": np.arange(rows) % 10,
@@ -49,7 +49,7 @@ def deliver(directory: Path, suffix: str = ".parquet", **tables: pd.DataFrame) -
 
 
 def layout(directory: Path, *settings: str, **queries: str) -> str:
-    """Write a layout of one's own, of CSV files as the relation `rows`; give its name."""
+    """Write a layout that reads CSV files as the relation `rows`; return its path."""
     directory.mkdir()
     lines = ['about = "mine"', 'time_zone = "UTC"', *settings]
     lines += ["[relation.rows]", 'files = ["*.csv"]']
@@ -60,5 +60,5 @@ def layout(directory: Path, *settings: str, **queries: str) -> str:
 
 
 def deliver_shop(directory: Path, suffix: str = ".parquet", **arguments: int) -> Path:
-    """Write a whole random shop."""
+    """Write a complete random shop."""
     return deliver(directory, suffix, **random_shop(**arguments))

@@ -1,10 +1,10 @@
-"""What the tests of the whole job share."""
+"""Shared by the tests of the complete job."""
 
 from datetime import UTC, datetime
 
 
 def day(text: str) -> datetime:
-    """Give the midnight (UTC) that a day begins with."""
+    """Return the midnight (UTC) at which a day begins."""
     return datetime.fromisoformat(text).replace(tzinfo=UTC)
 
 

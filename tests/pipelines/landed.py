@@ -1,4 +1,4 @@
-"""What is in a warehouse after an ingest."""
+"""The contents of a warehouse after an ingest."""
 
 from pipelines.ingest import Ingested
 from ubp_platform.events.schema import TABLES

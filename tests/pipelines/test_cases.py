@@ -1,4 +1,4 @@
-"""Inputs that have done silent damage, or were refused for a reason that misled."""
+"""Inputs that once did silent damage, or were refused with a misleading reason."""
 
 import re
 import shutil
@@ -32,7 +32,7 @@ def served(home: Home, tmp_path: Path) -> Home:
     return home
 
 
-def test_coarse_times_are_said_where_repeats_cannot_be_told(home: Home, tmp_path: Path) -> None:
+def test_coarse_times_are_reported_if_repeats_are_ambiguous(home: Home, tmp_path: Path) -> None:
     days = purchases(50, timestamp=pd.Timestamp("2022-06-01"))
     ingest(home, str(deliver(tmp_path / "first", product_buy=days)))
     more = pd.concat([days, days.head(1).assign(sku=99)])
@@ -65,7 +65,7 @@ def test_nothing_of_a_delivery_stays_behind_in_the_warehouse(home: Home, tmp_pat
         assert connection.sql("SELECT count(*) FROM product_buy").fetchall() == [(100,)]
 
 
-def test_entities_and_outputs_that_are_no_parquet(served: Home, tmp_path: Path) -> None:
+def test_entities_and_outputs_must_be_parquet(served: Home, tmp_path: Path) -> None:
     frame = pd.DataFrame({"client_id": [1], "event_timestamp": [FIT]})
     frame.to_csv(tmp_path / "entities.csv", index=False)
     frame.to_parquet(tmp_path / "entities.parquet")
@@ -131,7 +131,7 @@ def test_each_file_of_a_log_has_the_columns_of_the_layout(
         ingest(home, source, mine(tmp_path))
 
 
-def test_a_column_that_only_some_files_have_is_said(home: Home, tmp_path: Path) -> None:
+def test_a_column_that_only_some_files_have_is_reported(home: Home, tmp_path: Path) -> None:
     other = GOOD.replace("paid", "paid_eur").replace("10:00", "11:00")
     source = journal(tmp_path / "logs", good=GOOD, other=other)
     notes = ingest(home, source, mine(tmp_path)).notes
@@ -141,7 +141,7 @@ def test_a_column_that_only_some_files_have_is_said(home: Home, tmp_path: Path) 
     )
 
 
-def test_rows_that_become_nothing_are_said(home: Home, tmp_path: Path) -> None:
+def test_dropped_rows_are_reported(home: Home, tmp_path: Path) -> None:
     source = journal(tmp_path / "logs", good=GOOD)
     notes = ingest(home, source, mine(tmp_path, f"{BUYS} WHERE who < 'a5'")).notes
     assert any("5 of 9 rows of rows became events; dropped.sql" in note for note in notes)
@@ -174,7 +174,7 @@ def test_a_value_that_the_sql_cannot_read_has_a_way_out(home: Home, tmp_path: Pa
         ("2022-06-01 10:00:0", "165408000", "UTC", "from_seconds"),
     ],
 )
-def test_what_no_row_obeys_comes_with_a_hint(
+def test_a_rule_that_no_row_obeys_comes_with_a_hint(
     home: Home, tmp_path: Path, good: str, bad: str, zone: str, hint: str
 ) -> None:
     source = journal(tmp_path / "logs", good=GOOD.replace(good, bad))
@@ -186,7 +186,7 @@ def test_what_no_row_obeys_comes_with_a_hint(
         ingest(home, source, name)
 
 
-def test_a_return_is_no_purchase(home: Home, tmp_path: Path) -> None:
+def test_a_return_is_not_a_purchase(home: Home, tmp_path: Path) -> None:
     query = BUYS.replace("paid AS price", "paid AS price, pieces AS quantity")
     lines = ["who,seen,what,paid,pieces"]
     lines += [f"a{n % 7},2022-06-01 10:00:{n},x,1.50,1" for n in range(10, 60)]
@@ -201,7 +201,7 @@ def test_a_return_is_no_purchase(home: Home, tmp_path: Path) -> None:
     assert any("'price is not negative'; `ubp quarantine` shows" in note for note in result.notes)
 
 
-def test_rows_are_counted_with_the_lines_that_are_none(home: Home, tmp_path: Path) -> None:
+def test_rejected_lines_count_as_rows(home: Home, tmp_path: Path) -> None:
     lines = ["who,seen,what,paid"]
     lines += [f"a{n % 7},2022-06-01 10:{n // 60:02d}:{n % 60:02d},x,1.50" for n in range(100)]
     lines[10], lines[20], lines[40] = "short,2022-06-01", "also", "b,never,x,1.50"
@@ -213,9 +213,7 @@ def test_rows_are_counted_with_the_lines_that_are_none(home: Home, tmp_path: Pat
     assert rows(home, query) == [(f"{f}.csv", n) for f in ("one", "two") for n in (10, 20, 40)]
 
 
-def test_the_same_values_are_of_the_same_kind_whatever_is_forgiven(
-    home: Home, tmp_path: Path
-) -> None:
+def test_kinds_do_not_depend_on_max_quarantine(home: Home, tmp_path: Path) -> None:
     source = journal(tmp_path / "logs", good=GOOD)
     ingest(home, source, mine(tmp_path), max_quarantine=1.0)
     assert rows(home, "SELECT count(*) FROM client_id_key") == [(9,)]

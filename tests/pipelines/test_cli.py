@@ -1,4 +1,4 @@
-"""Every mistake a user can make is one line that says what and how, with exit code 2."""
+"""Every mistake of a user is reported in one line with the way out, and exit code 2."""
 
 import json
 from collections.abc import Callable
@@ -86,7 +86,7 @@ def test_broken_deliveries(
 
 
 class _Empty:
-    """Equal to a warehouse without a row."""
+    """Equal to a warehouse without rows."""
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, dict) and not other["batches"] and not other["clients"]
@@ -167,7 +167,7 @@ def test_every_command_has_help(ubp: Ubp) -> None:
         assert "Usage" in outcome.out
 
 
-def test_faults_of_ours_are_one_line_unless_debug(
+def test_internal_errors_are_one_line_unless_debug(
     ubp: Ubp, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fault(*arguments: object) -> None:
@@ -186,7 +186,7 @@ def test_the_version_is_that_of_the_package(ubp: Ubp) -> None:
     assert ubp("--version").out == f"ubp {version('ubp-platform')}\n"
 
 
-def test_ingest_says_what_became_of_each_file(ubp: Ubp, tmp_path: Path) -> None:
+def test_ingest_reports_the_outcome_of_each_file(ubp: Ubp, tmp_path: Path) -> None:
     delivery = deliver_shop(tmp_path / "delivery", events=100)
     outcome = ubp("ingest", delivery)
     assert outcome.code == 0
@@ -233,7 +233,7 @@ def test_status_of_an_empty_home(ubp: Ubp) -> None:
     assert "ubp ingest SOURCE" in ubp("status").out
 
 
-def test_a_home_that_cannot_be_one(ubp: Ubp, tmp_path: Path) -> None:
+def test_an_impossible_home_is_refused(ubp: Ubp, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
     delivery = deliver(tmp_path / "delivery", product_buy=purchases())
     assert_one_line(ubp("ingest", delivery, "--home", tmp_path / "file"), "file")

@@ -1,4 +1,4 @@
-"""Whose profiles are wanted: ``ubp clients``, and what follows from it."""
+"""The relevant clients: ``ubp clients``, and its effects."""
 
 import shutil
 from pathlib import Path
@@ -35,7 +35,7 @@ def tables() -> dict[str, pd.DataFrame]:
 
 @pytest.fixture(scope="module")
 def landed_shop(tables: dict[str, pd.DataFrame], tmp_path_factory: pytest.TempPathFactory) -> Home:
-    """A home with the shop; take `home` to change it."""
+    """A home with the shop; use `home` to change it."""
     directory = tmp_path_factory.mktemp("clients")
     home = Home(home=directory / "home")
     ingest(home, str(deliver(directory / "delivery", **tables)))
@@ -85,7 +85,7 @@ def test_fits_are_of_the_relevant_clients_but_popularity_of_all(home: Home, want
     np.testing.assert_array_equal(ours.vectors[rows], theirs.vectors)
 
 
-def test_another_list_makes_snapshots_anew_and_the_same_does_not(home: Home, wanted: Path) -> None:
+def test_only_another_list_invalidates_snapshots(home: Home, wanted: Path) -> None:
     version = train(home, BLOCKS, FIT).profile
     path = Catalog(home).snapshot_path("handcrafted", "v1", LATER)
     encode(home, [LATER])
@@ -95,14 +95,14 @@ def test_another_list_makes_snapshots_anew_and_the_same_does_not(home: Home, wan
     few, written = set(Snapshot.read(path).client_ids), path.stat().st_mtime_ns
     assert few == set(WANTED) - {999}
     assert len(few) < many
-    # Whoever was in the profile before has the same there as online, where nobody is removed.
+    # Clients of the earlier profile keep it offline as well as online, where none is removed.
     assert len(Snapshot.read(version.snapshot_path(LATER)).client_ids) == many
     relevant_clients(home, wanted)
     encode(home, [LATER])
     assert path.stat().st_mtime_ns == written
 
 
-def test_status_tells_that_what_is_served_is_of_other_clients(home: Home, wanted: Path) -> None:
+def test_status_reports_that_served_profiles_are_of_other_clients(home: Home, wanted: Path) -> None:
     train(home, BLOCKS)
     publish(home)
     found = status(home)
@@ -112,7 +112,7 @@ def test_status_tells_that_what_is_served_is_of_other_clients(home: Home, wanted
     assert (found["warehouse"]["relevant"], found["warehouse"]["changed"]) == (5, True)
 
 
-def test_who_leaves_the_list_has_the_same_profile_offline_and_online(
+def test_a_client_no_longer_listed_has_the_same_profile_offline_and_online(
     home: Home, wanted: Path
 ) -> None:
     train(home, BLOCKS)
@@ -132,7 +132,7 @@ def test_who_leaves_the_list_has_the_same_profile_offline_and_online(
     assert offline.known.tolist() == [True] * len(everybody) + [False]
 
 
-def test_an_evaluation_asks_about_the_relevant_clients(home: Home, wanted: Path) -> None:
+def test_an_evaluation_covers_the_relevant_clients(home: Home, wanted: Path) -> None:
     relevant_clients(home, wanted)
     np.testing.assert_array_equal(plan(home)[1], np.sort(WANTED))
 

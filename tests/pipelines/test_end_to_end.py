@@ -47,7 +47,7 @@ def tiny_blocks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def home(landed_shop: Home, tmp_path_factory: pytest.TempPathFactory) -> Home:
-    """A home that has done its whole job once, fitted at FIT and encoded up to LAST."""
+    """A home after one complete job, fitted at FIT and encoded up to LAST."""
     place = tmp_path_factory.mktemp("job") / "home"
     home = Home(home=shutil.copytree(landed_shop.root, place))
     train(home, block_names(), FIT)
@@ -73,7 +73,7 @@ def test_all_blocks_make_the_profile(home: Home) -> None:
             assert own.max() <= 2
             assert (own.max(axis=0) - own.min(axis=0)).max() <= 2 + 1e-6
         else:
-            # No further from the mean than six, or than six deviations of 1 or of 0.3.
+            # At most six away from the mean, or six deviations of 1 or 0.3.
             unit = {"centred": 1, "standard": 1, "log": 0.3}[part.kind]
             assert np.abs(own).max() <= 6 * unit + 1e-6
 
@@ -189,7 +189,7 @@ def test_training_again_fits_nothing_again(home: Home) -> None:
     assert again.profile.name == before
 
 
-def test_an_interrupted_fit_is_kept_but_not_taken_for_a_whole_one(
+def test_an_interrupted_fit_is_kept_but_not_used_as_complete(
     landed_home: Home,
 ) -> None:
     opened: list[str] = []
@@ -218,7 +218,7 @@ def test_publishing_again_changes_nothing(home: Home) -> None:
     assert before.vector.tobytes() == after.vector.tobytes()
 
 
-def test_blocks_without_events_are_left_out_and_said(tmp_path: Path) -> None:
+def test_blocks_without_events_are_left_out_and_reported(tmp_path: Path) -> None:
     shop = random_shop(clients=30, events=200)
     home = Home(home=tmp_path / "home")
     ingest(home, str(deliver(tmp_path / "delivery", page_visit=shop["page_visit"])))
@@ -230,7 +230,7 @@ def test_blocks_without_events_are_left_out_and_said(tmp_path: Path) -> None:
 
 
 def feast(said: Path, *arguments: str) -> None:
-    """Run Feast's command line; what it says goes to a file."""
+    """Run Feast's command line; its output goes to a file."""
     with said.open("w") as file, redirect_stdout(file):
         feast_cli(arguments)
 
@@ -243,7 +243,7 @@ def test_feast_sees_the_repo(home: Home, tmp_path: Path) -> None:
     assert exit_code(feast, said, *place, "feature-views", "list") == 0
     for name in (*block_names(), "profile_v1"):
         assert name in said.read_text()
-    # As a program of its own, where nothing of ours is imported but by Feast.
+    # In a process of its own, where only Feast imports our code.
     program = Path(sys.executable).with_name("feast")
     applied = subprocess.run(
         [program, *place, "apply"],
@@ -310,7 +310,7 @@ def test_a_client_id_is_an_integer(home: Home, client: object) -> None:
         ProfileStore(home).lookup(client)  # type: ignore[arg-type]
 
 
-def test_cutoffs_of_which_nothing_can_be_known(home: Home) -> None:
+def test_cutoffs_without_events_are_refused(home: Home) -> None:
     for cutoff in (day("2150-01-01"), day("2024-01-01"), day("1999-01-01")):
         with pytest.raises(UBPError, match=r"too late|no event is before"):
             train(home, cutoff=cutoff)
@@ -318,7 +318,7 @@ def test_cutoffs_of_which_nothing_can_be_known(home: Home) -> None:
             encode(home, [cutoff])
 
 
-def test_joins_on_keys_first_give_what_feast_gives(home: Home) -> None:
+def test_joins_on_keys_first_equal_those_of_feast(home: Home) -> None:
     """The same answers as Feast's own DuckDB store, for a list column and for named features."""
     ours = open_feature_store(home)
     configuration = yaml.safe_load((home.feast / "feature_store.yaml").read_text())

@@ -1,4 +1,4 @@
-"""A disk that is full in any step: one line, nothing is lost, and the same command works later."""
+"""On a full disk every step fails in one line, loses nothing, and works when repeated later."""
 
 from pathlib import Path
 
@@ -17,7 +17,7 @@ ROOM = (0, 40_000, 300_000)
 
 
 def state(home: Home) -> object:
-    """What is landed, profiled and served; blocks that were finished before the end may stay."""
+    """The landed, profiled and served state; blocks that were finished may stay."""
     found = status(home)
     warehouse, served = found["warehouse"], found["served"]
     return (
@@ -65,7 +65,7 @@ def test_a_full_disk_loses_nothing_in_any_step(
     assert not [path for path in home.root.rglob(".*") if "part" in path.name], "left behind"
 
 
-def test_a_simulation_that_finds_no_room_leaves_nothing(
+def test_a_simulation_on_a_full_disk_leaves_nothing(
     disk: SmallDisk, capsys: pytest.CaptureFixture[str]
 ) -> None:
     shop = disk.path / "shop"

@@ -86,7 +86,7 @@ def test_bad_rows_are_quarantined_with_value_rule_file_and_batch(
     assert json.loads(found[3][5]) == "1,2022-06-01 10:00:00,4,9"
 
 
-def test_too_many_bad_rows_reject_the_whole_batch(home: Home, tmp_path: Path) -> None:
+def test_too_many_bad_rows_reject_the_batch(home: Home, tmp_path: Path) -> None:
     ingest(home, str(deliver(tmp_path / "first", product_buy=purchases(50))))
     before = events(home)
     bad = purchases(100)
@@ -100,7 +100,7 @@ def test_too_many_bad_rows_reject_the_whole_batch(home: Home, tmp_path: Path) ->
     assert events(home) == before
     assert not events(home, "page_visit")
     assert not rows(home, "SELECT * FROM quarantine")
-    # 44 of the 94 good rows had come with the first delivery.
+    # 44 of the 94 good rows had landed with the first delivery.
     assert landed(ingest(home, str(delivery), max_quarantine=0.06)) == (50, 44, 6)
 
 
@@ -126,7 +126,7 @@ def test_an_open_quote_does_not_swallow_the_rest_of_a_file(home: Home, tmp_path:
     assert not events(home)
 
 
-def test_lines_that_are_no_rows_stay_with_their_file(home: Home, tmp_path: Path) -> None:
+def test_rejected_lines_are_counted_with_their_own_file(home: Home, tmp_path: Path) -> None:
     delivery = tmp_path / "delivery"
     deliver(
         delivery, ".csv", add_to_cart=purchases(50), product_buy=purchases(sku=["1_0"] + [1] * 99)
@@ -160,7 +160,7 @@ def test_checking_stops_when_too_much_is_bad(
         ingest(home, str(delivery))
 
 
-def test_a_database_that_is_no_warehouse_is_said_to_be_none(home: Home, tmp_path: Path) -> None:
+def test_a_database_that_is_not_a_warehouse_is_refused(home: Home, tmp_path: Path) -> None:
     home.root.mkdir(parents=True)
     duckdb.connect(home.warehouse).close()
     for use in (
@@ -171,7 +171,7 @@ def test_a_database_that_is_no_warehouse_is_said_to_be_none(home: Home, tmp_path
             use()
 
 
-def test_a_warehouse_that_could_not_be_made_leaves_nothing(
+def test_a_warehouse_that_could_not_be_created_leaves_nothing(
     home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     delivery = str(deliver(tmp_path / "delivery", product_buy=purchases()))
@@ -207,7 +207,7 @@ _deliveries = st.lists(
 def test_overlapping_deliveries_keep_the_most_copies_of_each_event(
     tmp_path_factory: pytest.TempPathFactory, deliveries: list[list[tuple[int, int, int]]]
 ) -> None:
-    """Whatever the overlap: of equal events as many as the delivery that had most of them."""
+    """Of equal events, the warehouse has as many as the delivery with most of them."""
     directory = tmp_path_factory.mktemp("overlap")
     home, most = Home(home=directory / "home"), {}
     for number, delivery in enumerate(deliveries):
@@ -258,7 +258,7 @@ def test_data_docs_have_a_page_for_each_file(home: Home, tmp_path: Path) -> None
     assert all((result.data_docs.parent / unquote(link)).is_file() for link in links)
 
 
-def test_a_file_in_many_slices_is_checked_as_a_whole(
+def test_a_file_in_many_slices_gets_one_result(
     home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("ubp_platform.warehouse.scan.SLICE_ROWS", 2048)
@@ -280,7 +280,7 @@ def test_a_file_in_many_slices_is_checked_as_a_whole(
     assert totals == {20_000}
 
 
-def test_a_second_writer_is_told_who_is_writing(home: Home, tmp_path: Path) -> None:
+def test_a_second_writer_learns_which_process_is_writing(home: Home, tmp_path: Path) -> None:
     delivery = deliver(tmp_path / "delivery", product_buy=purchases())
     ingest(home, str(delivery))
     holder = subprocess.Popen(
@@ -304,7 +304,7 @@ def test_a_second_writer_is_told_who_is_writing(home: Home, tmp_path: Path) -> N
 
 
 def ingest_and_die(home: Home, delivery: Path, moment: str) -> None:
-    """Ingest until a function of the landing, or of the books, is called."""
+    """Ingest until a function of the landing or of the ledger is called."""
     setattr(ledger if moment == "record_batch" else landing, moment, die)
     ingest(home, str(delivery))
 

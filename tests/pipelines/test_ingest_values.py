@@ -1,4 +1,4 @@
-"""Which values land, as what, and which are quarantined by which rule."""
+"""Which values land, how they are stored, and which are quarantined by which rule."""
 
 from datetime import datetime
 from pathlib import Path
@@ -87,7 +87,7 @@ def test_parquet_times_of_all_units_and_zones(home: Home, tmp_path: Path, unit: 
         assert sorted(row[1] for row in events(home, table)) == [t.to_pydatetime() for t in utc]
 
 
-def test_offsets_in_text_are_heeded(home: Home, tmp_path: Path) -> None:
+def test_offsets_in_text_are_respected(home: Home, tmp_path: Path) -> None:
     texts = [
         "2022-06-01 10:00:00",
         "2022-06-01T10:00:00Z",
@@ -104,7 +104,7 @@ def test_offsets_in_text_are_heeded(home: Home, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("kind", "first"), [("float64", 2**53), ("float32", 2**24)])
-def test_ids_that_a_double_cannot_tell_apart_are_refused(
+def test_ids_that_a_double_cannot_distinguish_are_refused(
     home: Home, tmp_path: Path, kind: str, first: int
 ) -> None:
     small = purchases(client_id=pd.Series(range(100), dtype=kind))
@@ -116,7 +116,7 @@ def test_ids_that_a_double_cannot_tell_apart_are_refused(
     assert len(events(home)) == 100
 
 
-def test_a_line_that_begins_with_a_number_sign_is_no_comment(home: Home, tmp_path: Path) -> None:
+def test_a_line_that_begins_with_a_number_sign_is_not_a_comment(home: Home, tmp_path: Path) -> None:
     delivery = tmp_path / "delivery"
     delivery.mkdir()
     lines = [f"#{number},{number},2022-06-01 10:00:00,4" for number in range(1001, 1101)]
@@ -142,7 +142,7 @@ def test_a_line_that_begins_with_a_number_sign_is_no_comment(home: Home, tmp_pat
         ("2022-06-01 10:00:00 2", None),
     ],
 )
-def test_what_follows_a_time_is_heeded_or_it_is_no_time(
+def test_text_after_a_time_is_a_zone_or_makes_it_unreadable(
     home: Home, tmp_path: Path, text: str, hour: int | None
 ) -> None:
     frame = purchases(50).astype({"timestamp": object})
@@ -155,7 +155,7 @@ def test_what_follows_a_time_is_heeded_or_it_is_no_time(
 
 
 @pytest.mark.parametrize("name", ["original", "rule", "row_number", "number", "file", "filename"])
-def test_columns_of_any_name_may_stand_beside_ours(home: Home, tmp_path: Path, name: str) -> None:
+def test_further_columns_may_have_any_name(home: Home, tmp_path: Path, name: str) -> None:
     frame = purchases(50).astype(object)
     frame[name] = "x"
     frame.loc[3, "client_id"] = ""
@@ -185,7 +185,7 @@ def test_rows_are_numbered_within_their_file(home: Home, tmp_path: Path) -> None
         ("client_id", pd.Series([1.0] * 5, dtype="float32"), pd.Series([2.0] * 5)),
     ],
 )
-def test_files_whose_types_do_not_go_together_are_refused(
+def test_files_with_incompatible_types_are_refused(
     home: Home, tmp_path: Path, column: str, one: object, other: object
 ) -> None:
     folder = tmp_path / "in" / "product_buy"
@@ -225,6 +225,6 @@ def test_rows_that_agree_in_all_columns_are_counted(home: Home, tmp_path: Path) 
     assert landed(result) == (44, 0, 0)
     assert [file.repeated for file in result.files] == [4]
     assert any("equal another one in all columns" in note for note in result.notes)
-    # Of what was known only the new copy is told, and none where nothing is there twice.
+    # Of known rows only the new copy counts, and none if no row occurs twice.
     more = pd.concat([frame, once.head(1), once.assign(sku=10)])
     assert ingest(home, str(deliver(tmp_path / "second", product_buy=more))).files[0].repeated == 0

@@ -1,4 +1,4 @@
-"""A home over time: new versions, new cutoffs, late events, crashes, another place."""
+"""A home over time: new versions, new cutoffs, late events, crashes, another location."""
 
 import shutil
 import time
@@ -44,7 +44,7 @@ def test_a_home_can_be_moved_and_named_strangely(served_home: Home, tmp_path: Pa
 
 
 def test_versions_side_by_side(landed_home: Home) -> None:
-    """Published ones stay online; one that is only trained can be used offline."""
+    """Published versions stay online; one that is only trained can be used offline."""
     home = landed_home
     for cutoff in (FIT, LATER):
         train(home, ["handcrafted"], cutoff)
@@ -62,7 +62,7 @@ def test_versions_side_by_side(landed_home: Home) -> None:
         ProfileStore(home, version="v9")
 
 
-def test_the_name_of_what_is_served_is_not_given_again(served_home: Home) -> None:
+def test_the_name_of_a_served_profile_is_never_reused(served_home: Home) -> None:
     shutil.rmtree(served_home.profiles)
     train(served_home, ["counters"], FIT)
     assert [version.name for version in versions(served_home)] == ["v2"]
@@ -107,12 +107,12 @@ def test_an_earlier_cutoff_takes_no_model_from_its_future(
     assert result.unavailable == left_out
 
 
-def test_what_was_trained_last_is_what_is_published(landed_home: Home) -> None:
+def test_the_profile_trained_last_is_published(landed_home: Home) -> None:
     home, both = landed_home, ["handcrafted", "ials_categories"]
     train(home, both, FIT)
     less = train(home, both, FIT, skip=["ials_*"]).profile
     assert [part.block for part in less.parts] == ["handcrafted"]
-    # A block that was skipped is not brought back by fitting another one.
+    # Fitting another block does not bring a skipped one back.
     assert train(home, ["handcrafted"], FIT).profile.name == less.name == publish(home).version
     again = train(home, both, FIT)
     assert (again.fitted, again.profile.name) == ([], "v3")
@@ -159,7 +159,7 @@ def test_a_damaged_file_is_named_with_its_cure(
     assert words in found.err
 
 
-def test_others_may_read_what_the_umask_lets_them(served_home: Home) -> None:
+def test_permissions_follow_the_umask(served_home: Home) -> None:
     weights, described = (
         {path.stat().st_mode for path in served_home.root.rglob(f"v1/*.{ending}")}
         for ending in ("safetensors", "json")

@@ -1,4 +1,4 @@
-"""Who did what before a login: known from the login on, and never before it."""
+"""Events before a login belong to the client from the login on, and never before it."""
 
 import json
 from datetime import datetime, timedelta
@@ -31,8 +31,8 @@ def call(number: int, minute: int, user: str | None, device: str) -> dict[str, o
     }
 
 
-# On the device "own" ann logs in with her fourth call; 31 minutes before the second somebody was
-# there. On "shared" bob goes, and ann comes within half an hour. On "never" nobody logs in.
+# On the device "own" ann logs in with her fourth call; the first call is 31 minutes before the
+# second. On "shared" ann follows bob within half an hour. On "never" there is no login.
 CALLS = [
     call(0, -60, None, "own"),
     call(1, -29, None, "own"),
@@ -90,7 +90,7 @@ def test_a_cutoff_before_the_login_does_not_know_of_it(
         assert (ann[0] in history.clients) == (minute >= 11)
 
 
-def test_a_layout_of_ones_own_says_it_with_a_column(home: Home, tmp_path: Path) -> None:
+def test_a_custom_layout_can_deliver_known_from(home: Home, tmp_path: Path) -> None:
     query = "SELECT client_id, timestamp, sku, login AS known_from FROM rows"
     mine = layout(tmp_path / "mine", product_buy=query)
     frame = purchases(50).assign(login="2022-07-01")

@@ -1,4 +1,4 @@
-"""Money becomes buckets with frozen edges, words become codes; both stay beside as they came."""
+"""Money becomes buckets with frozen edges, words become codes; both are kept as delivered."""
 
 from pathlib import Path
 
@@ -52,7 +52,7 @@ def test_buckets_hold_equally_many_and_their_edges_are_frozen(home: Home, tmp_pa
 
 
 @pytest.mark.parametrize("price", ["12,50", "EUR 3", "1e3", "-1.00", "0x10", "nan", "inf", "1 000"])
-def test_what_is_no_amount_is_quarantined(home: Home, tmp_path: Path, price: str) -> None:
+def test_invalid_amounts_are_quarantined(home: Home, tmp_path: Path, price: str) -> None:
     frame = catalogue()
     frame.loc[4, "price"] = price
     assert land(home, tmp_path / "delivery", product_properties=frame) == [(99, 1)]
@@ -60,9 +60,7 @@ def test_what_is_no_amount_is_quarantined(home: Home, tmp_path: Path, price: str
 
 
 @pytest.mark.parametrize("column", ["category", "price", "name"])
-def test_what_a_product_lacks_is_missing_and_no_fault(
-    home: Home, tmp_path: Path, column: str
-) -> None:
+def test_product_properties_may_be_missing(home: Home, tmp_path: Path, column: str) -> None:
     frame = catalogue()
     frame.loc[4, column] = ""
     assert land(home, tmp_path / "some", product_properties=frame) == [(100, 0)]
@@ -70,7 +68,7 @@ def test_what_a_product_lacks_is_missing_and_no_fault(
     assert rows(home, query) == [(1,)]
 
 
-def test_whole_prices_are_buckets_and_that_is_said(home: Home, tmp_path: Path) -> None:
+def test_integer_prices_are_buckets_and_that_is_reported(home: Home, tmp_path: Path) -> None:
     delivery = deliver(tmp_path / "delivery", product_properties=catalogue(price=range(100)))
     notes = " ".join(ingest(home, str(delivery)).notes)
     assert "sku, category: text; price: buckets of 0–99" in notes
@@ -78,7 +76,7 @@ def test_whole_prices_are_buckets_and_that_is_said(home: Home, tmp_path: Path) -
     assert rows(home, "SELECT money FROM product_properties WHERE price = 7") == [(None,)]
 
 
-def test_words_stay_as_they_came_and_one_text_has_one_code(home: Home, tmp_path: Path) -> None:
+def test_words_are_kept_and_equal_texts_have_equal_codes(home: Home, tmp_path: Path) -> None:
     texts = ["Red  Wine", "red wine", " RED WINE ", "Café", "Café", "007", "NULL", "n/a", "???"]
     directory = tmp_path / "delivery"
     directory.mkdir()
@@ -93,13 +91,15 @@ def test_words_stay_as_they_came_and_one_text_has_one_code(home: Home, tmp_path:
     assert rows(home, "SELECT count(*) FROM text_code") == [(6,)]
 
 
-def test_words_that_are_blank_are_no_query(home: Home, tmp_path: Path) -> None:
+def test_blank_words_are_not_a_query(home: Home, tmp_path: Path) -> None:
     frame = queries(["bread"] * 60 + ["  "])
     assert land(home, tmp_path / "delivery", search_query=frame) == [(60, 1)]
     assert "query is present" in rows(home, "SELECT rule FROM quarantine")[0][0]
 
 
-def test_price_paid_and_quantity_are_kept_and_tell_events_apart(home: Home, tmp_path: Path) -> None:
+def test_price_paid_and_quantity_are_kept_and_distinguish_events(
+    home: Home, tmp_path: Path
+) -> None:
     query = "SELECT client_id, timestamp, sku, paid AS price, pieces AS quantity FROM rows"
     mine = layout(tmp_path / "mine", product_buy=query)
     frame = purchases(60, paid="9.95", pieces="3")
@@ -164,8 +164,8 @@ def test_blocks_read_the_shops_words_and_add_up_its_money(home: Home, tmp_path: 
     assert (found["price_total"], found["price_mean"], found["price_std"]) == (8.0, 4.0, 0.5)
 
 
-def test_totals_are_of_what_was_paid_for_all_pieces(home: Home, tmp_path: Path) -> None:
-    """By hand: a price paid counts for its pieces, a missing one is the product's."""
+def test_totals_include_the_price_of_all_pieces(home: Home, tmp_path: Path) -> None:
+    """By hand: the price paid counts for all pieces; if missing, the product's price does."""
     query = "SELECT client_id, timestamp, sku, paid AS price, pieces AS quantity FROM rows"
     mine = layout(
         tmp_path / "mine",
@@ -188,6 +188,6 @@ def test_totals_are_of_what_was_paid_for_all_pieces(home: Home, tmp_path: Path) 
             totals = snapshot.vectors[:, snapshot.names.index("price_total")]
             ids = warehouse.identifiers("client_id").ids(snapshot.client_ids)
             made[block.name] = dict(zip(ids.tolist(), totals.tolist(), strict=True))
-    # 2 × 9.99 + 3 × 2.50 + 0.5; an eighth of 4; nothing known. Additions to the cart cost nothing.
+    # 2 × 9.99 + 3 × 2.50 + 0.5; an eighth of 4; unknown. Additions to the cart cost nothing.
     expected = {"ann": pytest.approx(27.98), "bob": 0.5, "eve": 0}
     assert made == {"handcrafted": expected, "counters": expected}

@@ -1,4 +1,4 @@
-"""A block of another package goes through every command; a definition that changes is refused."""
+"""A block of another package works in every command; a changed definition is refused."""
 
 import json
 import shutil
@@ -48,7 +48,7 @@ def test_from_train_to_a_lookup(landed_home: Home, capsys: pytest.CaptureFixture
     assert refused.err.endswith(f"there are {', '.join(block_names())}\n")
 
 
-def test_profiles_of_a_block_whose_package_is_gone_can_be_read(
+def test_profiles_of_a_block_without_its_package_can_be_read(
     landed_home: Home, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     train(landed_home, ["handcrafted", HOURS], LAST)
@@ -72,7 +72,7 @@ def state(home: Home) -> dict[str, bytes]:
 
 
 @pytest.mark.parametrize("name", ["handcrafted", SEARCHES])
-def test_a_changed_definition_is_refused_and_taken_back_or_fitted_again(
+def test_a_changed_definition_is_refused_until_reverted_or_fitted_again(
     name: str, landed_home: Home, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     train(landed_home, [name], FIT)
@@ -89,14 +89,14 @@ def test_a_changed_definition_is_refused_and_taken_back_or_fitted_again(
         assert [fit.version for fit in again.fitted] == ["v2"]
         assert again.profile.width == versions(landed_home)[0].width + 1
         encode(landed_home, [LATER])
-    # The code is as it was: the first version goes on, also at the cutoff that was refused.
+    # With the original code the first version works again, also at the refused cutoff.
     encode(landed_home, [LATER], "v1")
     assert {path: found for path, found in state(landed_home).items() if path in before} == before
     back = train(landed_home, [name], FIT)
     assert [fit.version for fit in back.reused] == ["v1"]
 
 
-def test_what_stands_in_quotes_is_a_part_of_the_definition(
+def test_quoted_text_is_part_of_the_definition(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     found = set()
@@ -106,7 +106,7 @@ def test_what_stands_in_quotes_is_a_part_of_the_definition(
     assert len(found) == 5
 
 
-def test_comments_and_layout_of_a_query_are_no_other_definition(
+def test_comments_and_whitespace_do_not_change_a_definition(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     before = Handcrafted.definition()
@@ -117,12 +117,14 @@ def test_comments_and_layout_of_a_query_are_no_other_definition(
     assert Handcrafted.definition() != before
 
 
-def test_fits_of_earlier_releases_go_on(landed_home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
-    # Also where somebody has added a feature since.
+def test_fits_of_earlier_releases_still_work(
+    landed_home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Also after a feature was added.
     monkeypatch.setattr(Handcrafted, "first_definition", Handcrafted.definition())
     train(landed_home, ["handcrafted", "lightfm"], FIT)
     profile = versions(landed_home)[0].snapshot_path(FIT).read_bytes()
-    # They named neither a definition nor the parameter `negatives`.
+    # They stored neither a definition nor the parameter `negatives`.
     for name in ("handcrafted", "lightfm"):
         path = landed_home.blocks / name / "v1" / "block.json"
         description = json.loads(path.read_text())
@@ -159,7 +161,7 @@ def test_fits_of_earlier_releases_go_on(landed_home: Home, monkeypatch: pytest.M
         ("SELECT client_id, 1 AS one FROM relevant_event", "must return each client once"),
     ],
 )
-def test_a_query_that_is_not_right_is_told(
+def test_a_wrong_query_is_reported(
     query: str, message: str, landed_home: Home, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(block_class(SEARCHES), "query", query)
@@ -167,7 +169,7 @@ def test_a_query_that_is_not_right_is_told(
         train(landed_home, [SEARCHES], FIT)
 
 
-def test_blocks_that_are_kept_are_asked_before_others_are_fitted(
+def test_existing_blocks_are_checked_before_others_are_fitted(
     landed_home: Home, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     train(landed_home, ["handcrafted", HOURS], FIT)

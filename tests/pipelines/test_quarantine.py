@@ -1,4 +1,4 @@
-"""``ubp quarantine``: rows that broke a rule are shown, and forgotten once they are mended."""
+"""``ubp quarantine`` lists rows that broke a rule, and deletes them once they are corrected."""
 
 import json
 from pathlib import Path
@@ -25,7 +25,7 @@ def delivered(home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ho
     return home
 
 
-def test_it_says_where_rows_came_from_and_which_rule_they_broke(
+def test_it_shows_the_origin_of_rows_and_their_broken_rules(
     delivered: Home, capsys: pytest.CaptureFixture[str]
 ) -> None:
     said = " ".join(run_ubp(capsys, "quarantine").out.split())
@@ -39,25 +39,25 @@ def test_it_says_where_rows_came_from_and_which_rule_they_broke(
     assert json.loads(found[0]["original"])["client_id"] == "3"
 
 
-def test_what_was_mended_is_forgotten(delivered: Home, capsys: pytest.CaptureFixture[str]) -> None:
+def test_corrected_rows_are_deleted(delivered: Home, capsys: pytest.CaptureFixture[str]) -> None:
     assert run_ubp(capsys, "quarantine", "--clear", "--batch", 1).out.startswith("2 rows are no")
     assert rows(delivered, "SELECT batch_id FROM quarantine") == [(2,)]
     assert run_ubp(capsys, "quarantine", "--clear").out.startswith("1 rows are no")
     assert run_ubp(capsys, "quarantine").out == "Nothing is in quarantine\n"
     assert json.loads(run_ubp(capsys, "status", "--json").out)["quarantine"] == []
-    # The books still know of them.
+    # The ledger still counts them.
     assert rows(delivered, "SELECT sum(rows_quarantined)::INT FROM batch_file") == [(3,)]
 
 
 @pytest.mark.parametrize("arguments", [["--batch", 7], ["--batch", 7, "--clear"]])
-def test_a_batch_that_is_none(
+def test_an_unknown_batch_is_refused(
     delivered: Home, capsys: pytest.CaptureFixture[str], arguments: list[object]
 ) -> None:
     outcome = run_ubp(capsys, "quarantine", *arguments)
     assert (outcome.code, outcome.err) == (2, "error: there is no batch 7; there are: 1, 2\n")
 
 
-def test_without_a_warehouse_none_is_made(
+def test_without_a_warehouse_none_is_created(
     home: Home, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("UBP_HOME", str(home.root))

@@ -32,14 +32,14 @@ def test_a_retracted_batch_leaves_the_warehouse_as_it_was(home: Home, tmp_path: 
     assert lost == {file.table: file.landed for file in result.files if file.landed}
     assert not again
     assert (events(home), events(home, "page_visit"), ledger_and_identity(home)) == before
-    # The same files are new again.
+    # The same files can land again.
     again = ingest(home, str(tmp_path / "second"))
     assert [file.landed for file in again.files] == [file.landed for file in result.files]
-    # A number is given once.
+    # A number is assigned once.
     assert (result.batch, again.batch) == (2, 3)
 
 
-def test_a_corrected_delivery_takes_the_place_of_the_wrong_one(home: Home, tmp_path: Path) -> None:
+def test_a_corrected_delivery_replaces_the_wrong_one(home: Home, tmp_path: Path) -> None:
     wrong = purchases(50)
     right = purchases(50, timestamp=wrong["timestamp"] + pd.Timedelta("1h"))
     first = ingest(home, str(deliver(tmp_path / "wrong", product_buy=wrong)))
@@ -50,7 +50,7 @@ def test_a_corrected_delivery_takes_the_place_of_the_wrong_one(home: Home, tmp_p
     assert rows(home, "SELECT batch_id FROM batch") == [(done.batch,)]
 
 
-def test_a_replacement_that_is_rejected_takes_nothing_back(home: Home, tmp_path: Path) -> None:
+def test_a_rejected_replacement_retracts_nothing(home: Home, tmp_path: Path) -> None:
     first = ingest(home, str(deliver(tmp_path / "first", product_buy=purchases(50))))
     before = events(home)
     bad = purchases(50, timestamp=pd.Timestamp("1970-01-01"))
@@ -74,7 +74,9 @@ def test_the_command(home: Home, tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert (outcome.code, outcome.out) == (0, "Batch 1 retracted: 50 of product_buy\n")
 
 
-def test_the_same_events_with_fractions_of_seconds_are_doubted(home: Home, tmp_path: Path) -> None:
+def test_the_same_events_with_fractions_of_seconds_cause_a_warning(
+    home: Home, tmp_path: Path
+) -> None:
     ingest(home, str(deliver(tmp_path / "first", product_buy=purchases(50))))
     finer = purchases(50)
     finer["timestamp"] += pd.to_timedelta(range(1, 51), unit="ms")
@@ -86,7 +88,7 @@ def test_the_same_events_with_fractions_of_seconds_are_doubted(home: Home, tmp_p
     assert not any("differ from rows" in note for note in notes)
 
 
-def test_repeats_of_coarse_times_are_doubted(home: Home, tmp_path: Path) -> None:
+def test_repeats_of_coarse_times_cause_a_warning(home: Home, tmp_path: Path) -> None:
     days = purchases(50, timestamp=pd.Timestamp("2022-06-01"), sku=range(50))
     ingest(home, str(deliver(tmp_path / "first", product_buy=days)))
     more = pd.concat([days.tail(5), days.tail(5).assign(sku=99)])
@@ -94,7 +96,7 @@ def test_repeats_of_coarse_times_are_doubted(home: Home, tmp_path: Path) -> None
     assert any("5 rows were skipped as known" in note for note in notes)
 
 
-def test_rows_that_others_delivered_too_can_come_again(home: Home, tmp_path: Path) -> None:
+def test_rows_that_other_batches_delivered_can_land_again(home: Home, tmp_path: Path) -> None:
     more = purchases(60)
     ingest(home, str(deliver(tmp_path / "first", product_buy=more.head(50))))
     ingest(home, str(deliver(tmp_path / "second", product_buy=more)))

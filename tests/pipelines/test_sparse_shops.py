@@ -1,4 +1,4 @@
-"""Shops that know little of their products: every block takes it, or says what it lacks."""
+"""Shops with few product properties: every block copes, or reports what is missing."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -39,7 +39,7 @@ def shop(lacks: str) -> dict[str, pd.DataFrame]:
 
 
 @pytest.mark.parametrize("lacks", ["some of each", "name", "all properties"])
-def test_every_block_takes_what_is_there(home: Home, tmp_path: Path, lacks: str) -> None:
+def test_every_block_copes_with_missing_data(home: Home, tmp_path: Path, lacks: str) -> None:
     ingest(home, str(deliver(tmp_path / "delivery", **shop(lacks))))
     done = train(home, cutoff=LAST, profile="paper")
     expected = {

@@ -1,4 +1,4 @@
-"""Tables for people."""
+"""Tables on the terminal."""
 
 import importlib
 
@@ -23,7 +23,7 @@ def test_numbers_are_never_cut() -> None:
     assert "on a line" not in shown.get()
 
 
-def test_a_narrow_terminal_gets_whole_tables(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_narrow_terminal_gets_complete_tables(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "40")
     narrow = importlib.reload(output)
     try:

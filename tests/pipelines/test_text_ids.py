@@ -1,4 +1,4 @@
-"""A shop whose ids are text: the same profiles as with numbers, and its own ids at every door."""
+"""A shop with text ids: the same profiles as with numbers, and its own ids in every output."""
 
 import json
 from pathlib import Path
@@ -27,7 +27,7 @@ from ubp_platform.profile.version import newest_version
 from ubp_platform.store.retrieval import ProfileStore
 
 BLOCKS = ["counters", "item_scores", "ials_categories", "handcrafted"]
-# In the order of the numbers, so that ties fall alike.
+# In the order of the numbers, so that ties are broken alike.
 SPELLING = {
     "client_id": "user {:05d}",
     "sku": "SKU-{:05d}'ä",
@@ -76,7 +76,7 @@ def test_profiles_are_those_of_the_same_shop_with_numbers(numbers: Home, texts: 
     assert np.stack(everybody).tobytes() == np.stack(same).tobytes()
 
 
-def test_any_feast_client_asks_with_the_shops_own_id(texts: Home) -> None:
+def test_any_feast_client_looks_up_the_shops_own_id(texts: Home) -> None:
     plain = FeatureStore(fs_yaml_file=texts.feast / "feature_store.yaml")
     assert plain.get_entity("client").value_type.name == "STRING"
     view = f"profile_{newest_version(texts).name}:embedding"
@@ -102,7 +102,7 @@ def test_training_sets_and_lookups_take_the_shops_ids_and_no_others(texts: Home)
         store.training_set(entities.assign(client_id=["a", None, "b"]))
 
 
-def test_commands_take_and_give_the_shops_ids(
+def test_commands_accept_and_return_the_shops_ids(
     texts: Home, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     where = ("--home", str(texts.root))
@@ -118,12 +118,12 @@ def test_commands_take_and_give_the_shops_ids(
     np.testing.assert_array_equal(written["profile"], np.float32(found["vector"]))
 
 
-def test_lists_of_clients_are_of_the_shops_ids(texts: Home, tmp_path: Path) -> None:
+def test_lists_of_clients_contain_the_shops_ids(texts: Home, tmp_path: Path) -> None:
     listed = tmp_path / "wanted.csv"
     listed.write_text("client_id\nuser 00003\nnot here yet\nuser 00001\n")
     wanted = relevant_clients(texts, listed)
     assert (len(wanted.clients), wanted.with_events) == (3, 2)
-    # Who comes later is wanted then, too.
+    # Listed clients whose first events come later are relevant, too.
     more = purchases(3, client_id="not here yet", sku=SPELLING["sku"].format(1))
     ingest(texts, str(deliver(tmp_path / "more", ".csv", product_buy=more)))
     assert relevant_clients(texts).with_events == 3
@@ -134,12 +134,12 @@ def test_lists_of_clients_are_of_the_shops_ids(texts: Home, tmp_path: Path) -> N
         relevant_clients(texts, tmp_path / "numbers.npy")
 
 
-def test_what_is_exported_has_the_shops_ids(texts: Home, numbers: Home, tmp_path: Path) -> None:
+def test_exports_contain_the_shops_ids(texts: Home, numbers: Home, tmp_path: Path) -> None:
     ours = export(texts, tmp_path / "texts", blocks=["counters"])
     theirs = export(numbers, tmp_path / "numbers", blocks=["counters"])
     ids = np.load(tmp_path / "texts" / "client_ids.npy", allow_pickle=False)
     others = np.load(tmp_path / "numbers" / "client_ids.npy")
-    # One client more came above, after the split.
+    # One more client was added above, after the split.
     assert set(map(SPELLING["client_id"].format, others)) <= set(ids.tolist())
     assert [file.name for file in ours.files] == [file.name for file in theirs.files]
     for name in ("input/page_visit", "input/product_buy", "target/train_target"):
@@ -197,7 +197,7 @@ def test_text_ids_stay_as_they_are(home: Home, tmp_path: Path, value: str) -> No
 
 
 @pytest.mark.parametrize("value", ["5.12E+08", "1e+21", "", "  "])
-def test_what_is_no_text_id_is_quarantined(home: Home, tmp_path: Path, value: str) -> None:
+def test_invalid_text_ids_are_quarantined(home: Home, tmp_path: Path, value: str) -> None:
     frame = purchases(client_id="someone")
     frame.loc[3, "client_id"] = value
     result = ingest(home, str(deliver(tmp_path / "delivery", product_buy=frame)))
@@ -215,7 +215,7 @@ def test_what_is_no_text_id_is_quarantined(home: Home, tmp_path: Path, value: st
         (pd.Series(["17.0", "18"] * 50), "whole"),
     ],
 )
-def test_which_kind_ids_are_is_decided_by_all_of_them(
+def test_the_kind_of_ids_depends_on_all_of_them(
     home: Home, tmp_path: Path, ids: pd.Series, kind: str
 ) -> None:
     ingest(home, str(deliver(tmp_path / "delivery", product_buy=purchases(client_id=ids))))
@@ -232,7 +232,7 @@ def test_a_layout_may_say_that_numbers_are_text(home: Home, tmp_path: Path) -> N
     assert rows(home, "SELECT id FROM client_id_key ORDER BY key") == [("0017",), ("17",)]
 
 
-def test_a_warehouse_from_before_text_ids_goes_on(home: Home, tmp_path: Path) -> None:
+def test_a_warehouse_from_before_text_ids_is_upgraded(home: Home, tmp_path: Path) -> None:
     delivery = deliver(tmp_path / "first", **random_shop(events=100))
     ingest(home, str(delivery))
     with duckdb.connect(home.warehouse) as connection:  # as releases before this one left it

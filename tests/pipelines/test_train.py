@@ -1,4 +1,4 @@
-"""Choosing what is fitted, going on after a cut, listing blocks, and decoding a vector."""
+"""Choosing blocks to fit, resuming an interrupted fit, listing blocks, and decoding a vector."""
 
 import json
 import shutil
@@ -55,7 +55,7 @@ def train_and_die(home: Home, presets: dict[str, Any]) -> None:
 
 @pytest.fixture(scope="module")
 def cut_off_shop(landed_shop: Home, tmp_path_factory: pytest.TempPathFactory) -> Home:
-    """A home whose training was killed in the third epoch; take `cut_off_home` to change it."""
+    """A home whose training was killed in the third epoch; use `cut_off_home` to change it."""
     place = tmp_path_factory.mktemp("cut_off") / "home"
     home = Home(home=shutil.copytree(landed_shop.root, place))
     code = exit_code(train_and_die, home, GRUAEDayEventType.presets)
@@ -69,7 +69,7 @@ def cut_off_home(cut_off_shop: Home, tmp_path: Path) -> Home:
     return Home(home=shutil.copytree(cut_off_shop.root, tmp_path / "home"))
 
 
-def test_kill_9_in_train_then_resume_gives_the_profile_of_an_uncut_fit(
+def test_kill_9_in_train_then_resume_equals_an_uninterrupted_fit(
     cut_off_home: Home, landed_shop: Home, tmp_path: Path
 ) -> None:
     assert [fit.name for name in block_names() for fit in Catalog(cut_off_home).versions(name)] == [
@@ -93,7 +93,7 @@ def test_kill_9_in_train_then_resume_gives_the_profile_of_an_uncut_fit(
     np.testing.assert_array_equal(ours, theirs)
 
 
-def test_without_resume_a_fit_that_was_cut_off_starts_anew(cut_off_home: Home) -> None:
+def test_without_resume_an_interrupted_fit_starts_anew(cut_off_home: Home) -> None:
     again = train(cut_off_home, CHEAP, FIT)
     assert again.fitted[0].report.note == ""
     assert not list(cut_off_home.checkpoints.rglob("*.*"))
@@ -117,7 +117,7 @@ def test_another_history_is_not_resumed(cut_off_home: Home) -> None:
 
 
 @pytest.mark.filterwarnings("error:.*starts again")
-def test_whole_fits_start_anew_without_a_word(cut_off_home: Home) -> None:
+def test_complete_fits_start_again_silently(cut_off_home: Home) -> None:
     fits = fit_blocks(cut_off_home, CHEAP, cutoff=LATER, resume=True, complete=True)
     assert {fit.name: fit.report.note for fit in fits.fitted}[RHYTHM] == ""
 
@@ -195,7 +195,7 @@ def test_choices_that_make_no_sense(
         train(landed_home, cutoff=FIT, **options)
 
 
-def test_explain_puts_the_true_events_beside_those_decoded(
+def test_explain_shows_true_and_decoded_events(
     landed_home: Home, capsys: pytest.CaptureFixture[str]
 ) -> None:
     train(landed_home, CHEAP, FIT)
@@ -225,9 +225,7 @@ def test_explain_puts_the_true_events_beside_those_decoded(
         ((7, None, "v9"), "no profile version is called 'v9'"),
     ],
 )
-def test_explain_says_what_it_cannot_find(
-    landed_home: Home, arguments: tuple, message: str
-) -> None:
+def test_explain_reports_what_is_missing(landed_home: Home, arguments: tuple, message: str) -> None:
     train(landed_home, CHEAP, FIT)
     with pytest.raises(UBPError, match=message):
         explain(landed_home, *arguments)

@@ -19,7 +19,7 @@ from ubp_platform.home import Home
 from ubp_platform.profile.version import newest_version
 from ubp_platform.store.retrieval import ProfileStore
 
-# The paper's (section 3.3 and Table 3), in the order of the profile.
+# From the paper (section 3.3 and Table 3), in the order of the profile.
 WIDTHS = {
     "ials_categories": 64,
     "ials_page_visits": 64,
@@ -34,7 +34,7 @@ WIDTHS = {
     "lm_search_queries": 64,
     "handcrafted": 42,
 }
-# As wide as SmolLM2-135M, whose weights are not at hand.
+# As wide as SmolLM2-135M, whose weights are not available.
 MODEL_WIDTH = 576
 
 
@@ -66,7 +66,7 @@ def test_the_paper_preset_makes_a_profile_of_1066_numbers(
     assert not result.unavailable
     widths = {part.block: part.width for part in result.profile.parts}
     assert list(widths) == list(WIDTHS)
-    # Features that somebody has added to the paper's 42.
+    # Features that were added to the paper's 42.
     more = widths["handcrafted"] - WIDTHS["handcrafted"]
     assert widths == {**WIDTHS, "handcrafted": WIDTHS["handcrafted"] + more}
     publish(home)

@@ -18,7 +18,7 @@ NETWORK = {"hidden": 16, "layers": 1, "last": 16, "batch_size": 32, "max_epochs"
 
 
 def tiny(block: type[Block], model: Path) -> dict[str, Any]:
-    """Say what makes a block's `small` preset tiny; ``model`` is a tiny language model."""
+    """Return the parameters of a block's tiny preset; ``model`` is a tiny language model."""
     if issubclass(block, SequenceBlock):
         return NETWORK
     if issubclass(block, LightFMBlock):
@@ -30,7 +30,7 @@ def tiny(block: type[Block], model: Path) -> dict[str, Any]:
 
 @contextmanager
 def tiny_presets(directory: Path) -> Iterator[None]:
-    """Make `small` tiny for all blocks; the language model is written to a directory."""
+    """Make the preset `small` tiny for all blocks; writes a language model to a directory."""
     model = tiny_llama(directory / "model")
     with pytest.MonkeyPatch.context() as patch:
         for name in block_names():

@@ -1,4 +1,4 @@
-"""The suites of expectations/ as they are run: any Great Expectations rule works."""
+"""The suites in expectations/, and that any Great Expectations rule works."""
 
 import json
 import re
@@ -27,7 +27,7 @@ def visits(**columns: object) -> pd.DataFrame:
     return frame.assign(**columns)
 
 
-def test_there_is_one_suite_a_table_and_each_rule_is_in_words() -> None:
+def test_each_table_has_a_suite_and_each_rule_a_description() -> None:
     assert {path.stem for path in SUITES.glob("*.json")} == set(TABLES)
     for path in SUITES.glob("*.json"):
         suite = json.loads(path.read_text())
@@ -36,7 +36,7 @@ def test_there_is_one_suite_a_table_and_each_rule_is_in_words() -> None:
 
 
 @pytest.mark.parametrize("table", TABLES)
-def test_every_column_of_a_table_has_a_rule_that_it_is_there(table: str) -> None:
+def test_every_column_of_a_table_has_a_rule_that_it_exists(table: str) -> None:
     missing = SuiteRun(table).check_header(["something_else"])
     needed = [name for name in TABLES[table].columns if name not in TABLES[table].optional]
     assert missing == needed
@@ -102,7 +102,7 @@ def test_a_broken_suite_is_one_clear_line(tmp_path: Path, text: str) -> None:
         SuiteRun("page_visit", tmp_path)
 
 
-def test_the_library_alone_says_that_suites_are_the_clones(tmp_path: Path) -> None:
+def test_without_a_clone_the_missing_suites_are_reported(tmp_path: Path) -> None:
     with pytest.raises(UBPError, match="is missing: checking deliveries needs a clone of the proj"):
         SuiteRun("page_visit", tmp_path / "expectations")
 

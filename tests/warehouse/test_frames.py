@@ -1,4 +1,4 @@
-"""Histories of DataFrames and Parquet files are those of a warehouse, and take nothing else."""
+"""Histories of DataFrames and Parquet files equal those of a warehouse."""
 
 from pathlib import Path
 
@@ -50,7 +50,7 @@ def test_cutoffs_and_clients(tmp_path: Path) -> None:
     assert History.of(SHOP, CUTOFF, np.array([3, 4])).clients.tolist() == [3, 4]
 
 
-def test_zoned_times_are_taken_as_the_instants_they_are() -> None:
+def test_zoned_times_keep_their_instant() -> None:
     visits = SHOP["page_visit"]
     berlin = visits["timestamp"].dt.tz_localize("UTC").dt.tz_convert("Europe/Berlin")
     ours, theirs = (
@@ -92,7 +92,7 @@ def no_buys(**columns: object) -> dict[str, pd.DataFrame]:
         (no_buys(timestamp=[pd.NaT]), "timestamp must be a time in every row; in 1 rows"),
     ],
 )
-def test_what_is_not_right_is_refused_in_a_line(frames: object, message: str) -> None:
+def test_invalid_frames_are_refused_in_one_line(frames: object, message: str) -> None:
     with pytest.raises(UBPError, match=message) as refused:
         History.of(frames, CUTOFF)
     assert "\n" not in str(refused.value)
@@ -108,7 +108,7 @@ def test_product_properties_have_16_codes_and_each_sku_once(tmp_path: Path) -> N
         History.of({"product_properties": pd.concat([products, products.head(1)])}, CUTOFF)
 
 
-def test_a_file_that_is_no_parquet(tmp_path: Path) -> None:
+def test_a_file_that_is_not_parquet_is_refused(tmp_path: Path) -> None:
     (tmp_path / "buys.parquet").write_text("client_id,timestamp,sku\n")
     with pytest.raises(UBPError, match=r"product_buy: .*: not a Parquet file: "):
         History.of({"product_buy": tmp_path / "buys.parquet"}, CUTOFF)

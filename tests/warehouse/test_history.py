@@ -49,7 +49,7 @@ def tables() -> dict[str, pd.DataFrame]:
 
 @pytest.fixture(scope="module")
 def warehouse(tmp_path_factory: pytest.TempPathFactory):
-    # Landed in an order that is nobody's.
+    # Landed in random order.
     path = tmp_path_factory.mktemp("history") / "warehouse.duckdb"
     with land(path, shuffle(tables(), seed=5)) as warehouse:
         yield warehouse
@@ -143,7 +143,7 @@ def test_values_outside_the_vocabulary_are_rare_and_absent_ones_missing(history:
     np.testing.assert_array_equal(
         sequences.fields["sku"], [m, known, known, rare, m, rare, m, rare]
     )
-    # Products 1 and 2 are of category 10, 3 of category 11, and 9 of none that is known.
+    # Products 1 and 2 are of category 10, 3 of category 11, and 9 of unknown category.
     np.testing.assert_array_equal(
         sequences.fields["category"], [m, known, known, known, m, rare, m, m]
     )
@@ -158,7 +158,7 @@ def test_days_and_weeks_end_at_the_cutoff(tmp_path: Path) -> None:
         known = every(history, "day", "week", "url")
         tokens = history.sequences(known, last=100).fields
     found = {f: known[f].values[tokens[f] - FIRST][::-1] for f in known}
-    # The event at the cutoff is not seen; newest first.
+    # The event at the cutoff is excluded; newest first.
     np.testing.assert_array_equal(found["url"], [1, 2, 3, 4, 5, 6, 7])
     np.testing.assert_array_equal(found["day"], [0, 0, 1, 6, 7, 13, 14])
     np.testing.assert_array_equal(found["week"], [0, 0, 0, 0, 1, 1, 2])
@@ -212,7 +212,7 @@ def test_relevant_clients_limit_rows(warehouse: Warehouse) -> None:
     assert handcrafted(some)["client_id"].to_pylist() == [1, 3]
 
 
-def test_nobody_relevant_gives_empty_arrays(warehouse: Warehouse) -> None:
+def test_no_relevant_clients_with_events_mean_empty_arrays(warehouse: Warehouse) -> None:
     nobody = warehouse.history(CUTOFF, np.array([777]))
     sequences = nobody.sequences(every(nobody, "sku"), last=9)
     assert len(sequences.client_ids) == 0
@@ -229,7 +229,7 @@ def test_two_histories_of_one_warehouse_do_not_disturb_each_other(warehouse: War
 
 
 def everything(path: Path, made: dict[str, pd.DataFrame], cutoff: pd.Timestamp) -> dict:
-    """All that a history gives, as arrays by name."""
+    """Everything that a history returns, as arrays by name."""
     with land(path, made) as warehouse:
         history = warehouse.history(cutoff.to_pydatetime().replace(tzinfo=UTC))
         fields = {
@@ -283,10 +283,10 @@ def test_later_rows_and_the_order_of_rows_change_nothing(
     assert (ours["tokens sku"] >= MISSING).all()
 
 
-def test_a_part_of_a_history_begins_and_ends_where_it_is_told(history: History) -> None:
+def test_a_part_of_a_history_has_its_own_start_and_end(history: History) -> None:
     start = CUTOFF - pd.Timedelta("1D")
     with history.until(CUTOFF - pd.Timedelta("1h"), start=start) as part:
-        # An event at the start is seen, one at the end is not.
+        # An event at the start is included, one at the end is not.
         assert part.counts["add_to_cart"] == 1
         assert part.counts["page_visit"] == 1
         assert part.clients.tolist() == [1, 2]
@@ -296,7 +296,7 @@ def test_a_part_of_a_history_begins_and_ends_where_it_is_told(history: History) 
     assert history.first == CUTOFF - pd.Timedelta("4D")
 
 
-def test_a_part_never_reaches_past_its_history(history: History) -> None:
+def test_a_part_never_extends_beyond_its_history(history: History) -> None:
     late, start = CUTOFF + pd.Timedelta("1us"), CUTOFF - pd.Timedelta("1D")
     with pytest.raises(ValueError, match="is after the cutoff"), history.until(late):
         pass

@@ -11,33 +11,17 @@ from ubp_platform.errors import UBPError, WarehouseBusy, WarehouseMissing
 from ubp_platform.events.schema import TABLES
 from ubp_platform.warehouse import identifiers, values
 
-_BOOKKEEPING = """
-CREATE TABLE batch (
-    batch_id INTEGER PRIMARY KEY,
-    source VARCHAR NOT NULL,
-    landed_at TIMESTAMP NOT NULL,
-    data_docs VARCHAR
-);
-CREATE TABLE batch_file (
-    batch_id INTEGER NOT NULL,
-    table_name VARCHAR NOT NULL,
-    file VARCHAR NOT NULL,
-    sha256 VARCHAR NOT NULL,
-    rows_read BIGINT NOT NULL,
-    rows_landed BIGINT NOT NULL,
-    rows_known BIGINT NOT NULL,
-    rows_quarantined BIGINT NOT NULL,
-    first_event TIMESTAMP,
-    last_event TIMESTAMP
-);
-CREATE TABLE quarantine (
-    batch_id INTEGER NOT NULL,
-    table_name VARCHAR NOT NULL,
-    file VARCHAR NOT NULL,
-    row_number BIGINT NOT NULL,
-    rule VARCHAR NOT NULL,
-    original JSON NOT NULL
-);
+_LEDGER = """
+CREATE TABLE batch (batch_id INTEGER PRIMARY KEY, source VARCHAR NOT NULL,
+                    landed_at TIMESTAMP NOT NULL, data_docs VARCHAR);
+CREATE TABLE batch_file (batch_id INTEGER NOT NULL, table_name VARCHAR NOT NULL,
+                         file VARCHAR NOT NULL, sha256 VARCHAR NOT NULL, rows_read BIGINT NOT NULL,
+                         rows_landed BIGINT NOT NULL, rows_known BIGINT NOT NULL,
+                         rows_quarantined BIGINT NOT NULL, first_event TIMESTAMP,
+                         last_event TIMESTAMP);
+CREATE TABLE quarantine (batch_id INTEGER NOT NULL, table_name VARCHAR NOT NULL,
+                         file VARCHAR NOT NULL, row_number BIGINT NOT NULL, rule VARCHAR NOT NULL,
+                         original JSON NOT NULL);
 """
 # The numbers of retracted batches are never assigned again.
 _RETRACTED = """
@@ -89,7 +73,7 @@ def _create(path: Path) -> None:
     with tempfile.TemporaryDirectory(prefix=".warehouse-", dir=path.parent) as directory:
         unfinished = Path(directory) / path.name
         with duckdb.connect(unfinished) as connection:
-            connection.execute(_BOOKKEEPING)
+            connection.execute(_LEDGER)
             for table in TABLES.values():
                 columns = ", ".join(
                     f"{name} {kind}" + " NOT NULL" * (name in table.required)

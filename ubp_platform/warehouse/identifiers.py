@@ -151,23 +151,23 @@ class Identifiers:
         ids = self.require(ids)
         if not self.is_text:
             return ids.astype(np.int64)
-        wanted = pa.table({"id": pa.array(ids.tolist(), pa.string()), "row": np.arange(len(ids))})
-        self._connection.register("wanted_id", wanted)
+        given = pa.table({"id": pa.array(ids.tolist(), pa.string()), "row": np.arange(len(ids))})
+        self._connection.register("given_id", given)
         found = self._connection.execute(
             f"""SELECT coalesce(key, -1 - row)::BIGINT AS key
-                FROM wanted_id LEFT JOIN {self.column}_key USING (id) ORDER BY row"""
+                FROM given_id LEFT JOIN {self.column}_key USING (id) ORDER BY row"""
         ).fetchnumpy()
-        self._connection.unregister("wanted_id")
+        self._connection.unregister("given_id")
         return np.asarray(found["key"], np.int64)
 
     def with_new(self, ids: np.ndarray) -> np.ndarray:
         """Return the keys of distinct ids, after adding keys for those that never landed."""
         ids = self.require(ids)
         if self.is_text:
-            wanted = pa.table({"id": pa.array(ids.tolist(), pa.string())})
-            self._connection.register("wanted_id", wanted)
-            _add(self._connection, self.column, "FROM wanted_id")
-            self._connection.unregister("wanted_id")
+            given = pa.table({"id": pa.array(ids.tolist(), pa.string())})
+            self._connection.register("given_id", given)
+            _add(self._connection, self.column, "FROM given_id")
+            self._connection.unregister("given_id")
         return self.keys(ids)
 
     def ids(self, keys: np.ndarray) -> np.ndarray:
@@ -189,12 +189,12 @@ class Identifiers:
 
     def arrow(self, keys: np.ndarray) -> pa.Array:
         """Return the shop's text ids of keys as an Arrow array."""
-        wanted = pa.table({"key": pa.array(keys, pa.int64()), "row": np.arange(len(keys))})
-        self._connection.register("wanted_key", wanted)
+        given = pa.table({"key": pa.array(keys, pa.int64()), "row": np.arange(len(keys))})
+        self._connection.register("given_key", given)
         found = self._connection.sql(
-            f"SELECT id FROM wanted_key LEFT JOIN {self.column}_key USING (key) ORDER BY row"
+            f"SELECT id FROM given_key LEFT JOIN {self.column}_key USING (key) ORDER BY row"
         ).to_arrow_table()
-        self._connection.unregister("wanted_key")
+        self._connection.unregister("given_key")
         return found["id"].combine_chunks().cast(pa.string())
 
     def require(self, ids: np.ndarray) -> np.ndarray:

@@ -105,9 +105,9 @@ class Warehouse:
         with self.transaction():
             self.connection.execute("DROP TABLE IF EXISTS relevant_client")
             if clients is not None:
-                self.connection.register("wanted", pa.table({"client_id": np.sort(clients)}))
-                self.connection.execute("CREATE TABLE relevant_client AS FROM wanted")
-                self.connection.unregister("wanted")
+                self.connection.register("listed", pa.table({"client_id": np.sort(clients)}))
+                self.connection.execute("CREATE TABLE relevant_client AS FROM listed")
+                self.connection.unregister("listed")
 
     def history(self, cutoff: datetime, clients: np.ndarray | None = None) -> History:
         """Return the events strictly before ``cutoff``, by default for the relevant clients."""
