@@ -204,7 +204,7 @@ def test_the_command_says_how_many_clients_are_relevant(
     ("options", "complaint"),
     [
         (["--like", "amazon"], "'amazon' is not"),
-        (["--scale", 0.1], "it goes with --like challenge"),
+        (["--scale", 0.1], "use it with --like challenge"),
         (["--like", "challenge", "--scale", 0], "at most 1, not 0"),
         (["--like", "challenge", "--scale", 1.5], "at most 1, not 1.5"),
         (["--like", "challenge", "--scale", -0.1], "at most 1, not -0.1"),

@@ -20,7 +20,7 @@ from ubp_platform.events.schema import CODES, EVENT_TYPES, EVENTS, PRODUCTS, TAB
 from ubp_platform.layouts import RELEVANT_CLIENTS
 from ubp_platform.progress import ProgressFactory, silent
 from ubp_platform.simulation.catalogue import (
-    SECONDS_A_DAY,
+    SECONDS_PER_DAY,
     Catalogue,
     draw_catalogue,
 )
@@ -219,7 +219,7 @@ def as_arrow(table: Table, columns: Columns, days: int) -> pa.Table:
     -------
     pyarrow.Table
     """
-    begin = int(END.timestamp()) - days * SECONDS_A_DAY
+    begin = int(END.timestamp()) - days * SECONDS_PER_DAY
     arrays = []
     for name, kind in table.columns.items():
         values = columns[name]
