@@ -231,7 +231,7 @@ def test_relevant_clients_are_not_overwritten(
     outcome = run_ubp(capsys, "simulate", tmp_path, "--like", "challenge", "--scale", SMALL)
     assert outcome.code == 2
     assert outcome.err.count("\n") == 1
-    assert f"already holds {RELEVANT_CLIENTS}: name another directory" in outcome.err
+    assert f"already contains {RELEVANT_CLIENTS}: name another directory" in outcome.err
     assert contents(tmp_path) == {RELEVANT_CLIENTS: b"precious"}
 
 

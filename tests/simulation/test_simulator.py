@@ -128,7 +128,7 @@ def test_event_files_are_not_overwritten(
     outcome = run_ubp(capsys, "simulate", tmp_path, "--clients", 10)
     assert outcome.code == 2
     assert outcome.err.count("\n") == 1
-    assert f"already holds {name}: name another directory" in outcome.err
+    assert f"already contains {name}: name another directory" in outcome.err
     assert contents(tmp_path) == {name: b"precious"}
 
 
