@@ -107,13 +107,13 @@ def test_tastes_drift(log: SimpleNamespace) -> None:
 
 
 def test_near_departments_are_liked_by_the_same_clients(log: SimpleNamespace) -> None:
-    places = log.catalogue.places
+    coordinates = log.catalogue.coordinates
     department = log.catalogue.department[log.looks["category"]]
-    likes = counts(log.looks, department, len(places))[1:]
+    likes = counts(log.looks, department, len(coordinates))[1:]
     likes = likes[likes.sum(axis=1) >= 30]
     together = np.corrcoef((likes / likes.sum(axis=1, keepdims=True)).T)
-    pairs = np.triu_indices(len(places), 1)
-    assert np.corrcoef(together[pairs], (places @ places.T)[pairs])[0, 1] > 0.3
+    pairs = np.triu_indices(len(coordinates), 1)
+    assert np.corrcoef(together[pairs], (coordinates @ coordinates.T)[pairs])[0, 1] > 0.3
 
 
 def test_clients_keep_to_a_price_level(log: SimpleNamespace) -> None:
@@ -146,10 +146,10 @@ def test_a_query_predicts_the_category_of_the_next_view(log: SimpleNamespace) ->
     queries = log.tables["search_query"]
     codes = np.stack(queries["query"].to_list())
     guess = _most_frequent(log.catalogue.name[:, 1], log.catalogue.category)
-    asked = queries.assign(guess=pd.Series(codes[:, 1]).map(guess)).sort_values("timestamp")
+    queried = queries.assign(guess=pd.Series(codes[:, 1]).map(guess)).sort_values("timestamp")
     looks = log.looks[["client_id", "timestamp", "category"]].sort_values("timestamp")
     next_look = pd.merge_asof(
-        asked, looks, on="timestamp", by="client_id", direction="forward"
+        queried, looks, on="timestamp", by="client_id", direction="forward"
     ).dropna()
     assert (next_look["guess"] == next_look["category"]).mean() > 0.6
     assert looks["category"].value_counts(normalize=True).max() < 0.15
@@ -286,9 +286,9 @@ def test_popularity_has_a_long_tail(log: SimpleNamespace) -> None:
 def test_most_clients_either_search_often_or_hardly_ever(log: SimpleNamespace) -> None:
     looked = counts(log.looks, np.zeros(len(log.looks), int), 1)[:, 0]
     queries = log.tables["search_query"]
-    asked = counts(queries, np.zeros(len(queries), int), 1)[:, 0]
+    queried = counts(queries, np.zeros(len(queries), int), 1)[:, 0]
     active = looked >= 40
-    share = asked[active] / looked[active]
+    share = queried[active] / looked[active]
     hardly, between, often = np.histogram(share, [0, 0.025, 0.075, 2])[0] / active.sum()
     assert 0.5 < hardly < 0.75
     assert often > 0.25

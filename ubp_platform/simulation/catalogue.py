@@ -56,8 +56,8 @@ class Catalogue:
     shop : Shop
     days : int
         Length of the log.
-    places : ndarray of float64, shape (n_departments, 3)
-        Departments at near points are liked by the same clients.
+    coordinates : ndarray of float64, shape (n_departments, 3)
+        Departments near each other are liked by the same clients.
     appeal : ndarray of float64, shape (n_departments,)
         Logarithm of a department's popularity.
     department : ndarray of int64, shape (n_categories,)
@@ -90,7 +90,7 @@ class Catalogue:
 
     shop: Shop
     days: int
-    places: np.ndarray
+    coordinates: np.ndarray
     appeal: np.ndarray
     department: np.ndarray
     categories: Weighted
@@ -134,11 +134,11 @@ def draw_catalogue(shop: Shop, clients: int, days: int, rng: np.random.Generator
     name, phrases = draw_codes(rng, shop, department, category, level)
     pages, other = n_categories * shop.category_pages, FIRST_OTHER_PAGE + shop.other_pages
     urls = draw_ids(rng, n_products + pages + other)
-    places = rng.standard_normal((n_departments, 3))
+    coordinates = rng.standard_normal((n_departments, 3))
     return Catalogue(
         shop=shop,
         days=days,
-        places=places,
+        coordinates=coordinates,
         appeal=appeal,
         department=department,
         categories=categories,
@@ -160,14 +160,14 @@ def draw_catalogue(shop: Shop, clients: int, days: int, rng: np.random.Generator
             rng,
             shop,
             total=max(n_categories, round(shop.filtered_pages * clients)),
-            visits=_estimate_visits(rng, shop, appeal, places, categories),
+            visits=_estimate_visits(rng, shop, appeal, coordinates, categories),
             begin=4 * len(urls),
         ),
     )
 
 
 def draw_liking(
-    rng: np.random.Generator, shop: Shop, appeal: np.ndarray, places: np.ndarray, n: int
+    rng: np.random.Generator, shop: Shop, appeal: np.ndarray, coordinates: np.ndarray, n: int
 ) -> np.ndarray:
     """Draw how well ``n`` clients like the departments.
 
@@ -176,7 +176,7 @@ def draw_liking(
     rng : Generator
     shop : Shop
     appeal : ndarray of float64, shape (n_departments,)
-    places : ndarray of float64, shape (n_departments, 3)
+    coordinates : ndarray of float64, shape (n_departments, 3)
     n : int
 
     Returns
@@ -184,7 +184,7 @@ def draw_liking(
     ndarray of float64, shape (n, n_departments)
         Weights; 1 for a client's favourite department.
     """
-    liking = appeal + shop.affinity * rng.standard_normal((n, 3)) @ places.T
+    liking = appeal + shop.affinity * rng.standard_normal((n, 3)) @ coordinates.T
     return np.exp(liking - liking.max(axis=1, keepdims=True))
 
 
@@ -225,11 +225,11 @@ def _estimate_visits(
     rng: np.random.Generator,
     shop: Shop,
     appeal: np.ndarray,
-    places: np.ndarray,
+    coordinates: np.ndarray,
     categories: Weighted,
 ) -> np.ndarray:
     """Estimate each category's share of the sessions."""
-    liking = draw_liking(rng, shop, appeal, places, _SAMPLED_CLIENTS)
+    liking = draw_liking(rng, shop, appeal, coordinates, _SAMPLED_CLIENTS)
     tastes = (liking / liking.sum(axis=1, keepdims=True)).mean(axis=0)
     anything = np.exp(appeal) / np.exp(appeal).sum()
     departments = (1 - shop.exploring) * tastes + shop.exploring * anything

@@ -108,7 +108,7 @@ def draw_clients(rng: np.random.Generator, catalogue: Catalogue, ids: np.ndarray
 def _draw_interests(rng: np.random.Generator, catalogue: Catalogue, n: int) -> np.ndarray:
     """Draw the category of each client's interests in each epoch."""
     shop = catalogue.shop
-    liking = draw_liking(rng, shop, catalogue.appeal, catalogue.places, n)
+    liking = draw_liking(rng, shop, catalogue.appeal, catalogue.coordinates, n)
     likes = _cumulative(liking)[:, None]  # (n, 1, n_departments)
     shape = (n, shop.interests)
     epochs = int(catalogue.days / shop.interest_days) + 2
