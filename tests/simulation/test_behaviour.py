@@ -29,21 +29,21 @@ def log(tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
     tables = {file.path.stem: pd.read_parquet(file.path) for file in files}
     catalogue = draw_catalogue(Shop(), CLIENTS, DAYS, np.random.default_rng([SEED, 0]))
     numbers = np.arange(len(catalogue.sku))
-    looks = tables["page_visit"].assign(
+    views = tables["page_visit"].assign(
         product=tables["page_visit"]["url"].map(pd.Series(numbers, catalogue.product_url))
     )
-    looks = looks.dropna().astype({"product": int})
+    views = views.dropna().astype({"product": int})
     buys = tables["product_buy"].assign(
         product=tables["product_buy"]["sku"].map(pd.Series(numbers, catalogue.sku))
     )
-    for frame in (looks, buys):
+    for frame in (views, buys):
         frame["category"] = catalogue.category[frame["product"]]
     events = pd.concat(
         [tables[name][["client_id", "timestamp"]].assign(event=name) for name in EVENT_TYPES],
         ignore_index=True,
     )
     return SimpleNamespace(
-        tables=tables, catalogue=catalogue, looks=looks, buys=buys, events=events
+        tables=tables, catalogue=catalogue, views=views, buys=buys, events=events
     )
 
 
@@ -74,7 +74,7 @@ def test_events_per_client_are_as_many_as_in_the_challenge_with_a_long_tail(
 
 
 def test_viewed_categories_predict_later_purchases(log: SimpleNamespace) -> None:
-    early, late = (log.looks[log.looks["timestamp"] < HALF], log.buys[log.buys["timestamp"] > HALF])
+    early, late = (log.views[log.views["timestamp"] < HALF], log.buys[log.buys["timestamp"] > HALF])
     width = len(log.catalogue.category_id)
     seen = counts(early, early["category"], width)
     late = late[seen[late["client_id"]].any(axis=1)]
@@ -88,12 +88,12 @@ def test_viewed_categories_predict_later_purchases(log: SimpleNamespace) -> None
 
 
 def test_tastes_drift(log: SimpleNamespace) -> None:
-    fifth = (DAYS - (LAST - log.looks["timestamp"]) / pd.Timedelta("1D")) // (DAYS / 5)
+    fifth = (DAYS - (LAST - log.views["timestamp"]) / pd.Timedelta("1D")) // (DAYS / 5)
     width = len(log.catalogue.category_id)
     tastes = np.stack(
         [
-            unit(counts(looks, looks["category"], width))
-            for _, looks in log.looks.groupby(fifth, sort=True)
+            unit(counts(views, views["category"], width))
+            for _, views in log.views.groupby(fifth, sort=True)
         ]
     )  # (5, clients, categories)
     steady = tastes.any(axis=2).all(axis=0)
@@ -108,8 +108,8 @@ def test_tastes_drift(log: SimpleNamespace) -> None:
 
 def test_near_departments_are_liked_by_the_same_clients(log: SimpleNamespace) -> None:
     coordinates = log.catalogue.coordinates
-    department = log.catalogue.department[log.looks["category"]]
-    likes = counts(log.looks, department, len(coordinates))[1:]
+    department = log.catalogue.department[log.views["category"]]
+    likes = counts(log.views, department, len(coordinates))[1:]
     likes = likes[likes.sum(axis=1) >= 30]
     together = np.corrcoef((likes / likes.sum(axis=1, keepdims=True)).T)
     pairs = np.triu_indices(len(coordinates), 1)
@@ -118,9 +118,9 @@ def test_near_departments_are_liked_by_the_same_clients(log: SimpleNamespace) ->
 
 def test_clients_keep_to_a_price_level(log: SimpleNamespace) -> None:
     price = log.tables["product_properties"].set_index("sku")["price"]
-    looks = log.looks.assign(price=price[log.catalogue.sku[log.looks["product"]]].to_numpy())
+    views = log.views.assign(price=price[log.catalogue.sku[log.views["product"]]].to_numpy())
     buys = log.buys.assign(price=price[log.buys["sku"]].to_numpy())
-    before = looks[looks["timestamp"] < HALF].groupby("client_id")["price"].mean()
+    before = views[views["timestamp"] < HALF].groupby("client_id")["price"].mean()
     after = buys[buys["timestamp"] > HALF].groupby("client_id")["price"].mean()
     both = before.index.intersection(after.index)
     assert np.corrcoef(before[both], after[both])[0, 1] > 0.3
@@ -147,12 +147,12 @@ def test_a_query_predicts_the_category_of_the_next_view(log: SimpleNamespace) ->
     codes = np.stack(queries["query"].to_list())
     guess = _most_frequent(log.catalogue.name[:, 1], log.catalogue.category)
     queried = queries.assign(guess=pd.Series(codes[:, 1]).map(guess)).sort_values("timestamp")
-    looks = log.looks[["client_id", "timestamp", "category"]].sort_values("timestamp")
-    next_look = pd.merge_asof(
-        queried, looks, on="timestamp", by="client_id", direction="forward"
+    views = log.views[["client_id", "timestamp", "category"]].sort_values("timestamp")
+    next_view = pd.merge_asof(
+        queried, views, on="timestamp", by="client_id", direction="forward"
     ).dropna()
-    assert (next_look["guess"] == next_look["category"]).mean() > 0.6
-    assert looks["category"].value_counts(normalize=True).max() < 0.15
+    assert (next_view["guess"] == next_view["category"]).mean() > 0.6
+    assert views["category"].value_counts(normalize=True).max() < 0.15
     # Queries repeat.
     assert len(np.unique(codes, axis=0)) < 0.5 * len(codes)
 
@@ -205,7 +205,7 @@ def test_weekends_are_busier_and_every_client_has_a_rhythm_of_its_own(
 
 def test_no_event_of_a_product_precedes_its_launch(log: SimpleNamespace) -> None:
     launch = LAST - pd.Timedelta(days=DAYS) + pd.to_timedelta(log.catalogue.launch, "s")
-    for frame in (log.looks, log.buys):
+    for frame in (log.views, log.buys):
         assert (frame["timestamp"].to_numpy() >= launch[frame["product"]]).all()
     skus = pd.Series(launch, log.catalogue.sku)
     for name in ("add_to_cart", "remove_from_cart", "product_buy"):
@@ -213,8 +213,8 @@ def test_no_event_of_a_product_precedes_its_launch(log: SimpleNamespace) -> None
         assert (frame["timestamp"].to_numpy() >= skus[frame["sku"]]).all()
     new = log.catalogue.launch > 0
     assert 0.2 < new.mean() < 0.3
-    touched = new[log.looks["product"]]
-    late = (log.looks["timestamp"] > HALF).to_numpy()
+    touched = new[log.views["product"]]
+    late = (log.views["timestamp"] > HALF).to_numpy()
     assert touched[late].mean() > 1.5 * touched[~late].mean() > 0
 
 
@@ -245,8 +245,8 @@ def test_most_purchases_follow_an_addition_and_every_addition_a_visit(log: Simpl
     ago = _additions_before(log, log.buys)
     same_session = (ago > pd.Timedelta("30s")) & (ago < pd.Timedelta("2h"))
     assert 0.85 < same_session.mean() < 0.97
-    visits = log.looks.assign(
-        sku=log.catalogue.sku[log.looks["product"]], seen=log.looks["timestamp"]
+    visits = log.views.assign(
+        sku=log.catalogue.sku[log.views["product"]], seen=log.views["timestamp"]
     )
     additions = pd.merge_asof(
         log.tables["add_to_cart"].sort_values("timestamp"),
@@ -260,12 +260,12 @@ def test_most_purchases_follow_an_addition_and_every_addition_a_visit(log: Simpl
 
 
 def test_a_session_has_a_category(log: SimpleNamespace) -> None:
-    looks = log.looks.sort_values(["client_id", "timestamp"], kind="stable")
-    gap = looks["timestamp"].diff() > pd.Timedelta("1h")
-    session = (gap | looks["client_id"].diff().ne(0)).cumsum()
-    same = looks["category"].diff().eq(0)
+    views = log.views.sort_values(["client_id", "timestamp"], kind="stable")
+    gap = views["timestamp"].diff() > pd.Timedelta("1h")
+    session = (gap | views["client_id"].diff().ne(0)).cumsum()
+    same = views["category"].diff().eq(0)
     inside = session.diff().eq(0)
-    other_session = looks["client_id"].diff().eq(0) & ~inside
+    other_session = views["client_id"].diff().eq(0) & ~inside
     assert same[inside].mean() > 0.6
     assert same[inside].mean() > 1.5 * same[other_session].mean()
     assert same[other_session].mean() > 0.15
@@ -284,7 +284,7 @@ def test_popularity_has_a_long_tail(log: SimpleNamespace) -> None:
 
 
 def test_most_clients_either_search_often_or_hardly_ever(log: SimpleNamespace) -> None:
-    looked = counts(log.looks, np.zeros(len(log.looks), int), 1)[:, 0]
+    looked = counts(log.views, np.zeros(len(log.views), int), 1)[:, 0]
     queries = log.tables["search_query"]
     queried = counts(queries, np.zeros(len(queries), int), 1)[:, 0]
     active = looked >= 40

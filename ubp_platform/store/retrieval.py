@@ -240,10 +240,6 @@ class ProfileStore:
             any labels, which are carried along.
         progress : ProgressFactory
 
-        Returns
-        -------
-        TrainingSet
-
         Warns
         -----
         FutureModelWarning
