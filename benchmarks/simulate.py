@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 from benchmarks.arguments import count, part
 from benchmarks.machine import PeakMemory, report
 from ubp_platform.events.schema import EVENT_TYPES
-from ubp_platform.simulation.challenge import Plan, plan
+from ubp_platform.simulation.challenge import LogPlan, plan
 from ubp_platform.simulation.simulator import simulate
 
 
@@ -20,7 +20,7 @@ def main() -> None:
     either.add_argument("--clients", type=count, default=60_000)
     either.add_argument("--scale", type=part, help="a part of the challenge's log")
     options = parser.parse_args()
-    asked = Plan(options.clients)
+    asked = LogPlan(options.clients)
     if options.scale is not None:
         asked = plan("challenge", options.scale)
     with tempfile.TemporaryDirectory() as directory:

@@ -26,10 +26,6 @@ def publish(home: Home, version: str | None = None, progress: ProgressFactory = 
         The newest by default.
     progress : ProgressFactory
 
-    Returns
-    -------
-    Served
-
     Raises
     ------
     UBPError

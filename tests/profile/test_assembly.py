@@ -29,7 +29,7 @@ def put(
     return FittedBlock(name, "v1", home.blocks / name / "v1", FitReport(cutoff=CUTOFF), "")
 
 
-def test_blocks_side_by_side_and_means_where_one_is_missing(home: Home) -> None:
+def test_blocks_are_concatenated_with_means_for_missing_ones(home: Home) -> None:
     ials = put(home, "ials_categories", [1, 5, 7], np.array([[3, 4], [-1, 4], [1, 1]]))
     crafted = put(home, "handcrafted", [5, 9, 11], np.array([[0], [10], [20]]))
     version = create(home, [ials, crafted], CUTOFF)
@@ -47,7 +47,7 @@ def test_blocks_side_by_side_and_means_where_one_is_missing(home: Home) -> None:
     assert [(part.start, part.width) for part in version.parts] == [(0, 2), (2, 1)]
 
 
-def test_slices_make_no_difference(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_slices_do_not_change_profiles(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     rng = np.random.default_rng(0)
     fits = []
     for name in ("ials_categories", "gru_ae_day_event_type"):
@@ -62,7 +62,7 @@ def test_slices_make_no_difference(home: Home, monkeypatch: pytest.MonkeyPatch) 
     np.testing.assert_allclose(whole.vectors, sliced.vectors, atol=1e-6)
 
 
-def test_the_same_pairing_is_the_same_version_and_others_are_new(home: Home) -> None:
+def test_an_equal_pairing_reuses_the_version_and_others_are_new(home: Home) -> None:
     ials = put(home, "ials_categories", [1, 5], np.array([[3, 4], [0, 2]]))
     first = create(home, [ials], CUTOFF)
     assert create(home, [ials], CUTOFF).name == first.name == "v1"
@@ -71,7 +71,7 @@ def test_the_same_pairing_is_the_same_version_and_others_are_new(home: Home) -> 
     assert newest_version(home).name == "v2"
 
 
-def test_profiles_are_made_again_only_when_a_block_has_changed(home: Home) -> None:
+def test_profiles_are_rewritten_only_if_a_block_has_changed(home: Home) -> None:
     ials = put(home, "ials_categories", [1, 5], np.array([[3, 4], [0, 2]]))
     version = create(home, [ials], CUTOFF)
     path = assemble(home, version, CUTOFF)
@@ -81,7 +81,7 @@ def test_profiles_are_made_again_only_when_a_block_has_changed(home: Home) -> No
     assert len(Snapshot.read(assemble(home, version, CUTOFF)).client_ids) == 3
 
 
-def test_who_is_encoded_no_more_keeps_the_profile(
+def test_clients_no_longer_encoded_keep_their_profiles(
     home: Home, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     vectors = np.array([[3, 4], [0, 2], [5, 1], [1, 1]])
@@ -92,12 +92,12 @@ def test_who_is_encoded_no_more_keeps_the_profile(
     after = Snapshot.read(assemble(home, version, CUTOFF))
     assert after.client_ids.tolist() == [1, 2, 5, 7, 9]
     np.testing.assert_array_equal(after.vectors[[0, 3, 4]], before.vectors[[0, 2, 3]])
-    # Who is encoded again gets the new profile, and client 2 what client 1 has for the same.
+    # A client encoded again gets the new profile; client 2 has the vector that client 1 had.
     assert not np.array_equal(after.vectors[2], before.vectors[1])
     np.testing.assert_array_equal(after.vectors[1], before.vectors[0])
 
 
-def test_no_client_at_all_is_an_empty_profile(home: Home) -> None:
+def test_a_snapshot_without_clients_is_an_empty_profile(home: Home) -> None:
     ials = put(home, "ials_categories", [1, 5], np.array([[3, 4], [0, 2]]))
     version = create(home, [ials], CUTOFF)
     put(home, "ials_categories", [], np.empty((0, 2)), "nothing")

@@ -109,7 +109,7 @@ def test_always_finite_float32_and_within_bounds(X: np.ndarray, how: tuple) -> N
         assert np.linalg.norm(scaled, axis=1).max() <= 1 + 1e-5
 
 
-def test_a_saved_one_gives_the_same_bits() -> None:
+def test_a_saved_normalizer_returns_equal_bits() -> None:
     X = vectors(200, 8)
     for how in (("unit", 4), ("unit", None), ("quantile", None)):
         fitted = Normalizer.fit(X, *how)
@@ -120,20 +120,20 @@ def test_a_saved_one_gives_the_same_bits() -> None:
 def test_counts_become_logarithms_of_deviation_03_by_hand() -> None:
     population = np.array([[0, 5], [np.e**2 - 1, 5]], np.float32)
     fitted = Normalizer.fit(population, "log")
-    # Logarithms 0 and 2: mean 1, deviation 1. A column that is always the same is 0.
+    # Logarithms 0 and 2: mean 1, deviation 1. A constant column is 0.
     np.testing.assert_allclose(fitted.transform(population), [[-0.3, 0], [0.3, 0]], atol=1e-6)
     far = np.array([[1e30, 5], [1 - np.e**2, 5]], np.float32)
     np.testing.assert_allclose(fitted.transform(far), [[1.8, 0], [-0.9, 0]], atol=1e-6)
 
 
-def test_standard_columns_have_deviation_1_and_no_value_is_far() -> None:
+def test_standard_columns_have_deviation_1_and_are_clipped() -> None:
     fitted = Normalizer.fit(np.array([[1], [3]], np.float32), "standard")
     scaled = fitted.transform(np.array([[1], [3], [4], [99]], np.float32))
     np.testing.assert_allclose(scaled[:, 0], [-1, 1, 2, 6])
     np.testing.assert_allclose(fitted.mean, [0], atol=1e-7)
 
 
-def test_centred_columns_keep_their_scale_and_no_value_is_far() -> None:
+def test_centred_columns_keep_their_scale_and_are_clipped() -> None:
     fitted = Normalizer.fit(np.array([[0, 0.1], [4, 0.3]], np.float32), "centred")
     scaled = fitted.transform(np.array([[0, 0.1], [4, 0.3], [99, 0.2]], np.float32))
     np.testing.assert_allclose(scaled, [[-2, -0.1], [2, 0.1], [6, 0]], atol=1e-6)

@@ -1,4 +1,4 @@
-"""The simulator's files: whole, repeatable, in chunks, and such that they land."""
+"""The simulator's files: complete, reproducible, written in chunks, and fit to be ingested."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,7 +14,9 @@ from tests.pipelines.commands import run_ubp
 from ubp_platform.errors import UBPError
 from ubp_platform.events.schema import EVENT_TYPES, EVENTS, TABLES
 from ubp_platform.home import Home
+from ubp_platform.layouts import RELEVANT_CLIENTS
 from ubp_platform.simulation.catalogue import draw_catalogue
+from ubp_platform.simulation.challenge import LogPlan, plan
 from ubp_platform.simulation.shop import Shop
 from ubp_platform.simulation.simulator import (
     END,
@@ -31,25 +33,28 @@ def contents(directory: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in directory.iterdir()}
 
 
+@pytest.fixture(scope="module", params=["default", "challenge"])
+def planned(request: pytest.FixtureRequest) -> LogPlan:
+    return LogPlan(200, 30) if request.param == "default" else plan("challenge", 0.0001)
+
+
 @pytest.fixture(scope="module")
-def delivery(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def delivery(planned: LogPlan, tmp_path_factory: pytest.TempPathFactory) -> Path:
     directory = tmp_path_factory.mktemp("simulated") / "delivery"
-    simulate(directory, clients=200, days=30, seed=5)
+    simulate(directory, **vars(planned), seed=5)
     return directory
 
 
-def test_the_same_seed_gives_the_same_bytes_and_another_one_other_events(
-    delivery: Path, tmp_path: Path
-) -> None:
-    simulate(tmp_path / "again", clients=200, days=30, seed=5)
+def test_the_seed_determines_the_bytes(delivery: Path, planned: LogPlan, tmp_path: Path) -> None:
+    simulate(tmp_path / "again", **vars(planned), seed=5)
     assert contents(tmp_path / "again") == contents(delivery)
-    simulate(tmp_path / "other", clients=200, days=30, seed=6)
+    simulate(tmp_path / "other", **vars(planned), seed=6)
     others = contents(tmp_path / "other")
     assert others.keys() == contents(delivery).keys()
     assert not any(others[name] == data for name, data in contents(delivery).items())
 
 
-def test_all_of_it_lands(delivery: Path, tmp_path: Path) -> None:
+def test_a_delivery_lands_completely(delivery: Path, tmp_path: Path) -> None:
     result = ingest(Home(home=tmp_path / "home"), str(delivery))
     assert [file.table for file in result.files] == ["product_properties", *EVENT_TYPES]
     assert all(file.landed == file.read > 0 for file in result.files)
@@ -68,23 +73,24 @@ def test_the_smallest_shop_lands_too(tmp_path: Path) -> None:
     assert not any(file.quarantined for file in result.files)
 
 
-def test_times_and_ids(delivery: Path) -> None:
+def test_times_and_ids(delivery: Path, planned: LogPlan) -> None:
     products = pq.read_table(delivery / "product_properties.parquet").to_pandas()
     assert products["sku"].is_unique
     assert products["price"].value_counts().between(1, len(products) / 100 + 1).all()
     for table in EVENTS:
         frame = pq.read_table(delivery / f"{table.name}.parquet").to_pandas()
         assert list(frame.columns) == list(table.columns)
-        assert frame["timestamp"].between(LAST - pd.Timedelta("30D"), LAST, inclusive="left").all()
+        first = LAST - pd.Timedelta(days=planned.days)
+        assert frame["timestamp"].between(first, LAST, inclusive="left").all()
         assert (frame["timestamp"] == frame["timestamp"].dt.floor("s")).all()
-        assert frame["client_id"].between(1, 200).all()
+        assert frame["client_id"].between(1, planned.clients).all()
         assert frame.equals(frame.sort_values(["client_id", "timestamp"], kind="stable"))
         if "sku" in frame:
             assert frame["sku"].isin(products["sku"]).all()
     assert frame["timestamp"].max() > LAST - pd.Timedelta("2D")
 
 
-def test_every_chunk_is_a_row_group_that_depends_on_nothing_else(tmp_path: Path) -> None:
+def test_every_chunk_is_an_independent_row_group(tmp_path: Path) -> None:
     clients, days, seed, shop = 500, 1000, 3, Shop()
     size = chunk_clients(shop, days)
     assert size < clients < 2 * size
@@ -103,7 +109,7 @@ def test_a_longer_log_is_drawn_in_smaller_chunks() -> None:
     assert chunk_clients(Shop(sessions_a_day=1e9), 3650) == 1
 
 
-def test_sizes_grow_with_the_clients_but_more_slowly() -> None:
+def test_sizes_grow_more_slowly_than_the_clients() -> None:
     shop, sizes = Shop(), [10**power for power in range(9)]
     for count in (shop.products, shop.categories):
         counts = np.array([count(size) for size in sizes])
@@ -120,19 +126,19 @@ def test_other_parameters_make_another_shop(tmp_path: Path) -> None:
     assert files["page_visit"].clients == 300
 
 
-@pytest.mark.parametrize("name", ["page_visit.csv", "product_properties.parquet"])
-def test_event_files_are_not_overwritten(
+@pytest.mark.parametrize("name", ["page_visit.csv", "product_properties.parquet", RELEVANT_CLIENTS])
+def test_files_are_not_overwritten(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str
 ) -> None:
     (tmp_path / name).write_text("precious")
-    outcome = run_ubp(capsys, "simulate", tmp_path, "--clients", 10)
+    outcome = run_ubp(capsys, "simulate", tmp_path, "--like", "challenge", "--scale", 0.0001)
     assert outcome.code == 2
     assert outcome.err.count("\n") == 1
-    assert f"already holds {name}: name another directory" in outcome.err
+    assert f"already contains {name}: name another directory" in outcome.err
     assert contents(tmp_path) == {name: b"precious"}
 
 
-def test_a_file_is_no_directory(tmp_path: Path) -> None:
+def test_a_file_instead_of_a_directory(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(UBPError, match="is a file; name a directory"):
         simulate(tmp_path / "file", 10, 10)
@@ -154,20 +160,22 @@ def test_numbers_out_of_range(
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, OSError])
-def test_what_breaks_off_leaves_nothing(tmp_path: Path, error: type[BaseException]) -> None:
+def test_an_interruption_leaves_nothing(
+    planned: LogPlan, tmp_path: Path, error: type[BaseException]
+) -> None:
     @contextmanager
-    def break_off(description: str, total: float | None, unit: str) -> Iterator:
+    def interrupt(description: str, total: float | None, unit: str) -> Iterator:
         def advance(amount: float) -> None:
             raise error
 
         yield advance
 
     with pytest.raises(error):
-        simulate(tmp_path, 10, 10, progress=break_off)
+        simulate(tmp_path, **vars(planned), progress=interrupt)
     assert not list(tmp_path.iterdir())
 
 
-def test_the_command_says_what_it_wrote_and_what_is_next(
+def test_the_command_shows_its_files_and_the_next_command(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     directory = tmp_path / "my shop"

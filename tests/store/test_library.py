@@ -1,4 +1,4 @@
-"""The wheel, installed without the clone: it reads profiles, and brings nothing else along."""
+"""The wheel, installed without the clone: it reads profiles and installs nothing else."""
 
 import json
 import os
@@ -22,9 +22,9 @@ from ubp_platform.store import configuration
 from ubp_platform.store.feature_store import write_configuration
 from ubp_platform.store.retrieval import ProfileStore
 
-#: What nobody needs who reads profiles.
+#: Not needed for reading profiles.
 ABSENT = ("torch", "transformers", "great_expectations", "implicit", "lightfm", "sklearn")
-# Prints what a colleague sees in an environment of their own.
+# Prints what the library returns in an environment of its own.
 READER = """
 import importlib.util, json, sys
 import pandas as pd
@@ -55,27 +55,26 @@ print(json.dumps({
 
 @pytest.fixture(scope="session")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    place = tmp_path_factory.mktemp("wheel")
+    directory = tmp_path_factory.mktemp("wheel")
     build = [sys.executable, "-m", "hatchling", "build", "--target", "wheel"]
-    subprocess.run([*build, "--directory", place], cwd=PROJECT_ROOT, check=True)
-    (found,) = place.glob("*.whl")
+    subprocess.run([*build, "--directory", directory], cwd=PROJECT_ROOT, check=True)
+    (found,) = directory.glob("*.whl")
     return found
 
 
 @pytest.fixture(scope="session")
 def python(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The Python of an environment that has the wheel and what its metadata ask for, no more.
+    """The Python of an environment with the wheel and its dependencies, and no other packages.
 
-    pip installs the wheel. What it depends on is not fetched again, which would take a network and
-    a minute: from the environment of the tests, links lead to those packages, and those that they
-    depend on, and to no other.
+    pip installs the wheel. Its dependencies are not fetched again, which would take a network and
+    a minute, but linked from the environment of the tests.
     """
-    place = tmp_path_factory.mktemp("environment")
-    subprocess.run([sys.executable, "-m", "venv", "--without-pip", place], check=True)
-    python = place / "bin" / "python"
+    directory = tmp_path_factory.mktemp("environment")
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", directory], check=True)
+    python = directory / "bin" / "python"
     install = ["--python", python, "install", "--quiet", "--no-index", "--no-deps", wheel]
     subprocess.run([sys.executable, "-m", "pip", *install], check=True)
-    (packages,) = place.glob("lib/python*/site-packages")
+    (packages,) = directory.glob("lib/python*/site-packages")
     for name in closure(requirements("base")):
         found = distribution(name)
         for top in {file.parts[0] for file in found.files or []} - {"..", "__pycache__"}:
@@ -86,7 +85,7 @@ def python(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def read(python: Path, home: Path, entities: Path) -> subprocess.CompletedProcess:
-    """Read profiles as somebody does who has the wheel, from a directory without the clone."""
+    """Read profiles with the wheel, from a directory outside the clone."""
     return subprocess.run(
         [python, "-I", "-c", READER, home, entities, *ABSENT],
         cwd=entities.parent,
@@ -107,7 +106,7 @@ def entities(home: Home, tmp_path: Path) -> Path:
     return path
 
 
-def test_the_wheel_has_one_name_at_the_top(wheel: Path) -> None:
+def test_the_wheel_has_one_top_level_package(wheel: Path) -> None:
     names = zipfile.ZipFile(wheel).namelist()
     tops = {name.split("/")[0] for name in names}
     assert {top for top in tops if not top.endswith(".dist-info")} == {"ubp_platform"}
@@ -117,7 +116,7 @@ def test_the_wheel_has_one_name_at_the_top(wheel: Path) -> None:
 
 
 @pytest.mark.filterwarnings("ignore::ubp_platform.store.retrieval.FutureModelWarning")
-def test_it_reads_the_very_bits_also_of_a_home_that_was_moved(
+def test_it_reads_equal_bits_also_from_a_moved_home(
     python: Path, home: Home, online_store: str, entities: Path, tmp_path: Path
 ) -> None:
     publish(home)
@@ -136,7 +135,9 @@ def test_it_reads_the_very_bits_also_of_a_home_that_was_moved(
     assert found["rows"] == training.known.tolist() == [True] * 4 + [False] * 2
 
 
-def test_what_was_never_published_is_one_line(python: Path, home: Home, entities: Path) -> None:
+def test_an_unpublished_home_is_reported_in_one_line(
+    python: Path, home: Home, entities: Path
+) -> None:
     shutil.rmtree(home.feast, ignore_errors=True)
     done = read(python, home.root, entities)
     assert done.returncode == 1
@@ -153,7 +154,7 @@ def test_what_was_never_published_is_one_line(python: Path, home: Home, entities
         ("old.shop:1", None, "localhost:6379"),
     ],
 )
-def test_the_library_asks_the_redis_of_its_own_environment(
+def test_the_library_uses_the_redis_of_its_own_environment(
     published_with: str | None,
     read_with: str | None,
     expected: str,

@@ -1,4 +1,4 @@
-"""What holds on every online store: on SQLite, and on Redis where there is a server."""
+"""Behaviour on every online store: SQLite, and Redis if a server is installed."""
 
 import shutil
 import signal
@@ -21,11 +21,11 @@ from ubp_platform.errors import UBPError
 from ubp_platform.home import Home
 from ubp_platform.profile.version import get_version
 from ubp_platform.store import online
-from ubp_platform.store.retrieval import ProfileStore
+from ubp_platform.store.retrieval import Profile, ProfileStore
 from ubp_platform.store.served import Served
 
 pytestmark = pytest.mark.usefixtures("online_store")
-STRANGER = 10**12
+UNKNOWN = 10**12
 
 
 def snapshot(home: Home, cutoff=FIT, version: str = "v1") -> Snapshot:
@@ -36,48 +36,52 @@ def write_snapshot(home: Home, changed: Snapshot, version: str = "v1") -> None:
     changed.write(get_version(home, version).snapshot_path(changed.cutoff))
 
 
-def test_a_lookup_gives_the_very_bits_of_the_snapshot(home: Home, online_store: str) -> None:
+def stacked(profiles: list[Profile]) -> bytes:
+    return np.stack([profile.vector for profile in profiles]).tobytes()
+
+
+def test_a_lookup_returns_the_bits_of_the_snapshot(home: Home, online_store: str) -> None:
     publish(home)
     store, expected = ProfileStore(home), snapshot(home)
     found = store.lookup_many(expected.client_ids)
-    assert np.stack([profile.vector for profile in found]).tobytes() == expected.vectors.tobytes()
+    assert stacked(found) == expected.vectors.tobytes()
     assert {(profile.known, profile.cutoff, profile.version) for profile in found} == {
         (True, FIT, "v1")
     }
-    # SQLite's log is as large as what was written, and nobody needs it any longer.
+    # SQLite's log, as large as the profiles, is truncated.
     assert not any(file.stat().st_size for file in home.feast.glob("online.db-wal"))
     pointer = Served.read(home)
     assert pointer is not None
     assert pointer.online_store == status(home)["served"]["online_store"] == online_store
 
 
-def test_many_clients_come_in_the_order_asked_strangers_and_doubles_too(home: Home) -> None:
+def test_many_clients_in_the_requested_order_also_unknown_and_repeated_ones(home: Home) -> None:
     publish(home)
     expected, store = snapshot(home), ProfileStore(home)
     some, other = expected.client_ids[[7, 2]].tolist()
-    asked = [some, STRANGER, other, -5, some, 0]
-    found = store.lookup_many(asked)
-    assert [profile.client_id for profile in found] == asked
+    requested = [some, UNKNOWN, other, -5, some, 0]
+    found = store.lookup_many(requested)
+    assert [profile.client_id for profile in found] == requested
     assert [profile.known for profile in found] == [True, False, True, False, True, False]
     assert found[4].vector.tobytes() == expected.vectors[7].tobytes()
-    for stranger in (found[1], store.lookup(STRANGER)):
-        assert stranger.cutoff is None
-        assert stranger.vector.tobytes() == store.version.mean.tobytes()
+    for unknown in (found[1], store.lookup(UNKNOWN)):
+        assert unknown.cutoff is None
+        assert unknown.vector.tobytes() == store.version.mean.tobytes()
     assert store.lookup_many([]) == []
 
 
-def test_a_newer_cutoff_replaces_the_older_in_an_open_store_too(home: Home) -> None:
+def test_a_newer_cutoff_replaces_the_older_also_in_an_open_store(home: Home) -> None:
     publish(home)
     store = ProfileStore(home)
     encode(home, [LATER])
     publish(home)
     expected = snapshot(home, LATER)
     found = store.lookup_many(expected.client_ids)
-    assert np.stack([profile.vector for profile in found]).tobytes() == expected.vectors.tobytes()
+    assert stacked(found) == expected.vectors.tobytes()
     assert {profile.cutoff for profile in found} == {LATER}
 
 
-def test_who_is_not_in_the_newer_snapshot_keeps_the_profile_of_the_older(home: Home) -> None:
+def test_clients_missing_from_the_newer_snapshot_keep_their_profiles(home: Home) -> None:
     publish(home)
     older = snapshot(home)
     newer = replace(
@@ -91,7 +95,7 @@ def test_who_is_not_in_the_newer_snapshot_keeps_the_profile_of_the_older(home: H
     assert {profile.cutoff for profile in others} == {LATER}
 
 
-def test_what_late_events_changed_replaces_profiles_of_the_same_cutoff(home: Home) -> None:
+def test_profiles_changed_by_late_events_replace_those_of_the_same_cutoff(home: Home) -> None:
     publish(home)
     older = snapshot(home)
     write_snapshot(home, replace(older, vectors=older.vectors + 1))
@@ -111,7 +115,7 @@ def test_versions_side_by_side(home: Home) -> None:
     assert ProfileStore(home).lookup(client).cutoff == LATER
 
 
-def test_a_home_goes_on_when_it_was_moved(home: Home, tmp_path: Path) -> None:
+def test_a_moved_home_still_works(home: Home, tmp_path: Path) -> None:
     publish(home)
     moved = Home(home=home.root.rename(tmp_path / "sp ace [home] *'ü"))
     expected = snapshot(moved)
@@ -146,7 +150,7 @@ def publish_and_die(home: Home) -> None:
     publish(home)
 
 
-def test_kill_9_in_publish_leaves_the_version_before_served_whole(home: Home) -> None:
+def test_kill_9_in_publish_leaves_the_previous_version_served_completely(home: Home) -> None:
     publish(home)
     expected = snapshot(home)
     train(home, ["handcrafted"], LATER)
@@ -154,14 +158,14 @@ def test_kill_9_in_publish_leaves_the_version_before_served_whole(home: Home) ->
     store = ProfileStore(home)
     assert store.version.name == "v1"
     found = store.lookup_many(expected.client_ids)
-    assert np.stack([profile.vector for profile in found]).tobytes() == expected.vectors.tobytes()
+    assert stacked(found) == expected.vectors.tobytes()
     publish(home)
     expected = snapshot(home, LATER, "v2")
     found = ProfileStore(home).lookup_many(expected.client_ids)
-    assert np.stack([profile.vector for profile in found]).tobytes() == expected.vectors.tobytes()
+    assert stacked(found) == expected.vectors.tobytes()
 
 
-def test_kill_9_in_a_republish_leaves_profiles_that_say_their_cutoff(
+def test_kill_9_in_a_republish_leaves_profiles_with_their_own_cutoffs(
     home: Home, online_store: str
 ) -> None:
     publish(home)
@@ -182,7 +186,7 @@ def test_kill_9_in_a_republish_leaves_profiles_that_say_their_cutoff(
     assert {profile.cutoff for profile in found} == {LATER}
 
 
-def test_a_store_that_lost_its_profiles_makes_nobody_a_stranger(
+def test_a_store_that_lost_its_profiles_is_reported(
     home: Home, online_store: str, request: pytest.FixtureRequest
 ) -> None:
     publish(home)
@@ -207,9 +211,7 @@ def test_the_commands(home: Home, online_store: str, capsys: pytest.CaptureFixtu
     assert status(home)["next"] != "ubp publish"
 
 
-def test_the_first_numbers_alone_are_a_prefix_offline_and_online(
-    home: Home, online_store: str
-) -> None:
+def test_a_narrower_profile_is_a_prefix_offline_and_online(home: Home, online_store: str) -> None:
     publish(home)
     whole, short = ProfileStore(home), ProfileStore(home, width=5)
     assert (short.width, whole.width) == (5, whole.version.width)

@@ -1,4 +1,4 @@
-"""What is Redis's own: its connection, its errors, and that it says the same as SQLite."""
+"""Specifics of Redis: its connection, its errors, and that it agrees with SQLite."""
 
 import json
 import subprocess
@@ -25,7 +25,7 @@ from ubp_platform.store.redis import describe_server
 from ubp_platform.store.retrieval import ProfileStore
 
 SECRET = "hush#17"
-#: The line of the template that is edited.
+#: The line of the template to edit.
 SQLITE = next(
     line for line in configuration.TEMPLATE.read_text().splitlines() if "online_store: {" in line
 )
@@ -33,7 +33,7 @@ SQLITE = next(
 
 @pytest.fixture
 def locked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """The host:port of a Redis that wants SECRET; it is the online store, and UBP_REDIS has it."""
+    """The host:port of the online store, a Redis that requires SECRET; UBP_REDIS contains both."""
     if PROGRAM is None:
         pytest.skip(MISSING)
     with redis_server(tmp_path, "--requirepass", SECRET) as address:
@@ -44,7 +44,7 @@ def locked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
 
 @pytest.fixture
 def template(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Stand in for ``feature_repo/feature_store.yaml``, to be edited."""
+    """An editable copy in place of ``feature_repo/feature_store.yaml``."""
     monkeypatch.delenv("UBP_ONLINE_STORE", raising=False)
     path = tmp_path / "feature_store.yaml"
     path.write_text(configuration.TEMPLATE.read_text())
@@ -53,19 +53,17 @@ def template(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def clients(home: Home) -> list[int]:
-    found: list[int] = Snapshot.read(newest_version(home).snapshot_path(FIT)).client_ids.tolist()
-    return found
+    ids: list[int] = Snapshot.read(newest_version(home).snapshot_path(FIT)).client_ids.tolist()
+    return ids
 
 
-def test_redis_and_sqlite_say_the_same(
-    home: Home, redis: Redis, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    asked = [*clients(home), 10**12, -1]
+def test_redis_and_sqlite_agree(home: Home, redis: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
+    requested = [*clients(home), 10**12, -1]
     answers = []
     for kind in ("sqlite", "redis"):
         monkeypatch.setenv("UBP_ONLINE_STORE", kind)
         publish(home)
-        found = ProfileStore(home).lookup_many(asked)
+        found = ProfileStore(home).lookup_many(requested)
         answers.append(
             [(one.client_id, one.known, one.cutoff, one.vector.tobytes()) for one in found]
         )
@@ -79,14 +77,14 @@ def test_redis_and_sqlite_say_the_same(
     assert status(home)["next"] == "ubp publish"
 
 
-def test_one_line_of_configuration_chooses_redis(home: Home, redis: Redis, template: Path) -> None:
+def test_one_line_of_configuration_selects_redis(home: Home, redis: Redis, template: Path) -> None:
     template.write_text(template.read_text().replace(SQLITE, "online_store: redis"))
     publish(home)
     assert ProfileStore(home).lookup(clients(home)[0]).known
     assert redis.dbsize() == len(clients(home))
 
 
-def test_the_longer_form_takes_options(
+def test_the_long_form_accepts_options(
     home: Home, redis: Redis, redis_address: str, template: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     longer = "online_store: {type: redis, connection_string: '$THEIRS,db=1', key_ttl_seconds: 1000}"
@@ -121,15 +119,13 @@ def test_passwords_stay_in_the_environment(
     assert len(outcome.err.splitlines()) == 1
 
 
-def test_a_password_that_is_missing(
-    home: Home, locked: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_missing_password(home: Home, locked: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("UBP_REDIS", locked)
     with pytest.raises(UBPError, match="Authentication required; the server is running, but"):
         publish(home)
 
 
-def test_tls_to_a_server_without(
+def test_tls_with_a_server_without_it(
     home: Home, redis: Redis, redis_address: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     soon = "socket_connect_timeout=0.2,socket_timeout=0.2"
@@ -138,7 +134,7 @@ def test_tls_to_a_server_without(
         publish(home)
 
 
-def test_a_database_that_the_server_has_not(
+def test_a_database_out_of_range(
     home: Home, redis: Redis, redis_address: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("UBP_REDIS", f"{redis_address},db=99")
@@ -146,7 +142,7 @@ def test_a_database_that_the_server_has_not(
         publish(home)
 
 
-def test_feast_reads_what_was_published(home: Home, locked: str) -> None:
+def test_feast_reads_published_profiles(home: Home, locked: str) -> None:
     """Feast's own command line, with the connection from the environment."""
     publish(home)
     client = clients(home)[0]
@@ -157,21 +153,23 @@ def test_feast_reads_what_was_published(home: Home, locked: str) -> None:
         [feast, *place, "get-online-features", *features], capture_output=True, text=True
     )
     assert read.returncode == 0, read.stderr
-    said = json.loads(read.stdout[read.stdout.index("{") :])
-    assert said["embedding"][0] == pytest.approx(ProfileStore(home).lookup(client).vector.tolist())
+    printed = json.loads(read.stdout[read.stdout.index("{") :])
+    assert printed["embedding"][0] == pytest.approx(
+        ProfileStore(home).lookup(client).vector.tolist()
+    )
 
 
-def test_a_server_that_is_not_there_is_named_in_one_line(
+def test_an_unreachable_server_is_named_in_one_line(
     home: Home, redis: Redis, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     publish(home)
-    nobody = f"127.0.0.1:{free_port()}"
-    monkeypatch.setenv("UBP_REDIS", f"{nobody},password={SECRET}")
+    unreachable = f"127.0.0.1:{free_port()}"
+    monkeypatch.setenv("UBP_REDIS", f"{unreachable},password={SECRET}")
     for command in (("publish",), ("profile", clients(home)[0])):
         outcome = run_ubp(capsys, *command, "--home", home.root)
         assert outcome.code == 2
         (line,) = outcome.err.splitlines()
-        assert f"error: Redis at {nobody}: " in line
+        assert f"error: Redis at {unreachable}: " in line
         assert "Connection refused; is it running, and is UBP_REDIS (host:port," in line
         assert SECRET not in line
 
@@ -197,7 +195,7 @@ def test_a_server_that_goes_away_and_comes_back(
         assert store.lookup(client).known
 
 
-def test_a_full_server_says_so(home: Home, redis: Redis) -> None:
+def test_a_full_server_is_reported(home: Home, redis: Redis) -> None:
     redis.config_set("maxmemory", 1)
     try:
         with pytest.raises(UBPError, match=r"Redis at 127.* 'maxmemory'$"):
@@ -222,7 +220,7 @@ def test_a_full_server_says_so(home: Home, redis: Redis) -> None:
         ("localhost:6379,socket_timeout=5s", "socket_timeout is a number, not '5s'"),
     ],
 )
-def test_a_connection_that_is_none(
+def test_an_invalid_connection_string(
     home: Home, connection: str, message: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("UBP_ONLINE_STORE", "redis")
@@ -233,7 +231,7 @@ def test_a_connection_that_is_none(
 
 
 @pytest.mark.parametrize("name", ["mysql", "Redis"])
-def test_a_store_that_is_none(
+def test_an_unknown_store(
     home: Home, name: str, template: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     words = f"{name!r} is not an online store; choose sqlite or redis$"
@@ -248,7 +246,7 @@ def test_a_store_that_is_none(
             command(home)
 
 
-def test_the_longer_form_takes_other_stores(
+def test_the_long_form_accepts_other_stores(
     home: Home, template: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     kind = "feast.infra.online_stores.sqlite.SqliteOnlineStore"
@@ -270,7 +268,7 @@ def test_the_longer_form_takes_other_stores(
         ("online_store: {", "not a Feast configuration"),
     ],
 )
-def test_a_configuration_that_is_none(home: Home, template: Path, line: str, message: str) -> None:
+def test_an_invalid_configuration(home: Home, template: Path, line: str, message: str) -> None:
     template.write_text(template.read_text().replace(SQLITE, line))
     with pytest.raises(UBPError, match=message):
         publish(home)
@@ -281,7 +279,7 @@ def test_a_server_is_described_without_its_secrets() -> None:
     assert describe_server("a:1,b:2,ssl=true,db=2") == "Redis at a:1, b:2, db 2"
 
 
-def test_a_cluster_by_the_longer_form(home: Home, template: Path, tmp_path: Path) -> None:
+def test_a_cluster_by_the_long_form(home: Home, template: Path, tmp_path: Path) -> None:
     if PROGRAM is None:
         pytest.skip(MISSING)
     online = "{{type: redis, redis_type: redis_cluster, connection_string: '{}'}}"

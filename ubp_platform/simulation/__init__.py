@@ -1,1 +1,1 @@
-"""A simulated shop: its catalogue, its clients, and what these do."""
+"""A simulated shop: its catalogue, its clients and their events."""

@@ -1,8 +1,7 @@
-"""A shop with a log of the size and the shape of that of RecSys Challenge 2025, at any scale.
+"""A log with the size and shape of that of RecSys Challenge 2025, at any scale.
 
-The challenge's numbers are those of Klenitskiy, Fatkulgin, Denisova, Pembek and Vasilev, "Encode Me
-If You Can" (RecSys Challenge 2025), table 1. How near the simulated ones are is told in
-``docs/reference/simulator.md``.
+The challenge's numbers are from Klenitskiy, Fatkulgin, Denisova, Pembek and Vasilev, "Encode Me If
+You Can" (RecSys Challenge 2025), table 1. ``docs/reference/simulator.md`` compares the simulated ones.
 """
 
 from dataclasses import dataclass
@@ -20,14 +19,14 @@ ROWS = {
     "search_query": 10_218_831,
 }
 CLIENTS = 18_435_078
-#: The clients whose profiles are asked for.
+#: Number of relevant clients.
 RELEVANT = 1_000_000
-#: Distinct URLs that are visited.
+#: Number of distinct URLs visited.
 URLS = 12_650_786
 SKUS = 1_200_000
 DAYS = 170
 
-#: Rates of a client are the same at every scale; skus and URLs grow with the clients.
+#: A client's rates are the same at every scale; SKUs and URLs grow with the clients.
 CHALLENGE = Shop(
     products_scale=SKUS / CLIENTS,
     products_power=1,
@@ -59,14 +58,14 @@ CHALLENGE = Shop(
 
 
 @dataclass(frozen=True)
-class Plan:
-    """What :func:`ubp_platform.simulation.simulator.simulate` is asked for.
+class LogPlan:
+    """Arguments of :func:`ubp_platform.simulation.simulator.simulate`.
 
     Parameters
     ----------
     clients, days : int
     shop : Shop, optional
-        The default one is None.
+        None is the default shop.
     relevant : int
         How many clients to list as relevant.
     """
@@ -82,26 +81,22 @@ def plan(
     scale: float | None = None,
     clients: int | None = None,
     days: int | None = None,
-) -> Plan:
-    """Plan a log of so many clients and days, or one like another log.
+) -> LogPlan:
+    """Plan a log with given numbers of clients and days, or one like another log.
 
     Parameters
     ----------
     like : {"challenge"}, optional
-        ``challenge``; it has its own number of clients and days.
+        The log to imitate, with its own numbers of clients and days.
     scale : float, optional
-        A part of that log, above 0 to 1; all of it by default.
+        Share of that log, above 0 to 1; all of it by default.
     clients, days : int, optional
-        By default those of :class:`Plan`.
-
-    Returns
-    -------
-    Plan
+        By default those of :class:`LogPlan`.
 
     Raises
     ------
     UBPError
-        If there is no such log, the scale is out of its range, or the options exclude each other.
+        If the scale is out of range, or options exclude each other.
 
     Examples
     --------
@@ -112,17 +107,22 @@ def plan(
     """
     if like is None:
         if scale is not None:
-            raise UBPError("--scale is a part of another log: it goes with --like challenge")
-        return Plan(
-            Plan.clients if clients is None else clients, Plan.days if days is None else days
+            raise UBPError("--scale is a share of another log: use it with --like challenge")
+        return LogPlan(
+            clients=LogPlan.clients if clients is None else clients,
+            days=LogPlan.days if days is None else days,
         )
     if clients is not None or days is not None:
         raise UBPError(
-            "--like challenge says how many clients and days there are: use --scale, and neither "
+            "--like challenge has its own numbers of clients and days: use --scale, and neither "
             "--clients nor --days"
         )
-    part = 1.0 if scale is None else scale
-    if not 0 < part <= 1:
-        raise UBPError(f"a scale is above 0 and at most 1, not {part:g}")
-    number, relevant = (max(1, round(part * whole)) for whole in (CLIENTS, RELEVANT))
-    return Plan(number, DAYS, CHALLENGE, relevant)
+    share = 1.0 if scale is None else scale
+    if not 0 < share <= 1:
+        raise UBPError(f"a scale is above 0 and at most 1, not {share:g}")
+    return LogPlan(
+        clients=max(1, round(share * CLIENTS)),
+        days=DAYS,
+        shop=CHALLENGE,
+        relevant=max(1, round(share * RELEVANT)),
+    )

@@ -1,14 +1,14 @@
-"""Clients of a simulated shop: who they are."""
+"""Clients of a simulated shop: their lifetimes, habits and interests."""
 
 from dataclasses import dataclass
 
 import numpy as np
 
 from ubp_platform.simulation.catalogue import (
-    SECONDS_A_DAY,
+    SECONDS_PER_DAY,
     Catalogue,
-    choose_products,
     draw_liking,
+    draw_products,
 )
 
 WEEKDAYS = 7
@@ -16,36 +16,36 @@ WEEKDAYS = 7
 
 @dataclass(frozen=True)
 class Clients:
-    """Who the clients of a chunk are.
+    """Properties of the clients of a chunk.
 
     Parameters
     ----------
     ids : ndarray of int64, shape (n,)
-    born, gone : ndarray of int64, shape (n,)
+    first_day, last_day : ndarray of int64, shape (n,)
         First and last day with sessions.
     rate : ndarray of float64, shape (n,)
-        Sessions a day.
+        Sessions per day.
     weekdays : ndarray of float64, shape (n, 7)
-        Weights of Monday to Sunday, summed up.
+        Cumulative weights of Monday to Sunday.
     hour : ndarray of float64, shape (n,)
-        The hour of day around which the sessions are.
+        Mean hour of day of the sessions.
     level : ndarray of float64, shape (n,)
-        Price level, in deviations of prices.
+        Price level, in standard deviations of prices.
     searching, adding, buying, removing : ndarray of float64, shape (n,)
         Probabilities.
     weight : ndarray of float64, shape (n, n_interests)
-        Of each interest, summed up.
+        Cumulative weights of the interests.
     phase : ndarray of float64, shape (n, n_interests)
-        How far each interest's first epoch has gone when the log begins, a share.
+        Elapsed share of each interest's first epoch when the log begins.
     interest : ndarray of int64, shape (n, n_interests, n_epochs)
         The category of each interest in each of its epochs.
     favourite : ndarray of int64, shape (n, n_interests, n_epochs, n_favourites)
-        Products that a client keeps coming back to.
+        Products that a client returns to.
     """
 
     ids: np.ndarray
-    born: np.ndarray
-    gone: np.ndarray
+    first_day: np.ndarray
+    last_day: np.ndarray
     rate: np.ndarray
     weekdays: np.ndarray
     hour: np.ndarray
@@ -61,21 +61,10 @@ class Clients:
 
 
 def draw_clients(rng: np.random.Generator, catalogue: Catalogue, ids: np.ndarray) -> Clients:
-    """Draw who the clients with these ids are.
-
-    Parameters
-    ----------
-    rng : Generator
-    catalogue : Catalogue
-    ids : ndarray of int64, shape (n,)
-
-    Returns
-    -------
-    Clients
-    """
+    """Draw the clients with given ids, int64, shape (n,)."""
     shop, days, n = catalogue.shop, catalogue.days, len(ids)
     discontent = shop.discontent * rng.standard_normal(n)
-    born = np.where(rng.random(n) < shop.newcomers, rng.integers(0, days, n), 0)
+    first_day = np.where(rng.random(n) < shop.newcomers, rng.integers(0, days, n), 0)
     leaving = rng.gamma(shop.dropout_shape, shop.dropout_a_day / shop.dropout_shape, n)
     stay = rng.standard_exponential(n) / np.maximum(leaving * np.exp(discontent), 1e-9)
     spread = shop.sessions_spread
@@ -85,12 +74,12 @@ def draw_clients(rng: np.random.Generator, catalogue: Catalogue, ids: np.ndarray
     searcher = rng.random(n) < shop.searchers * (rate / shop.sessions_a_day) ** shop.regulars
     adding = rng.gamma(shop.adding_shape, shop.adding / shop.adding_shape, n)
     level = rng.standard_normal(n)
-    interest = _interests(rng, catalogue, n)
+    interest = _draw_interests(rng, catalogue, n)
     epochs = np.arange(interest.shape[-1])
     phase = rng.random(interest.shape[:-1])
-    begun = (epochs - phase[..., None]) * shop.interest_days * SECONDS_A_DAY
+    begun = (epochs - phase[..., None]) * shop.interest_days * SECONDS_PER_DAY
     shape = (*interest.shape, shop.favourites)
-    favourite = choose_products(
+    favourite = draw_products(
         rng,
         catalogue,
         np.broadcast_to(interest[..., None], shape).ravel(),
@@ -99,28 +88,28 @@ def draw_clients(rng: np.random.Generator, catalogue: Catalogue, ids: np.ndarray
     )
     return Clients(
         ids=ids,
-        born=born,
-        gone=born + np.minimum(stay, days - 1 - born).astype(np.int64),
+        first_day=first_day,
+        last_day=first_day + np.minimum(stay, days - 1 - first_day).astype(np.int64),
         rate=rate,
-        weekdays=_summed(own),
+        weekdays=_cumulative(own),
         hour=np.where(evening, rng.normal(20, 1.2, n), rng.normal(12.5, 2, n)),
         level=level,
         searching=np.where(searcher, *shop.searching) * rng.gamma(4, 1 / 4, n),
         adding=adding,
         buying=_shifted(np.full(n, shop.buying), 0.6 * rng.standard_normal(n)),
         removing=_shifted(np.full(n, shop.removing), discontent),
-        weight=_summed(rng.gamma(0.7, 1, (n, shop.interests)) + 0.02),
+        weight=_cumulative(rng.gamma(0.7, 1, (n, shop.interests)) + 0.02),
         phase=phase,
         interest=interest,
         favourite=favourite.reshape(shape),
     )
 
 
-def _interests(rng: np.random.Generator, catalogue: Catalogue, n: int) -> np.ndarray:
+def _draw_interests(rng: np.random.Generator, catalogue: Catalogue, n: int) -> np.ndarray:
     """Draw the category of each client's interests in each epoch."""
     shop = catalogue.shop
-    liking = draw_liking(rng, shop, catalogue.appeal, catalogue.places, n)
-    likes = _summed(liking)[:, None]  # (n, 1, n_departments)
+    liking = draw_liking(rng, shop, catalogue.appeal, catalogue.coordinates, n)
+    likes = _cumulative(liking)[:, None]  # (n, 1, n_departments)
     shape = (n, shop.interests)
     epochs = int(catalogue.days / shop.interest_days) + 2
     interest = np.empty((*shape, epochs), np.int64)
@@ -137,14 +126,13 @@ def _interests(rng: np.random.Generator, catalogue: Catalogue, n: int) -> np.nda
     return interest
 
 
-def _summed(weights: np.ndarray) -> np.ndarray:
-    """Sum weights up along the last axis, to exactly 1 at its end."""
-    summed = np.cumsum(weights, axis=-1)
-    summed /= summed[..., -1:]
-    return summed
+def _cumulative(weights: np.ndarray) -> np.ndarray:
+    """Sum weights along the last axis, to exactly 1 at its end."""
+    sums = np.cumsum(weights, axis=-1)
+    return sums / sums[..., -1:]
 
 
-def _shifted(chance: np.ndarray, by: np.ndarray) -> np.ndarray:
-    """Move probabilities on the logistic scale."""
-    odds = chance / (1 - chance) * np.exp(by)
+def _shifted(probability: np.ndarray, by: np.ndarray) -> np.ndarray:
+    """Shift probabilities on the logistic scale."""
+    odds = probability / (1 - probability) * np.exp(by)
     return odds / (1 + odds)

@@ -1,4 +1,4 @@
-"""The parameters of a simulated shop; what they do is told in ``docs/reference/simulator.md``."""
+"""The parameters of a simulated shop; ``docs/reference/simulator.md`` explains them."""
 
 from typing import Annotated
 
@@ -22,78 +22,77 @@ class Shop(BaseModel):
     Parameters
     ----------
     products_scale, products_power : float
-        There are ``scale * clients ** power`` products, but three a category at least.
+        There are ``scale * clients ** power`` products, at least three per category.
     categories_scale, categories_power : float
-        The same of categories, but eight at least; departments are as many as the root of that.
+        The same for categories, at least eight; the number of departments is its square root.
     launched : float
         Share of the products that are launched during the log.
     product_tail, category_tail, department_tail, page_tail : float
-        Zipf exponents: of the products in a category, of the categories in a department, of the
-        departments, and of the pages and the query phrases of a category.
+        Zipf exponents of the products in a category, the categories in a department, the
+        departments, and the pages and query phrases of a category.
     category_pages, category_phrases, other_pages : int
-        Listing pages and ways to ask for it of a category; pages that are of no category.
+        Listing pages and query phrases per category; pages without a category.
     filtered, filtered_pages, filtered_tail : float
         Share of the visits to listings that go to one with filters, a sort order or a page number;
-        how many such pages there are, per client; their Zipf exponent within a category.
+        number of such pages per client; their Zipf exponent within a category.
     noise : (float, float)
-        Share of codes that are arbitrary, at the first and at the last position.
+        Share of arbitrary codes, at the first and at the last position.
     sessions_a_day, sessions_spread : float
-        Mean of a client's rate of sessions and the deviation of its logarithm (log-normal).
+        Mean of a client's rate of sessions and standard deviation of its logarithm (log-normal).
     newcomers : float
-        Share of the clients that come during the log; the others are there when it begins.
+        Share of the clients that arrive during the log; the others exist when it begins.
     dropout_a_day, dropout_shape : float
         Mean and shape of a client's rate of leaving for good (gamma), as in Pareto/NBD
         (Schmittlein, Morrison, Colombo 1987).
     discontent : float
-        How much more the discontent remove from the cart, and how much sooner they leave.
+        How much more discontent clients remove from the cart, and how much sooner they leave.
     interests : int
-        Categories that a client is interested in at a time.
+        Number of categories that a client is interested in at a time.
     interest_days : float
-        How long an interest lasts before it may turn to something else.
+        How long an interest lasts before it may change.
     drift : float
-        Share of the interests that do then.
+        Share of the interests that change then.
     loyalty : float
-        Share of the drifted interests that stay in their department.
+        Share of the changed interests that stay in their department.
     affinity : float
-        How far clients differ in their departments.
+        How much clients differ in the departments that they like.
     exploring : float
-        Share of the sessions with an intent of nobody's taste.
+        Share of the sessions whose intent does not depend on the client's taste.
     focus : float
         Share of a session's products that are of its intended category, not just its department.
     favourites : int
-        Products that a client keeps coming back to in one interest.
+        Number of products per interest that a client returns to.
     returning : float
-        Share of the looks at an intended category's products that go to these.
+        Share of the views of an intended category's products that go to these.
     price_width : float
-        How far from a client's price level products are still chosen, in deviations of prices.
+        How near to a client's price level products are chosen, in standard deviations of prices.
     weekdays : tuple of float, length 7
         Relative weights of Monday to Sunday.
     rhythm : float
-        How far a client's own weekdays differ from these.
+        How much a client's own weekdays differ from these.
     evening : float
         Share of the clients that come in the evening; the others come around noon.
     views : float
-        Mean number of products looked at in a session (geometric).
+        Mean number of products viewed in a session (geometric).
     searchers : float
         Share of the clients that search.
     regulars : float
-        How much more of the frequent clients do: the share grows with this power of their rate of
-        sessions.
+        The share of searchers grows with this power of the clients' rate of sessions.
     searching : (float, float)
-        Share of the products that a searcher, and another client, came to by a query.
+        Share of the products that searchers, and other clients, reach by a query.
     naming : float
-        Share of the queries that say a product's name; the others are for its category.
+        Share of the queries for a product's name; the others are for its category.
     browsing : float
-        Share of the other products that a client came to by a listing page of the category.
+        Share of the other products that a client reaches by a listing page of the category.
     entrances : (float, float)
         Share of the sessions that begin at the home page, and at another page without category.
     adding, adding_shape : float
-        Mean share of the looked-at products that are added to the cart, and how alike the clients
-        are in that (gamma).
+        Mean share of the viewed products that are added to the cart, and its shape over the
+        clients (gamma).
     buying, removing : float
-        Share of the additions that are bought; share of the rest that is removed, at the median.
+        Share of the additions that are bought; median share of the rest that is removed.
     direct : float
-        Purchases without an addition, per addition.
+        Number of purchases without an addition, per addition.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -147,7 +146,7 @@ class Shop(BaseModel):
     direct: Share = 0.04
 
     def categories(self, clients: int) -> int:
-        """Tell how many categories a shop with so many clients has.
+        """Return the number of categories for a number of clients.
 
         Examples
         --------
@@ -157,7 +156,7 @@ class Shop(BaseModel):
         return max(8, round(self.categories_scale * clients**self.categories_power))
 
     def products(self, clients: int) -> int:
-        """Tell how many products a shop with so many clients has.
+        """Return the number of products for a number of clients.
 
         Examples
         --------

@@ -1,8 +1,8 @@
 """Simulated event logs of any size, in the ``challenge`` layout, for trying the platform out.
 
-The log ends at :data:`END`, whatever its length. Clients are drawn in chunks, each with random
-numbers of its own, and every chunk is a row group of every file, so that memory does not grow with
-the clients. What is simulated is told in ``docs/reference/simulator.md``.
+The log ends at :data:`END`, whatever its length. Clients are drawn in chunks with independent
+random numbers, and each chunk is a row group of every file, so that memory does not grow with the
+number of clients. ``docs/reference/simulator.md`` explains what is simulated.
 """
 
 import tempfile
@@ -19,18 +19,14 @@ from ubp_platform.errors import UBPError
 from ubp_platform.events.schema import CODES, EVENT_TYPES, EVENTS, PRODUCTS, TABLES, Kind, Table
 from ubp_platform.layouts import RELEVANT_CLIENTS
 from ubp_platform.progress import ProgressFactory, silent
-from ubp_platform.simulation.catalogue import (
-    SECONDS_A_DAY,
-    Catalogue,
-    draw_catalogue,
-)
+from ubp_platform.simulation.catalogue import SECONDS_PER_DAY, Catalogue, draw_catalogue
 from ubp_platform.simulation.clients import draw_clients
 from ubp_platform.simulation.sessions import Columns, draw_events
 from ubp_platform.simulation.shop import MAX_DAYS, Shop
 
 #: A Monday; the first instant after every simulated log.
 END = datetime(2022, 11, 28, tzinfo=UTC)
-# What a chunk holds, roughly: the arrays of so many events take some hundred megabytes.
+# Approximate size of a chunk, whose arrays take some hundred megabytes.
 _CHUNK_EVENTS = 500_000
 
 _ARROW: dict[Kind, pa.DataType] = {
@@ -69,24 +65,24 @@ def simulate(
 ) -> list[SimulatedFile]:
     """Write the event log of a simulated shop.
 
-    The same arguments give the same bytes, with the same versions of numpy and pyarrow on the same
+    Equal arguments produce equal bytes with the same versions of numpy and pyarrow and the same
     kind of processor.
 
     Parameters
     ----------
     directory : Path
-        Gets one Parquet file a table, all at the end; made where it does not exist.
+        For one Parquet file per table, which all appear at the end; created if missing.
     clients : int
         Their ids are 1 to this.
     days : int
         Length of the log, up to :data:`END`.
     seed : int
     shop : Shop, optional
-        What shapes the log.
+        The default shop by default.
     progress : ProgressFactory
     relevant : int
-        So many clients with events, at most, are listed in ``relevant_clients.npy`` (int64,
-        ascending), see :func:`draw_relevant`; without any there is no such file.
+        How many clients with events, at most, to list in ``relevant_clients.npy`` (int64,
+        ascending), see :func:`draw_relevant`; 0 for no such file.
 
     Returns
     -------
@@ -96,7 +92,7 @@ def simulate(
     Raises
     ------
     UBPError
-        If the directory holds such files already, or a number is out of its range.
+        If the directory already contains such files, or a number is out of range.
     """
     _check_numbers(clients, days, seed)
     names = [f"{table}{suffix}" for table in TABLES for suffix in (".parquet", ".csv")]
@@ -105,29 +101,29 @@ def simulate(
     catalogue = draw_catalogue(shop or Shop(), clients, days, np.random.default_rng([seed, 0]))
     directory.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".simulate-", dir=directory) as temporary:
-        place = Path(temporary)
-        files, counts = _write_events(place, catalogue, clients, seed, progress)
+        drafts = Path(temporary)
+        files, counts = _write_events(drafts, catalogue, clients, seed, progress)
         products = _properties(catalogue)
-        path = place / _file_name(PRODUCTS)
+        path = drafts / _file_name(PRODUCTS)
         pq.write_table(products, path)
         files.append(SimulatedFile(path, len(products), None))
         if relevant:
-            # Neither the catalogue nor a chunk is drawn with this.
+            # A seed that neither the catalogue nor a chunk uses.
             ids = draw_relevant(np.random.default_rng([seed, 0, 1]), counts, relevant)
-            np.save(place / RELEVANT_CLIENTS, ids)
-            files.append(SimulatedFile(place / RELEVANT_CLIENTS, len(ids), len(ids)))
+            np.save(drafts / RELEVANT_CLIENTS, ids)
+            files.append(SimulatedFile(drafts / RELEVANT_CLIENTS, len(ids), len(ids)))
         _check_directory(directory, names)
         return [replace(file, path=file.path.rename(directory / file.path.name)) for file in files]
 
 
 def _write_events(
-    place: Path, catalogue: Catalogue, clients: int, seed: int, progress: ProgressFactory
+    directory: Path, catalogue: Catalogue, clients: int, seed: int, progress: ProgressFactory
 ) -> tuple[list[SimulatedFile], np.ndarray]:
     """Write the event files and count the events of each client."""
     size = chunk_clients(catalogue.shop, catalogue.days)
     rows, active = dict.fromkeys(EVENT_TYPES, 0), dict.fromkeys(EVENT_TYPES, 0)
     counts = np.zeros(clients, np.int32)
-    paths = {table.name: place / _file_name(table) for table in EVENTS}
+    paths = {table.name: directory / _file_name(table) for table in EVENTS}
     with ExitStack() as stack, progress("simulate", clients, "clients") as advance:
         writers = {
             table.name: stack.enter_context(pq.ParquetWriter(paths[table.name], _schema(table)))
@@ -137,25 +133,25 @@ def _write_events(
             ids = np.arange(first, min(first + size, clients)) + 1
             for name, columns in simulate_chunk(catalogue, ids, seed, chunk).items():
                 writers[name].write_table(as_arrow(TABLES[name], columns, catalogue.days))
-                each = np.bincount(columns["client_id"] - ids[0], minlength=len(ids))
-                rows[name] += int(each.sum())
-                active[name] += int(np.count_nonzero(each))
-                counts[first : first + len(ids)] += each
+                events = np.bincount(columns["client_id"] - ids[0], minlength=len(ids))
+                rows[name] += int(events.sum())
+                active[name] += int(np.count_nonzero(events))
+                counts[first : first + len(ids)] += events
             advance(len(ids))
     files = [SimulatedFile(paths[name], rows[name], active[name]) for name in EVENT_TYPES]
     return files, counts
 
 
 def draw_relevant(rng: np.random.Generator, events: np.ndarray, count: int) -> np.ndarray:
-    """Draw clients with events, with chances in proportion to the square root of their number.
+    """Draw clients in proportion to the square root of their number of events.
 
     Parameters
     ----------
     rng : Generator
     events : ndarray of int32, shape (n_clients,)
-        How many events each client has; the first one's id is 1.
+        Number of events of each client; the ids begin with 1.
     count : int
-        How many to draw; all with events where there are fewer.
+        How many to draw; all clients with events if there are fewer.
 
     Returns
     -------
@@ -163,7 +159,7 @@ def draw_relevant(rng: np.random.Generator, events: np.ndarray, count: int) -> n
         Ids, ascending.
     """
     active = np.flatnonzero(events)
-    # Waiting for everybody, at such rates, and taking who comes first (Efraimidis, Spirakis 2006).
+    # The first arrivals of exponential processes with these rates (Efraimidis, Spirakis 2006).
     wait = rng.standard_exponential(len(active)) / np.sqrt(events[active])
     if count < len(active):
         active = np.sort(active[np.argpartition(wait, count)[:count]])
@@ -171,33 +167,23 @@ def draw_relevant(rng: np.random.Generator, events: np.ndarray, count: int) -> n
 
 
 def chunk_clients(shop: Shop, days: int) -> int:
-    """Tell how many clients are drawn at once.
+    """Return the number of clients per chunk.
 
     Examples
     --------
     >>> chunk_clients(Shop(), 100) > chunk_clients(Shop(), 200)
     True
     """
-    session_events = 0.5 + 1.5 * shop.views  # roughly; nothing but the size of chunks depends on it
+    session_events = 0.5 + 1.5 * shop.views  # an estimate, used for the size of chunks only
     return max(1, round(_CHUNK_EVENTS / (1 + shop.sessions_a_day * days * session_events)))
 
 
 def simulate_chunk(
     catalogue: Catalogue, ids: np.ndarray, seed: int, chunk: int
 ) -> dict[str, Columns]:
-    """Draw the events of a chunk of clients; they depend on nothing but what is given here.
+    """Draw the events of a chunk of clients, as :func:`draw_events` returns them.
 
-    Parameters
-    ----------
-    catalogue : Catalogue
-    ids : ndarray of int64, shape (n,)
-    seed, chunk : int
-
-    Returns
-    -------
-    dict of str to dict of str to ndarray
-        Of each event type the columns of its table, by client and then by time; ``timestamp`` in
-        seconds of the log.
+    They depend on the arguments only; ``ids`` is an ndarray of int64, shape (n,).
     """
     # The catalogue is drawn with [seed, 0].
     rng = np.random.default_rng([seed, 1 + chunk])
@@ -205,21 +191,17 @@ def simulate_chunk(
 
 
 def as_arrow(table: Table, columns: Columns, days: int) -> pa.Table:
-    """Give columns the types that they have in files.
+    """Convert columns to the types of the files.
 
     Parameters
     ----------
     table : Table
     columns : dict of str to ndarray
-        A column of times holds seconds of the log.
+        Times in seconds of the log.
     days : int
         Length of the log.
-
-    Returns
-    -------
-    pyarrow.Table
     """
-    begin = int(END.timestamp()) - days * SECONDS_A_DAY
+    begin = int(END.timestamp()) - days * SECONDS_PER_DAY
     arrays = []
     for name, kind in table.columns.items():
         values = columns[name]
@@ -253,11 +235,11 @@ def _file_name(table: Table) -> str:
 
 def _check_numbers(clients: int, days: int, seed: int) -> None:
     if clients < 1:
-        raise UBPError(f"a shop has one client or more, not {clients}")
+        raise UBPError(f"a shop has at least one client, not {clients}")
     if not 1 <= days <= MAX_DAYS:
         raise UBPError(f"a log has 1 to {MAX_DAYS} days, not {days}")
     if seed < 0:
-        raise UBPError(f"a seed is zero or more, not {seed}")
+        raise UBPError(f"a seed is at least 0, not {seed}")
 
 
 def _check_directory(directory: Path, names: list[str]) -> None:
@@ -265,6 +247,6 @@ def _check_directory(directory: Path, names: list[str]) -> None:
         raise UBPError(f"{directory} is a file; name a directory for the event files")
     if found := [name for name in names if (directory / name).exists()]:
         raise UBPError(
-            f"{directory} already holds {', '.join(found)}: name another directory, or remove "
+            f"{directory} already contains {', '.join(found)}: name another directory, or remove "
             "them first; nothing was written"
         )

@@ -39,10 +39,6 @@ def profile_view_name(version: str) -> str:
 def feast_objects(home: Home) -> list[FeastObject]:
     """Return all objects of a home.
 
-    Parameters
-    ----------
-    home : Home
-
     Returns
     -------
     list

@@ -36,13 +36,7 @@ def write_profiles(
     On SQLite it is one transaction, during which readers see the previous profiles. Other stores
     are written slice by slice. Clients who are not in the snapshot keep their profiles.
 
-    Parameters
-    ----------
-    store : FeatureStore
-        The view has been applied.
-    view_name : str
-    snapshot : SnapshotFile
-    progress : ProgressFactory
+    The view must have been applied.
 
     Raises
     ------

@@ -140,23 +140,7 @@ class ProfileStore:
         return any(has_text_ids(file.path) for file in self.version.snapshots[-1:])
 
     def lookup(self, client_id: ClientId) -> Profile:
-        """Read one client's newest profile from the online store.
-
-        Parameters
-        ----------
-        client_id : int or str
-            Of the shop's own type.
-
-        Returns
-        -------
-        Profile
-            The mean profile with ``known=False`` for an unknown client.
-
-        Raises
-        ------
-        UBPError
-            If the version is not online, or the online store does not answer or has lost it.
-        """
+        """Read one client's newest profile from the online store, as :meth:`lookup_many` does."""
         return self.lookup_many([client_id])[0]
 
     def lookup_many(self, client_ids: Iterable[ClientId]) -> list[Profile]:
@@ -165,11 +149,12 @@ class ProfileStore:
         Parameters
         ----------
         client_ids : iterable of int or of str
+            Of the shop's own type.
 
         Returns
         -------
         list of Profile
-            In the order of the ids.
+            In the order of the ids; the mean profile with ``known=False`` for unknown clients.
 
         Raises
         ------
@@ -254,10 +239,6 @@ class ProfileStore:
             The columns ``client_id`` and ``event_timestamp`` (UTC unless it has a time zone), and
             any labels, which are carried along.
         progress : ProgressFactory
-
-        Returns
-        -------
-        TrainingSet
 
         Warns
         -----
