@@ -1,7 +1,8 @@
 """A log with the size and shape of that of RecSys Challenge 2025, at any scale.
 
 The challenge's numbers are from Klenitskiy, Fatkulgin, Denisova, Pembek and Vasilev, "Encode Me If
-You Can" (RecSys Challenge 2025), table 1. ``docs/reference/simulator.md`` compares the simulated ones.
+You Can" (RecSys Challenge 2025), table 1. ``docs/reference/simulator.md`` compares the
+simulated ones.
 """
 
 from dataclasses import dataclass
