@@ -22,7 +22,7 @@ def exit_code(function: Callable[..., object], *arguments: object) -> int:
     return process.exitcode
 
 
-def die(*arguments: object) -> None:
+def die(*arguments: object, **options: object) -> None:
     """Do what kill -9 does, in the middle of whatever calls this."""
     os.kill(os.getpid(), signal.SIGKILL)
 

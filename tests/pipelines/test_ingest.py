@@ -167,7 +167,7 @@ def test_a_database_that_is_not_a_warehouse_is_refused(home: Home, tmp_path: Pat
         lambda: Warehouse(home.warehouse),
         lambda: ingest(home, str(deliver(tmp_path / "delivery", product_buy=purchases()))),
     ):
-        with pytest.raises(WarehouseMissing, match="no warehouse: remove it, then run `ubp ingest"):
+        with pytest.raises(WarehouseMissing, match="not a warehouse: remove it, then run"):
             use()
 
 
@@ -176,7 +176,7 @@ def test_a_warehouse_that_could_not_be_created_leaves_nothing(
 ) -> None:
     delivery = str(deliver(tmp_path / "delivery", product_buy=purchases()))
     with monkeypatch.context() as patch:
-        patch.setattr("ubp_platform.warehouse.warehouse._BOOKKEEPING", "CREATE TABLE batch (")
+        patch.setattr("ubp_platform.warehouse.database._LEDGER", "CREATE TABLE batch (")
         with pytest.raises(duckdb.Error):
             ingest(home, delivery)
     assert not list(home.root.iterdir())
