@@ -141,7 +141,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--small", action="store_true", help="a smoke run in seconds")
     small = parser.parse_args().small
-    events, clients, share = (20_000, 400, 1) if small else (1_000_000, 20_000, 5)
+    events, clients, share = (5_000, 100, 1) if small else (1_000_000, 20_000, 5)
     # Two weeks before the last event, at noon, so that some events must not be seen.
     cutoff = START + pd.Timedelta(days=DAYS - 14, hours=12)
     tables = simulate(events, clients)
