@@ -122,8 +122,8 @@ def main() -> None:
     chain, updates = Chain(4000, 200, mean=12, longest=64), list(range(0, 401, 40))
     if small:
         torch.set_num_threads(1)  # at this size a second thread only costs time
-        hidden, size, ours, plain = 32, 32, 8, 4
-        chain, updates = Chain(200, values=50), [0, 4, 8]
+        hidden, size, ours, plain = 16, 16, 4, 2
+        chain, updates = Chain(100, values=50), [0, 2, 4]
 
     measured = speeds(hidden, size, ours, plain)
     ratio = measured[OURS] / measured[PLAIN]

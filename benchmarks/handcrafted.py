@@ -139,7 +139,7 @@ def of_client(events: pd.DataFrame, cutoff: pd.Timestamp) -> dict[str, float]:
 
 def main() -> None:
     small = smoke_parser(__doc__).parse_args().small
-    events, clients, share = (20_000, 400, 1) if small else (1_000_000, 20_000, 5)
+    events, clients, share = (5_000, 100, 1) if small else (1_000_000, 20_000, 5)
     # Two weeks before the last event, at noon, so that some events must be ignored.
     cutoff = START + pd.Timedelta(days=DAYS - 14, hours=12)
     tables = simulate(events, clients)

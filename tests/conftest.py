@@ -17,12 +17,18 @@ from ubp_platform.warehouse import Warehouse
 # A process takes a module at a time: those that take longest begin, so that none is left alone.
 _LONGEST = (
     "tests/test_benchmarks.py",
+    "tests/evaluation/test_leaks.py",
     "tests/pipelines/test_end_to_end.py",
-    "tests/pipelines/test_ingest.py",
     "tests/evaluation/test_report.py",
     "tests/evaluation/test_evaluate.py",
+    "tests/pipelines/test_ingest",
+    "tests/evaluation/test_full_disk.py",
+    "tests/evaluation/test_e",
+    "tests/pipelines/test_twelve_blocks.py",
     "tests/blocks/test_gru_ae.py",
+    "tests/blocks/test_future_window.py",
     "tests/store/",
+    "tests/pipelines/",
 )
 
 

@@ -16,6 +16,7 @@ from benchmarks.full_log import __main__ as full_log
 from benchmarks.full_log.outcome import Results, append, draw, table
 from benchmarks.full_log.processes import STEPS
 from benchmarks.machine import today
+from tests.evaluation.evaluated import no_report, thin_networks
 from tests.store.redis_server import MISSING, PROGRAM
 from ubp_platform.blocks.torch_runtime import threads
 
@@ -48,7 +49,7 @@ def test_benchmark_ends_with_its_ratio(
     monkeypatch.setattr(sys, "argv", [script, *options])
     monkeypatch.setenv("OMP_WAIT_POLICY", "PASSIVE")
     # In this process: to import all that they need takes longer than most of them.
-    with threads(None):
+    with threads(None), thin_networks(), no_report():
         module = full_log if script == "full_log" else import_module(f"benchmarks.{script}")
         module.main()
     printed = capsys.readouterr().out
