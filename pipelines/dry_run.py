@@ -11,7 +11,7 @@ import pandas as pd
 from pipelines.ingest import open_delivery
 from ubp_platform.layouts import MAX_QUARANTINE
 from ubp_platform.layouts.staging import staging
-from ubp_platform.progress import ProgressFactory, silent
+from ubp_platform.progress import ProgressFactory, logged
 from ubp_platform.quality.checks import Rejection, check, first_bad_row
 from ubp_platform.warehouse import column_kinds
 from ubp_platform.warehouse.clock_changes import clock_changes
@@ -84,7 +84,7 @@ def dry_run(
     source: str,
     layout: str | None = None,
     max_quarantine: float = MAX_QUARANTINE,
-    progress: ProgressFactory = silent,
+    progress: ProgressFactory = logged,
 ) -> DryRun:
     """Stage and check a delivery without landing it; parameters as in :func:`ingest`.
 

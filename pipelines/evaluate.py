@@ -36,7 +36,7 @@ from ubp_platform.files import write_text
 from ubp_platform.home import Home
 from ubp_platform.profile.fitting import select_blocks
 from ubp_platform.profile.version import ProfileVersion
-from ubp_platform.progress import ProgressFactory, silent
+from ubp_platform.progress import ProgressFactory, logged
 from ubp_platform.warehouse import Warehouse, ledger
 
 
@@ -46,7 +46,7 @@ def evaluate(
     tasks: Sequence[str] = (),
     network: NetworkName = "small",
     seeds: int = 1,
-    progress: ProgressFactory = silent,
+    progress: ProgressFactory = logged,
     *,
     profile: ProfileKind = "default",
     protocol: ProtocolName = "holdout",

@@ -15,7 +15,7 @@ from ubp_platform.evaluation.export import appearing, write_embeddings, write_sp
 from ubp_platform.evaluation.tasks import Targets
 from ubp_platform.home import Home
 from ubp_platform.profile.version import checked_width
-from ubp_platform.progress import ProgressFactory, silent
+from ubp_platform.progress import ProgressFactory, logged
 from ubp_platform.warehouse import Warehouse
 
 # Part of DuckDB's memory limit while it writes; otherwise it would cache everything it reads.
@@ -67,7 +67,7 @@ def export(
     directory: Path,
     format: ExportFormat = "challenge",
     blocks: Sequence[str] = (),
-    progress: ProgressFactory = silent,
+    progress: ProgressFactory = logged,
     *,
     profile: ProfileKind = "default",
     width: int | None = None,

@@ -18,7 +18,7 @@ from ubp_platform.layouts import MAX_QUARANTINE, RELEVANT_CLIENTS
 from ubp_platform.layouts.description import layout_named, shipped
 from ubp_platform.layouts.source import Delivery, Source, recognise
 from ubp_platform.layouts.staging import DeliveredTable, StagingArea, staging
-from ubp_platform.progress import ProgressFactory, silent
+from ubp_platform.progress import ProgressFactory, logged
 from ubp_platform.quality import DataDocs
 from ubp_platform.quality.checks import CheckedTable, Rejection, check
 from ubp_platform.warehouse import Warehouse, column_kinds, identifiers, landing, ledger
@@ -61,7 +61,7 @@ def ingest(
     source: str,
     layout: str | None = None,
     max_quarantine: float = MAX_QUARANTINE,
-    progress: ProgressFactory = silent,
+    progress: ProgressFactory = logged,
     replace: int | None = None,
 ) -> Ingested:
     """Land a delivery as one batch.

@@ -6,14 +6,14 @@ from datetime import UTC, datetime
 from ubp_platform.errors import UBPError
 from ubp_platform.home import Home
 from ubp_platform.profile.version import encoded_from, get_version, newest_version
-from ubp_platform.progress import ProgressFactory, silent
+from ubp_platform.progress import ProgressFactory, logged
 from ubp_platform.store.feature_store import open_feature_store, write_configuration
 from ubp_platform.store.objects import feast_objects, profile_view_name
 from ubp_platform.store.online import write_profiles
 from ubp_platform.store.served import Served
 
 
-def publish(home: Home, version: str | None = None, progress: ProgressFactory = silent) -> Served:
+def publish(home: Home, version: str | None = None, progress: ProgressFactory = logged) -> Served:
     """Serve a profile version as of its newest cutoff.
 
     The version's profiles go into their own table, and the pointer to the served version changes

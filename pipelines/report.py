@@ -10,7 +10,7 @@ from ubp_platform.evaluation.record import Evaluation
 from ubp_platform.evaluation.representations import Representation
 from ubp_platform.files import write_text
 from ubp_platform.home import Home
-from ubp_platform.progress import ProgressFactory, silent
+from ubp_platform.progress import ProgressFactory, logged
 from ubp_platform.report.data_pictures import Cloud
 from ubp_platform.report.page import render
 from ubp_platform.warehouse import Warehouse
@@ -24,7 +24,7 @@ def write_report(
     home: Home,
     record: Evaluation,
     compared: Sequence[Representation],
-    progress: ProgressFactory = silent,
+    progress: ProgressFactory = logged,
 ) -> Path:
     """Write the page about an evaluation.
 

@@ -11,7 +11,7 @@ from ubp_platform.errors import UBPError
 from ubp_platform.files import atomic_file
 from ubp_platform.home import Home
 from ubp_platform.profile.version import ProfilePart
-from ubp_platform.progress import ProgressFactory, silent
+from ubp_platform.progress import ProgressFactory, logged
 from ubp_platform.store.retrieval import Profile, ProfileStore
 from ubp_platform.warehouse.identifiers import integer_id
 
@@ -53,7 +53,7 @@ def training_set(
     entities: Path,
     out: Path,
     version: str | None = None,
-    progress: ProgressFactory = silent,
+    progress: ProgressFactory = logged,
 ) -> tuple[int, int]:
     """Write entities with their profiles.
 

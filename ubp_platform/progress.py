@@ -134,6 +134,3 @@ def bars(console: Console) -> ProgressFactory:
                 progress.update(task, total=done or 1, completed=done or 1)
 
     return show
-
-
-silent = logged

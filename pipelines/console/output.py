@@ -79,11 +79,11 @@ def logging_to_stderr(as_json: bool) -> Iterator[None]:
     """
     before = warnings.showwarning
     warnings.showwarning = _show_warning
+    lines = logging.Formatter("%(asctime)s %(levelname)s %(message)s", "%Y-%m-%dT%H:%M:%SZ")
+    formatter = _JSONLines() if as_json else lines
+    formatter.converter = time.gmtime
     handler = logging.StreamHandler()
-    handler.setFormatter(
-        _JSONLines() if as_json else logging.Formatter("%(asctime)s %(levelname)s %(message)s")
-    )
-    handler.formatter.converter = time.gmtime  # type: ignore[union-attr]
+    handler.setFormatter(formatter)
     wanted = as_json or not errors.is_terminal
     level = LOG.level
     if wanted:

@@ -16,7 +16,7 @@ from ubp_platform.blocks.fit_report import FitReport
 from ubp_platform.blocks.state_arrays import Arrays
 from ubp_platform.blocks.trainer import Trainer
 from ubp_platform.errors import UBPError
-from ubp_platform.progress import Advance, silent
+from ubp_platform.progress import Advance
 
 
 class Script:
@@ -53,7 +53,7 @@ def fit(
     max_epochs: int,
     patience: int | None,
     checkpoint: Checkpoint | None = None,
-    progress: Callable = silent,
+    progress: Callable = logged,
     **options: Any,
 ) -> FitReport:
     report = FitReport(cutoff=datetime(2022, 7, 1, tzinfo=UTC))

@@ -11,7 +11,7 @@ import cli
 from pipelines.console import output
 
 #: What a step leaves on stderr where that is no terminal.
-LOGGED = re.compile(r"[\d-]{10} [\d:,]{12} (INFO|ERROR) ")
+LOGGED = re.compile(r"[\d-]{10}T[\d:]{8}Z (INFO|ERROR) ")
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from tests.pipelines.commands import run_ubp
 from tests.pipelines.deliveries import deliver, purchases
 from ubp_platform.events.schema import TABLES
 from ubp_platform.home import Home
-from ubp_platform.progress import silent
+from ubp_platform.progress import logged
 
 
 def test_a_log_that_was_left_half_written_is_written_again(
@@ -17,10 +17,10 @@ def test_a_log_that_was_left_half_written_is_written_again(
     directory = home.root / "simulated"
     directory.mkdir(parents=True)
     (directory / "product_buy.parquet").write_bytes(b"PAR1")
-    demo._simulate(directory, silent)
+    demo._simulate(directory, logged)
     written = {path.name: path.stat().st_mtime_ns for path in directory.iterdir()}
     assert written.keys() == {f"{table}.parquet" for table in TABLES}
-    demo._simulate(directory, silent)
+    demo._simulate(directory, logged)
     assert written == {path.name: path.stat().st_mtime_ns for path in directory.iterdir()}
 
 

@@ -19,7 +19,7 @@ from ubp_platform.blocks.snapshot import Snapshot
 from ubp_platform.blocks.state_arrays import Arrays
 from ubp_platform.choices import Preset
 from ubp_platform.errors import BlockUnavailable, UBPError, first_line
-from ubp_platform.progress import ProgressFactory, silent
+from ubp_platform.progress import ProgressFactory, logged
 from ubp_platform.warehouse.history import History
 
 #: How a profile scales a block; see :mod:`ubp_platform.profile.normalizer`.
@@ -122,7 +122,7 @@ class Block(Parameterized, ABC):
     def fit(
         self,
         history: History,
-        progress: ProgressFactory = silent,
+        progress: ProgressFactory = logged,
         checkpoint: Checkpoint | None = None,
     ) -> Self:
         """Fit the block to a history, and return it.
@@ -156,7 +156,7 @@ class Block(Parameterized, ABC):
             raise self.unavailable(history)
 
     @abstractmethod
-    def encode(self, history: History, progress: ProgressFactory = silent) -> Snapshot:
+    def encode(self, history: History, progress: ProgressFactory = logged) -> Snapshot:
         """Turn each relevant client with usable events into a vector.
 
         The history may have any cutoff and any clients, not only those of the fit.

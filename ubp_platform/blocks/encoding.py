@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ubp_platform.blocks.base import Block
 from ubp_platform.blocks.snapshot import ShopIds, Snapshot
-from ubp_platform.progress import Advance, ProgressFactory, silent
+from ubp_platform.progress import Advance, ProgressFactory, logged
 from ubp_platform.warehouse.history import CLIENTS_PER_SLICE, History
 
 
@@ -16,7 +16,7 @@ def encode_to_file(
     history: History,
     path: Path,
     identity: str = "",
-    progress: ProgressFactory = silent,
+    progress: ProgressFactory = logged,
     size: int = CLIENTS_PER_SLICE,
     shop_ids: ShopIds | None = None,
 ) -> None:

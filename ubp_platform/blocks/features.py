@@ -16,7 +16,7 @@ from ubp_platform.blocks.checkpoint import Checkpoint
 from ubp_platform.blocks.snapshot import Snapshot
 from ubp_platform.blocks.state_arrays import Arrays, strip_prefix
 from ubp_platform.errors import UBPError, first_line
-from ubp_platform.progress import ProgressFactory, silent
+from ubp_platform.progress import ProgressFactory, logged
 from ubp_platform.warehouse.history import History, query_text
 
 # A quoted text, or a run of comments and whitespace, which do not change a query.
@@ -84,7 +84,7 @@ class FeatureBlock(Block):
         except duckdb.Error as error:
             raise UBPError(f"{self.name}: the query cannot be run: {first_line(error)}") from None
 
-    def encode(self, history: History, progress: ProgressFactory = silent) -> Snapshot:
+    def encode(self, history: History, progress: ProgressFactory = logged) -> Snapshot:
         """Compute the features of each relevant client with a usable event."""
         bar = progress(f"{self.name}: encode", None, "clients")
         with self._errors_in_one_line(), bar as advance:

@@ -32,7 +32,7 @@ from ubp_platform.blocks.torch_runtime import (
 )
 from ubp_platform.blocks.trainer import Trainer
 from ubp_platform.errors import BlockUnavailable
-from ubp_platform.progress import Advance, ProgressFactory, silent
+from ubp_platform.progress import Advance, ProgressFactory, logged
 from ubp_platform.warehouse.history import History
 
 # Rows per batch in evaluation.
@@ -127,7 +127,7 @@ class FutureWindow(FutureBlock):
         scaled: np.ndarray = (logs - self.center_) / self.deviation_
         return scaled.clip(-_CLIP, _CLIP)
 
-    def encode(self, history: History, progress: ProgressFactory = silent) -> Snapshot:  # noqa: D102
+    def encode(self, history: History, progress: ProgressFactory = logged) -> Snapshot:  # noqa: D102
         counters = self.counters_.encode(history)
         inputs = torch.from_numpy(self._scale(np.log1p(counters.vectors)))
         vectors = np.empty((len(inputs), self.width), np.float32)

@@ -22,7 +22,7 @@ from ubp_platform.blocks.checkpoint import Checkpoint
 from ubp_platform.blocks.snapshot import Snapshot
 from ubp_platform.blocks.state_arrays import Arrays
 from ubp_platform.blocks.trainer import Trainer
-from ubp_platform.progress import Advance, ProgressFactory, silent
+from ubp_platform.progress import Advance, ProgressFactory, logged
 from ubp_platform.warehouse.history import History
 from ubp_platform.warehouse.interactions import Interactions
 
@@ -180,7 +180,7 @@ class IALS(Block):
             trainer.fit(progress, checkpoint)
         self.item_factors_ = learner.item_factors
 
-    def encode(self, history: History, progress: ProgressFactory = silent) -> Snapshot:
+    def encode(self, history: History, progress: ProgressFactory = logged) -> Snapshot:
         """Solve for the factors of each relevant client with an event of a known item."""
         interactions = history.interactions(self.item, self.weights, self.items_)
         confidence = self._confidence(interactions)

@@ -18,7 +18,7 @@ from ubp_platform.blocks.snapshot import Snapshot
 from ubp_platform.blocks.state_arrays import Arrays, strip_prefix, with_prefix
 from ubp_platform.blocks.torch_runtime import threads
 from ubp_platform.errors import BlockUnavailable
-from ubp_platform.progress import ProgressFactory, silent
+from ubp_platform.progress import ProgressFactory, logged
 from ubp_platform.warehouse.history import History, query_text
 
 _QUERY = "item_features"
@@ -85,7 +85,7 @@ class ItemScores(FutureBlock):
         self.weights_ = np.stack(weights)
         self.report_.loss = float(np.mean(losses))
 
-    def encode(self, history: History, progress: ProgressFactory = silent) -> Snapshot:  # noqa: D102
+    def encode(self, history: History, progress: ProgressFactory = logged) -> Snapshot:  # noqa: D102
         with progress(f"{self.name}: encode", None, "clients") as advance:
             clients = history.clients_with(self.needs)
             rows, columns, features = self._features(history, clients)

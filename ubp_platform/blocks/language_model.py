@@ -12,7 +12,7 @@ import torch
 from ubp_platform.blocks.model_files import fetch, hash_files, quiet, unavailable
 from ubp_platform.blocks.torch_runtime import device
 from ubp_platform.errors import UBPError, first_line
-from ubp_platform.progress import ProgressFactory, silent
+from ubp_platform.progress import ProgressFactory, logged
 
 Pooling = Literal["last", "mean"]
 
@@ -112,7 +112,7 @@ def batches(lengths: np.ndarray, tokens: int) -> Iterator[np.ndarray]:
             yield from (rows[start : start + size] for start in range(0, len(rows), size))
 
 
-def load(model: str, progress: ProgressFactory = silent) -> LanguageModel:
+def load(model: str, progress: ProgressFactory = logged) -> LanguageModel:
     """Read a model; the last one read stays in memory.
 
     It computes in bfloat16 where there is a GPU and its weights have 16 bits, else in float32.

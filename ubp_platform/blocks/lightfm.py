@@ -28,7 +28,7 @@ from ubp_platform.blocks.state_arrays import Arrays
 from ubp_platform.blocks.text_codes import Coding, code_features
 from ubp_platform.blocks.trainer import Trainer
 from ubp_platform.events.schema import PRODUCT_EVENTS
-from ubp_platform.progress import ProgressFactory, silent
+from ubp_platform.progress import ProgressFactory, logged
 from ubp_platform.warehouse.history import History
 
 WEIGHTS: Mapping[str, float] = {"product_buy": 1, "add_to_cart": 0.7, "remove_from_cart": -0.5}
@@ -134,7 +134,7 @@ class LightFMBlock(Block):
             trainer.fit(progress, checkpoint)
         self.factors_ = learner.factors
 
-    def encode(self, history: History, progress: ProgressFactory = silent) -> Snapshot:
+    def encode(self, history: History, progress: ProgressFactory = logged) -> Snapshot:
         """Fold in each relevant client with an event of a known product."""
         clients, weights = self._weights(history, self.items_)
         count, negatives = len(clients), self._negatives()

@@ -17,7 +17,7 @@ from ubp_platform.blocks.language_model import LanguageModel, Pooling
 from ubp_platform.blocks.snapshot import Snapshot
 from ubp_platform.blocks.state_arrays import Arrays
 from ubp_platform.errors import UBPError
-from ubp_platform.progress import ProgressFactory, silent
+from ubp_platform.progress import ProgressFactory, logged
 from ubp_platform.warehouse.history import History
 
 
@@ -78,7 +78,7 @@ class LanguageModelBlock(Block):
         self.fingerprint_ = language_model.load(self.model, progress).fingerprint
         self.report_.note = Path(self.model).name
 
-    def encode(self, history: History, progress: ProgressFactory = silent) -> Snapshot:
+    def encode(self, history: History, progress: ProgressFactory = logged) -> Snapshot:
         """Embed the text of each relevant client who has one."""
         model = language_model.load(self.model, progress)
         if model.fingerprint != self.fingerprint_:

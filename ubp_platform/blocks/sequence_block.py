@@ -25,7 +25,7 @@ from ubp_platform.blocks.torch_runtime import (
     weight_arrays,
 )
 from ubp_platform.blocks.trainer import Trainer
-from ubp_platform.progress import ProgressFactory, silent
+from ubp_platform.progress import ProgressFactory, logged
 from ubp_platform.warehouse.history import History
 from ubp_platform.warehouse.sequences import Sequences, Vocabulary
 
@@ -139,13 +139,13 @@ class SequenceBlock(Block):
             )
             trainer.fit(progress, checkpoint)
 
-    def encode(self, history: History, progress: ProgressFactory = silent) -> Snapshot:  # noqa: D102
+    def encode(self, history: History, progress: ProgressFactory = logged) -> Snapshot:  # noqa: D102
         sequences = self.sequences(history)
         vectors = self.encode_sequences(sequences, progress)
         return Snapshot(history.cutoff, sequences.client_ids, vectors)
 
     def encode_sequences(
-        self, sequences: Sequences, progress: ProgressFactory = silent
+        self, sequences: Sequences, progress: ProgressFactory = logged
     ) -> np.ndarray:
         """Encode sequences of the fitted vocabularies: float32, shape (n_clients, hidden)."""
         clients = np.arange(len(sequences.client_ids))

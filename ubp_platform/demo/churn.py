@@ -17,7 +17,7 @@ from sklearn.preprocessing import QuantileTransformer, StandardScaler
 from ubp_platform.blocks.handcrafted import Handcrafted
 from ubp_platform.errors import UBPError
 from ubp_platform.evaluation.lookup import positions_in
-from ubp_platform.progress import ProgressFactory, silent
+from ubp_platform.progress import ProgressFactory, logged
 from ubp_platform.store.retrieval import ProfileStore, TrainingSet
 from ubp_platform.warehouse import Warehouse, targets
 
@@ -75,7 +75,7 @@ def evaluate_churn(
     fit_cutoffs: Sequence[datetime],
     score_cutoff: datetime,
     days: int,
-    progress: ProgressFactory = silent,
+    progress: ProgressFactory = logged,
 ) -> ChurnResult:
     """Fit models at earlier cutoffs and score them at a later one.
 

@@ -17,7 +17,7 @@ from ubp_platform.evaluation.representations import MAX_WIDTH, as_float16
 from ubp_platform.evaluation.split import Split
 from ubp_platform.evaluation.tasks import Targets
 from ubp_platform.events.schema import EVENT_TYPES, ID_COLUMNS
-from ubp_platform.progress import ProgressFactory, silent
+from ubp_platform.progress import ProgressFactory, logged
 from ubp_platform.warehouse import Warehouse, unload
 
 # In the order in which they appear: the files that mark a directory of embeddings come last.
@@ -107,7 +107,7 @@ def write_split(
     warehouse: Warehouse,
     split: Split,
     targets: Targets,
-    progress: ProgressFactory = silent,
+    progress: ProgressFactory = logged,
 ) -> dict[str, str]:
     """Write the product properties, and the directories ``input`` and ``target``.
 

@@ -22,7 +22,7 @@ from ubp_platform.evaluation.representations import Representation
 from ubp_platform.evaluation.results import Curves, RepresentationInfo, Result, TaskInfo
 from ubp_platform.evaluation.scores import Scores
 from ubp_platform.evaluation.tasks import Task
-from ubp_platform.progress import ProgressFactory, silent
+from ubp_platform.progress import ProgressFactory, logged
 
 _ROC_POINTS, _BINS = 101, 10
 # Steps of a fit on a progress bar; a power of two, so that the shares sum to 1 exactly.
@@ -35,7 +35,7 @@ def run(
     size: NetworkName = "paper",
     plan: EvaluationPlan = EvaluationPlan(),
     cache: Path | None = None,
-    progress: ProgressFactory = silent,
+    progress: ProgressFactory = logged,
 ) -> Scores:
     """Fit and score heads for every representation and task.
 

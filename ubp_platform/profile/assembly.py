@@ -19,11 +19,11 @@ from ubp_platform.blocks.snapshot import (
 )
 from ubp_platform.home import Home
 from ubp_platform.profile.version import ProfileVersion
-from ubp_platform.progress import ProgressFactory, silent
+from ubp_platform.progress import ProgressFactory, logged
 
 
 def assemble(
-    home: Home, version: ProfileVersion, cutoff: datetime, progress: ProgressFactory = silent
+    home: Home, version: ProfileVersion, cutoff: datetime, progress: ProgressFactory = logged
 ) -> Path:
     """Write the profiles of all clients at a cutoff.
 

@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 from ubp_platform.errors import UBPError
 from ubp_platform.events.schema import CODES, EVENT_TYPES, EVENTS, PRODUCTS, TABLES, Kind, Table
 from ubp_platform.layouts import RELEVANT_CLIENTS
-from ubp_platform.progress import ProgressFactory, silent
+from ubp_platform.progress import ProgressFactory, logged
 from ubp_platform.simulation.catalogue import SECONDS_PER_DAY, Catalogue, draw_catalogue
 from ubp_platform.simulation.clients import draw_clients
 from ubp_platform.simulation.sessions import Columns, draw_events
@@ -60,7 +60,7 @@ def simulate(
     days: int,
     seed: int = 0,
     shop: Shop | None = None,
-    progress: ProgressFactory = silent,
+    progress: ProgressFactory = logged,
     relevant: int = 0,
 ) -> list[SimulatedFile]:
     """Write the event log of a simulated shop.

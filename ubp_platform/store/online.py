@@ -22,14 +22,14 @@ from feast.protos.feast.types.Value_pb2 import FloatList, Value
 from ubp_platform.blocks.catalog import SnapshotFile
 from ubp_platform.blocks.snapshot import EMBEDDING, iterate_shop_ids
 from ubp_platform.errors import UBPError, first_line
-from ubp_platform.progress import ProgressFactory, silent
+from ubp_platform.progress import ProgressFactory, logged
 
 _SLICE = 2048
 Row = tuple[EntityKey, dict[str, Value], datetime, None]
 
 
 def write_profiles(
-    store: FeatureStore, view_name: str, snapshot: SnapshotFile, progress: ProgressFactory = silent
+    store: FeatureStore, view_name: str, snapshot: SnapshotFile, progress: ProgressFactory = logged
 ) -> None:
     """Write the profiles of a snapshot, replacing older ones of the same clients.
 

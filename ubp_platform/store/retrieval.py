@@ -21,7 +21,7 @@ from ubp_platform.profile.version import (
     get_version,
     newest_version,
 )
-from ubp_platform.progress import ProgressFactory, silent
+from ubp_platform.progress import ProgressFactory, logged
 from ubp_platform.store.entities import ClientId, check_client_ids, entity_keys
 from ubp_platform.store.feature_store import open_feature_store
 from ubp_platform.store.objects import feast_objects, profile_view_name, snapshot_pattern
@@ -229,7 +229,7 @@ class ProfileStore:
         return first["client_id"][0].as_py() if first else None
 
     def training_set(
-        self, entities: pd.DataFrame | pa.Table, progress: ProgressFactory = silent
+        self, entities: pd.DataFrame | pa.Table, progress: ProgressFactory = logged
     ) -> TrainingSet:
         """Join each row with the newest profile of its client whose cutoff is not after its time.
 
