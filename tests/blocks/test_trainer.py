@@ -16,7 +16,7 @@ from ubp_platform.blocks.fit_report import FitReport
 from ubp_platform.blocks.state_arrays import Arrays
 from ubp_platform.blocks.trainer import Trainer
 from ubp_platform.errors import UBPError
-from ubp_platform.progress import Advance
+from ubp_platform.progress import Advance, logged
 
 
 class Script:
