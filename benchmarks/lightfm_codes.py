@@ -93,7 +93,7 @@ def main() -> None:
         ],
         small=small,
         clients=clients,
-        judged=len(precision),
+        scored=len(precision),
         **{f"precision_{name}": round(float(p), 4) for name, (p, *_) in found},
         **{f"auc_{name}": round(float(a), 4) for name, (*_, a, _) in found},
         ratio=round(float(ratio), 3),

@@ -37,7 +37,7 @@ def profile(home: Home, client_id: str) -> tuple[Profile, list[ProfilePart]]:
 
 
 def as_json(found: Profile) -> dict[str, Any]:
-    """Give a profile as JSON-ready values."""
+    """Return a profile as JSON-ready values."""
     return {
         "client_id": found.client_id,
         "known": found.known,

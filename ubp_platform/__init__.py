@@ -1,1 +1,1 @@
-"""Universal Behavioral Profiles: one vector a client, learned from logs, served by Feast."""
+"""Universal Behavioral Profiles: one vector per client, learned from logs, served by Feast."""

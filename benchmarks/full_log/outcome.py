@@ -104,7 +104,7 @@ def table(steps: Mapping[str, Step], runs: Runs) -> str:
 
 
 def earlier(runs: Runs) -> str:
-    """Name the steps that were not measured today, on which the machine is described."""
+    """List the steps that were not measured on the day that describes the machine."""
     found: dict[str, list[str]] = {}
     for scale, run in runs.items():
         for name, result in run.items():

@@ -10,9 +10,9 @@ from ubp_platform.errors import UBPError
 
 
 def _directory(text: str) -> Path:
-    # An unset variable of a shell must not become the directory one happens to be in.
+    # An unset variable of a shell must not become the current directory.
     if not text:
-        raise typer.BadParameter("a directory is expected, not an empty text")
+        raise typer.BadParameter("a directory is expected, not an empty string")
     return Path(text)
 
 
@@ -20,7 +20,7 @@ HomeOption = Annotated[
     Path | None,
     typer.Option(
         "--home",
-        help="Directory that holds all state; UBP_HOME or ./ubp_home by default.",
+        help="Directory that holds all state; by default UBP_HOME, or ./ubp_home.",
         parser=_directory,
         metavar="<path>",
     ),
@@ -63,7 +63,7 @@ ClientArgument = Annotated[
 
 
 def listed(texts: list[str] | None) -> list[str]:
-    """Take options apart that name several things with commas."""
+    """Split options that hold several names, separated by commas."""
     names = [name.strip() for text in texts or [] for name in text.split(",") if name.strip()]
     if texts and not names:
         raise UBPError(f"{texts[0]!r} names nothing")

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def show_trained(result: "Trained") -> None:
-    """Say which blocks were fitted, and what the profile is made of."""
+    """Show the fitted blocks and the blocks of the new profile."""
     table = plain_table(
         f"Blocks fitted on events before {when(result.cutoff)}",
         ["block", "version", "clients", "loss", "seconds", "note"],
@@ -70,7 +70,7 @@ def blocks_table(described: list[dict[str, Any]]) -> Table:
 
 
 def explanation_tables(found: "Explanation", rows: int) -> RenderableType:
-    """Render what :func:`pipelines.explain.explain` found, with so many newest events."""
+    """Render what :func:`pipelines.explain.explain` returns, with the newest ``rows`` events."""
     fields = list(found.true)
     true, decoded = (
         list(zip(*(words[field] for field in fields), strict=True))
@@ -84,12 +84,12 @@ def explanation_tables(found: "Explanation", rows: int) -> RenderableType:
     events = plain_table("", ["#", "", *fields], numbers=["#", *numeric])
     nothing = ("",) * len(fields)
     longest = max(len(true), len(decoded))
-    for place in range(max(0, longest - rows), longest):
-        real = true[place] if place < len(true) else nothing
-        ours = decoded[place] if place < len(decoded) else nothing
+    for step in range(max(0, longest - rows), longest):
+        real = true[step] if step < len(true) else nothing
+        ours = decoded[step] if step < len(decoded) else nothing
         pairs = zip(real, ours, strict=True)
         marked = [f"[green]{b}" if a == b else f"[red]{b}" for a, b in pairs]
-        events.add_row(str(place + 1), "true", *real)
+        events.add_row(str(step + 1), "true", *real)
         events.add_row("", "decoded", *marked, end_section=True)
     shares = ["values", "in its place", "anywhere", "by guessing"]
     recalls = plain_table("How much came back", ["field", *shares], numbers=shares)
@@ -100,10 +100,10 @@ def explanation_tables(found: "Explanation", rows: int) -> RenderableType:
         shown = ("" if share is None else f"{share:.0%}" for share in found_again)
         recalls.add_row(recall.field, f"{recall.values:,}", *shown)
     legend = (
-        "The vector alone was decoded, from the oldest event on. Values: those that the block can "
-        "tell apart; others are 'rare'. In its place: where it belongs. Anywhere: at all, as "
-        "often as it occurred. By guessing: the shop's most frequent value every time. Days and "
-        "weeks count back from the cutoff."
+        "Only the vector was decoded, from the oldest event on. Values: those in the block's "
+        "vocabulary; others are 'rare'. In its place: at the right position. Anywhere: at any "
+        "position, as often as it occurred. By guessing: the shop's most frequent value every "
+        "time. Days and weeks count back from the cutoff."
     )
     return Group(title, events, recalls, legend)
 
@@ -111,7 +111,7 @@ def explanation_tables(found: "Explanation", rows: int) -> RenderableType:
 def made_of(
     unknown: int, fitted: list[str], reused: list[str], left_out: dict[str, str]
 ) -> list[str]:
-    """Say what the profile of a split is made of.
+    """Describe the profile of a split.
 
     Parameters
     ----------
@@ -132,7 +132,7 @@ def made_of(
 
 
 def show_served(served: "Served") -> None:
-    """Say what is served."""
+    """Show which profile version is served."""
     say(
         f"Serving profile {served.version} of {client_count(served.clients)}, as of "
         f"{when(served.cutoff)}{in_store(served.online_store)}"
@@ -152,7 +152,7 @@ def profile_table(found: "Profile", parts: "list[ProfilePart]") -> Table:
 
 
 def show_exported(found: "Exported") -> None:
-    """Say what was written, of what, and what to do with it."""
+    """List the exported files, and the command that scores them."""
     numbers = ("rows", "columns")
     table = plain_table("Exported", ["file", *numbers], numbers=numbers)
     for file in found.files:

@@ -25,10 +25,10 @@ SHORT = {
 
 
 def show_evaluation(found: Evaluation) -> None:
-    """Say what was scored on what, and how well."""
+    """Show what was scored, on which data, and the scores."""
     lines = [
         f"Input before {found.cutoff:%Y-%m-%d}; heads are fitted on what happened from then to "
-        f"{found.validation_start:%Y-%m-%d}, and judged on what happened from there to "
+        f"{found.validation_start:%Y-%m-%d}, and scored on what happened from then to "
         f"{found.end:%Y-%m-%d %H:%M}; {found.clients:,} clients"
     ]
     lines += made_of(

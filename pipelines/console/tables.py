@@ -56,7 +56,7 @@ def client_count(count: int) -> str:
 
 
 def in_store(online_store: str) -> str:
-    """Name the online store where it is not the usual one."""
+    """Format the online store unless it is SQLite."""
     return "" if online_store == "sqlite" else f", in {online_store}"
 
 

@@ -63,7 +63,7 @@ def test_what_it_prints(fresh_ubp: Ubp, tmp_path: Path) -> None:
     assert first.err == ""
     assert (
         f"Input before {CUTOFF}; heads are fitted on what happened from then to {VALIDATION}, "
-        "and judged on what happened from there to 2022-07-30 22:30; 300 clients"
+        "and scored on what happened from then to 2022-07-30 22:30; 300 clients"
     ) in " ".join(first.out.split())
     assert f"Fitted now: {', '.join(BLOCKS)}\n" in first.out
     assert "Fitted before" not in first.out

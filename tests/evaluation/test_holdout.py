@@ -41,11 +41,11 @@ def questions() -> list[Task]:
     return [churn, multilabel(*bought, np.array([5, 3, 2, 1]))]
 
 
-def judged(scores: Scores) -> set[tuple[str, str, int | None]]:
+def scored(scores: Scores) -> set[tuple[str, str, int | None]]:
     return {(r.representation, r.head, r.labels) for r in scores.results}
 
 
-def test_who_is_judged_by_which_heads_and_with_how_many_labels() -> None:
+def test_who_is_scored_by_which_heads_and_with_how_many_labels() -> None:
     scores = run(compared(), questions()[:1], "small", EvaluationPlan(budgets=[30, 100, 200]))
     wide, narrow = ("network", "logistic"), ("network", "logistic", "boosting")
     expected = {
@@ -56,7 +56,7 @@ def test_who_is_judged_by_which_heads_and_with_how_many_labels() -> None:
         ("without handcrafted", "logistic", None),
         ("without b", "logistic", None),
     }
-    assert judged(scores) == expected
+    assert scored(scores) == expected
     assert {info.name for info in scores.budgeted()} == {"profile", "handcrafted", "simple"}
     for name in ("profile", "without b"):
         assert scores.lost("without b", "churn").mean == pytest.approx(

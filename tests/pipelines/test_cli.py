@@ -139,7 +139,7 @@ def test_commands_out_of_order_and_mistyped(ubp: Ubp, arguments: list[str], mess
         (["simulate", "shop", "--scale", "abc"], "ubp simulate: .*'--scale'.*number, not 'abc'"),
         (["simulate", "shop", "--days", "0"], "'--days'.*greater than or equal to 1, not '0'"),
         (["ingest"], "ubp ingest: Missing argument '.*'; see ubp ingest --help$"),
-        (["status", "--home", ""], "'--home'.*a directory is expected, not an empty text"),
+        (["status", "--home", ""], "'--home'.*a directory is expected, not an empty string"),
         (["status", "here"], r"ubp status: .*extra argument.*\(here\); see ubp status --help$"),
         (["train", "--x"], "ubp train: No such option: --x; see ubp train --help$"),
         (["train", "--seed"], "ubp train: .*'--seed' requires an argument; see ubp train --help$"),

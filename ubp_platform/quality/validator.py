@@ -1,6 +1,6 @@
 """Great Expectations' validation of slices, with its metrics planned once for each rule.
 
-GX plans anew for every slice what each rule needs to be computed. That takes longer than checking
+For every slice, GX plans again what each rule needs to be computed. That takes longer than checking
 the values of a small slice, and depends on the rule alone.
 """
 
