@@ -11,7 +11,7 @@ import pytest
 
 from tests.pipelines.commands import Outcome
 from ubp_platform.evaluation import bootstrap
-from ubp_platform.evaluation.heads import boosting, regularization_path
+from ubp_platform.evaluation.heads import boosting, logistic, regularization_path
 from ubp_platform.evaluation.network import NETWORKS, NetworkSize
 
 CLIENTS = 300
@@ -25,9 +25,9 @@ def thin_networks() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(boosting, "ITERATIONS", 3)
         patch.setattr(boosting, "FEWEST", 60)
-        patch.setattr(regularization_path, "SHARED", (1.0, 1e-2))
-        patch.setattr(regularization_path, "OWN", (math.inf, 1e-2))
-        patch.setattr(regularization_path, "FEW", 100)
+        patch.setattr(logistic, "SHARED", (1.0, 1e-2))
+        patch.setattr(logistic, "OWN", (math.inf, 1e-2))
+        patch.setattr(logistic, "FEW", 100)
         patch.setattr(regularization_path, "ITERATIONS", 3)
         patch.setattr(bootstrap, "DRAWS", 12)
         for name, size in {"small": NetworkSize(8, 16, 2), "paper": NetworkSize(16, 32, 2)}.items():
