@@ -61,7 +61,7 @@ def main() -> None:
     for _ in range(RUNS):
         in_order = ((part, batches.gather(part)) for part in np.split(some, plain))
         by_length = batches.sorted(everyone, GRUAutoencoder.positions_per_batch)
-        for name, read, parts in ((PLAIN, plain_read, in_order), (OURS, network.read, by_length)):
+        for name, read, parts in ((PLAIN, plain_read, in_order), (OURS, network.infer, by_length)):
             speeds[name].append(events[name] / encoded(read, parts, found[name]))
     np.testing.assert_allclose(found[OURS][some], found[PLAIN][some], rtol=1e-5, atol=1e-6)
     middle = {name: float(np.median(runs)) for name, runs in speeds.items()}
