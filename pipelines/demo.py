@@ -29,9 +29,9 @@ from ubp_platform.home import Home
 from ubp_platform.progress import ProgressFactory
 from ubp_platform.simulation.simulator import END, simulate
 from ubp_platform.store.retrieval import ProfileStore
+from ubp_platform.times import WINDOW_DAYS
 from ubp_platform.warehouse import Warehouse, ledger
 
-DAYS = 14
 CLIENTS, LOG_DAYS = 3000, 120
 
 
@@ -52,7 +52,7 @@ class DemoShop:
         Whether the shop is simulated; then that client's vector is decoded, too. A year of
         groceries is too long for that.
     score_cutoff : datetime
-        Start of the last complete window of :data:`DAYS`.
+        Start of the last complete window of :data:`WINDOW_DAYS`.
     earlier : int
         Number of windows before it that the churn model is fitted on; the blocks are fitted at
         the start of the first.
@@ -71,7 +71,8 @@ class DemoShop:
     def fit_cutoffs(self) -> Sequence[datetime]:
         """Starts of the windows that the churn model is fitted on, oldest first."""
         return [
-            self.score_cutoff - timedelta(days=DAYS * back) for back in range(self.earlier, 0, -1)
+            self.score_cutoff - timedelta(days=WINDOW_DAYS * back)
+            for back in range(self.earlier, 0, -1)
         ]
 
 
@@ -97,7 +98,7 @@ def simulated(home: Home) -> DemoShop:
         clients="clients",
         client=395,
         simulated=True,
-        score_cutoff=END - timedelta(days=DAYS),
+        score_cutoff=END - timedelta(days=WINDOW_DAYS),
         earlier=2,
     )
 
@@ -143,7 +144,9 @@ def demo(home: Home, shop: DemoShop) -> None:
     if shop.simulated:
         show(explanation_tables(explain(home, str(shop.client)), rows=12))
     with Warehouse(home.warehouse) as warehouse:
-        result = evaluate_churn(warehouse, store, shop.fit_cutoffs, shop.score_cutoff, DAYS, bars)
+        result = evaluate_churn(
+            warehouse, store, shop.fit_cutoffs, shop.score_cutoff, WINDOW_DAYS, bars
+        )
     _show_scores(shop, result)
     _draw(home, shop, trained, result)
 
@@ -177,7 +180,7 @@ def _heading(text: str) -> None:
 def _show_scores(shop: DemoShop, result: ChurnResult) -> None:
     churned = result.scored.entities["churned"]
     table = plain_table(
-        f"Churn: no purchase in the {DAYS} days from {shop.score_cutoff:%Y-%m-%d}",
+        f"Churn: no purchase in the {WINDOW_DAYS} days from {shop.score_cutoff:%Y-%m-%d}",
         ["input", "model", "numbers", "AUROC"],
         numbers=["numbers", "AUROC"],
     )
@@ -200,7 +203,7 @@ def _draw(home: Home, shop: DemoShop, trained: Trained, result: ChurnResult) -> 
     with progress()("pictures", 3, "pictures") as advance:
         paths = [pictures.training_curves(reports, directory / "training_curves.png")]
         advance(1)
-        title = f"Churn in the {DAYS} days from {shop.score_cutoff:%Y-%m-%d}"
+        title = f"Churn in the {WINDOW_DAYS} days from {shop.score_cutoff:%Y-%m-%d}"
         paths.append(pictures.roc_curves(result.scores, title, directory / "roc.png"))
         advance(1)
         colours = {

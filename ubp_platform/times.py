@@ -1,8 +1,12 @@
-"""Points in time as text: on the command line and in file names."""
+"""Points in time as text, and the length of the windows that profiles look into."""
 
 from datetime import UTC, datetime
 
 from ubp_platform.errors import UBPError
+
+#: Profiles are fitted to predict, and scored on, a window of this length: that of RecSys Challenge
+#: 2025.
+WINDOW_DAYS = 14
 
 
 def parse_time(text: str) -> datetime:

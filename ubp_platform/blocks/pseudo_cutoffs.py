@@ -15,6 +15,7 @@ from scipy import sparse
 
 from ubp_platform.blocks.base import Block
 from ubp_platform.events.schema import EVENT_TYPES
+from ubp_platform.times import WINDOW_DAYS
 from ubp_platform.warehouse.history import History
 
 #: Events whose items are predicted, and the fields of these items.
@@ -43,7 +44,7 @@ class FutureBlock(Block):
 
     needs = EVENT_TYPES
 
-    days: PositiveInt = 14
+    days: PositiveInt = WINDOW_DAYS
     cutoffs: PositiveInt = 6
     clients: PositiveInt = 50_000
     top: PositiveInt = 100

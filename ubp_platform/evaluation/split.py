@@ -4,10 +4,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from ubp_platform.errors import UBPError
+from ubp_platform.times import WINDOW_DAYS
 from ubp_platform.warehouse import Warehouse, targets
-
-#: Length of a window in days.
-DAYS = 14
 
 
 @dataclass(frozen=True)
@@ -34,13 +32,13 @@ class Split:
     @property
     def cutoff(self) -> datetime:
         """End of the input and start of the train window, a midnight (UTC)."""
-        day = self.end.astimezone(UTC) - timedelta(days=2 * DAYS - 1)
+        day = self.end.astimezone(UTC) - timedelta(days=2 * WINDOW_DAYS - 1)
         return day.replace(hour=0, minute=0, second=0, microsecond=0)
 
     @property
     def validation_start(self) -> datetime:
         """End of the train window and start of the validation window."""
-        return self.cutoff + timedelta(days=DAYS)
+        return self.cutoff + timedelta(days=WINDOW_DAYS)
 
     @property
     def train_window(self) -> tuple[datetime, datetime]:
@@ -71,6 +69,6 @@ def split_of(warehouse: Warehouse) -> Split:
     if first >= split.cutoff:
         raise UBPError(
             f"the log is too short to evaluate: it begins {first:%Y-%m-%d}, and the two windows to "
-            f"predict begin {split.cutoff:%Y-%m-%d}, {2 * DAYS - 1} days before the last purchase"
+            f"predict begin {split.cutoff:%Y-%m-%d}, {2 * WINDOW_DAYS - 1} days before the last purchase"
         )
     return split

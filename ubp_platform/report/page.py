@@ -11,7 +11,6 @@ from ubp_platform.evaluation import network
 from ubp_platform.evaluation.heads import boosting, logistic
 from ubp_platform.evaluation.record import Evaluation
 from ubp_platform.evaluation.scores import Scores
-from ubp_platform.evaluation.split import DAYS
 from ubp_platform.evaluation.tasks import TASKS
 from ubp_platform.report.curve_pictures import curve_lines, curve_pictures
 from ubp_platform.report.data_pictures import Cloud, data_pictures, map_pictures, training_pictures
@@ -20,6 +19,7 @@ from ubp_platform.report.label_pictures import label_pictures
 from ubp_platform.report.looks import LOOKS, TYPE_COLOURS, signed
 from ubp_platform.report.score_pictures import ablation_pictures, task_pictures, width_picture
 from ubp_platform.report.svg import Picture
+from ubp_platform.times import WINDOW_DAYS
 from ubp_platform.warehouse.shape import Shape
 
 #: The question of each task, about one window. churn and conversion have the same label, which is
@@ -100,7 +100,7 @@ def render(record: Evaluation, shape: Shape, cloud: Cloud | None) -> str:
             looks=LOOKS,
             type_colours=TYPE_COLOURS,
             questions=QUESTIONS,
-            days=DAYS,
+            days=WINDOW_DAYS,
             left_out=_left_out(record),
             network=network,
             boosting=boosting,
