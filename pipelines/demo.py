@@ -70,10 +70,8 @@ class DemoShop:
     @property
     def fit_cutoffs(self) -> Sequence[datetime]:
         """Starts of the windows that the churn model is fitted on, oldest first."""
-        return [
-            self.score_cutoff - timedelta(days=WINDOW_DAYS * back)
-            for back in range(self.earlier, 0, -1)
-        ]
+        window = timedelta(days=WINDOW_DAYS)
+        return [self.score_cutoff - back * window for back in range(self.earlier, 0, -1)]
 
 
 GROCERY = DemoShop(
@@ -144,9 +142,8 @@ def demo(home: Home, shop: DemoShop) -> None:
     if shop.simulated:
         show(explanation_tables(explain(home, str(shop.client)), rows=12))
     with Warehouse(home.warehouse) as warehouse:
-        result = evaluate_churn(
-            warehouse, store, shop.fit_cutoffs, shop.score_cutoff, WINDOW_DAYS, bars
-        )
+        cutoffs = shop.fit_cutoffs, shop.score_cutoff
+        result = evaluate_churn(warehouse, store, *cutoffs, days=WINDOW_DAYS, progress=bars)
     _show_scores(shop, result)
     _draw(home, shop, trained, result)
 

@@ -69,6 +69,7 @@ def split_of(warehouse: Warehouse) -> Split:
     if first >= split.cutoff:
         raise UBPError(
             f"the log is too short to evaluate: it begins {first:%Y-%m-%d}, and the two windows to "
-            f"predict begin {split.cutoff:%Y-%m-%d}, {2 * WINDOW_DAYS - 1} days before the last purchase"
+            f"predict begin {split.cutoff:%Y-%m-%d}, {2 * WINDOW_DAYS - 1} days before the last "
+            "purchase"
         )
     return split
