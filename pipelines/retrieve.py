@@ -29,11 +29,11 @@ def profile(home: Home, client_id: str) -> tuple[Profile, list[ProfilePart]]:
     -------
     profile : Profile
     parts : list of ProfilePart
-        Which columns are which block's.
+        The columns of each block.
     """
     store = ProfileStore(home)
-    wanted = client_id if store.has_text_ids else integer_id(client_id)
-    return store.lookup(wanted), store.version.parts
+    shop_id = client_id if store.has_text_ids else integer_id(client_id)
+    return store.lookup(shop_id), store.version.parts
 
 
 def as_json(found: Profile) -> dict[str, Any]:
@@ -63,7 +63,7 @@ def training_set(
     entities : Path
         Parquet with ``client_id``, ``event_timestamp`` and any labels.
     out : Path
-        Gets the same rows in the same order with ``known`` and ``profile`` besides.
+        The same rows in the same order, with ``known`` and ``profile`` added.
     version : str, optional
     progress : ProgressFactory
 
@@ -76,9 +76,9 @@ def training_set(
     except FileNotFoundError:
         raise UBPError(f"no such file: {entities}") from None
     except (pa.ArrowException, OSError):
-        raise UBPError(f"{entities}: not a Parquet file, which entities are read from") from None
+        raise UBPError(f"{entities} is not a Parquet file: entities must be one") from None
     if out.suffix.lower() not in ("", ".parquet", ".pq"):
-        raise UBPError(f"{out}: what is written is Parquet: name a file that ends in .parquet")
+        raise UBPError(f"{out}: the output is Parquet: name a file that ends in .parquet")
     if not out.parent.is_dir():
         raise UBPError(f"no such directory: {out.parent}")
     if out.is_dir():

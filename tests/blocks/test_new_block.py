@@ -121,12 +121,3 @@ def test_a_package_that_cannot_be_loaded_is_reported(
         assert block_class("handcrafted")
         with pytest.raises(UBPError, match=message):
             block_class("late")
-
-
-def test_the_example_of_a_notebook_runs() -> None:
-    page = Path(__file__).parents[2] / "docs" / "blocks.md"
-    (example,) = re.findall(r"```python\n(.*?)```", page.read_text("utf-8"), re.DOTALL)
-    names: dict = {}
-    exec(example, names)
-    assert names["snapshot"].client_ids.tolist() == [1, 2]
-    assert names["snapshot"].vectors.shape == (2, 64)

@@ -117,13 +117,13 @@ def test_tasks_are_described(tmp_path: Path) -> None:
 
 def test_what_is_kept_is_not_computed_again(tmp_path: Path, fits: list[Fit]) -> None:
     kept = tmp_path / "kept"
-    first = fit_all(representations(), questions(), kept)
+    first = fit_all(representations(), questions(), cache=kept)
     fits.clear()
-    again = fit_all(representations(), questions(), kept)
+    again = fit_all(representations(), questions(), cache=kept)
     assert not fits
     assert again.reused == len(again.results) == 4
     assert again.results == first.results
-    more = run(representations(), questions(), "small", challenge(SEED, SEED + 1), kept)
+    more = run(representations(), questions(), "small", challenge(SEED, SEED + 1), cache=kept)
     assert [seed for _, _, seed in fits] == [SEED + 1] * 4
     assert more.reused == 4
     assert [result for result in more.results if result.seed == SEED] == first.results
@@ -351,5 +351,5 @@ def test_vectors_of_some_clients_are_those_of_their_rows() -> None:
 def test_what_float16_cannot_hold_is_refused() -> None:
     assert as_float16(np.array([65504.0, 1e-9]), "x").tolist() == [65504, 0]
     for value in (70_000.0, np.inf, np.nan):
-        with pytest.raises(UBPError, match=r"counts: the value .* cannot be held by float16"):
+        with pytest.raises(UBPError, match=r"counts: the value .* exceeds the range of float16"):
             as_float16(np.array([[1.0, value]]), "counts")

@@ -290,19 +290,16 @@ def test_the_title_is_no_name_of_a_served_profile(evaluated: dict[str, Reported]
     assert f"<h1>How good is {name}?</h1>" in page
     assert f"evaluated on {record.made_at:%Y-%m-%d %H:%M} UTC" in page
     # The version is named once, by its path.
-    assert re.findall(rf"\S*\b{record.profile}\b", page.split("<h3>Blocks")[0]) == [
-        f"<code>evaluation/profiles/{record.profile}"
+    assert re.findall(rf"[\w/]*\b{record.profile}\b", page.split("<h3>Blocks")[0]) == [
+        f"evaluation/profiles/{record.profile}"
     ]
 
 
 def test_questions_name_the_positive_label(evaluated: dict[str, Reported]) -> None:
     record, page = evaluated["profile"].made_of[1], evaluated["profile"].page
     assert "Will a client, new or not, buy anything? (positive: nothing" in QUESTIONS["conversion"]
-    tasks = {task.name: task for task in record.scores.tasks}
-    # Of 300 clients with few purchases most buy nothing in a window: that label is positive.
-    assert tasks["conversion"].train > 0.5
-    for name in tasks:
-        assert f"<td>{QUESTIONS[name]}</td>" in page
+    for task in record.scores.tasks:
+        assert f"<td>{QUESTIONS[task.name]}</td>" in page
 
 
 @pytest.mark.parametrize("highest", [2, 8, 20, 29, 50, 5_000_000])
