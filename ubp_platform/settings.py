@@ -89,7 +89,9 @@ class Settings(BaseSettings):
         except ValidationError as error:
             wrong = error.errors()[0]
             name = str(wrong["loc"][0])
-            problem = wrong["msg"].removeprefix("Value error, ")
+            problem = wrong["msg"].split(", unable")[0].removeprefix("Value error, ")
+            if not wrong["msg"].startswith("Value error"):
+                problem += f", not {wrong['input']!r}"
             raise UBPError(
                 f"UBP_{name.upper()} (or {name} in {FILE}): {problem}"
                 if name in cls.model_fields
