@@ -1,7 +1,7 @@
 """Events before a login belong to the client from the login on, and never before it."""
 
 import json
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +13,8 @@ from tests.pipelines.deliveries import deliver, layout, purchases
 from tests.pipelines.landed import rows
 from ubp_platform.home import Home
 from ubp_platform.times import parse_time
-from ubp_platform.warehouse import Warehouse
+from ubp_platform.warehouse import Warehouse, targets
+from ubp_platform.warehouse.unload import event_file
 
 NOON = datetime(2026, 3, 2, 12)
 
@@ -103,3 +104,19 @@ def test_a_custom_layout_can_deliver_known_from(home: Home, tmp_path: Path) -> N
     with Warehouse(home.warehouse) as warehouse:
         for cutoff, count in ((pd.Timestamp("2022-07-01"), 10), ("2022-07-01 00:00:01", 49)):
             assert warehouse.history(parse_time(str(cutoff))).counts["product_buy"] == count
+
+
+def test_exports_and_lists_of_clients_do_not_know_a_later_login(
+    landed: Home, tmp_path: Path
+) -> None:
+    counts = []
+    with Warehouse(landed.warehouse) as warehouse:
+        ids = warehouse.identifiers("client_id")
+        for minute in (5, 11):  # ann logs in at minute 10
+            before = (NOON + timedelta(minutes=minute)).replace(tzinfo=UTC)
+            path = tmp_path / f"{minute}.parquet"
+            event_file(warehouse, "page_visit", before, path)
+            exported = pd.read_parquet(path)["client_id"].tolist()
+            assert set(exported) == set(ids.ids(targets.clients(warehouse, before)))
+            counts.append(exported.count("ann"))
+    assert counts == [0, 2]

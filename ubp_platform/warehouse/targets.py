@@ -7,7 +7,10 @@ import pyarrow as pa
 
 from ubp_platform.events.schema import EVENT_TYPES, PRODUCT_EVENTS
 from ubp_platform.times import aware_utc, naive_utc
+from ubp_platform.warehouse.views import known_before
 from ubp_platform.warehouse.warehouse import Warehouse
+
+_KNOWN = known_before("$before")
 
 
 def churn(warehouse: Warehouse, cutoff: datetime, days: int) -> pa.Table:
@@ -24,13 +27,13 @@ def churn(warehouse: Warehouse, cutoff: datetime, days: int) -> pa.Table:
     -----
     The definition of the task ``churn`` of RecSys Challenge 2025 (paper, section 2).
     """
-    start = naive_utc(cutoff)
+    start, before = naive_utc(cutoff), known_before("$start")
     return warehouse.connection.execute(
-        """SELECT client_id,
+        f"""SELECT client_id,
                   timezone('UTC', $start::TIMESTAMP) AS event_timestamp,
                   NOT coalesce(bool_or(timestamp >= $start), false) AS churned,
-                  epoch($start - max(timestamp) FILTER (timestamp < $start)) / 86400 AS recency,
-                  count(*) FILTER (timestamp < $start) AS frequency
+                  epoch($start - max(timestamp) FILTER ({before})) / 86400 AS recency,
+                  count(*) FILTER ({before}) AS frequency
            FROM product_buy WHERE timestamp < $end
            GROUP BY client_id HAVING frequency > 0 ORDER BY client_id""",
         {"start": start, "end": start + timedelta(days=days)},
@@ -45,23 +48,19 @@ def last_purchase(warehouse: Warehouse) -> datetime | None:
 
 def clients(warehouse: Warehouse, before: datetime) -> np.ndarray:
     """Return all clients with an event before a time, int64, ascending."""
-    parts = " UNION ".join(
-        f"SELECT client_id FROM {name} WHERE timestamp < $before" for name in EVENT_TYPES
-    )
+    parts = " UNION ".join(f"SELECT client_id FROM {name} WHERE {_KNOWN}" for name in EVENT_TYPES)
     return _ascending(warehouse, f"SELECT client_id AS value FROM ({parts})", before)
 
 
 def buyers(warehouse: Warehouse, before: datetime) -> np.ndarray:
     """Return all clients with a purchase before a time, int64, ascending."""
-    query = "SELECT DISTINCT client_id AS value FROM product_buy WHERE timestamp < $before"
+    query = f"SELECT DISTINCT client_id AS value FROM product_buy WHERE {_KNOWN}"
     return _ascending(warehouse, query, before)
 
 
 def touched_skus(warehouse: Warehouse, before: datetime) -> np.ndarray:
     """Return all products that were bought, added or removed before a time, int64, ascending."""
-    parts = " UNION ".join(
-        f"SELECT sku FROM {name} WHERE timestamp < $before" for name in PRODUCT_EVENTS
-    )
+    parts = " UNION ".join(f"SELECT sku FROM {name} WHERE {_KNOWN}" for name in PRODUCT_EVENTS)
     return _ascending(warehouse, f"SELECT sku AS value FROM ({parts})", before)
 
 

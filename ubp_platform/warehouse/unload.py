@@ -14,13 +14,14 @@ from ubp_platform.errors import UBPError, first_line
 from ubp_platform.events.schema import ID_COLUMNS, PRODUCTS, TABLES, Table
 from ubp_platform.times import naive_utc
 from ubp_platform.warehouse.identifiers import translated
+from ubp_platform.warehouse.views import known_before
 from ubp_platform.warehouse.warehouse import Warehouse
 
 
 def event_file(warehouse: Warehouse, name: str, before: datetime, path: Path) -> int:
-    """Write the events of a type strictly before a time to a Parquet file; return their number."""
+    """Write the events of a type known before a time to a Parquet file; return their number."""
     table = TABLES[name]
-    query = f"SELECT {_columns(table)} FROM {name} WHERE timestamp < $before"
+    query = f"SELECT {_columns(table)} FROM {name} WHERE {known_before('$before')}"
     return _copy(warehouse, _with_ids(warehouse, query, table.columns), path, before=before)
 
 

@@ -1,8 +1,8 @@
 """The views of a history: every event table up to a cutoff, and the events of relevant clients.
 
-The cutoff is applied here and nowhere else: a temporary view over every event table, under the
-table's own name, ends at the cutoff. All queries of a history and in ``sql/`` read through these
-views, so that no query can name a later row.
+A temporary view over every event table, under the table's own name, ends at the cutoff. All queries
+of a history and in ``sql/`` read through these views, so that no query can name a later row. What
+reads the tables themselves, such as an export, uses :func:`known_before`.
 """
 
 from datetime import datetime
@@ -22,6 +22,18 @@ _DERIVED = {
     "quantity": "round(1000 * coalesce(quantity, 1))::BIGINT AS thousandths",
     "words": "words",
 }
+
+
+def known_before(time: str) -> str:
+    """Return the SQL condition that an event, and whose it is, was known before a time.
+
+    Parameters
+    ----------
+    time : str
+        An SQL expression.
+    """
+    # Who acted before a login is known only from the login on.
+    return f"timestamp < {time} AND (known_from IS NULL OR known_from < {time})"
 
 
 def create_views(
@@ -45,8 +57,7 @@ def create_views(
     run = connection.execute
     run("SET TimeZone = 'UTC'")
     end = _literal(cutoff)
-    # Who acted before a login is known only from the login on.
-    visible = f"timestamp < {end} AND (known_from IS NULL OR known_from < {end})"
+    visible = known_before(end)
     visible += f" AND timestamp >= {_literal(start)}" if start else ""
     database = run("SELECT current_database()").fetchall()[0][0]
     for event in EVENTS:
