@@ -137,6 +137,27 @@ def test_events_and_catalogue_in_two_files(home: Home, tmp_path: Path) -> None:
     }
 
 
+def test_equal_columns_in_files_of_two_events_are_two_tables(home: Home, tmp_path: Path) -> None:
+    shop = tmp_path / "shop"
+    shop.mkdir()
+    rows = pd.DataFrame({"customer": ["a", "b"], "time": ["2026-03-02 10:00:00"] * 2, "sku": "x"})
+    rows["state"] = ["paid", "cancelled"]
+    rows.to_csv(shop / "orders.csv", index=False)
+    rows[:1].to_csv(shop / "cart.csv", index=False)
+    found = init(shop, tmp_path / "layout")
+    assert landed(home, shop, tmp_path / "layout") == {"product_buy": (2, 0), "add_to_cart": (1, 0)}
+    assert any("does not use: state. If one marks cancelled" in note for note in found.draft.notes)
+
+
+def test_a_draft_of_one_day_reads_the_next(home: Home, tmp_path: Path) -> None:
+    shop = tmp_path / "shop"
+    shop.mkdir()
+    log().to_csv(shop / "2026-03-01.csv", index=False)
+    init(shop, tmp_path / "layout")
+    (shop / "2026-03-01.csv").rename(shop / "2026-03-02.csv")
+    assert landed(home, shop, tmp_path / "layout")["product_buy"] == (4, 0)
+
+
 def test_files_without_events_are_refused_in_one_line(tmp_path: Path) -> None:
     shop = tmp_path / "shop"
     shop.mkdir()

@@ -9,21 +9,10 @@ from pathlib import Path
 from ubp_platform.errors import UBPError
 from ubp_platform.events.schema import PRODUCTS
 from ubp_platform.layouts.description import DESCRIPTION, DROPPED
-from ubp_platform.layouts.roles import Column, column_name
+from ubp_platform.layouts.roles import Column, column_name, table_of
 from ubp_platform.layouts.survey import Family
 from ubp_platform.warehouse.casts import quoted
 
-# Parts of the kinds of events of each table; the first match counts.
-_EVENT_KINDS: Mapping[str, str] = {
-    "remove_from_cart": r"remov|delet|storno|entfern|retir|supprim|elimin|quitar|verwijder",
-    "add_to_cart": r"cart|basket|add|warenkorb|panier|carrito|winkelw",
-    "product_buy": (
-        r"purchas|buy|bought|order|transact|sale|sold|checkout|paid"
-        r"|kauf|bestell|achat|command|compra|pedido|aankoop"
-    ),
-    "search_query": r"search|query|such|recherche|busqueda|zoek",
-    "page_visit": r"view|visit|page|click|pv|impress|seite|pagina|besuch",
-}
 #: The placeholder for a column that could not be guessed.
 UNKNOWN = "NULL"
 # The column of each table that says what was touched, and the roles of columns for it.
@@ -71,6 +60,13 @@ def draft(families: Sequence[Family], directory: Path) -> Draft:
         if unknown:
             path = directory / "product_buy.sql"
             notes.append(f"Not every column could be guessed: {path} shows what to fill in")
+    for family in families:
+        unused = ", ".join(_name(column) for column in family.columns if not column.role)
+        if unused:
+            notes.append(
+                f"Columns of {family.name} that the draft does not use: {unused}. If one marks "
+                "cancelled orders or tests, exclude these rows with a WHERE"
+            )
     if any(_may_be_local(family.having("time")) for family in families):
         notes.append(
             "Times that name no zone are read as UTC: if they are local, set the zone in "
@@ -136,11 +132,11 @@ def _events(family: Family, client: Column, time: Column) -> Iterator[tuple[str,
     left: list[str] = []
     if kind:
         for value in kind.kinds:
-            table = _table_of(value)
+            table = table_of(value)
             (where.setdefault(table, []) if table else left).append(value)
     if not where:
         default = "product_buy" if family.having("product") else "page_visit"
-        table = _table_of(f"{family.name} {family.files[0]}") or default
+        table = table_of(f"{family.name} {family.files[0]}") or default
         where, left = {table: []}, []
     for table, values in where.items():
         column, roles = _VALUE[table]
@@ -165,18 +161,12 @@ def _events(family: Family, client: Column, time: Column) -> Iterator[tuple[str,
         yield table, f"{note}SELECT {_listed(parts)}\nFROM {family.name}{condition}\n"
 
 
-def _table_of(kind: str) -> str:
-    """Return the table of a kind of event; empty if it belongs to none."""
-    matches = (table for table, words in _EVENT_KINDS.items() if re.search(words, kind.lower()))
-    return next(matches, "")
-
-
 def _dropped(family: Family) -> str:
     """Return the query of events whose kind belongs to no table; empty if there are no kinds."""
     kind = family.having("kind")
     if not kind or not family.having("client") or not family.having("time"):
         return ""
-    known = [quoted(value) for value in kind.kinds if _table_of(value)]
+    known = [quoted(value) for value in kind.kinds if table_of(value)]
     name = _name(kind)
     return (
         f"SELECT 'kind of event: ' || coalesce({name}, 'none')\nFROM {family.name}\n"

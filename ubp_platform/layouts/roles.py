@@ -8,6 +8,18 @@ from functools import cache
 import duckdb
 import pandas as pd
 
+# Parts of the kinds of events of each table; the first match counts.
+_EVENT_KINDS: Mapping[str, str] = {
+    "remove_from_cart": r"remov|delet|storno|entfern|retir|supprim|elimin|quitar|verwijder",
+    "add_to_cart": r"cart|basket|add|warenkorb|panier|carrito|winkelw",
+    "product_buy": (
+        r"purchas|buy|bought|order|transact|sale|sold|checkout|paid"
+        r"|kauf|bestell|achat|command|compra|pedido|aankoop"
+    ),
+    "search_query": r"search|query|such|recherche|busqueda|zoek",
+    "page_visit": r"view|visit|page|click|pv|impress|seite|pagina|besuch",
+}
+
 # The largest number of values of a column of event kinds.
 _KINDS = 40
 # Parts of the names of columns with a role, in English, German, French, Spanish and Dutch; the
@@ -59,6 +71,12 @@ class Column:
     role: str = ""
     reading: str = ""
     kinds: tuple[str, ...] = ()
+
+
+def table_of(kind: str) -> str:
+    """Return the table of a kind of event; empty if it belongs to none."""
+    matches = (table for table, words in _EVENT_KINDS.items() if re.search(words, kind.lower()))
+    return next(matches, "")
 
 
 def column_name(column: str) -> str:

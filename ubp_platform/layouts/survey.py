@@ -1,7 +1,9 @@
 """Survey undescribed files: which have the same columns, and what the columns seem to hold."""
 
 import re
+from collections.abc import Collection
 from dataclasses import dataclass
+from fnmatch import fnmatch
 from pathlib import Path
 
 import duckdb
@@ -9,7 +11,7 @@ import duckdb
 from ubp_platform.errors import UBPError
 from ubp_platform.layouts.description import SUFFIXES, Format, Relation, format_of_name
 from ubp_platform.layouts.reader import first_line_of, reading, require_content, unreadable
-from ubp_platform.layouts.roles import Column, describe_columns, keywords
+from ubp_platform.layouts.roles import Column, describe_columns, keywords, table_of
 from ubp_platform.layouts.source import Source
 
 # The number of rows of a family that are examined, and of files that they come from.
@@ -59,7 +61,9 @@ def survey(source: Source) -> list[Family]:
             relation = _relation(below, path, kind)
             # A partitioned tree is one family, even if columns were added later.
             columns = () if relation.hive else _read(connection, relation, [path]).columns
-            key = (kind, relation.delimiter, relation.hive, *columns)
+            # Purchases and cart additions may be exported with the same columns.
+            hint = "" if relation.hive else table_of(_beginning(below))
+            key = (kind, relation.delimiter, relation.hive, hint, *columns)
             groups.setdefault(key, []).append(below)
             relations.setdefault(key, relation)
         if not groups:
@@ -88,7 +92,7 @@ def _family(
     sampled = f"USING SAMPLE reservoir({_ROWS} ROWS) REPEATABLE (0)"
     sample = connection.execute(f"FROM ({rows.sql_query()}) {sampled}").df()
     sample = sample.drop(columns=["_file", "_row"], errors="ignore")
-    update: dict[str, object] = {"files": _patterns(files)}
+    update: dict[str, object] = {"files": _patterns(files, set(source.files) - set(files))}
     if relation.format == "ndjson":
         update["types"] = {name: _field_type(types[name]) for name in sample.columns}
     return Family(
@@ -125,6 +129,11 @@ def _read(
         raise unreadable(paths, relation, error) from None
 
 
+def _beginning(file: str) -> str:
+    """Return a file's name up to its first number or dot; what follows may be random."""
+    return re.split(r"[\d.]", file.rpartition("/")[2])[0]
+
+
 def _name(files: list[str]) -> str:
     """Return a name for files: the common beginning of their names, or their folder."""
     words = re.sub(r"[^a-z]+", "_", _common(files).lower()).strip("_")
@@ -153,9 +162,13 @@ def _common(files: list[str]) -> str:
     return common
 
 
-def _patterns(files: list[str]) -> list[str]:
-    """Return patterns that match these files and later ones of the same kind."""
-    if len(files) == 1:
-        return [files[0]]
+def _patterns(files: list[str], others: Collection[str]) -> list[str]:
+    """Return patterns that match these files and later ones of the same kind, but no others."""
+    stem = re.sub("[0-9].*$", "", _common(files))
+    if len(files) == 1 and stem == _common(files):  # no number, such as a date: no later ones
+        return files
     suffix = next(end for ends in SUFFIXES.values() for end in ends if end in files[0].lower())
-    return [f"**/{re.sub('[0-9].*$', '', _common(files))}*{suffix}"]
+    name = f"{stem}*{suffix}"
+    if any(fnmatch(other.rpartition("/")[2], name) for other in others):
+        return files
+    return [f"**/{name}"]
