@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.pipelines.commands import run_ubp
 from ubp_platform.errors import UBPError
-from ubp_platform.home import open_home
+from ubp_platform.home import PROJECT_ROOT, open_home
 from ubp_platform.settings import Settings
 from ubp_platform.warehouse import Warehouse
 
@@ -63,3 +64,17 @@ def test_the_warehouse_keeps_to_the_limits(
     with Warehouse(directory / "warehouse.duckdb", write=True, memory_share=0.5) as warehouse:
         query = "SELECT current_setting('memory_limit'), current_setting('threads')"
         assert warehouse.connection.execute(query).fetchall() == [("1.0 GiB", 1)]
+
+
+def test_help_is_shown_with_invalid_settings(
+    directory: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (directory / "ubp.toml").write_text("threads = 0")
+    assert run_ubp(capsys, "train", "--help").code == 0
+    assert run_ubp(capsys, "status").code == 2
+
+
+def test_the_page_about_settings_has_them_all() -> None:
+    page = (PROJECT_ROOT / "docs" / "how-to" / "configure.md").read_text("utf-8")
+    for name in Settings.model_fields:
+        assert f"| `UBP_{name.upper()}` | `{name}` |" in page

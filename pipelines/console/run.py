@@ -17,6 +17,8 @@ _FULL = (
     "temporary files) and run the same command again"
 )
 _FLAGS = ("--debug", "--log-json")
+# Help is shown even if the settings are invalid.
+_HELP = {"--help", "-h", "--version"}
 
 
 def run(app: typer.Typer) -> None:
@@ -25,7 +27,8 @@ def run(app: typer.Typer) -> None:
     arguments = [argument for argument in sys.argv[1:] if argument not in _FLAGS]
     with output.logging_to_stderr(as_json="--log-json" in sys.argv):
         try:
-            _limit_threads()
+            if not _HELP & {*arguments}:
+                _limit_threads()
             sys.exit(app(args=arguments, prog_name="ubp", standalone_mode=False))
         except SystemExit as stop:
             if stop.code == 130:  # Ctrl-C

@@ -4,8 +4,6 @@ import os
 import subprocess
 import sys
 
-import pytest
-
 from pipelines.publish import publish
 from tests.pipelines.job import LATER
 from ubp_platform.home import PROJECT_ROOT, Home
@@ -43,18 +41,14 @@ assert store.lookup(1).known
 assert settings() == before, (before, settings())
 """
 # With type checks, a class of Feast's refuses a number as a name.
-CHECKED = """
+UNCHECKED = """
 import typeguard
 original = typeguard.typechecked
 from ubp_platform.store.fast_import import fast_feast_import
-{}
+fast_feast_import()
 assert typeguard.typechecked is original
 import feast
-try:
-    feast.Entity(name=5, value_type=feast.ValueType.INT64)
-    print("unchecked")
-except typeguard.TypeCheckError:
-    print("checked")
+feast.Entity(name=5, value_type=feast.ValueType.INT64)
 """
 
 
@@ -74,9 +68,6 @@ def test_reading_profiles_changes_nothing_in_the_process(home: Home) -> None:
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
-@pytest.mark.parametrize(
-    ("call", "expected"), [("", "checked\n"), ("fast_feast_import()", "unchecked\n")]
-)
-def test_feast_checks_types_unless_imported_fast(call: str, expected: str) -> None:
-    done = python(CHECKED.format(call))
-    assert (done.returncode, done.stdout, done.stderr) == (0, expected, "")
+def test_the_command_line_alone_imports_feast_without_type_checks() -> None:
+    done = python(UNCHECKED)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")

@@ -26,7 +26,7 @@ _MOST_BAD = 0.05
 WORDS: Mapping[ColumnKind, str] = {
     "whole": "whole numbers",
     "text": "text",
-    "bucket": "buckets of 0–99, as whole numbers throughout (12.00 would be money)",
+    "bucket": "buckets of 0–99, because all are whole numbers (for money, write 12.00)",
     "money": "money",
     "codes": "lists of codes",
     "words": "words",
