@@ -1,8 +1,18 @@
-"""Writing files atomically, and reading models back from them."""
+"""Writing files and directories so that they appear complete or not at all, and stay.
 
+Everything is written aside under a random name, locked while it is being written, flushed to disk,
+and renamed into place. What a killed process left behind is recognised by its lock, which is gone,
+and removed by the next write to the same directory.
+"""
+
+import errno
+import fcntl
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+import secrets
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TypeVar
 
@@ -12,22 +22,89 @@ from ubp_platform.errors import UBPError
 
 Model = TypeVar("Model", bound=BaseModel)
 
+_SUFFIX = ".part"
+# Between its creation and its lock a file looks as if a killed process had left it.
+_SECONDS_TO_LOCK = 60.0
+
 
 @contextmanager
-def atomic_file(path: Path) -> Iterator[Path]:
+def atomic_file(path: Path, replace: bool = True) -> Iterator[Path]:
     """Yield a path to write to; the file is renamed into place at the end, or removed on failure.
+
+    Parameters
+    ----------
+    path : Path
+    replace : bool
+        False keeps a file that exists by then: of several writers the first one wins.
 
     Yields
     ------
     Path
         Beside ``path``; a reader of that sees the old file or the new one, never a part.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    temporary = _name_beside(path)
+    descriptor = os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o666)
     try:
-        yield temporary
-        temporary.replace(path)
+        with _locked(descriptor):
+            yield temporary
+            sync(temporary)
+            if replace:
+                temporary.replace(path)
+            else:
+                with suppress(FileExistsError):
+                    path.hardlink_to(temporary)
+        sync(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def new_directory(parent: Path, write: Callable[[Path], None], name: Callable[[], str]) -> Path:
+    """Write a directory that never existed before.
+
+    Parameters
+    ----------
+    parent : Path
+        Created if it is missing.
+    write : callable
+        Called with the directory to write into.
+    name : callable
+        Returns the name for the complete directory; called again if it has been taken meanwhile.
+
+    Returns
+    -------
+    Path
+        The complete directory.
+    """
+    parent.mkdir(parents=True, exist_ok=True)
+    temporary = _name_beside(parent / "new")
+    temporary.mkdir()
+    descriptor = os.open(temporary, os.O_RDONLY)
+    try:
+        with _locked(descriptor):
+            write(temporary)
+            for written in (*temporary.rglob("*"), temporary):
+                sync(written)
+            path = _rename_to_free_name(temporary, parent, name)
+        sync(parent)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    return path
+
+
+def _rename_to_free_name(temporary: Path, parent: Path, name: Callable[[], str]) -> Path:
+    while True:
+        try:
+            return temporary.rename(parent / name())
+        except OSError as error:
+            # Another process took this name.
+            if error.errno not in (errno.EEXIST, errno.ENOTEMPTY):
+                raise
+
+
+def write_text(path: Path, text: str) -> None:
+    """Replace a file's text atomically."""
+    with atomic_file(path) as temporary:
+        temporary.write_text(text, "utf-8")
 
 
 def read_model(path: Path, model: type[Model], remedy: str) -> Model:
@@ -51,9 +128,42 @@ def read_model(path: Path, model: type[Model], remedy: str) -> Model:
         raise UBPError(f"{path} is damaged: {remedy}") from None
 
 
-def write_text(path: Path, text: str) -> None:
-    """Replace a file's text atomically."""
-    with atomic_file(path) as temporary, temporary.open("w") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
+def sync(path: Path) -> None:
+    """Flush a file, or the names in a directory, to disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _name_beside(path: Path) -> Path:
+    """Return a new name in the same directory, and remove what killed processes left there."""
+    for left in path.parent.glob(f".*{_SUFFIX}"):
+        _remove_abandoned(left)
+    return path.with_name(f".{path.name}.{secrets.token_hex(8)}{_SUFFIX}")
+
+
+def _remove_abandoned(path: Path) -> None:
+    try:
+        descriptor = os.open(path, os.O_RDONLY)
+    except FileNotFoundError:
+        return
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if time.time() - os.fstat(descriptor).st_ctime > _SECONDS_TO_LOCK:
+            shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+    except BlockingIOError:  # in use
+        pass
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def _locked(descriptor: int) -> Iterator[None]:
+    """Hold a lock until the descriptor is closed, at the latest when the process ends."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)

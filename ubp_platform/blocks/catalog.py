@@ -3,11 +3,8 @@
 A version appears complete, as a directory that is renamed into place, and never changes.
 """
 
-import errno
 import json
-import os
 import re
-import shutil
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from datetime import datetime
@@ -20,6 +17,7 @@ from ubp_platform.blocks.base import Block
 from ubp_platform.blocks.fit_report import FitReport
 from ubp_platform.blocks.registry import block_class
 from ubp_platform.errors import UBPError
+from ubp_platform.files import new_directory
 from ubp_platform.home import Home
 from ubp_platform.times import time_stem
 
@@ -128,40 +126,18 @@ def new_version(parent: Path, write: Callable[[Path], None], taken: Collection[s
     Parameters
     ----------
     parent : Path
-        Directory of the versions; what a crash left behind is removed.
+        Directory of the versions.
     write : callable
         Called with the directory to write into.
     taken : collection of str
         Further names of versions that are in use.
     """
-    for left_behind in parent.glob(".unfinished.*"):
-        if not _in_use(int(left_behind.suffix[1:])):
-            shutil.rmtree(left_behind)
-    unfinished = parent / f".unfinished.{os.getpid()}"
-    unfinished.mkdir(parents=True)
-    write(unfinished)
-    while True:
+
+    def next_name() -> str:
         names = {*taken, *(path.name for path in version_directories(parent))}
-        number = max((int(name[1:]) for name in names), default=0) + 1
-        try:
-            return unfinished.rename(parent / f"v{number}")
-        except OSError as error:
-            # Another process took this number: try the next one.
-            if error.errno not in (errno.EEXIST, errno.ENOTEMPTY):
-                raise
+        return f"v{max((int(name[1:]) for name in names), default=0) + 1}"
 
-
-def _in_use(pid: int) -> bool:
-    """Whether another process may still be writing there."""
-    if pid == os.getpid():
-        return False
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        pass
-    return True
+    return new_directory(parent, write, next_name)
 
 
 def snapshot_files(directory: Path) -> list[SnapshotFile]:

@@ -6,13 +6,13 @@ was published with takes its place.
 
 import os
 import secrets
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from ubp_platform.errors import UBPError, first_line
+from ubp_platform.files import atomic_file
 from ubp_platform.home import PROJECT_ROOT, Home
 from ubp_platform.settings import Settings
 
@@ -150,9 +150,6 @@ def _project(home: Home, prefix: str) -> str:
     """
     path = home.feast / "project"
     if not path.exists():
-        draft = path.with_name(f".{path.name}.{os.getpid()}.part")
-        draft.write_text(f"{prefix}_{secrets.token_hex(4)}\n")
-        with suppress(FileExistsError):  # of two processes, the first one decides
-            path.hardlink_to(draft)
-        draft.unlink()
+        with atomic_file(path, replace=False) as draft:  # of two processes, the first one decides
+            draft.write_text(f"{prefix}_{secrets.token_hex(4)}\n")
     return path.read_text().strip()
