@@ -4,8 +4,12 @@
 and the reference of the Python API, from docstrings, to ``build/docs/api``.
 """
 
+import atexit
+import os
+import pkgutil
 import re
 import shutil
+from importlib import import_module
 from pathlib import Path
 
 from typer import Context
@@ -47,8 +51,8 @@ def build_pages(root: Path, out: Path) -> list[Path]:
         up = "../" * (len(place.parts) - 1)
         target.write_text(_PAGE.format(title=page.stem, root=up, body=body), "utf-8")
         written.append(target)
-    for pattern in ("*.png", "gallery/*.py"):
-        for file in (root / "docs").rglob(pattern):
+    for pattern in ("docs/**/*.png", "docs/gallery/*.py", "ubp_platform/warehouse/sql/*.sql"):
+        for file in root.glob(pattern):
             target = out / file.relative_to(root)
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(file, target)
@@ -56,14 +60,17 @@ def build_pages(root: Path, out: Path) -> list[Path]:
 
 
 def build_api(package: str, out: Path) -> None:
-    """Turn docstrings into HTML."""
+    """Turn docstrings into HTML, of all modules, not only of what packages re-export."""
     import pdoc
 
+    found = pkgutil.walk_packages(import_module(package).__path__, f"{package}.")
     pdoc.render.configure(docformat="numpy", show_source=False)
-    pdoc.pdoc(package, output_directory=out)
+    pdoc.pdoc(package, *(module.name for module in found), output_directory=out)
 
 
 if __name__ == "__main__":
+    # nanobind would report objects that are still in use when the interpreter ends.
+    atexit.register(lambda: os.dup2(os.open(os.devnull, os.O_WRONLY), 2))
     out = DOCS.parent / "build" / "docs"
     CLI_PAGE.write_text(cli_reference(), "utf-8")
     build_pages(DOCS.parent, out)

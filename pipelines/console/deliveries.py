@@ -113,7 +113,8 @@ def show_draft(path: Path, found: "Initialised") -> None:
         say(f"The built-in layout {known!r} fits these files: `ubp ingest {path}`", wrap=False)
     for note in found.draft.notes:
         say(note)
-    say_next(f"edit it, then ubp ingest {path} --layout {directory} --dry-run")
+    edited = f"edit it, then ubp ingest {path} --layout {directory} --dry-run"
+    say_next(f"ubp ingest {path} --dry-run" if known else edited)
 
 
 def show_dry_run(found: "DryRun") -> None:
