@@ -9,6 +9,7 @@ import os
 import pkgutil
 import re
 import shutil
+import warnings
 from importlib import import_module
 from pathlib import Path
 
@@ -65,7 +66,11 @@ def build_api(package: str, out: Path) -> None:
 
     found = pkgutil.walk_packages(import_module(package).__path__, f"{package}.")
     pdoc.render.configure(docformat="numpy", show_source=False)
-    pdoc.pdoc(package, *(module.name for module in found), output_directory=out)
+    with warnings.catch_warnings():
+        warnings.filterwarnings(
+            "ignore", ".* has already been added"
+        )  # where nothing is re-exported
+        pdoc.pdoc(package, *(module.name for module in found), output_directory=out)
 
 
 if __name__ == "__main__":
