@@ -99,8 +99,6 @@ def fit_blocks(
         If something else is missing that a block needs; then nothing is fitted.
     """
     blocks, skipped = select_blocks(names, skip, preset, seed, model, among)
-    catalog = Catalog(home)
-    fitted: list[FittedBlock] = []
     with Warehouse(home.warehouse) as warehouse:
         cutoff = known_cutoff(warehouse, cutoff)
         history, identity = warehouse.history(cutoff), warehouse.identity(cutoff)
@@ -112,23 +110,17 @@ def fit_blocks(
             kept, later = _kept(home, cutoff, {*skipped, *(block.name for block in blocks)})
         # For complete fits nobody has asked to resume anything: nothing to warn of.
         reused, to_fit = _reusable(home, available, identity, warn=resume and not complete)
-        for block, path in to_fit:
-            checkpoint = Checkpoint(path)
-            if not resume:
-                checkpoint.clear()
-            try:
-                block.fit(history, progress, checkpoint)
-            except BlockUnavailable as reason:
-                if names:
-                    raise BlockUnavailable(f"{block.name}: {reason}") from None
-                unavailable[block.name] = str(reason)
-                continue
-            if complete and not block.report_.complete:
-                raise KeyboardInterrupt
-            # The identity again: a fit may have added to it, such as the hash of a language model.
-            fitted.append(catalog.add(block, block.identity(identity)))
-            if block.report_.complete:
-                checkpoint.clear()
+        fitted, without = _fit(
+            home,
+            history,
+            identity,
+            to_fit,
+            progress,
+            resume=resume,
+            complete=complete,
+            strict=bool(names),
+        )
+        unavailable |= without
         unavailable |= dict.fromkeys(later, "fitted on events after this cutoff only")
         by_name = kept | {fit.name: fit for fit in (*reused, *fitted)}
         parts = [by_name[name] for name in block_names() if name in by_name]
@@ -214,6 +206,41 @@ def _reusable(
                 stacklevel=3,
             )
     return reused, to_fit
+
+
+def _fit(
+    home: Home,
+    history: History,
+    identity: str,
+    to_fit: list[tuple[Block, Path]],
+    progress: ProgressFactory,
+    *,
+    resume: bool,
+    complete: bool,
+    strict: bool,
+) -> tuple[list[FittedBlock], dict[str, str]]:
+    """Fit blocks one after the other; return the fits, and why other blocks were not fitted."""
+    catalog = Catalog(home)
+    fitted: list[FittedBlock] = []
+    unavailable: dict[str, str] = {}
+    for block, path in to_fit:
+        checkpoint = Checkpoint(path)
+        if not resume:
+            checkpoint.clear()
+        try:
+            block.fit(history, progress, checkpoint)
+        except BlockUnavailable as reason:
+            if strict:
+                raise BlockUnavailable(f"{block.name}: {reason}") from None
+            unavailable[block.name] = str(reason)
+            continue
+        if complete and not block.report_.complete:
+            raise KeyboardInterrupt
+        # The identity again: a fit may have added to it, such as the hash of a language model.
+        fitted.append(catalog.add(block, block.identity(identity)))
+        if block.report_.complete:
+            checkpoint.clear()
+    return fitted, unavailable
 
 
 def _kept(
