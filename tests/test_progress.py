@@ -3,6 +3,8 @@
 import io
 import logging
 import re
+import subprocess
+import sys
 
 import pytest
 from rich.console import Console
@@ -80,3 +82,16 @@ def test_a_long_step_says_how_far_it_is(
     with logged("work", 4, "rows") as advance:
         advance(1)
     assert [vars(record)["state"] for record in log.records] == ["running", "done"]
+
+
+def test_a_failed_step_prints_nothing_where_nobody_has_asked_for_logs() -> None:
+    program = """
+from ubp_platform.progress import logged
+try:
+    with logged("work", 1, "rows"):
+        raise ZeroDivisionError
+except ZeroDivisionError:
+    pass
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")

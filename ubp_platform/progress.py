@@ -20,6 +20,8 @@ from rich.text import Text
 
 #: Where all steps are logged, at level INFO.
 LOG = logging.getLogger("ubp")
+# Otherwise Python would print a failed step on stderr where nobody has asked for logs.
+LOG.addHandler(logging.NullHandler())
 _SECONDS_BETWEEN_LINES = 60.0
 
 Advance = Callable[[float], None]

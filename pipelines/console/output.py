@@ -59,7 +59,7 @@ def say_next(command: str) -> None:
 def report(kind: str, style: str, text: str) -> None:
     """Print an error or a warning on stderr, as one line."""
     line = " ".join(text.split())
-    if any(isinstance(handler.formatter, _JSONLines) for handler in LOG.handlers):
+    if any(isinstance(formatter, _JSONLines) for formatter in _formatters()):
         LOG.log(logging.ERROR if style == "red" else logging.WARNING, line, extra={"kind": kind})
         return
     errors.print(f"[bold {style}]{kind}:[/bold {style}]", end=" ")
@@ -68,7 +68,12 @@ def report(kind: str, style: str, text: str) -> None:
 
 def progress() -> ProgressFactory:
     """Return what shows progress: bars on a terminal, otherwise lines in the log."""
-    return logged if LOG.handlers else bars(errors)
+    return logged if _formatters() else bars(errors)
+
+
+def _formatters() -> list[logging.Formatter]:
+    """Return how steps are logged at present; empty if they are not."""
+    return [handler.formatter for handler in LOG.handlers if handler.formatter]
 
 
 @contextmanager
