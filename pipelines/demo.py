@@ -19,7 +19,6 @@ from pipelines.ingest import ingest
 from pipelines.publish import publish
 from pipelines.status import status
 from pipelines.train import Trained, train
-from ubp_platform.blocks.catalog import Catalog
 from ubp_platform.blocks.registry import profile_blocks
 from ubp_platform.demo import pictures
 from ubp_platform.demo.churn import ChurnResult, evaluate_churn
@@ -193,9 +192,7 @@ def _show_scores(shop: DemoShop, result: ChurnResult) -> None:
 def _draw(home: Home, shop: DemoShop, trained: Trained, result: ChurnResult) -> None:
     directory = home.root / "pictures"
     directory.mkdir(exist_ok=True)
-    catalog = Catalog(home)
-    parts = trained.profile.parts
-    reports = {part.block: catalog.get(part.block, part.version).report for part in parts}
+    reports = {fit.name: fit.report for fit in trained.profile.fits(home)}
     rows = result.scored
     with progress()("pictures", 3, "pictures") as advance:
         paths = [pictures.training_curves(reports, directory / "training_curves.png")]

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 
-from ubp_platform.blocks.catalog import Catalog
 from ubp_platform.home import Home
 from ubp_platform.profile.assembly import assemble
 from ubp_platform.profile.encoding import encode_blocks, known_cutoff
@@ -37,8 +36,7 @@ def encode(
         The profile's snapshots, in the order of the cutoffs.
     """
     profile = get_version(home, version) if version else newest_version(home)
-    catalog, paths = Catalog(home), []
-    parts = [catalog.get(part.block, part.version) for part in profile.parts]
+    paths, parts = [], profile.fits(home)
     with Warehouse(home.warehouse) as warehouse:
         times: Sequence[datetime | None] = cutoffs or [None]
         for cutoff in [known_cutoff(warehouse, time) for time in times]:

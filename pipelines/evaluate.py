@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 
 from pipelines.report import write_report
-from ubp_platform.blocks.catalog import Catalog
 from ubp_platform.blocks.handcrafted import Handcrafted
 from ubp_platform.blocks.registry import block_class, profile_blocks
 from ubp_platform.choices import NetworkName, Preset, ProfileKind, ProtocolName
@@ -37,6 +36,7 @@ from ubp_platform.home import Home
 from ubp_platform.profile.fitting import select_blocks
 from ubp_platform.profile.version import ProfileVersion
 from ubp_platform.progress import ProgressFactory, logged
+from ubp_platform.sealed import sealed_json
 from ubp_platform.warehouse import Warehouse, ledger
 
 
@@ -152,7 +152,7 @@ def evaluate(
         unavailable_tasks=unavailable,
         **_facts(home, split, subject, scores),
     )
-    write_text(home.evaluation / "evaluation.json", record.model_dump_json(indent=1))
+    write_text(home.evaluation / "evaluation.json", sealed_json(record))
     write_report(home, record, rows, progress)
     return record
 
@@ -240,8 +240,7 @@ def _facts(home: Home, split: Split, subject: _Subject, scores: Scores) -> dict[
 
 def _blocks(home: Home, version: ProfileVersion, fitted: frozenset[str]) -> list[BlockRecord]:
     records = []
-    for part in version.parts:
-        fit = Catalog(home).get(part.block, part.version)
+    for part, fit in zip(version.parts, version.fits(home), strict=True):
         described = block_class(part.block).describe(fit.directory)
         records.append(
             BlockRecord(

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ubp_platform.blocks.catalog import Catalog, FittedBlock
+from ubp_platform.blocks.catalog import FittedBlock
 from ubp_platform.blocks.gru_ae import GRUAutoencoder
 from ubp_platform.blocks.registry import block_class
 from ubp_platform.errors import UBPError
@@ -92,9 +92,7 @@ def explain(
         If the profile has no such block, or the client no events that it reads.
     """
     profile = get_version(home, version) if version else newest_version(home)
-    catalog = Catalog(home)
-    parts = [catalog.get(part.block, part.version) for part in profile.parts]
-    fitted = _autoencoder(parts, name, profile.name)
+    fitted = _autoencoder(profile.fits(home), name, profile.name)
     block = fitted.load()
     assert isinstance(block, GRUAutoencoder)  # noqa: S101
     if not profile.snapshots:

@@ -5,19 +5,18 @@ from datetime import UTC, datetime
 
 from ubp_platform.errors import UBPError
 from ubp_platform.home import Home
-from ubp_platform.profile.version import encoded_from, get_version, newest_version
+from ubp_platform.profile.version import encoded_from, get_version, newest_version, versions
 from ubp_platform.progress import ProgressFactory, logged
-from ubp_platform.store.feature_store import open_feature_store, write_configuration
-from ubp_platform.store.objects import feast_objects, profile_view_name
-from ubp_platform.store.online import write_profiles
+from ubp_platform.store.feature_store import write_configuration, write_registry
+from ubp_platform.store.online import OnlineStore, Publication
+from ubp_platform.store.publishing import put_online
 from ubp_platform.store.served import Served
 
 
 def publish(home: Home, version: str | None = None, progress: ProgressFactory = logged) -> Served:
     """Serve a profile version as of its newest cutoff.
 
-    The version's profiles go into their own table, and the pointer to the served version changes
-    last: an interrupted publish leaves the previous version served completely.
+    An interrupted publish leaves what was served before served completely.
 
     Parameters
     ----------
@@ -36,7 +35,8 @@ def publish(home: Home, version: str | None = None, progress: ProgressFactory = 
     if not snapshots:
         raise UBPError(f"profile {profile.name} has no snapshot: run `ubp encode --cutoff TIME`")
     newest = snapshots[-1]
-    before = Served.read(home)
+    home.prepare()
+    before = Served.read_if_whole(home)
     if before and newest.cutoff < datetime.fromisoformat(before.cutoff):
         warnings.warn(
             f"these profiles are as of {newest.cutoff}, older than the ones served until now, of "
@@ -44,20 +44,32 @@ def publish(home: Home, version: str | None = None, progress: ProgressFactory = 
             stacklevel=2,
         )
     write_configuration(home)
-    store = open_feature_store(home)
-    store.apply(feast_objects(home))
-    write_profiles(store, profile_view_name(profile.name), newest, progress)
-    cutoff = newest.cutoff.isoformat()
-    kind = store.config.online_store.type
-    others = before.online if before and before.online_store == kind else {}
+    store = OnlineStore(home)
+    published = put_online(home, store, profile, progress)
+    online = _online(home, store, before)
+    write_registry(home, {name: one.publish for name, one in online.items()})
     served = Served(
         version=profile.name,
-        online_store=kind,
-        online={**others, profile.name: cutoff},
-        cutoff=cutoff,
+        online_store=store.kind,
+        online={name: one.cutoff.isoformat() for name, one in online.items() if one.cutoff},
+        publishes={name: one.publish for name, one in online.items() if one.publish},
+        cutoff=newest.cutoff.isoformat(),
         identity=encoded_from(home, profile, newest.cutoff),
-        clients=newest.clients,
+        clients=published.clients,
         published_at=datetime.now(UTC).isoformat(timespec="seconds"),
     )
     served.write(home)
     return served
+
+
+def _online(home: Home, store: OnlineStore, before: Served | None) -> dict[str, Publication]:
+    """Ask the store what is online of all profile versions."""
+    found = {}
+    for version in versions(home):
+        publication = store.publication(version.name)
+        if publication and publication.publish:
+            found[version.name] = publication
+        elif before and before.online_store == store.kind and version.name in before.unnumbered:
+            cutoff = datetime.fromisoformat(before.online[version.name])
+            found[version.name] = Publication(cutoff=cutoff)
+    return found

@@ -59,7 +59,7 @@ def train(
         model=model,
         resume=resume,
     )
-    published = Served.read(home)
+    published = Served.read_if_whole(home)
     # A name that is online stays the name of what is online.
     taken = published.online if published else ()
     version = create(home, fits.parts, fits.cutoff, taken=taken)

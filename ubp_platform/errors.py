@@ -17,6 +17,10 @@ class BatchRejected(UBPError):
     """A delivery broke a table rule or had too many bad rows; the warehouse is unchanged."""
 
 
+class DamagedFile(UBPError):
+    """A file of the home is missing or not what was written; the message names it and the cure."""
+
+
 class WarehouseBusy(UBPError):
     """Another process has the warehouse open for writing."""
 

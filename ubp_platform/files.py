@@ -14,13 +14,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TypeVar
-
-from pydantic import BaseModel, ValidationError
-
-from ubp_platform.errors import UBPError
-
-Model = TypeVar("Model", bound=BaseModel)
 
 _SUFFIX = ".part"
 # Between its creation and its lock a file looks as if a killed process had left it.
@@ -105,27 +98,6 @@ def write_text(path: Path, text: str) -> None:
     """Replace a file's text atomically."""
     with atomic_file(path) as temporary:
         temporary.write_text(text, "utf-8")
-
-
-def read_model(path: Path, model: type[Model], remedy: str) -> Model:
-    """Read a model that was written as JSON.
-
-    Parameters
-    ----------
-    path : Path
-    model : type
-    remedy : str
-        What to do about a damaged file.
-
-    Raises
-    ------
-    UBPError
-        If the file is damaged.
-    """
-    try:
-        return model.model_validate_json(path.read_bytes())
-    except ValidationError:
-        raise UBPError(f"{path} is damaged: {remedy}") from None
 
 
 def sync(path: Path) -> None:

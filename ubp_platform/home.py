@@ -1,12 +1,26 @@
 """The directory that holds all state, and the paths inside it."""
 
+import secrets
 from dataclasses import dataclass
 from pathlib import Path
 
-from ubp_platform.errors import UBPError
+from pydantic import BaseModel
+
+from ubp_platform import sealed
+from ubp_platform.errors import DamagedFile, UBPError
+from ubp_platform.files import atomic_file
 from ubp_platform.settings import Settings
 
 PROJECT_ROOT = Path(__file__).resolve().parents[1]
+#: The arrangement of files in a home. 1 is that of homes without ``home.json``.
+LAYOUT = 2
+
+
+class HomeDescription(BaseModel):
+    """The content of ``home.json``: the layout, and a name among homes that share a store."""
+
+    layout: int
+    id: str
 
 
 @dataclass(frozen=True)
@@ -30,6 +44,55 @@ class Home:
     def root(self) -> Path:
         """The root as an absolute path."""
         return Path(self.home).expanduser().resolve()
+
+    @property
+    def identity(self) -> str:
+        """The home's name in the keys of a store that others may share.
+
+        Raises
+        ------
+        DamagedFile
+            If ``home.json`` is missing or damaged.
+        """
+        return self._describe().id
+
+    def prepare(self) -> None:
+        """Create the directory, and bring one of an earlier release up to date.
+
+        Raises
+        ------
+        UBPError
+            If the home was written by a newer release, or ``home.json`` is damaged.
+        """
+        self.root.mkdir(parents=True, exist_ok=True, mode=0o700)
+        path = self.root / "home.json"
+        if not path.exists():
+            older = self.feast / "project"
+            drawn = older.read_text().strip() if older.exists() else secrets.token_hex(4)
+            mine = HomeDescription(layout=LAYOUT, id=drawn.split("_")[-1])
+            with atomic_file(path, replace=False) as draft:  # of two processes, the first decides
+                draft.write_text(sealed.sealed_json(mine), "utf-8")
+            older.unlink(missing_ok=True)
+        self.check()
+
+    def check(self) -> None:
+        """Check that this release understands the home; raise UBPError if it does not."""
+        if (self.root / "home.json").exists() and (layout := self._describe().layout) > LAYOUT:
+            raise UBPError(
+                f"{self.root} was written by a newer release (layout {layout}, this one knows "
+                f"{LAYOUT}): update ubp-platform"
+            )
+
+    def _describe(self) -> HomeDescription:
+        path = self.root / "home.json"
+        cure = f"restore it from a backup, or remove {path} and run `ubp publish`"
+        try:
+            return sealed.read_json(path, HomeDescription, cure)
+        except DamagedFile:
+            older = self.feast / "project"
+            if not path.exists() and older.exists():
+                return HomeDescription(layout=1, id=older.read_text().strip().split("_")[-1])
+            raise
 
     @property
     def warehouse(self) -> Path:
@@ -93,4 +156,6 @@ def open_home(path: Path | None = None) -> Home:
     path = Settings.load().home if path is None else path
     if path.exists() and not path.is_dir():
         raise UBPError(f"{path} is a file; the home must be a directory")
-    return Home(home=path)
+    home = Home(home=path)
+    home.check()
+    return home

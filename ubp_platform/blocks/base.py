@@ -9,16 +9,21 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
 
-import numpy as np
-from safetensors.numpy import load_file, save
-
 from ubp_platform.blocks.checkpoint import Checkpoint
+from ubp_platform.blocks.fit_files import (
+    FitDescription,
+    fit_hash,
+    read_description,
+    read_weights,
+    write_description,
+    write_weights,
+)
 from ubp_platform.blocks.fit_report import FitReport
 from ubp_platform.blocks.parameters import Parameterized
 from ubp_platform.blocks.snapshot import Snapshot
 from ubp_platform.blocks.state_arrays import Arrays
 from ubp_platform.choices import Preset
-from ubp_platform.errors import BlockUnavailable, UBPError, first_line
+from ubp_platform.errors import BlockUnavailable, UBPError
 from ubp_platform.progress import ProgressFactory, logged
 from ubp_platform.warehouse.history import History
 
@@ -180,25 +185,33 @@ class Block(Parameterized, ABC):
     def restore(self, arrays: Arrays) -> None:
         """Restore what :meth:`state` returned."""
 
-    def save(self, directory: Path | str) -> None:
+    def save(self, directory: Path | str, identity: str = "") -> None:
         """Write ``block.json`` (parameters, cutoff, losses, duration) and ``weights.safetensors``.
 
-        The directory is created where it is missing.
+        Parameters
+        ----------
+        directory : Path or str
+            Created where it is missing.
+        identity : str
+            The fit's :meth:`identity`.
         """
         directory = Path(directory)
         directory.mkdir(parents=True, exist_ok=True)
-        description = {
-            "block": self.name,
-            "revision": self.revision,
-            "definition": self.definition(),
-            "params": self.config().model_dump(mode="json"),
-            "report": self.report_.model_dump(mode="json"),
-            "saved_at": datetime.now(UTC).isoformat(timespec="seconds"),
-        }
-        (directory / "block.json").write_text(json.dumps(description, indent=2) + "\n")
-        arrays = {name: np.ascontiguousarray(array) for name, array in self.state().items()}
-        # `save_file` would make the file unreadable to other users, whatever the umask.
-        (directory / "weights.safetensors").write_bytes(save(arrays))
+        arrays = self.state()
+        write_weights(directory, arrays)
+        write_description(
+            directory,
+            FitDescription(
+                block=self.name,
+                revision=self.revision,
+                definition=self.definition(),
+                params=self.config().model_dump(mode="json"),
+                report=self.report_,
+                saved_at=datetime.now(UTC).replace(microsecond=0),
+                identity=identity,
+                fit=fit_hash(identity, arrays),
+            ),
+        )
 
     @classmethod
     def describe(cls, directory: Path | str) -> Self:
@@ -210,30 +223,28 @@ class Block(Parameterized, ABC):
             If the directory holds no block, another block, or another revision or definition.
         """
         directory = Path(directory)
-        try:
-            description = json.loads((directory / "block.json").read_text())
-        except (OSError, ValueError) as error:
-            raise UBPError(f"{directory} holds no block: {first_line(error)}") from None
-        if description["block"] != cls.name:
-            raise UBPError(f"{directory} holds the block {description['block']}, not {cls.name}")
+        description = read_description(directory)
+        if description.block != cls.name:
+            raise UBPError(f"{directory} holds the block {description.block}, not {cls.name}")
         other = UBPError(
             f"{directory} was fitted by another definition of the block: `ubp train {cls.name}` "
             "fits it again, or restore the definition"
         )
-        definition = description.get("definition", cls.first_definition)
-        if (description.get("revision"), definition) != (cls.revision, cls.definition()):
+        written = description.definition
+        definition = cls.first_definition if written is None else written
+        if (description.revision, definition) != (cls.revision, cls.definition()):
             raise other
-        params = {cls.renamed.get(name, name): v for name, v in description["params"].items()}
+        params = {cls.renamed.get(name, name): v for name, v in description.params.items()}
         try:
             block = cls.from_config(params)
         except ValueError:
             raise other from None
-        block.report_ = FitReport(**description["report"])
+        block.report_ = description.report
         return block
 
     @classmethod
     def load(cls, directory: Path | str) -> Self:
         """Read a saved block; raises what :meth:`describe` raises."""
         block = cls.describe(directory)
-        block.restore(load_file(Path(directory) / "weights.safetensors"))
+        block.restore(read_weights(Path(directory)))
         return block

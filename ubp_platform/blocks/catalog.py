@@ -1,25 +1,22 @@
-"""FittedBlock blocks and their snapshots on disk: ``blocks/NAME/VERSION`` and ``snapshots/…``.
+"""Fitted blocks on disk: ``blocks/NAME/VERSION``, and where their snapshots lie.
 
 A version appears complete, as a directory that is renamed into place, and never changes.
 """
 
-import json
-import re
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any
-
-import pyarrow.parquet as pq
 
 from ubp_platform.blocks.base import Block
+from ubp_platform.blocks.fit_files import check_weights, read_description
 from ubp_platform.blocks.fit_report import FitReport
 from ubp_platform.blocks.registry import block_class
-from ubp_platform.errors import UBPError
+from ubp_platform.blocks.snapshot_files import SnapshotFile, snapshot_files, snapshot_path
+from ubp_platform.errors import DamagedFile
 from ubp_platform.files import new_directory
 from ubp_platform.home import Home
-from ubp_platform.times import time_stem
+from ubp_platform.names import give_name, number
 
 
 @dataclass(frozen=True)
@@ -33,6 +30,9 @@ class FittedBlock:
     report : FitReport
     identity : str
         Identifies history and parameters: equal identities, equal fits.
+    fit : str
+        The hash of what was fitted; an interrupted fit has another one than a complete fit of the
+        same identity.
     """
 
     name: str
@@ -40,6 +40,15 @@ class FittedBlock:
     directory: Path
     report: FitReport
     identity: str
+    fit: str
+
+    def is_whole(self) -> bool:
+        """Whether the weights are as they were written."""
+        try:
+            check_weights(self.directory)
+        except DamagedFile:
+            return False
+        return True
 
     def check(self) -> None:
         """Check that what the block needs besides events is available; loads no weights."""
@@ -50,17 +59,6 @@ class FittedBlock:
         return block_class(self.name).load(self.directory)
 
 
-@dataclass(frozen=True)
-class SnapshotFile:
-    """A snapshot on disk, described by its metadata."""
-
-    path: Path
-    cutoff: datetime
-    clients: int
-    width: int
-    identity: str
-
-
 class Catalog:
     """All fitted blocks of a home."""
 
@@ -68,8 +66,19 @@ class Catalog:
         self._home = home
 
     def versions(self, name: str) -> list[FittedBlock]:
-        """List the fitted versions of a block, oldest first."""
-        return [self._describe(path) for path in version_directories(self._home.blocks / name)]
+        """List the fitted versions of a block, oldest first, without damaged ones."""
+        found, _ = self.inspect(name)
+        return found
+
+    def inspect(self, name: str) -> tuple[list[FittedBlock], list[DamagedFile]]:
+        """List the fitted versions of a block, oldest first, and what is wrong with the others."""
+        fits, damaged = [], []
+        for directory in version_directories(self._home.blocks / name):
+            try:
+                fits.append(_describe(directory))
+            except DamagedFile as error:
+                damaged.append(error)
+        return fits, damaged
 
     def newest(self, name: str) -> FittedBlock | None:
         """Return the version with the latest cutoff; of several, the last one fitted."""
@@ -78,81 +87,97 @@ class Catalog:
         return max(fits, key=lambda fit: fit.report.cutoff, default=None)
 
     def complete_fit(self, name: str, identity: str) -> FittedBlock | None:
-        """Return the newest complete fit of this identity, if there is one."""
+        """Return the newest complete and undamaged fit of this identity, if there is one."""
         for fitted in reversed(self.versions(name)):
-            if fitted.identity == identity and fitted.report.complete:
+            if fitted.identity == identity and fitted.report.complete and fitted.is_whole():
                 return fitted
         return None
 
-    def get(self, name: str, version: str) -> FittedBlock:
-        """Return one version; UBPError if its directory is missing."""
-        directory = self._home.blocks / name / version
-        if not (directory / "block.json").exists():
-            raise UBPError(f"{directory} is missing: run `ubp train {name}` again")
-        return self._describe(directory)
+    def get(self, name: str, version: str, fit: str = "") -> FittedBlock:
+        """Return one fit.
 
-    def _describe(self, directory: Path) -> FittedBlock:
-        report = FitReport(**json.loads((directory / "block.json").read_text())["report"])
-        identity = (directory / "identity").read_text()
-        return FittedBlock(directory.parent.name, directory.name, directory, report, identity)
+        Parameters
+        ----------
+        name, version : str
+        fit : str
+            Its hash; empty if it is not known. A fit with this hash is as good under another
+            version, such as one that replaces a damaged directory.
+
+        Raises
+        ------
+        DamagedFile
+            If there is no such fit.
+        """
+        directory = self._home.blocks / name / version
+        try:
+            found = _describe(directory)
+            check_weights(directory)
+            if found.fit == (fit or found.fit):
+                return found
+            problem = DamagedFile(
+                f"{directory} holds another fit than the profile was made with: `ubp train {name}` "
+                "makes a new profile"
+            )
+        except DamagedFile as error:
+            problem = error
+        for other in reversed(self.versions(name)):
+            if fit and other.fit == fit and other.is_whole():
+                return other
+        raise problem
 
     def add(self, block: Block, identity: str) -> FittedBlock:
         """Save a fitted block as the next version."""
-
-        def write(directory: Path) -> None:
-            block.save(directory)
-            (directory / "identity").write_text(identity)
-
-        return self._describe(new_version(self._home.blocks / block.name, write))
+        # Snapshots of a version that was removed may still be there.
+        old = version_directories(self._home.snapshots / block.name)
+        directory = new_version(
+            self._home,
+            self._home.blocks / block.name,
+            lambda directory: block.save(directory, identity),
+            taken=[path.name for path in old],
+        )
+        return _describe(directory)
 
     def snapshot_path(self, name: str, version: str, cutoff: datetime) -> Path:
         """Return the path of a snapshot, which need not exist."""
-        return self._home.snapshots / name / version / f"{time_stem(cutoff)}.parquet"
+        return snapshot_path(self._home.snapshots / name / version, cutoff)
 
     def snapshots(self, name: str, version: str) -> list[SnapshotFile]:
         """List the snapshots of one version, oldest cutoff first."""
         return snapshot_files(self._home.snapshots / name / version)
 
 
+def _describe(directory: Path) -> FittedBlock:
+    found = read_description(directory)
+    return FittedBlock(
+        directory.parent.name, directory.name, directory, found.report, found.identity, found.fit
+    )
+
+
 def version_directories(parent: Path) -> list[Path]:
     """List ``v1``, ``v2``, … in a directory, oldest first."""
-    paths = [path for path in parent.glob("v*") if re.fullmatch(r"v\d+", path.name)]
-    return sorted(paths, key=lambda path: int(path.name[1:]))
+    paths = [path for path in parent.glob("v*") if number(path.name)]
+    return sorted(paths, key=lambda path: number(path.name))
 
 
-def new_version(parent: Path, write: Callable[[Path], None], taken: Collection[str] = ()) -> Path:
+def new_version(
+    home: Home, parent: Path, write: Callable[[Path], None], taken: Collection[str] = ()
+) -> Path:
     """Make the next version directory, which appears complete, and return it.
 
     Parameters
     ----------
+    home : Home
     parent : Path
-        Directory of the versions.
+        Directory of the versions, in the home.
     write : callable
         Called with the directory to write into.
     taken : collection of str
         Further names of versions that are in use.
     """
+    kind = str(parent.relative_to(home.root))
 
-    def next_name() -> str:
-        names = {*taken, *(path.name for path in version_directories(parent))}
-        return f"v{max((int(name[1:]) for name in names), default=0) + 1}"
+    def name() -> str:
+        existing = [path.name for path in version_directories(parent)]
+        return give_name(home, kind, [*taken, *existing])
 
-    return new_directory(parent, write, next_name)
-
-
-def snapshot_files(directory: Path) -> list[SnapshotFile]:
-    """Describe the snapshot files of a directory, oldest cutoff first."""
-    return [describe_snapshot(path) for path in sorted(directory.glob("*.parquet"))]
-
-
-def describe_snapshot(path: Path) -> SnapshotFile:
-    """Read a snapshot's metadata."""
-    footer = pq.read_metadata(path)
-    metadata: dict[bytes, Any] = footer.metadata
-    return SnapshotFile(
-        path=path,
-        cutoff=datetime.fromisoformat(metadata[b"cutoff"].decode()),
-        clients=footer.num_rows,
-        width=int(metadata[b"width"]),
-        identity=metadata[b"identity"].decode(),
-    )
+    return new_directory(parent, write, name)

@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
+from safetensors import safe_open
+from safetensors.numpy import save
 
+from ubp_platform import sealed
 from ubp_platform.blocks.state_arrays import Arrays
 from ubp_platform.errors import UBPError
 from ubp_platform.files import atomic_file
@@ -49,9 +50,13 @@ class Checkpoint:
         self._path.parent.mkdir(parents=True, exist_ok=True)
         contiguous = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
         seconds = self.seconds + time.perf_counter() - self._start
-        metadata = {_STATE: json.dumps(state), _SECONDS: str(seconds)}
+        metadata = {
+            _STATE: json.dumps(state),
+            _SECONDS: str(seconds),
+            sealed.FIELD: sealed.UNSEALED,
+        }
         with atomic_file(self._path) as temporary:
-            save_file(contiguous, temporary, metadata=metadata)
+            temporary.write_bytes(sealed.sealed(save(contiguous, metadata)))
 
     def load(self) -> tuple[Arrays, dict[str, Any]] | None:
         """Return the arguments of the last :meth:`save`, or None where there was none.
@@ -66,20 +71,18 @@ class Checkpoint:
         self._start = time.perf_counter()
         if self._path is None or not self._path.exists():
             return None
-        try:
-            with safe_open(self._path, framework="numpy") as file:
-                arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-                metadata = file.metadata() or {}
-        except SafetensorError as error:
-            raise UBPError(
-                f"the checkpoint {self._path} cannot be read ({error}): train without --resume"
-            ) from None
+        arrays, metadata = sealed.read(self._path, "train without --resume", self._read)
         if _STATE not in metadata:
             raise UBPError(
                 f"the checkpoint {self._path} is of another release: train without --resume"
             )
         self.seconds = float(metadata[_SECONDS])
         return arrays, json.loads(metadata[_STATE])
+
+    def _read(self) -> tuple[Arrays, dict[str, str]]:
+        with safe_open(self._path, framework="numpy") as file:
+            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            return arrays, file.metadata() or {}
 
     def clear(self) -> None:
         """Delete the state: the fit is complete, or is to start again."""

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from ubp_platform.blocks.base import Block
 from ubp_platform.blocks.snapshot import ShopIds, Snapshot
+from ubp_platform.blocks.snapshot_files import UNKNOWN, Origin
 from ubp_platform.progress import Advance, ProgressFactory, logged
 from ubp_platform.warehouse.history import CLIENTS_PER_SLICE, History
 
@@ -15,7 +16,7 @@ def encode_to_file(
     block: Block,
     history: History,
     path: Path,
-    identity: str = "",
+    made_from: Origin = UNKNOWN,
     progress: ProgressFactory = logged,
     size: int = CLIENTS_PER_SLICE,
     shop_ids: ShopIds | None = None,
@@ -26,13 +27,13 @@ def encode_to_file(
     """
     if len(history.clients) <= size:
         # The block's own progress bar shows more.
-        block.encode(history, progress).write(path, identity, shop_ids)
+        block.encode(history, progress).write(path, made_from, shop_ids)
         return
     slices = history.slices(size)
     with progress(f"{block.name}: encode", len(history.clients), "clients") as advance:
         encoded = (_encode_slice(block, part, advance, clients) for clients, part in slices)
         first = next(encoded)
-        with first.writer(path, identity, shop_ids) as writer:
+        with first.writer(path, made_from, shop_ids) as writer:
             for snapshot in chain([first], encoded):
                 writer.write(snapshot.client_ids, snapshot.vectors)
 

@@ -11,6 +11,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from ubp_platform import sealed
+from ubp_platform.blocks.snapshot_files import UNKNOWN, Origin, check_snapshot
 from ubp_platform.errors import UBPError
 from ubp_platform.files import atomic_file
 
@@ -20,6 +22,10 @@ EMBEDDING = "embedding"
 _TIME = pa.timestamp("us", "UTC")
 # Where the shop's ids are text: the integer that stands for a client; snapshots are sorted by it.
 _KEY = "client_key"
+_CHECKSUMS = {
+    sealed.FIELD: sealed.UNSEALED,
+    sealed.ROWS_FIELD: sealed.ROWS_UNSEALED,
+}
 _LEADING = ("client_id", _KEY, "event_timestamp", "created_timestamp")
 
 #: Maps client keys to the shop's text ids.
@@ -56,23 +62,25 @@ class Snapshot:
                 f"{vectors.dtype} of shape {vectors.shape}"
             )
 
-    def write(self, path: Path, identity: str = "", shop_ids: ShopIds | None = None) -> None:
+    def write(
+        self, path: Path, made_from: Origin = UNKNOWN, shop_ids: ShopIds | None = None
+    ) -> None:
         """Write the Parquet file, which appears complete; as in :class:`SnapshotWriter`."""
-        with self.writer(path, identity, shop_ids) as writer:
+        with self.writer(path, made_from, shop_ids) as writer:
             for start in range(0, len(self.client_ids), ROWS_PER_GROUP):
                 rows = slice(start, start + ROWS_PER_GROUP)
                 writer.write(self.client_ids[rows], self.vectors[rows])
 
     def writer(
-        self, path: Path, identity: str = "", shop_ids: ShopIds | None = None
+        self, path: Path, made_from: Origin = UNKNOWN, shop_ids: ShopIds | None = None
     ) -> "SnapshotWriter":
         """Make a writer for snapshots of this cutoff and shape."""
         width = self.vectors.shape[1]
-        return SnapshotWriter(path, self.cutoff, width, self.names, identity, shop_ids)
+        return SnapshotWriter(path, self.cutoff, width, self.names, made_from, shop_ids)
 
     @classmethod
     def read(cls, path: Path) -> "Snapshot":
-        """Read a file that :meth:`write` wrote."""
+        """Read a file that :meth:`write` wrote; raise DamagedFile if it is damaged."""
         schema = pq.read_schema(path)
         cutoff = datetime.fromisoformat(schema.metadata[b"cutoff"].decode())
         width = int(schema.metadata[b"width"])
@@ -95,8 +103,7 @@ class SnapshotWriter:
         The size of a vector.
     names : tuple of str, optional
         Feature names; each then gets a column, in place of one list column.
-    identity : str
-        Identifies what the snapshot is made from: equal identities, equal snapshots.
+    made_from : Origin
     shop_ids : callable, optional
         Maps client keys to the shop's text ids. The column ``client_id`` then holds these ids, and
         ``client_key`` the keys; without it the keys are the ids.
@@ -108,7 +115,7 @@ class SnapshotWriter:
         cutoff: datetime,
         width: int,
         names: tuple[str, ...] | None = None,
-        identity: str = "",
+        made_from: Origin = UNKNOWN,
         shop_ids: ShopIds | None = None,
     ) -> None:
         self._shop_ids = shop_ids
@@ -125,7 +132,8 @@ class SnapshotWriter:
             metadata={
                 "cutoff": cutoff.astimezone(UTC).isoformat(),
                 "width": str(width),
-                "identity": identity,
+                "identity": made_from.history,
+                "fits": made_from.fits,
             },
         )
         self._created = datetime.now(UTC)
@@ -134,6 +142,8 @@ class SnapshotWriter:
         self._path.parent.mkdir(parents=True, exist_ok=True)
         with ExitStack() as stack:
             temporary = stack.enter_context(atomic_file(self._path))
+            # When the file is closed.
+            stack.push(lambda kind, *_: None if kind else sealed.seal_parquet(temporary))
             writer = pq.ParquetWriter(
                 temporary,
                 self._schema,
@@ -163,6 +173,7 @@ class SnapshotWriter:
         self._writer.write_table(table, row_group_size=ROWS_PER_GROUP)
 
     def __exit__(self, *error: Any) -> None:
+        self._writer.add_key_value_metadata(_CHECKSUMS)
         self._stack.__exit__(*error)
 
 
@@ -178,10 +189,12 @@ def iterate(path: Path, rows: int = ROWS_PER_GROUP) -> Iterator[tuple[np.ndarray
         yield _keys(batch), vectors
 
 
-def iterate_shop_ids(path: Path, rows: int) -> Iterator[tuple[list[int] | list[str], np.ndarray]]:
-    """Read slices of a snapshot, with the shop's own ids."""
+def iterate_clients(
+    path: Path, rows: int = ROWS_PER_GROUP
+) -> Iterator[tuple[np.ndarray, pa.Array, np.ndarray]]:
+    """Read slices of a snapshot: keys, the shop's own ids, and vectors, as in :func:`iterate`."""
     for batch, vectors in _batches(path, rows):
-        yield batch["client_id"].to_pylist(), vectors
+        yield _keys(batch), batch["client_id"], vectors
 
 
 def client_keys(path: Path) -> np.ndarray:
@@ -209,6 +222,7 @@ def _keys(batch: pa.RecordBatch | pa.Table) -> np.ndarray:
 
 
 def _batches(path: Path, rows: int) -> Iterator[tuple[pa.RecordBatch, np.ndarray]]:
+    check_snapshot(path)
     # With pre_buffer, everything read would stay in memory until the last slice.
     file = pq.ParquetFile(path, pre_buffer=False)
     names = feature_names(file.schema_arrow)

@@ -1,5 +1,8 @@
 """Named arrays, as blocks, learners and checkpoints save them; names are joined by full stops."""
 
+import hashlib
+import json
+
 import numpy as np
 
 Arrays = dict[str, np.ndarray]
@@ -16,3 +19,12 @@ def strip_prefix(arrays: Arrays, prefix: str) -> Arrays:
     return {
         name.removeprefix(start): array for name, array in arrays.items() if name.startswith(start)
     }
+
+
+def digest(arrays: Arrays) -> str:
+    """Hash names, types, shapes and numbers."""
+    result = hashlib.sha256()
+    for name, array in sorted(arrays.items()):
+        result.update(json.dumps([name, array.dtype.str, array.shape]).encode())
+        result.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
+    return result.hexdigest()

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from ubp_platform.blocks.catalog import Catalog, describe_snapshot
+from ubp_platform import sealed
+from ubp_platform.blocks.snapshot_files import describe_snapshot, is_current
 from ubp_platform.choices import Preset
 from ubp_platform.client_list import read_clients
 from ubp_platform.evaluation.representations import profile_matrix
@@ -15,7 +16,7 @@ from ubp_platform.evaluation.split import Split, split_of
 from ubp_platform.home import Home
 from ubp_platform.profile.assembly import assemble
 from ubp_platform.profile.fitting import BlockFits, fit_blocks
-from ubp_platform.profile.version import ProfileVersion, create, versions
+from ubp_platform.profile.version import ProfileVersion, create, encoded_from, versions
 from ubp_platform.progress import ProgressFactory, logged
 from ubp_platform.warehouse import Warehouse, targets
 
@@ -123,14 +124,17 @@ def evaluated_profile(home: Home, split: Split) -> ProfileVersion | None:
     split : Split
     """
     record = home.evaluation / "evaluation.json"
-    name = json.loads(record.read_text())["profile"] if record.exists() else None
+    if not record.exists():
+        return None
+    cure = "`ubp evaluate` writes it again"
+    name = sealed.read(record, cure, lambda: json.loads(record.read_text())["profile"])
     directory = home.evaluation / "profiles"
     known = {version.name: version for version in versions(home, directory)}
     if name not in known:
         return None
-    version, catalog = known[name], Catalog(home)
+    version = known[name]
     with Warehouse(home.warehouse) as warehouse:
         identity = warehouse.identity(split.cutoff)
-    paths = [catalog.snapshot_path(p.block, p.version, split.cutoff) for p in version.parts]
-    same = all(path.exists() and describe_snapshot(path).identity == identity for path in paths)
-    return version if same and version.snapshot_path(split.cutoff).exists() else None
+    path = version.snapshot_path(split.cutoff)
+    same = path.exists() and encoded_from(home, version, split.cutoff) == identity
+    return version if same and is_current(path, describe_snapshot(path).made_from) else None

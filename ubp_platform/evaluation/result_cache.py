@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 import sklearn
 import torch
-from pydantic import ValidationError
 
+from ubp_platform import sealed
 from ubp_platform.blocks.torch_runtime import device
 from ubp_platform.choices import ProtocolName
+from ubp_platform.errors import DamagedFile
 from ubp_platform.evaluation.bootstrap import Bootstrap
 from ubp_platform.evaluation.heads import Head
 from ubp_platform.evaluation.plan import Job
@@ -57,13 +58,23 @@ def task_digest(task: Task) -> str:
     return digest.hexdigest()
 
 
+class _Stored(Result):
+    """A result on disk, with the hash of its draws; empty if an earlier release wrote it."""
+
+    draws_sha256: str = ""
+
+
 def read(directory: Path, key: str) -> Result | None:
-    """Read a stored result; None if there is none, or only a damaged one after a power failure."""
+    """Read a stored result; None if there is none, or only a damaged one: it is computed again."""
+    array = directory / f"{key}.npy"
     try:
-        result = Result.model_validate_json((directory / f"{key}.json").read_text())
-        draws: np.ndarray = np.load(directory / f"{key}.npy", allow_pickle=False)
-    except (FileNotFoundError, ValidationError, ValueError, EOFError):
+        stored = sealed.read_json(directory / f"{key}.json", _Stored, "")
+        if stored.draws_sha256 not in ("", hashlib.sha256(array.read_bytes()).hexdigest()):
+            return None
+        draws: np.ndarray = np.load(array, allow_pickle=False)
+    except (DamagedFile, FileNotFoundError, ValueError, EOFError):
         return None
+    result = Result(**stored.model_dump(exclude={"draws_sha256"}))
     return result.model_copy(update={"draws": draws.astype(np.float32).tobytes()})
 
 
@@ -74,4 +85,6 @@ def write(directory: Path, key: str, result: Result) -> None:
     np.save(array, result.drawn, allow_pickle=False)
     with atomic_file(directory / f"{key}.npy") as temporary:
         temporary.write_bytes(array.getvalue())
-    write_text(directory / f"{key}.json", result.model_dump_json())
+    digest = hashlib.sha256(array.getvalue()).hexdigest()
+    stored = _Stored(**result.model_dump(), draws_sha256=digest)
+    write_text(directory / f"{key}.json", sealed.sealed_json(stored))

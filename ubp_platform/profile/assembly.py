@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from ubp_platform.blocks.catalog import Catalog, describe_snapshot
+from ubp_platform.blocks.catalog import Catalog, FittedBlock
 from ubp_platform.blocks.snapshot import (
     ROWS_PER_GROUP,
     ShopIds,
@@ -17,6 +17,13 @@ from ubp_platform.blocks.snapshot import (
     iterate,
     shop_ids,
 )
+from ubp_platform.blocks.snapshot_files import (
+    Origin,
+    check_snapshot,
+    describe_snapshot,
+    is_current,
+)
+from ubp_platform.errors import DamagedFile
 from ubp_platform.home import Home
 from ubp_platform.profile.version import ProfileVersion
 from ubp_platform.progress import ProgressFactory, logged
@@ -43,22 +50,25 @@ def assemble(
     Path
         The profile's snapshot; not rewritten if its blocks' snapshots are unchanged.
     """
-    catalog = Catalog(home)
-    paths = [catalog.snapshot_path(part.block, part.version, cutoff) for part in version.parts]
-    identities = "\n".join(describe_snapshot(path).identity for path in paths)
-    identity = hashlib.sha256(identities.encode()).hexdigest()
+    catalog, fits = Catalog(home), version.fits(home)
+    paths = [catalog.snapshot_path(fit.name, fit.version, cutoff) for fit in fits]
+    made_from = _origin(fits, paths)
     target = version.snapshot_path(cutoff)
-    if target.exists() and describe_snapshot(target).identity == identity:
+    if is_current(target, made_from):
         return target
     encoded = np.unique(np.concatenate([client_keys(path) for path in paths]))
-    before = client_keys(target) if target.exists() else np.empty(0, np.int64)
+    before = _clients_before(target)
     left = np.setdiff1d(before, encoded, assume_unique=True)
     clients = np.union1d(encoded, left)
     readers = [_Reader(path) for path in paths]
     previous = _Reader(target) if len(left) else None
     with (
         SnapshotWriter(
-            target, cutoff, version.width, identity=identity, shop_ids=_shop_ids([*paths, target])
+            target,
+            cutoff,
+            version.width,
+            made_from=made_from,
+            shop_ids=_shop_ids([*paths, target] if len(left) else paths),
         ) as writer,
         progress(f"profile {version.name} {cutoff:%Y-%m-%d}", len(clients), "clients") as advance,
     ):
@@ -80,6 +90,22 @@ def assemble(
             writer.write(slice_ids, profiles)
             advance(len(slice_ids))
     return target
+
+
+def _origin(fits: list[FittedBlock], paths: list[Path]) -> Origin:
+    """Identify what a profile is made from: the history that all blocks encoded, and the fits."""
+    histories = {describe_snapshot(path).made_from.history for path in paths}
+    hashes = "\n".join(fit.fit for fit in fits)
+    return Origin("\n".join(sorted(histories)), hashlib.sha256(hashes.encode()).hexdigest())
+
+
+def _clients_before(target: Path) -> np.ndarray:
+    """Return the clients of a profile's snapshot; none if it does not exist or is damaged."""
+    try:
+        check_snapshot(target)
+    except DamagedFile:
+        return np.empty(0, np.int64)
+    return client_keys(target)
 
 
 def _shop_ids(paths: list[Path]) -> ShopIds | None:

@@ -2,8 +2,9 @@
 
 from datetime import datetime
 
-from ubp_platform.blocks.catalog import Catalog, FittedBlock, describe_snapshot
+from ubp_platform.blocks.catalog import Catalog, FittedBlock
 from ubp_platform.blocks.encoding import encode_to_file
+from ubp_platform.blocks.snapshot_files import Origin, is_current
 from ubp_platform.errors import UBPError
 from ubp_platform.home import Home
 from ubp_platform.progress import ProgressFactory
@@ -51,11 +52,12 @@ def encode_blocks(
     stale = []
     for fitted in parts:
         path = catalog.snapshot_path(fitted.name, fitted.version, cutoff)
-        if not path.exists() or describe_snapshot(path).identity != identity:
-            stale.append((fitted, path))
-    for fitted, _ in stale:
+        made_from = Origin(identity, fitted.fit)
+        if not is_current(path, made_from):
+            stale.append((fitted, path, made_from))
+    for fitted, _, _ in stale:
         fitted.check()
-    for fitted, path in stale:
+    for fitted, path, made_from in stale:
         block = fitted.load()
         block.scratch = home.scratch
-        encode_to_file(block, history, path, identity, progress, shop_ids=clients.shop_ids)
+        encode_to_file(block, history, path, made_from, progress, shop_ids=clients.shop_ids)

@@ -265,7 +265,12 @@ def _kept(
             known = parts.get(part.block)
             if part.fit_cutoff <= cutoff and (not known or part.fit_cutoff >= known.fit_cutoff):
                 parts[part.block] = part
-    fits = {name: Catalog(home).get(name, parts[name].version) for name in names if name in parts}
+    catalog = Catalog(home)
+    fits = {
+        name: catalog.get(name, parts[name].version, parts[name].fit)
+        for name in names
+        if name in parts
+    }
     for fit in fits.values():
         fit.check()  # They become a part of the new profile as they are.
     return fits, [name for name in names if name not in parts]

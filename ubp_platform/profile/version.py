@@ -1,6 +1,5 @@
 """Profile versions: immutable pairings of block versions and fitted normalizers."""
 
-import json
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -12,31 +11,32 @@ import numpy as np
 from pydantic import BaseModel
 from safetensors.numpy import load_file, save
 
+from ubp_platform import sealed
 from ubp_platform.blocks.base import Normalization
-from ubp_platform.blocks.catalog import (
-    Catalog,
-    FittedBlock,
-    SnapshotFile,
-    describe_snapshot,
-    new_version,
-    snapshot_files,
-    version_directories,
-)
+from ubp_platform.blocks.catalog import Catalog, FittedBlock, new_version, version_directories
 from ubp_platform.blocks.registry import block_class
 from ubp_platform.blocks.snapshot import thinned
+from ubp_platform.blocks.snapshot_files import (
+    SnapshotFile,
+    describe_snapshot,
+    snapshot_files,
+    snapshot_path,
+)
 from ubp_platform.blocks.state_arrays import strip_prefix
-from ubp_platform.errors import UBPError
-from ubp_platform.files import read_model
+from ubp_platform.errors import DamagedFile, UBPError
 from ubp_platform.home import Home
 from ubp_platform.profile.normalizer import FIT_CLIENTS, REVISION, Normalizer
-from ubp_platform.times import time_stem
 
 
 class ProfilePart(BaseModel):
-    """The columns ``start`` to ``start + width`` of the profile, which hold one block."""
+    """The columns ``start`` to ``start + width`` of the profile, which hold one block.
+
+    ``fit`` is the hash of the fit; empty in profiles of earlier releases.
+    """
 
     block: str
     version: str
+    fit: str = ""
     fit_cutoff: datetime
     kind: Normalization
     start: int
@@ -71,10 +71,15 @@ class ProfileVersion:
 
     @classmethod
     def load(cls, directory: Path) -> Self:
-        """Read a version."""
-        cure = f"remove {directory}, then `ubp train` makes the profile again"
-        description = read_model(directory / "profile.json", ProfileDescription, cure)
-        return cls(directory.name, directory, description)
+        """Read a version.
+
+        Raises
+        ------
+        DamagedFile
+            If ``profile.json`` is missing or damaged.
+        """
+        path = directory / "profile.json"
+        return cls(directory.name, directory, sealed.read_json(path, ProfileDescription, _CURE))
 
     @property
     def parts(self) -> list[ProfilePart]:
@@ -90,6 +95,17 @@ class ProfileVersion:
     def widths(self) -> list[tuple[str, int]]:
         """The blocks with their widths, in the order of the vector."""
         return [(part.block, part.width) for part in self.parts]
+
+    def fits(self, home: Home) -> list[FittedBlock]:
+        """Return the fitted blocks, in the order of the vector.
+
+        Raises
+        ------
+        DamagedFile
+            If one is missing or damaged.
+        """
+        catalog = Catalog(home)
+        return [catalog.get(part.block, part.version, part.fit) for part in self.parts]
 
     @property
     def model_cutoff(self) -> datetime:
@@ -107,18 +123,22 @@ class ProfileVersion:
 
     def snapshot_path(self, cutoff: datetime) -> Path:
         """Return the path of the profiles at a cutoff."""
-        return self.directory / f"{time_stem(cutoff)}.parquet"
+        return snapshot_path(self.directory, cutoff)
 
     @cached_property
     def normalizers(self) -> list[Normalizer]:
-        """The fitted normalizers, in the order of the parts."""
-        arrays = load_file(self.directory / "normalizers.safetensors")
+        """The fitted normalizers, in the order of the parts; DamagedFile if they are damaged."""
+        path = self.directory / "normalizers.safetensors"
+        arrays = sealed.read(path, _CURE, lambda: load_file(path))
         return [Normalizer(part.kind, strip_prefix(arrays, part.block)) for part in self.parts]
 
     @cached_property
     def mean(self) -> np.ndarray:
         """The profile of an unknown client, float32, shape (width,)."""
         return np.concatenate([normalizer.mean for normalizer in self.normalizers])
+
+
+_CURE = "restore it from a backup, or `ubp train && ubp publish` makes and serves a new version"
 
 
 def checked_width(version: ProfileVersion, width: int | None) -> int:
@@ -141,9 +161,13 @@ def checked_width(version: ProfileVersion, width: int | None) -> int:
 
 def encoded_from(home: Home, version: ProfileVersion, cutoff: datetime) -> str:
     """Return the identity of the history that the blocks at a cutoff encode; empty if none do."""
+    path = version.snapshot_path(cutoff)
+    if path.exists() and (made_from := describe_snapshot(path).made_from).fits:
+        return made_from.history
+    # Of an earlier release.
     part = version.parts[0]
     path = Catalog(home).snapshot_path(part.block, part.version, cutoff)
-    return describe_snapshot(path).identity if path.exists() else ""
+    return describe_snapshot(path).made_from.history if path.exists() else ""
 
 
 def create(
@@ -179,7 +203,7 @@ def create(
     """
     existing = versions(home, directory)
     for version in reversed(existing if directory else existing[-1:]):
-        if _pairs(version.description, blocks, cutoff):
+        if _pairs(version, blocks, cutoff):
             return version
     parts: list[ProfilePart] = []
     arrays: dict[str, np.ndarray] = {}
@@ -190,6 +214,7 @@ def create(
         part = ProfilePart(
             block=fitted.name,
             version=fitted.version,
+            fit=fitted.fit,
             fit_cutoff=fitted.report.cutoff,
             kind=normalizer.kind,
             start=sum(part.width for part in parts),
@@ -204,19 +229,26 @@ def create(
     )
 
     def write(directory: Path) -> None:
-        text = json.dumps(description.model_dump(mode="json"), indent=2)
-        (directory / "profile.json").write_text(text + "\n")
-        (directory / "normalizers.safetensors").write_bytes(save(arrays))
+        (directory / "profile.json").write_text(sealed.sealed_json(description), "utf-8")
+        content = save(arrays, metadata={sealed.FIELD: sealed.UNSEALED})
+        (directory / "normalizers.safetensors").write_bytes(sealed.sealed(content))
 
-    return ProfileVersion.load(new_version(directory or home.profiles, write, taken))
+    return ProfileVersion.load(new_version(home, directory or home.profiles, write, taken))
 
 
-def _pairs(description: ProfileDescription, blocks: list[FittedBlock], cutoff: datetime) -> bool:
+def _pairs(version: ProfileVersion, blocks: list[FittedBlock], cutoff: datetime) -> bool:
+    """Whether a version, undamaged, is of these fits, under whatever names."""
+    description = version.description
+    try:
+        version.normalizers  # noqa: B018
+    except DamagedFile:
+        return False
+    fits = {part.block: part.fit for part in description.parts}
     return (
         description.normalizer_cutoff == cutoff
         and description.normalizer_revision == REVISION
-        and [(part.block, part.version) for part in description.parts]
-        == [(fitted.name, fitted.version) for fitted in blocks]
+        and [(part.block, part.fit or part.version) for part in description.parts]
+        == [(one.name, one.fit if fits.get(one.name) else one.version) for one in blocks]
     )
 
 
@@ -230,8 +262,25 @@ def _fit_normalizer(home: Home, fitted: FittedBlock, cutoff: datetime) -> Normal
 
 
 def versions(home: Home, directory: Path | None = None) -> list[ProfileVersion]:
-    """List all profile versions of a directory, oldest first; by default those for serving."""
-    return [ProfileVersion.load(path) for path in version_directories(directory or home.profiles)]
+    """List the profile versions of a directory, oldest first, without damaged ones.
+
+    By default those for serving.
+    """
+    found, _ = inspect_versions(home, directory)
+    return found
+
+
+def inspect_versions(
+    home: Home, directory: Path | None = None
+) -> tuple[list[ProfileVersion], list[DamagedFile]]:
+    """List the profile versions of a directory, and what is wrong with damaged ones."""
+    found, damaged = [], []
+    for path in version_directories(directory or home.profiles):
+        try:
+            found.append(ProfileVersion.load(path))
+        except DamagedFile as error:
+            damaged.append(error)
+    return found, damaged
 
 
 def newest_version(home: Home) -> ProfileVersion:
@@ -240,7 +289,7 @@ def newest_version(home: Home) -> ProfileVersion:
     Raises
     ------
     UBPError
-        If there is none.
+        If there is none, or it is damaged: an older one is no substitute for it.
     """
     directories = version_directories(home.profiles)
     if not directories:
@@ -256,8 +305,8 @@ def get_version(home: Home, name: str) -> ProfileVersion:
     UBPError
         If there is no such version.
     """
-    known = {version.name: version for version in versions(home)}
+    known = [path.name for path in version_directories(home.profiles)]
     if name not in known:
         names = ", ".join(known) or "none yet"
         raise UBPError(f"no profile version is called {name!r}; there are: {names}")
-    return known[name]
+    return ProfileVersion.load(home.profiles / name)

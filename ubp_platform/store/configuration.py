@@ -5,19 +5,20 @@ was published with takes its place.
 """
 
 import os
-import secrets
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from ubp_platform import sealed
 from ubp_platform.errors import UBPError, first_line
-from ubp_platform.files import atomic_file
 from ubp_platform.home import PROJECT_ROOT, Home
 from ubp_platform.settings import Settings
 
 TEMPLATE = PROJECT_ROOT / "feature_repo" / "feature_store.yaml"
 _KINDS = ("sqlite", "redis")
+# Feast's DuckDB store joins wide vectors; ours does the same faster.
+_OFFLINE = {"duckdb": "ubp_platform.store.offline.KeysFirstDuckDBOfflineStore"}
 _REDIS = "localhost:6379"
 # The user's options follow these and override them. Without them, a host that drops packets blocks
 # for minutes.
@@ -55,8 +56,9 @@ def configuration(home: Home, expand: bool = True) -> dict[str, Any]:
     ----------
     home : Home
     expand : bool
-        False keeps the names of environment variables instead of their values, which Feast's own
-        command line expands: for a file, which must not contain a password.
+        False is for a file that Feast reads without this package: it keeps the names of environment
+        variables, which Feast's command line expands, instead of values, which may be passwords;
+        and it names the offline store of Feast instead of ours.
 
     Returns
     -------
@@ -78,7 +80,7 @@ def configuration(home: Home, expand: bool = True) -> dict[str, Any]:
     if kind == "sqlite":
         options["path"] = str(home.feast / "online.db")
     else:
-        result["project"] = _project(home, result.get("project", "ubp"))
+        result["project"] = f"{result.get('project', 'ubp')}_{home.identity}"
     if kind == "redis":
         if str(options.get("connection_string")).startswith(_TIMEOUTS):
             # Written by an earlier publish; the environment decides now.
@@ -88,6 +90,9 @@ def configuration(home: Home, expand: bool = True) -> dict[str, Any]:
         # have changed it.
         options.setdefault("skip_dedup", True)
     result["online_store"] = {"type": kind, **options}
+    offline = result.get("offline_store")
+    if expand and isinstance(offline, str):
+        result["offline_store"] = {"type": _OFFLINE.get(offline, offline)}
     return result
 
 
@@ -97,6 +102,8 @@ def _read(path: Path) -> str:
             f"{path} is missing: the home was never published; run `ubp publish` where its "
             "profiles are made"
         )
+    if path != TEMPLATE:
+        sealed.check(path, "run `ubp publish` where its profiles are made")
     try:
         return path.read_text("utf-8")
     except OSError as error:
@@ -141,15 +148,3 @@ def _connection_string(expand: bool) -> str:
     if address and not expand:
         address = "${UBP_REDIS}"
     return f"{_TIMEOUTS},{address or _REDIS}"
-
-
-def _project(home: Home, prefix: str) -> str:
-    """Return the home's name in the keys of a store that others may share.
-
-    It is drawn once and kept in the home, so that it stays the same when the home is moved.
-    """
-    path = home.feast / "project"
-    if not path.exists():
-        with atomic_file(path, replace=False) as draft:  # of two processes, the first one decides
-            draft.write_text(f"{prefix}_{secrets.token_hex(4)}\n")
-    return path.read_text().strip()

@@ -1,36 +1,32 @@
-"""Opening Feast on a home."""
+"""Feast's configuration and registry of a home."""
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import yaml
 from feast import FeatureStore
 from feast.errors import FeastError
 from feast.repo_config import RepoConfig
-from google.protobuf.message import DecodeError
 from pydantic import ValidationError
 
+from ubp_platform import sealed
 from ubp_platform.errors import UBPError, first_line
-from ubp_platform.files import write_text
+from ubp_platform.files import atomic_file, write_text
 from ubp_platform.home import Home
 from ubp_platform.store.configuration import configuration, published, template
+from ubp_platform.store.objects import feast_objects
 
 
-def open_feature_store(home: Home) -> FeatureStore:
-    """Open Feast with the configuration of a home.
-
-    Open it once per process. No server is contacted.
+def repo_config(home: Home) -> RepoConfig:
+    """Return Feast's configuration of a home.
 
     Raises
     ------
     UBPError
-        If the configuration, the connection string or the registry is invalid.
+        If it is invalid.
     """
-    home.feast.mkdir(parents=True, exist_ok=True)
     try:
-        config = RepoConfig(repo_path=template(home).parent, **configuration(home))
-        store = FeatureStore(config=config)
-        store.registry  # noqa: B018 - reads the registry, which Feast would postpone
+        return RepoConfig(repo_path=template(home).parent, **configuration(home))
     except ValidationError as error:
         # Feast's own message repeats the values, and with them passwords.
         first = error.errors(include_input=False)[0]
@@ -40,16 +36,21 @@ def open_feature_store(home: Home) -> FeatureStore:
         ) from None
     except FeastError as error:
         raise UBPError(f"{template(home)}: {first_line(error)}") from None
-    except DecodeError:
-        raise UBPError(
-            f"{home.feast / 'registry.db'} is damaged: remove it, `ubp publish` writes it again"
-        ) from None
-    if store.config.online_store.type == "redis":
-        from ubp_platform.store.redis import prepare
 
-        provider: Any = store._get_provider()
-        prepare(provider.online_store, store.config.online_store)
-    return store
+
+def write_registry(home: Home, publishes: Mapping[str, str]) -> None:
+    """Write Feast's registry anew: it appears complete, and only publishing writes it.
+
+    Parameters
+    ----------
+    home : Home
+    publishes : mapping of str to str
+        As in :func:`~ubp_platform.store.objects.feast_objects`.
+    """
+    with atomic_file(home.feast / "registry.db") as draft:
+        config = configuration(home) | {"registry": str(draft)}
+        store = FeatureStore(config=RepoConfig(repo_path=template(home).parent, **config))
+        store.apply(feast_objects(home, publishes))
 
 
 def write_configuration(home: Home) -> Path:
@@ -59,5 +60,6 @@ def write_configuration(home: Home) -> Path:
     """
     home.feast.mkdir(parents=True, exist_ok=True)
     path = published(home)
-    write_text(path, yaml.safe_dump(configuration(home, expand=False), sort_keys=False))
+    text = yaml.safe_dump(configuration(home, expand=False), sort_keys=False)
+    write_text(path, sealed.sealed(f"# {sealed.UNSEALED}\n{text}".encode()).decode())
     return path

@@ -1,6 +1,7 @@
 """Feast objects for the blocks and profile versions of a home."""
 
 import glob
+from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
 
@@ -8,19 +9,29 @@ import pyarrow.parquet as pq
 from feast import Entity, FeatureService, FeatureView, Field, FileSource, ValueType
 from feast.data_format import ParquetFormat
 from feast.feast_object import FeastObject
-from feast.types import Array, Float32
+from feast.types import Array, Float32, Int64, PrimitiveFeastType, String
 
 from ubp_platform.blocks.snapshot import EMBEDDING, feature_names, has_text_ids
 from ubp_platform.home import Home
 from ubp_platform.profile.version import ProfileVersion, versions
 
+#: The key of a client's row, and that of a profile version's :class:`Publication`.
+CLIENT, PROFILE = "client_id", "profile"
+#: The feature of a profile version that says what is online.
+STATE = "state"
 
-def client_entity(profiles: list[ProfileVersion]) -> Entity:
+
+def text_ids(profiles: list[ProfileVersion]) -> bool:
+    """Whether the shop's client ids are text."""
+    newest = [sorted(version.directory.glob("*.parquet"))[-1:] for version in profiles]
+    return any(has_text_ids(path) for paths in newest for path in paths)
+
+
+def client_entity(text: bool) -> Entity:
     """Return the entity, whose ids are of the shop's type."""
-    text = any(has_text_ids(file.path) for version in profiles for file in version.snapshots[-1:])
     return Entity(
         name="client",
-        join_keys=["client_id"],
+        join_keys=[CLIENT],
         value_type=ValueType.STRING if text else ValueType.INT64,
         description="A client of the shop.",
     )
@@ -31,61 +42,103 @@ def snapshot_pattern(directory: Path) -> str:
     return f"{glob.escape(str(directory))}/*.parquet"
 
 
-def profile_view_name(version: str) -> str:
-    """Return the name of a profile version's view and service."""
+def service_name(version: str) -> str:
+    """Return the name of a profile version's feature service."""
     return f"profile_{version}"
 
 
-def feast_objects(home: Home) -> list[FeastObject]:
+def view_name(version: str, publish: str = "") -> str:
+    """Return the name of a profile version's view.
+
+    Parameters
+    ----------
+    version : str
+    publish : str
+        The publish that wrote it to the online store. Empty for the view that is offline only, and
+        for what releases without publishes have put online.
+    """
+    return f"profile_{version}_{publish}" if publish else f"profile_{version}"
+
+
+def profile_view(version: ProfileVersion, text: bool, publish: str = "") -> FeatureView:
+    """Return the view of a profile version, or of one publish of it."""
+    return _view(
+        client_entity(text),
+        view_name(version.name, publish),
+        version.directory,
+        online=bool(publish),
+        description=f"Profile version {version.name}" + f", publish {publish}" * bool(publish),
+    )
+
+
+def publications_view() -> FeatureView:
+    """Return the view of what is online: one row for each profile version; it is online only."""
+    entity = Entity(name=PROFILE, join_keys=[PROFILE], value_type=ValueType.STRING)
+    return FeatureView(
+        name="publications",
+        entities=[entity],
+        schema=[Field(name=PROFILE, dtype=String), Field(name=STATE, dtype=String)],
+        source=FileSource(name="publications", path="none"),
+        ttl=timedelta(0),
+    )
+
+
+def feast_objects(home: Home, publishes: Mapping[str, str]) -> list[FeastObject]:
     """Return all objects of a home.
+
+    Parameters
+    ----------
+    home : Home
+    publishes : mapping of str to str
+        The publish of each profile version that is online; empty for one of an earlier release.
 
     Returns
     -------
     list
         The entity ``client``; for each block of the newest profile version a view with the block's
-        name, offline only; for each profile version ``vN`` a view and a service ``profile_vN``.
+        name, offline only; for each profile version ``vN`` a view ``profile_vN``, offline only, and
+        a service of the same name. If the version is online, the service is of the view
+        ``profile_vN_pM`` of the publish that is read.
     """
     profiles = versions(home)
-    client = client_entity(profiles)
+    text = text_ids(profiles)
+    client = client_entity(text)
     objects: list[FeastObject] = [client]
     if profiles:
-        for part in profiles[-1].parts:
-            objects += _view(
-                client,
-                part.block,
-                home.snapshots / part.block / part.version,
-                online=False,
-                description=f"Block {part.block}, version {part.version}.",
+        for fit in profiles[-1].fits(home):
+            description = f"Block {fit.name}, version {fit.version}."
+            directory = home.snapshots / fit.name / fit.version
+            objects.append(
+                _view(client, fit.name, directory, online=False, description=description)
             )
     for version in profiles:
-        name = profile_view_name(version.name)
+        offline = profile_view(version, text)
+        offline.online = version.name in publishes
+        views = [offline]
+        if publish := publishes.get(version.name):
+            views.append(profile_view(version, text, publish))
         blocks = ", ".join(f"{part.block} {part.version}" for part in version.parts)
-        source, view = _view(
-            client,
-            name,
-            version.directory,
-            online=True,
-            description=f"Profile version {version.name}: {blocks}.",
-        )
         service = FeatureService(
-            name=name,
-            features=[view],
-            description=f"Profile version {version.name}, {version.width} numbers.",
+            name=service_name(version.name),
+            features=[views[-1]],
+            description=f"Profile version {version.name}, {version.width} numbers: {blocks}.",
         )
-        objects += [source, view, service]
+        objects += [view.batch_source for view in views]  # type: ignore[misc]
+        objects += [*views, service]
     return objects
 
 
 def _view(
     client: Entity, name: str, directory: Path, *, online: bool, description: str
-) -> tuple[FileSource, FeatureView]:
+) -> FeatureView:
     files = sorted(directory.glob("*.parquet"))
     names = feature_names(pq.read_schema(files[-1])) if files else None
-    schema = (
-        [Field(name=feature, dtype=Float32) for feature in names]
-        if names
-        else [Field(name=EMBEDDING, dtype=Array(Float32))]
-    )
+    key: PrimitiveFeastType = String if client.value_type == ValueType.STRING else Int64
+    schema = [Field(name=CLIENT, dtype=key)]
+    if names:
+        schema += [Field(name=feature, dtype=Float32) for feature in names]
+    else:
+        schema.append(Field(name=EMBEDDING, dtype=Array(Float32)))
     source = FileSource(
         name=f"{name}_snapshots",
         path=snapshot_pattern(directory),
@@ -93,7 +146,7 @@ def _view(
         created_timestamp_column="created_timestamp",
         file_format=ParquetFormat(),
     )
-    view = FeatureView(
+    return FeatureView(
         name=name,
         entities=[client],
         schema=schema,
@@ -103,4 +156,3 @@ def _view(
         ttl=timedelta(0),
         description=description,
     )
-    return source, view

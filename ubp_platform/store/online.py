@@ -1,115 +1,276 @@
-"""Writing profiles to the online store, with one slice in memory.
+"""The online store of a home: profiles of one publish, and which publish is read.
 
-Feast's own ``materialize`` builds a Python float for every number of every profile. Here the bytes
-of a profile in Parquet are copied into the store's message; the store, its tables, keys and reads
-are Feast's.
+Each publish writes into a view of its own, ``profile_v1_p7``, and at last the row of
+``publications`` that names it. So readers see one publish or another on every store, however many
+clients they ask for, and a publish can be checked before anybody reads it. The publish before stays
+until the next one begins, for readers that had started with it.
 """
 
-import itertools
 import os
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
-from datetime import datetime
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import numpy as np
-from feast import FeatureStore
-from feast.infra.online_stores.sqlite import SqliteOnlineStore
-from feast.protos.feast.types.EntityKey_pb2 import EntityKey
-from feast.protos.feast.types.Value_pb2 import FloatList, Value
+import pandas as pd
+import pyarrow as pa
+from feast import FeatureView
+from feast.protos.feast.types.Value_pb2 import Value
+from pydantic import BaseModel
 
-from ubp_platform.blocks.catalog import SnapshotFile
-from ubp_platform.blocks.snapshot import EMBEDDING, iterate_shop_ids
+from ubp_platform.blocks.snapshot import EMBEDDING
 from ubp_platform.errors import UBPError, first_line
-from ubp_platform.progress import ProgressFactory, logged
+from ubp_platform.home import Home
+from ubp_platform.store import feast_internals as feast
+from ubp_platform.store.entities import ClientId
+from ubp_platform.store.feature_store import repo_config
+from ubp_platform.store.objects import CLIENT, PROFILE, STATE, publications_view
 
-_SLICE = 2048
-Row = tuple[EntityKey, dict[str, Value], datetime, None]
+# Rows per query; SQLite accepts at most 32,766 values.
+_ROWS = 1000
 
 
-def write_profiles(
-    store: FeatureStore, view_name: str, snapshot: SnapshotFile, progress: ProgressFactory = logged
-) -> None:
-    """Write the profiles of a snapshot, replacing older ones of the same clients.
+class Publication(BaseModel):
+    """What is online of a profile version, as its row in the online store says.
 
-    On SQLite it is one transaction, during which readers see the previous profiles. Other stores
-    are written slice by slice. Clients who are not in the snapshot keep their profiles.
+    Parameters
+    ----------
+    publish : str
+        The publish that is read: ``p7``; empty if none was finished.
+    previous : str
+        The one before, for readers that started with it.
+    unfinished : str
+        One that has begun.
+    cutoff : datetime, optional
+        Of the publish that is read.
+    clients : int
+    """
 
-    The view must have been applied.
+    publish: str = ""
+    previous: str = ""
+    unfinished: str = ""
+    cutoff: datetime | None = None
+    clients: int = 0
+
+
+@dataclass(frozen=True)
+class OnlineProfile:
+    """A client's row: the profile's cutoff and its numbers, float32."""
+
+    cutoff: datetime
+    vector: np.ndarray
+
+
+class OnlineStore:
+    """The online store of a home, through Feast.
+
+    Parameters
+    ----------
+    home : Home
 
     Raises
     ------
     UBPError
-        If the online store does not answer or rejects the profiles.
+        If the configuration or the connection string is invalid; no server is contacted.
     """
-    view = store.get_feature_view(view_name)
-    # The interface that materialize uses.
-    provider: Any = store._get_provider()
-    slices = (
-        _rows(client_ids, vectors, snapshot.cutoff)
-        for client_ids, vectors in iterate_shop_ids(snapshot.path, _SLICE)
-    )
-    kind = store.config.online_store.type
-    title = f"publish {view.name}" + f" to {kind}" * (kind != "sqlite")
-    with progress(title, snapshot.clients, "clients") as advance, one_line_errors(store):
-        if isinstance(provider.online_store, SqliteOnlineStore):
-            with closing(sqlite3.connect(store.config.online_store.path)) as connection:
-                connection.execute("PRAGMA journal_mode=WAL")
-            rows = itertools.chain.from_iterable(slices)
-            provider.online_write_batch(store.config, view, rows, progress=advance)
-            with closing(sqlite3.connect(store.config.online_store.path)) as connection:
-                # The transaction's log is as large as the profiles; without this it would remain.
-                connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-        else:
-            for part in slices:
-                provider.online_write_batch(store.config, view, list(part), progress=advance)
 
+    def __init__(self, home: Home) -> None:
+        self.config = repo_config(home)
+        self._provider = feast.provider_of(self.config)
+        self._publications = publications_view()
+        if feast.is_redis(self.config):
+            from ubp_platform.store.redis import prepare
 
-@contextmanager
-def one_line_errors(store: FeatureStore) -> Iterator[None]:
-    """Turn errors of the online store into one line.
+            prepare(self._provider, self.config)
 
-    Raises
-    ------
-    UBPError
-        Names the server or file, without a password, and the way out.
-    """
-    online = store.config.online_store
-    if online.type == "redis":
-        from ubp_platform.store.redis import one_line_errors_of_redis
+    @property
+    def kind(self) -> str:
+        """The type of the store: ``sqlite``, ``redis``, …."""
+        return str(self.config.online_store.type)
 
-        with one_line_errors_of_redis(online):
+    @property
+    def exists(self) -> bool:
+        """Whether there is a store to read; opening SQLite's would create it."""
+        return self._file is None or self._file.exists()
+
+    @property
+    def where(self) -> str:
+        """The store in words, without a password."""
+        if self._file:
+            return str(self._file)
+        if not feast.is_redis(self.config):
+            return self.kind
+        from ubp_platform.store.redis import describe_server
+
+        return describe_server(self.config.online_store.connection_string)
+
+    @property
+    def evicts(self) -> str:
+        """The policy by which a full store drops rows; empty if it does not."""
+        if not feast.is_redis(self.config):
+            return ""
+        from ubp_platform.store.redis import evicts
+
+        return evicts(self._provider, self.config)
+
+    @property
+    def _file(self) -> Path | None:
+        return Path(self.config.online_store.path) if self.kind == "sqlite" else None
+
+    def create(self, view: FeatureView) -> None:
+        """Prepare the store for a view."""
+        with self.one_line_errors():
+            if self._file:
+                self._file.parent.mkdir(parents=True, exist_ok=True)
+                self._execute("PRAGMA journal_mode=WAL")
+            feast.create_table(self._provider, self.config, view)
+
+    def drop(self, view: FeatureView, client_ids: Iterable[Sequence[ClientId]]) -> None:
+        """Remove a view's rows.
+
+        Parameters
+        ----------
+        view : FeatureView
+        client_ids : iterable of sequence of int or str
+            The clients that it may have rows of, in slices.
+        """
+        keys = ([_client(one) for one in part] for part in client_ids)
+        with self.one_line_errors():
+            feast.drop_table(self._provider, self.config, view, keys)
+
+    def write(
+        self,
+        view: FeatureView,
+        client_ids: Sequence[ClientId],
+        cutoff: datetime,
+        vectors: np.ndarray,
+    ) -> None:
+        """Write the profiles of some clients, float32 of shape (n_clients, width)."""
+        checksums = (
+            feast.checksum(*one)
+            for one in zip(client_ids, [cutoff] * len(client_ids), vectors, strict=True)
+        )
+        values = feast.float_lists(vectors, checksums)
+        rows: list[feast.Row] = [
+            (_client(one), {EMBEDDING: value}, cutoff, None)
+            for one, value in zip(client_ids, values, strict=True)
+        ]
+        with self.one_line_errors():
+            self._provider.online_write_batch(self.config, view, rows, progress=None)
+
+    def flush(self) -> None:
+        """Shorten SQLite's log, which is as large as what was written."""
+        if self._file:
+            with self.one_line_errors():
+                self._execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+    def count(self, view: FeatureView, client_ids: Iterable[Sequence[ClientId]]) -> int | None:
+        """Count a view's rows of these clients; None where the store cannot say."""
+        keys = ([_client(one) for one in part] for part in client_ids)
+        with self.one_line_errors():
+            return feast.count_rows(self._provider, self.config, view, keys)
+
+    def read(
+        self, view: FeatureView, client_ids: Sequence[ClientId]
+    ) -> Iterator[OnlineProfile | None]:
+        """Read the profiles of some clients; None for those who have none.
+
+        Raises
+        ------
+        UBPError
+            If the store does not answer, or a profile is not what was written.
+        """
+        for start in range(0, len(client_ids), _ROWS):
+            part = client_ids[start : start + _ROWS]
+            with self.one_line_errors():
+                rows = self._provider.online_read(
+                    self.config, view, [_client(one) for one in part], [EMBEDDING]
+                )
+            for client_id, (time, values) in zip(part, rows, strict=True):
+                yield self._profile(client_id, time, (values or {}).get(EMBEDDING))
+
+    def _profile(
+        self, client_id: ClientId, time: datetime | None, value: Value | None
+    ) -> OnlineProfile | None:
+        if time is None or value is None or value.WhichOneof("val") is None:
+            return None
+        cutoff = time.astimezone(UTC).replace(microsecond=0)  # SQLite keeps no more
+        vector = np.array(value.float_list_val.val, dtype=np.float32)
+        if feast.checksum_of(value) not in (None, feast.checksum(client_id, cutoff, vector)):
+            raise UBPError(
+                f"{self.where}: the profile of client {client_id} is damaged: `ubp publish` writes "
+                "all profiles again"
+            )
+        return OnlineProfile(cutoff, vector)
+
+    def join(self, view: FeatureView, keys: pd.DataFrame) -> pa.Table:
+        """Join rows with the newest profile that is not after each, from the offline store."""
+        return feast.historical_features(
+            self._provider, self.config, view, [EMBEDDING], keys
+        ).to_arrow()
+
+    def publication(self, version: str) -> Publication | None:
+        """Return what is online of a profile version; None if nothing ever was."""
+        if not self.exists:
+            return None
+        key = feast.entity_key(PROFILE, version)
+        with self.one_line_errors():
+            try:
+                rows = self._provider.online_read(self.config, self._publications, [key], [STATE])
+            except sqlite3.OperationalError as error:
+                if "no such table" in str(error):
+                    return None
+                raise
+        _, values = rows[0]
+        text = (values or {}).get(STATE, Value()).string_val
+        return Publication.model_validate_json(text) if text else None
+
+    def announce(self, version: str, publication: Publication) -> None:
+        """Say what is online of a profile version; readers see it from now on."""
+        self.create(self._publications)
+        value = Value(string_val=publication.model_dump_json())
+        row: feast.Row = (
+            feast.entity_key(PROFILE, version),
+            {STATE: value},
+            datetime.now(UTC),
+            None,
+        )
+        with self.one_line_errors():
+            self._provider.online_write_batch(self.config, self._publications, [row], progress=None)
+
+    def _execute(self, statement: str) -> None:
+        with closing(sqlite3.connect(str(self._file))) as connection:
+            connection.execute(statement)
+
+    @contextmanager
+    def one_line_errors(self) -> Iterator[None]:
+        """Turn errors of the store into one line.
+
+        Raises
+        ------
+        UBPError
+            Names the server or file, without a password, and the way out.
+        """
+        if feast.is_redis(self.config):
+            from ubp_platform.store.redis import one_line_errors_of_redis
+
+            with one_line_errors_of_redis(self.config.online_store):
+                yield
+            return
+        try:
             yield
-        return
-    try:
-        yield
-    except sqlite3.DatabaseError as error:
-        advice = "`ubp publish` writes the online store again"
-        if not os.access(online.path, os.W_OK):
-            advice = "readers of SQLite need write access to the file and its directory"
-        elif not isinstance(error, sqlite3.OperationalError):
-            advice = f"remove it, then {advice}"
-        raise UBPError(f"{online.path}: {first_line(error)}; {advice}") from None
+        except sqlite3.DatabaseError as error:
+            advice = "`ubp publish` writes the online store again"
+            if self._file and not os.access(self._file, os.W_OK):
+                advice = "readers of SQLite need write access to the file and its directory"
+            elif not isinstance(error, sqlite3.OperationalError):
+                advice = f"remove {self._file}, then {advice}"
+            raise UBPError(f"{self._file}: {first_line(error)}; {advice}") from None
 
 
-def _rows(
-    client_ids: list[int] | list[str], vectors: np.ndarray, cutoff: datetime
-) -> Iterator[Row]:
-    """Yield rows in the form of Feast's online stores."""
-    header = _float_list_header(vectors.shape[1])
-    for client_id, vector in zip(client_ids, vectors.astype("<f4"), strict=True):
-        value = Value()
-        setattr(value, "string_val" if isinstance(client_id, str) else "int64_val", client_id)
-        key = EntityKey(join_keys=["client_id"], entity_values=[value])
-        yield key, {EMBEDDING: Value.FromString(header + vector.tobytes())}, cutoff, None
-
-
-def _float_list_header(width: int) -> bytes:
-    """Encode the start of a ``Value`` that holds a float list of a known width.
-
-    In Protocol Buffers a message field is a tag, a length and its bytes; a packed float list
-    consists of its numbers, four little-endian bytes each.
-    """
-    probe = Value(float_list_val=FloatList(val=[0.0] * width)).SerializeToString()
-    return probe[: len(probe) - 4 * width]
+def _client(client_id: ClientId) -> Any:
+    return feast.entity_key(CLIENT, client_id)

@@ -5,7 +5,9 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from feast.infra.online_stores.redis import RedisOnlineStore, RedisOnlineStoreConfig, RedisType
+from feast.infra.online_stores.redis import RedisOnlineStoreConfig, RedisType
+from feast.infra.provider import Provider
+from feast.repo_config import RepoConfig
 from redis import Redis
 from redis.backoff import ExponentialBackoff
 from redis.exceptions import (
@@ -18,6 +20,7 @@ from redis.exceptions import (
 from redis.retry import Retry
 
 from ubp_platform.errors import UBPError, first_line
+from ubp_platform.store.feast_internals import redis_client, redis_options
 
 _FORM = "host:port,password=…,db=0"
 _WHERE = "the connection to Redis (UBP_REDIS)"
@@ -55,7 +58,7 @@ def describe_server(connection_string: str) -> str:
     return f"Redis at {', '.join(hosts)}{''.join(databases[-1:])}"
 
 
-def prepare(store: RedisOnlineStore, online: RedisOnlineStoreConfig) -> None:
+def prepare(provider: Provider, config: RepoConfig) -> None:
     """Check the connection string and limit the client's retries; nothing is sent.
 
     Raises
@@ -63,10 +66,11 @@ def prepare(store: RedisOnlineStore, online: RedisOnlineStoreConfig) -> None:
     UBPError
         If the connection string has another form or unknown options.
     """
+    online = config.online_store
     describe_server(online.connection_string)
     if online.redis_type != RedisType.redis:
         return  # clients of a cluster or sentinel wait for a new master with reason
-    _, options = store._parse_connection_string(online.connection_string)
+    _, options = redis_options(online.connection_string)
     if unknown := options.keys() - inspect.signature(Redis).parameters.keys():
         raise UBPError(
             f"{_WHERE} has an unknown option {min(unknown)!r}; usual ones are username, password, "
@@ -77,7 +81,21 @@ def prepare(store: RedisOnlineStore, online: RedisOnlineStoreConfig) -> None:
             raise UBPError(f"{_WHERE}: {name} is a number, not {options[name]!r}")
     # By default it retries for up to half a minute, and longer if the server hangs.
     retry = Retry(ExponentialBackoff(cap=0.2, base=0.05), 3, supported_errors=(ConnectionError,))
-    store._get_client(online).set_retry(retry)
+    redis_client(provider, config).set_retry(retry)
+
+
+def evicts(provider: Provider, config: RepoConfig) -> str:
+    """Return the policy by which a full Redis drops profiles; empty if it does not.
+
+    A server that does not say, as managed ones, is believed not to.
+    """
+    try:
+        client = redis_client(provider, config)
+        limit = int(client.config_get("maxmemory").get("maxmemory", 0))
+        policy = str(client.config_get("maxmemory-policy").get("maxmemory-policy", ""))
+    except RedisError:
+        return ""
+    return policy if limit and policy.startswith("allkeys") else ""
 
 
 @contextmanager
@@ -92,7 +110,9 @@ def one_line_errors_of_redis(online: RedisOnlineStoreConfig) -> Iterator[None]:
     try:
         yield
     except (RedisError, RedisClusterException) as error:
-        line = f"{describe_server(online.connection_string)}: {first_line(error).rstrip('.?')}"
+        # A pipeline repeats the command, with the raw bytes of profiles.
+        said = first_line(error).rpartition("of pipeline caused error: ")[2].rstrip(".?")
+        line = f"{describe_server(online.connection_string)}: {said}"
         raise UBPError(line + _advice(error, online)) from None
 
 
@@ -103,9 +123,14 @@ def _advice(error: Exception, online: RedisOnlineStoreConfig) -> str:
             "; the server is running, but rejects this login: check username and password in "
             f"UBP_REDIS ({_FORM})"
         )
+    if "maxmemory" in str(error):
+        return (
+            "; it is full: raise its maxmemory, or remove old publishes with `ubp prune`. Profiles "
+            "that were served are served on"
+        )
     if not isinstance(error, ConnectionError | TimeoutError | RedisClusterException):
         return ""
-    _, options = RedisOnlineStore._parse_connection_string(online.connection_string)
+    _, options = redis_options(online.connection_string)
     if options.get("ssl"):
         return (
             "; UBP_REDIS asks for TLS (ssl): is the server running, does it use TLS on this port, "

@@ -3,16 +3,16 @@
 import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from ubp_platform.blocks.snapshot import EMBEDDING, has_text_ids
+from ubp_platform.blocks.snapshot import EMBEDDING
+from ubp_platform.blocks.snapshot_files import check_snapshot
 from ubp_platform.errors import UBPError
 from ubp_platform.home import Home
 from ubp_platform.profile.version import (
@@ -23,16 +23,15 @@ from ubp_platform.profile.version import (
 )
 from ubp_platform.progress import ProgressFactory, logged
 from ubp_platform.store.entities import ClientId, check_client_ids, entity_keys
-from ubp_platform.store.feature_store import open_feature_store
-from ubp_platform.store.objects import feast_objects, profile_view_name, snapshot_pattern
-from ubp_platform.store.online import one_line_errors
+from ubp_platform.store.objects import profile_view, text_ids
+from ubp_platform.store.online import OnlineProfile, OnlineStore, Publication
 from ubp_platform.store.served import Served
 
 # Size of a training set's slice, whose profiles are in memory more than once. Small slices are
 # slow: each is planned, and compared with the statistics of every row group.
 _SLICE_BYTES = 400_000_000
-# Clients per query; SQLite accepts at most 32,766 values.
-_CLIENTS_PER_QUERY = 1000
+# How often a reading begins again that a publish or an encoding has overtaken.
+_TRIES = 5
 
 
 class FutureModelWarning(UserWarning):
@@ -115,29 +114,16 @@ class ProfileStore:
         self, home: Home | Path | str, version: str | None = None, width: int | None = None
     ) -> None:
         self._home = home if isinstance(home, Home) else Home(home=Path(home))
-        served = Served.read(self._home)
-        name = version or (served.version if served else newest_version(self._home).name)
+        self._home.check()
+        name = version or _served_version(self._home)
         self.version: ProfileVersion = get_version(self._home, name)
         self.width = checked_width(self.version, width)
-        self._store = open_feature_store(self._home)
-        view = profile_view_name(self.version.name)
-        if not self._is_registered(view):
-            # Trained since the last publish, or the home has moved: it can be used offline.
-            self._store.apply(feast_objects(self._home))
-        self._feature = f"{view}:{EMBEDDING}"
-        self._served = served
-
-    def _is_registered(self, view: str) -> bool:
-        path = snapshot_pattern(self.version.directory)
-        return any(
-            registered.name == view and getattr(registered.batch_source, "path", None) == path
-            for registered in self._store.list_feature_views()
-        )
+        self._online = OnlineStore(self._home)
 
     @cached_property
     def has_text_ids(self) -> bool:
         """Whether the shop's client ids are text."""
-        return any(has_text_ids(file.path) for file in self.version.snapshots[-1:])
+        return text_ids([self.version])
 
     def lookup(self, client_id: ClientId) -> Profile:
         """Read one client's newest profile from the online store, as :meth:`lookup_many` does."""
@@ -162,71 +148,59 @@ class ProfileStore:
             If the version is not online, or the online store does not answer or has lost it.
         """
         ids = check_client_ids(client_ids, self.has_text_ids)
-        self._cutoff_online()
-        profiles: list[Profile] = []
-        for start in range(0, len(ids), _CLIENTS_PER_QUERY):
-            profiles += self._read_online(ids[start : start + _CLIENTS_PER_QUERY])
-        if profiles and not any(profile.known for profile in profiles):
-            self._check_not_emptied()
-        return profiles
+        for _ in range(_TRIES):
+            publication = self._publication()
+            view = profile_view(self.version, self.has_text_ids, publication.publish)
+            try:
+                found = list(self._online.read(view, ids))
+            except UBPError:
+                if self._is_readable(publication):
+                    raise
+                continue
+            # Rows of a publish that is no longer kept are missing.
+            if None not in found or self._is_readable(publication):
+                return [self._profile(*one) for one in zip(ids, found, strict=True)]
+        raise UBPError(
+            f"profile {self.version.name} was published {_TRIES} times during this lookup: look up "
+            "fewer clients at once, or publish less often"
+        )
 
-    def _cutoff_online(self) -> datetime:
-        """Return the cutoff that was published last, if the version is online at all."""
-        name, kind = self.version.name, self._store.config.online_store.type
-        served = self._served
-        if served is None or name not in served.online:
-            raise UBPError(
-                f"profile {name} is not online: run `ubp publish --profile-version {name}` first"
-            )
-        if served.online_store != kind:
+    def _publication(self) -> Publication:
+        """Return what is online of the version."""
+        name = self.version.name
+        publication = self._online.publication(name)
+        if publication and publication.publish:
+            return publication
+        served = Served.read(self._home)
+        online, kind = served and name in served.online, self._online.kind
+        if served and online and served.online_store != kind:
             raise UBPError(
                 f"profile {name} is online in {served.online_store}, not in {kind}: set "
-                f"UBP_ONLINE_STORE={served.online_store}, or run `ubp publish`"
+                f"UBP_ONLINE_STORE={served.online_store}, or run `ubp publish --profile-version "
+                f"{name}`"
             )
-        return datetime.fromisoformat(served.online[name])
+        if served and name in served.unnumbered and self._online.exists:
+            return Publication()  # of an earlier release
+        lost = " any more: is it the same store?" if online else ":"
+        raise UBPError(
+            f"profile {name} is not online in {self._online.where}{lost} "
+            f"`ubp publish --profile-version {name}` puts it there"
+        )
 
-    def _read_online(self, client_ids: list[ClientId]) -> list[Profile]:
-        with one_line_errors(self._store):
-            response = self._store.get_online_features(
-                features=[self._feature], entity_rows={"client_id": client_ids}
-            ).proto
-        names = list(response.metadata.feature_names.val)
-        result = response.results[names.index(EMBEDDING)]
+    def _is_readable(self, publication: Publication) -> bool:
+        """Whether the rows of a publish are still kept."""
+        now = self._online.publication(self.version.name) or Publication()
+        return publication.publish in (now.publish, now.previous)
+
+    def _profile(self, client_id: ClientId, found: OnlineProfile | None) -> Profile:
         name = self.version.name
-        profiles = []
-        for client_id, value, time in zip(
-            client_ids, result.values, result.event_timestamps, strict=True
-        ):
-            numbers = value.float_list_val.val
-            if len(numbers):
-                vector = np.array(numbers[: self.width], dtype=np.float32)
-                cutoff = datetime.fromtimestamp(time.seconds, UTC)
-                profiles.append(Profile(client_id, vector, True, cutoff, name))
-            else:
-                profiles.append(Profile(client_id, self._mean.copy(), False, None, name))
-        return profiles
+        if found is None:
+            return Profile(client_id, self._mean.copy(), False, None, name)
+        return Profile(client_id, found.vector[: self.width], True, found.cutoff, name)
 
     @property
     def _mean(self) -> np.ndarray:
         return self.version.mean[: self.width]
-
-    def _check_not_emptied(self) -> None:
-        """Distinguish unknown clients from a store that lost all of them, as a restarted Redis."""
-        client_id = self._published_client
-        if client_id is not None and not self._read_online([client_id])[0].known:
-            raise UBPError(
-                f"the online store has none of the published profiles {self.version.name}: is it "
-                "the same store? `ubp publish` writes them again"
-            )
-
-    @cached_property
-    def _published_client(self) -> ClientId | None:
-        """The id of a client who was published; None if the snapshot no longer exists."""
-        path = self.version.snapshot_path(self._cutoff_online())
-        if not path.exists():
-            return None
-        first = next(pq.ParquetFile(path).iter_batches(1, columns=["client_id"]), None)
-        return first["client_id"][0].as_py() if first else None
 
     def training_set(
         self, entities: pd.DataFrame | pa.Table, progress: ProgressFactory = logged
@@ -253,6 +227,33 @@ class ProfileStore:
         frame = entities.to_pandas() if isinstance(entities, pa.Table) else entities
         keys = entity_keys(frame, self.has_text_ids)
         self._warn_of_future_models(keys["event_timestamp"])
+        for _ in range(_TRIES):
+            state = self._snapshots()
+            try:
+                X, known = self._join_all(keys, progress)
+            except Exception:
+                if self._snapshots() == state:
+                    raise
+                continue
+            if self._snapshots() == state:
+                return TrainingSet(X, known, frame, self.version.name)
+        raise UBPError(
+            f"profile {self.version.name} was encoded {_TRIES} times while it was joined: run it "
+            "again when `ubp encode` has finished"
+        )
+
+    def _snapshots(self) -> list[tuple[Path, int, int]]:
+        """Identify the files that are joined, and check those that are new."""
+        files = sorted(self.version.directory.glob("*.parquet"))
+        for path in files:
+            check_snapshot(path)
+        found = [(path, path.stat()) for path in files]
+        return [(path, at.st_ino, at.st_mtime_ns) for path, at in found]
+
+    def _join_all(
+        self, keys: pd.DataFrame, progress: ProgressFactory
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Join slices of the rows; return the profiles, and where there is one."""
         X = np.empty((len(keys), self.width), np.float32)
         known = np.zeros(len(keys), dtype=bool)
         rows = max(1000, _SLICE_BYTES // (4 * self.version.width))
@@ -266,13 +267,11 @@ class ProfileStore:
                 known[positions] = True
                 advance(len(part))
         X[~known] = self._mean
-        return TrainingSet(X, known, frame, self.version.name)
+        return X, known
 
     def _join(self, keys: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
         """Let Feast join; return the rows that have a profile, and their profiles."""
-        joined = self._store.get_historical_features(
-            entity_df=keys, features=[self._feature]
-        ).to_arrow()
+        joined = self._online.join(profile_view(self.version, self.has_text_ids), keys)
         if joined[EMBEDDING].null_count:
             joined = joined.filter(joined[EMBEDDING].is_valid())
         vectors = joined[EMBEDDING].combine_chunks().flatten().to_numpy()
@@ -289,3 +288,8 @@ class ProfileStore:
                 FutureModelWarning,
                 stacklevel=3,
             )
+
+
+def _served_version(home: Home) -> str:
+    served = Served.read(home)
+    return served.version if served else newest_version(home).name

@@ -1,0 +1,98 @@
+"""Snapshots on disk: where they come from, and whether they are whole."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+
+from ubp_platform import sealed
+from ubp_platform.errors import DamagedFile
+from ubp_platform.times import time_stem
+
+
+@dataclass(frozen=True)
+class Origin:
+    """What a snapshot is made from: equal origins, equal snapshots.
+
+    Parameters
+    ----------
+    history : str
+        The identity of the encoded history.
+    fits : str
+        The hash of the fit, or of all fits of a profile. Empty in snapshots of earlier releases.
+    """
+
+    history: str = ""
+    fits: str = ""
+
+
+#: The origin of snapshots that are never reused.
+UNKNOWN = Origin()
+
+
+@dataclass(frozen=True)
+class SnapshotFile:
+    """A snapshot on disk, described by its metadata."""
+
+    path: Path
+    cutoff: datetime
+    clients: int
+    width: int
+    made_from: Origin
+
+
+def snapshot_path(directory: Path, cutoff: datetime) -> Path:
+    """Return the path of a snapshot, which need not exist."""
+    return directory / f"{time_stem(cutoff)}.parquet"
+
+
+def snapshot_files(directory: Path) -> list[SnapshotFile]:
+    """Describe the snapshot files of a directory, oldest cutoff first."""
+    return [describe_snapshot(path) for path in sorted(directory.glob("*.parquet"))]
+
+
+def describe_snapshot(path: Path) -> SnapshotFile:
+    """Read a snapshot's metadata.
+
+    Raises
+    ------
+    DamagedFile
+        If the file is missing, or its footer damaged.
+    """
+
+    def read() -> SnapshotFile:
+        footer = pq.read_metadata(path)
+        metadata: dict[bytes, Any] = footer.metadata
+        history, fits = metadata[b"identity"].decode(), metadata.get(b"fits", b"").decode()
+        return SnapshotFile(
+            path=path,
+            cutoff=datetime.fromisoformat(metadata[b"cutoff"].decode()),
+            clients=footer.num_rows,
+            width=int(metadata[b"width"]),
+            made_from=Origin(history, fits),
+        )
+
+    return sealed.read(path, _cure(path), read, rows=False)
+
+
+def check_snapshot(path: Path) -> None:
+    """Check that a snapshot is as it was written; raise DamagedFile if it is not."""
+    describe_snapshot(path)
+    sealed.check(path, _cure(path))
+
+
+def is_current(path: Path, made_from: Origin) -> bool:
+    """Whether a whole snapshot is there that was made from this."""
+    try:
+        check_snapshot(path)
+    except DamagedFile:
+        return False
+    return describe_snapshot(path).made_from == made_from
+
+
+def _cure(path: Path) -> str:
+    version = path.parent.name
+    option = f" --profile-version {version}" if path.parent.parent.name == "profiles" else ""
+    return f"`ubp encode --cutoff {path.stem}{option}` writes it again"

@@ -1,0 +1,190 @@
+"""What the platform needs of Feast beyond its documented interface; all of it is here.
+
+``tests/store/test_feast_internals.py`` names each part: an upgrade of Feast that changes one fails
+there.
+
+An online store is written and read through Feast's provider, with views that are made here, and not
+through ``FeatureStore``: readers need no registry, and so neither wait for one nor write to it.
+"""
+
+import struct
+import zlib
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from feast import FeatureView
+from feast.infra.offline_stores.offline_store import RetrievalJob
+from feast.infra.online_stores.sqlite import SqliteOnlineStore, _table_id
+from feast.infra.provider import Provider, get_provider
+from feast.protos.feast.types.EntityKey_pb2 import EntityKey
+from feast.protos.feast.types.Value_pb2 import FloatList, Value
+from feast.repo_config import RepoConfig
+from google.protobuf.unknown_fields import UnknownFieldSet
+
+#: As Feast's online stores take it: key, features, time, creation time.
+Row = tuple[EntityKey, dict[str, Value], datetime, datetime | None]
+
+# The checksum of a profile is a field of the message that Feast does not know and leaves alone.
+_CHECKSUM_FIELD = 2**29 - 1
+_FIXED32 = 5
+
+
+def provider_of(config: RepoConfig) -> Provider:
+    """Return Feast's access to the stores of a configuration; no server is contacted."""
+    return get_provider(config)
+
+
+def create_table(provider: Provider, config: RepoConfig, view: FeatureView) -> None:
+    """Prepare the online store for a view."""
+    provider.online_store.update(config, [], [view], [], [], partial=True)
+
+
+def drop_table(
+    provider: Provider, config: RepoConfig, view: FeatureView, keys: Iterable[Sequence[EntityKey]]
+) -> None:
+    """Remove a view's rows from the online store.
+
+    Parameters
+    ----------
+    provider, config, view
+    keys : iterable of sequence of EntityKey
+        The rows, in slices; Redis has no tables.
+    """
+    store: Any = provider.online_store
+    if not is_redis(config):
+        store.update(config, [view], [], [], [], partial=True)
+        return
+    fields = _redis_fields(view)
+    for part in keys:
+        with redis_client(provider, config).pipeline(transaction=False) as pipe:
+            for key in store._generate_redis_keys_for_entities(config, list(part)):
+                pipe.hdel(key, *fields)
+            pipe.execute()
+
+
+def count_rows(
+    provider: Provider, config: RepoConfig, view: FeatureView, keys: Iterable[Sequence[EntityKey]]
+) -> int | None:
+    """Count a view's rows in the online store; None where the store cannot say.
+
+    Parameters
+    ----------
+    provider, config, view
+    keys : iterable of sequence of EntityKey
+        The rows to count, in slices; Redis has no tables.
+    """
+    store: Any = provider.online_store
+    if isinstance(store, SqliteOnlineStore):
+        table = _table_id(config.project, view)
+        query = f'SELECT count(*) FROM "{table}"'  # noqa: S608 - a name of ours
+        return int(store._get_conn(config).execute(query).fetchone()[0])
+    if not is_redis(config):
+        return None
+    found, written = 0, _redis_fields(view)[-1]
+    for part in keys:
+        with redis_client(provider, config).pipeline(transaction=False) as pipe:
+            for key in store._generate_redis_keys_for_entities(config, list(part)):
+                pipe.hexists(key, written)
+            found += sum(map(int, pipe.execute()))
+    return found
+
+
+def is_redis(config: RepoConfig) -> bool:
+    """Whether the online store is Redis."""
+    return bool(config.online_store.type == "redis")
+
+
+def redis_client(provider: Provider, config: RepoConfig) -> Any:
+    """Return the client that Feast talks to Redis with."""
+    store: Any = provider.online_store
+    return store._get_client(config.online_store)
+
+
+def redis_options(connection_string: str) -> tuple[Any, dict[str, Any]]:
+    """Parse a connection string as Feast does: hosts, and options of the client."""
+    from feast.infra.online_stores.redis import RedisOnlineStore
+
+    return RedisOnlineStore._parse_connection_string(connection_string)
+
+
+def _redis_fields(view: FeatureView) -> list[bytes | str]:
+    """Return the fields of a client's hash that hold a view: features, then the time."""
+    from feast.infra.online_stores.helpers import _mmh3
+
+    names = [field.name for field in view.features]
+    return [*(_mmh3(f"{view.name}:{name}") for name in names), f"_ts:{view.name}"]
+
+
+def historical_features(
+    provider: Provider,
+    config: RepoConfig,
+    view: FeatureView,
+    features: list[str],
+    keys: pd.DataFrame,
+) -> RetrievalJob:
+    """Join rows with the newest row of a view that is not after them."""
+    references = [f"{view.name}:{feature}" for feature in features]
+    registry: Any = _NoOnDemandViews()
+    return provider.get_historical_features(
+        config, [view], references, keys, registry, config.project, False
+    )
+
+
+class _NoOnDemandViews:
+    """All that a join of one view asks a registry."""
+
+    def list_on_demand_feature_views(self, *_: Any, **__: Any) -> list[Any]:
+        """Return nothing."""
+        return []
+
+
+def entity_key(name: str, value: int | str) -> EntityKey:
+    """Return the key of a row, of one integer or text."""
+    of_feast = Value()
+    setattr(of_feast, "string_val" if isinstance(value, str) else "int64_val", value)
+    return EntityKey(join_keys=[name], entity_values=[of_feast])
+
+
+def float_lists(vectors: np.ndarray, checksums: Iterable[int]) -> Iterator[Value]:
+    """Make Feast's messages of float lists, without a Python float for each number.
+
+    In Protocol Buffers a message field is a tag, a length and its bytes; a packed float list
+    consists of its numbers, four little-endian bytes each.
+
+    Parameters
+    ----------
+    vectors : ndarray of float32, shape (n, width)
+    checksums : iterable of int
+        Kept in each message, where :func:`checksum_of` finds them.
+    """
+    width = vectors.shape[1]
+    probe = Value(float_list_val=FloatList(val=[0.0] * width)).SerializeToString()
+    header = probe[: len(probe) - 4 * width]
+    tag = _varint(_CHECKSUM_FIELD << 3 | _FIXED32)
+    for vector, checksum in zip(vectors.astype("<f4"), checksums, strict=True):
+        yield Value.FromString(header + vector.tobytes() + tag + struct.pack("<I", checksum))
+
+
+def checksum_of(value: Value) -> int | None:
+    """Return the checksum in a message; None if it has none, as those of earlier releases."""
+    for field in UnknownFieldSet(value):
+        if field.field_number == _CHECKSUM_FIELD:
+            return int(field.data)
+    return None
+
+
+def checksum(client_id: int | str, cutoff: datetime, vector: np.ndarray) -> int:
+    """Return the checksum of a row: of whom, as of when, and what."""
+    row = zlib.crc32(f"{client_id}\n{int(cutoff.timestamp())}\n".encode())
+    return zlib.crc32(np.ascontiguousarray(vector, "<f4").data, row)
+
+
+def _varint(number: int) -> bytes:
+    parts = []
+    while number > 127:
+        parts.append(number & 127 | 128)
+        number >>= 7
+    return bytes([*parts, number])
