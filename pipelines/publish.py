@@ -48,6 +48,7 @@ def publish(home: Home, version: str | None = None, progress: ProgressFactory = 
     published = put_online(home, store, profile, progress)
     online = _online(home, store, before)
     write_registry(home, {name: one.publish for name, one in online.items()})
+    store.flush()
     served = Served(
         version=profile.name,
         online_store=store.kind,

@@ -1,21 +1,25 @@
 """``ubp status``: what a home holds, how fresh it is, and what to do next."""
 
 import json
+from collections.abc import Callable
 from dataclasses import asdict
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 
+from ubp_platform import sealed
 from ubp_platform.blocks.catalog import Catalog
 from ubp_platform.blocks.registry import block_names
-from ubp_platform.errors import WarehouseBusy, WarehouseMissing
+from ubp_platform.blocks.snapshot_files import inspect_snapshots
+from ubp_platform.errors import DamagedFile, WarehouseBusy, WarehouseMissing
 from ubp_platform.events.schema import TABLES
 from ubp_platform.home import Home
-from ubp_platform.profile.version import ProfileVersion, encoded_from, versions
+from ubp_platform.profile.version import ProfileVersion, encoded_from, inspect_versions
 from ubp_platform.store.configuration import online_store
 from ubp_platform.store.served import Served
 from ubp_platform.warehouse import Warehouse, landing, ledger
 
 Status = dict[str, Any]
+Read = TypeVar("Read")
 
 
 def status(home: Home) -> Status:
@@ -30,26 +34,39 @@ def status(home: Home) -> Status:
     dict
         JSON-ready: ``home``, ``warehouse``, ``quarantine``, ``blocks``, ``cut_off`` (blocks whose
         fit can be resumed), ``profiles``, ``online_store`` (of this run), ``served``,
-        ``evaluation`` (the last one) and ``next``.
+        ``evaluation`` (the last one), ``damaged`` (files, with cures) and ``next``.
     """
-    pointer = Served.read(home)
+    damaged: list[DamagedFile] = []
+    pointer = _whole(damaged, lambda: Served.read(home))
     warehouse, quarantine = _warehouse(home, pointer)
-    existing = versions(home)
-    profiles = [_profile(version) for version in existing]
-    served = _served(home, pointer, warehouse, existing)
+    existing, broken = inspect_versions(home)
+    damaged += broken
+    profiles = [_profile(version, damaged) for version in existing]
+    blocks = _blocks(home, damaged)
+    served = _whole(damaged, lambda: _served(home, pointer, warehouse, existing))
     cut_off, online = _cut_off(home), online_store(home)
     return {
         "home": str(home.root),
         "warehouse": warehouse,
         "quarantine": quarantine,
-        "blocks": _blocks(home),
+        "blocks": blocks,
         "cut_off": cut_off,
         "profiles": profiles,
         "online_store": online,
         "served": served,
-        "evaluation": _evaluation(home),
-        "next": _next(warehouse, cut_off, profiles, served, online),
+        "evaluation": _whole(damaged, lambda: _evaluation(home)),
+        "damaged": list(dict.fromkeys(map(str, damaged))),
+        "next": "ubp doctor" if damaged else _next(warehouse, cut_off, profiles, served, online),
     }
+
+
+def _whole(damaged: list[DamagedFile], read: Callable[[], Read]) -> Read | None:
+    """Return what a function reads, or note that a file is damaged."""
+    try:
+        return read()
+    except DamagedFile as error:
+        damaged.append(error)
+        return None
 
 
 def _warehouse(
@@ -95,11 +112,14 @@ def _latest(times: Any) -> str | None:
     return max(known).isoformat() if known else None
 
 
-def _blocks(home: Home) -> list[dict[str, Any]]:
+def _blocks(home: Home, damaged: list[DamagedFile]) -> list[dict[str, Any]]:
     catalog, result = Catalog(home), []
     for name in block_names():
-        for fitted in catalog.versions(name):
-            snapshots = catalog.snapshots(name, fitted.version)
+        fits, broken = catalog.inspect(name)
+        damaged += broken
+        for fitted in fits:
+            snapshots, broken = catalog.inspect_snapshots(name, fitted.version)
+            damaged += broken
             result.append(
                 {
                     "name": name,
@@ -123,14 +143,16 @@ def _cut_off(home: Home) -> list[str]:
         saved = [path.stat().st_mtime for path in (home.checkpoints / name).glob("*.safetensors")]
         if not saved:
             continue
-        complete = [fit for fit in catalog.versions(name) if fit.report.complete]
+        fits, _ = catalog.inspect(name)
+        complete = [fit for fit in fits if fit.report.complete]
         if not complete or max(saved) > complete[-1].directory.stat().st_mtime:
             found.append(name)
     return found
 
 
-def _profile(version: ProfileVersion) -> dict[str, Any]:
-    snapshots = version.snapshots
+def _profile(version: ProfileVersion, damaged: list[DamagedFile]) -> dict[str, Any]:
+    snapshots, broken = inspect_snapshots(version.directory)
+    damaged += broken
     return {
         "version": version.name,
         "width": version.width,
@@ -171,7 +193,9 @@ def _evaluation(home: Home) -> dict[str, Any] | None:
     if not path.exists():
         return None
     # Not as an `Evaluation`, which would import torch.
-    found = json.loads(path.read_text())
+    found = sealed.read(
+        path, "`ubp evaluate` writes it again", lambda: json.loads(path.read_text())
+    )
     scores = found["scores"]
     compared = [row["name"] for row in scores["representations"] if row["kind"] != "without"]
     return {

@@ -37,6 +37,7 @@ def status_tables(status: dict[str, Any]) -> RenderableType:
         parts.append(_served(status["served"]))
     if status["evaluation"]:
         parts.append(_evaluation(status["evaluation"]))
+    parts += [f"[bold red]Damaged[/bold red] {escape(one)}" for one in status["damaged"]]
     parts.append(f"[bold]Next[/bold] {status['next']}")
     return Group(*parts)
 

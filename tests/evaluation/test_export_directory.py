@@ -47,7 +47,7 @@ def test_a_profile_that_float16_cannot_hold(shop: Home, exported: Exported, tmp_
     path = copy.evaluation / "profiles" / version.name / version.snapshots[0].path.name
     snapshot = Snapshot.read(path)
     snapshot.vectors[4, 3] = -1e6
-    snapshot.write(path, version.snapshots[0].identity)
+    snapshot.write(path, version.snapshots[0].made_from)
     (tmp_path / "out").mkdir()
     (tmp_path / "out/notes.txt").write_text("mine")
     before = tree(tmp_path / "out")

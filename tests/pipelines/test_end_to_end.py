@@ -15,10 +15,8 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
-import yaml
 from feast import FeatureStore
 from feast.cli.cli import cli as feast_cli
-from feast.repo_config import RepoConfig
 
 from pipelines.encode import encode
 from pipelines.ingest import ingest
@@ -35,7 +33,7 @@ from ubp_platform.blocks.snapshot import Snapshot
 from ubp_platform.errors import BlockUnavailable, UBPError
 from ubp_platform.home import PROJECT_ROOT, Home
 from ubp_platform.profile.version import newest_version
-from ubp_platform.store.feature_store import open_feature_store
+from ubp_platform.store.feature_store import repo_config
 from ubp_platform.store.retrieval import FutureModelWarning, ProfileStore
 
 
@@ -320,10 +318,9 @@ def test_cutoffs_without_events_are_refused(home: Home) -> None:
 
 def test_joins_on_keys_first_equal_those_of_feast(home: Home) -> None:
     """The same answers as Feast's own DuckDB store, for a list column and for named features."""
-    ours = open_feature_store(home)
-    configuration = yaml.safe_load((home.feast / "feature_store.yaml").read_text())
-    configuration["offline_store"] = {"type": "duckdb"}
-    theirs = FeatureStore(config=RepoConfig(**configuration))
+    ours = FeatureStore(config=repo_config(home))
+    theirs = FeatureStore(fs_yaml_file=home.feast / "feature_store.yaml")
+    assert ours.config.offline_store.type != theirs.config.offline_store.type
     rng = np.random.default_rng(0)
     entities = pd.DataFrame(
         {

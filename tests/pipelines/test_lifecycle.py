@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from feast import FeatureStore
 from rich.console import Console
 
 from pipelines.console.status import status_tables
@@ -21,6 +22,7 @@ from tests.shops import random_shop
 from ubp_platform.errors import BlockUnavailable, UBPError
 from ubp_platform.home import Home
 from ubp_platform.profile.version import versions
+from ubp_platform.store.feature_store import repo_config
 from ubp_platform.store.retrieval import ProfileStore
 
 
@@ -56,7 +58,7 @@ def test_versions_side_by_side(landed_home: Home) -> None:
     third = ProfileStore(home, "v3")
     entities = pd.DataFrame({"client_id": [5], "event_timestamp": [LAST]})
     assert third.training_set(entities).known.all()
-    with pytest.raises(UBPError, match="v3 is not online: run `ubp publish --profile-version v3`"):
+    with pytest.raises(UBPError, match=r"v3 is not online in .*: `ubp publish --pr"):
         third.lookup(5)
     with pytest.raises(UBPError, match="no profile version is called 'v9'; there are: v1, v2, v3"):
         ProfileStore(home, version="v9")
@@ -142,10 +144,13 @@ def test_an_older_version_that_is_served_on_purpose_stays(
 @pytest.mark.parametrize(
     ("damaged", "command", "words"),
     [
-        ("feast/served.json", "status", "remove it, then `ubp publish` writes it again"),
-        ("feast/registry.db", "publish", "remove it, `ubp publish` writes it again"),
-        ("feast/online.db", "profile 5", "file is not a database; remove it, then `ubp publish`"),
-        ("profiles/v1/profile.json", "status", "then `ubp train` makes the profile again"),
+        ("feast/online.db", "profile 5", "; remove "),
+        ("profiles/v1/profile.json", "publish", "or `ubp train && ubp publish` makes and serves"),
+        (
+            "profiles/v1/normalizers.safetensors",
+            "profile 999999999",
+            "restore it from a backup, or `ubp",
+        ),
     ],
 )
 def test_a_damaged_file_is_named_with_its_cure(
@@ -157,6 +162,27 @@ def test_a_damaged_file_is_named_with_its_cure(
     assert (found.code, found.err.count("\n")) == (2, 1), found.err
     assert f"{path}" in found.err
     assert words in found.err
+
+
+@pytest.mark.parametrize(
+    "damaged", ["feast/served.json", "profiles/v1/profile.json", "blocks/handcrafted/v1/block.json"]
+)
+def test_status_names_damaged_files(
+    damaged: str, served_home: Home, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (served_home.root / damaged).write_bytes(b"{")
+    found = run_ubp(capsys, "status", "--home", served_home.root)
+    assert (found.code, found.err) == (0, "")
+    (named,) = status(served_home)["damaged"]
+    assert str(served_home.root / damaged) in named
+
+
+def test_publish_writes_a_damaged_registry_and_pointer_again(served_home: Home) -> None:
+    for name in ("registry.db", "served.json"):
+        (served_home.feast / name).write_bytes(b"{ damaged")
+    publish(served_home)
+    assert FeatureStore(config=repo_config(served_home)).list_feature_views()
+    assert ProfileStore(served_home).lookup(5).known
 
 
 def test_permissions_follow_the_umask(served_home: Home) -> None:

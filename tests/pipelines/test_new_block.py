@@ -124,11 +124,13 @@ def test_fits_of_earlier_releases_still_work(
     monkeypatch.setattr(Handcrafted, "first_definition", Handcrafted.definition())
     train(landed_home, ["handcrafted", "lightfm"], FIT)
     profile = versions(landed_home)[0].snapshot_path(FIT).read_bytes()
-    # They stored neither a definition nor the parameter `negatives`.
+    # They stored no checksum, no hash of the fit, no definition, no parameter `negatives`.
     for name in ("handcrafted", "lightfm"):
         path = landed_home.blocks / name / "v1" / "block.json"
         description = json.loads(path.read_text())
-        del description["definition"]
+        path.with_name("identity").write_text(description["identity"])
+        for added in ("checksum", "definition", "fit", "identity"):
+            del description[added]
         if "negatives" in description["params"]:
             description["params"]["rivals"] = description["params"].pop("negatives")
         path.write_text(json.dumps(description))

@@ -79,8 +79,8 @@ def test_profiles_are_those_of_the_same_shop_with_numbers(numbers: Home, texts: 
 def test_any_feast_client_looks_up_the_shops_own_id(texts: Home) -> None:
     plain = FeatureStore(fs_yaml_file=texts.feast / "feature_store.yaml")
     assert plain.get_entity("client").value_type.name == "STRING"
-    view = f"profile_{newest_version(texts).name}:embedding"
-    found = plain.get_online_features([view], [{"client_id": "user 00007"}]).to_dict()
+    service = plain.get_feature_service(f"profile_{newest_version(texts).name}")
+    found = plain.get_online_features(service, [{"client_id": "user 00007"}]).to_dict()
     vector = np.array(found["embedding"][0], np.float32)
     assert vector.tobytes() == ProfileStore(texts).lookup("user 00007").vector.tobytes()
 

@@ -7,8 +7,10 @@ import numpy as np
 import pytest
 
 from ubp_platform.blocks.catalog import Catalog, FittedBlock
+from ubp_platform.blocks.fit_files import FitDescription, write_description, write_weights
 from ubp_platform.blocks.fit_report import FitReport
 from ubp_platform.blocks.snapshot import Snapshot
+from ubp_platform.blocks.snapshot_files import Origin
 from ubp_platform.home import Home
 from ubp_platform.profile.assembly import assemble
 from ubp_platform.profile.version import create, newest_version
@@ -25,8 +27,14 @@ def put(
     home: Home, name: str, ids: list[int], vectors: np.ndarray, made_from: str = "x"
 ) -> FittedBlock:
     snapshot = Snapshot(CUTOFF, np.array(ids, np.int64), vectors.astype(np.float32))
-    snapshot.write(Catalog(home).snapshot_path(name, "v1", CUTOFF), made_from)
-    return FittedBlock(name, "v1", home.blocks / name / "v1", FitReport(cutoff=CUTOFF), "")
+    snapshot.write(Catalog(home).snapshot_path(name, "v1", CUTOFF), Origin(made_from))
+    directory, report = home.blocks / name / "v1", FitReport(cutoff=CUTOFF)
+    directory.mkdir(parents=True, exist_ok=True)
+    write_weights(directory, {})
+    write_description(
+        directory, FitDescription(block=name, params={}, report=report, fit=f"a fit of {name}")
+    )
+    return Catalog(home).get(name, "v1")
 
 
 def test_blocks_are_concatenated_with_means_for_missing_ones(home: Home) -> None:

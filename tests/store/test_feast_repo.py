@@ -32,9 +32,10 @@ def test_the_directory_alone_opens_the_usual_home(
         np.array(found["embedding"][0], np.float32), ProfileStore(usual).lookup(5).vector
     )
     # Several views at once, by Feast's own option.
-    both = [f"profile_{version}:embedding" for version in ("v1", "v2")]
+    both = [f"{view}:embedding" for view in ("profile_v1_p1", "profile_v2_p2")]
     found = store.get_online_features(both, requested, full_feature_names=True).to_dict()
-    assert [len(found[f"profile_{version}__embedding"][0]) for version in ("v1", "v2")] == [42, 234]
+    widths = [len(found[f"{view}__embedding"][0]) for view in ("profile_v1_p1", "profile_v2_p2")]
+    assert widths == [42, 234]
     assert {path.name for path in (tmp_path / "feature_repo").iterdir()} == {
         path.name for path in (PROJECT_ROOT / "feature_repo").iterdir()
     }

@@ -168,6 +168,7 @@ def test_the_library_uses_the_redis_of_its_own_environment(
         if value:
             monkeypatch.setenv("UBP_REDIS", value)
         if not home.feast.exists():
+            home.prepare()
             write_configuration(home)
             monkeypatch.delenv("UBP_ONLINE_STORE")
             monkeypatch.setattr(configuration, "TEMPLATE", tmp_path / "none" / "none.yaml")

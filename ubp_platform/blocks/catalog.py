@@ -3,6 +3,7 @@
 A version appears complete, as a directory that is renamed into place, and never changes.
 """
 
+import warnings
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from datetime import datetime
@@ -12,7 +13,7 @@ from ubp_platform.blocks.base import Block
 from ubp_platform.blocks.fit_files import check_weights, read_description
 from ubp_platform.blocks.fit_report import FitReport
 from ubp_platform.blocks.registry import block_class
-from ubp_platform.blocks.snapshot_files import SnapshotFile, snapshot_files, snapshot_path
+from ubp_platform.blocks.snapshot_files import SnapshotFile, inspect_snapshots, snapshot_path
 from ubp_platform.errors import DamagedFile
 from ubp_platform.files import new_directory
 from ubp_platform.home import Home
@@ -66,8 +67,10 @@ class Catalog:
         self._home = home
 
     def versions(self, name: str) -> list[FittedBlock]:
-        """List the fitted versions of a block, oldest first, without damaged ones."""
-        found, _ = self.inspect(name)
+        """List the fitted versions of a block, oldest first; warn of damaged ones."""
+        found, damaged = self.inspect(name)
+        for error in damaged:
+            warnings.warn(str(error), stacklevel=2)
         return found
 
     def inspect(self, name: str) -> tuple[list[FittedBlock], list[DamagedFile]]:
@@ -89,7 +92,12 @@ class Catalog:
     def complete_fit(self, name: str, identity: str) -> FittedBlock | None:
         """Return the newest complete and undamaged fit of this identity, if there is one."""
         for fitted in reversed(self.versions(name)):
-            if fitted.identity == identity and fitted.report.complete and fitted.is_whole():
+            if fitted.identity == identity and fitted.report.complete:
+                try:
+                    check_weights(fitted.directory)
+                except DamagedFile as error:
+                    warnings.warn(str(error), stacklevel=2)
+                    continue
                 return fitted
         return None
 
@@ -142,8 +150,17 @@ class Catalog:
         return snapshot_path(self._home.snapshots / name / version, cutoff)
 
     def snapshots(self, name: str, version: str) -> list[SnapshotFile]:
-        """List the snapshots of one version, oldest cutoff first."""
-        return snapshot_files(self._home.snapshots / name / version)
+        """List the snapshots of one version, oldest cutoff first; warn of damaged ones."""
+        found, damaged = self.inspect_snapshots(name, version)
+        for error in damaged:
+            warnings.warn(str(error), stacklevel=2)
+        return found
+
+    def inspect_snapshots(
+        self, name: str, version: str
+    ) -> tuple[list[SnapshotFile], list[DamagedFile]]:
+        """List the snapshots of one version, and what is wrong with damaged ones."""
+        return inspect_snapshots(self._home.snapshots / name / version)
 
 
 def _describe(directory: Path) -> FittedBlock:

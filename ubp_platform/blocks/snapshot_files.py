@@ -53,6 +53,17 @@ def snapshot_files(directory: Path) -> list[SnapshotFile]:
     return [describe_snapshot(path) for path in sorted(directory.glob("*.parquet"))]
 
 
+def inspect_snapshots(directory: Path) -> tuple[list[SnapshotFile], list[DamagedFile]]:
+    """Describe the snapshot files of a directory, and say what is wrong with damaged ones."""
+    found, damaged = [], []
+    for path in sorted(directory.glob("*.parquet")):
+        try:
+            found.append(describe_snapshot(path))
+        except DamagedFile as error:
+            damaged.append(error)
+    return found, damaged
+
+
 def describe_snapshot(path: Path) -> SnapshotFile:
     """Read a snapshot's metadata.
 

@@ -1,5 +1,6 @@
 """Profile versions: immutable pairings of block versions and fitted normalizers."""
 
+import warnings
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -262,11 +263,13 @@ def _fit_normalizer(home: Home, fitted: FittedBlock, cutoff: datetime) -> Normal
 
 
 def versions(home: Home, directory: Path | None = None) -> list[ProfileVersion]:
-    """List the profile versions of a directory, oldest first, without damaged ones.
+    """List the profile versions of a directory, oldest first; warn of damaged ones.
 
     By default those for serving.
     """
-    found, _ = inspect_versions(home, directory)
+    found, damaged = inspect_versions(home, directory)
+    for error in damaged:
+        warnings.warn(str(error), stacklevel=2)
     return found
 
 

@@ -80,7 +80,8 @@ def configuration(home: Home, expand: bool = True) -> dict[str, Any]:
     if kind == "sqlite":
         options["path"] = str(home.feast / "online.db")
     else:
-        result["project"] = f"{result.get('project', 'ubp')}_{home.identity}"
+        if path != published(home):
+            result["project"] = f"{result.get('project', 'ubp')}_{home.identity}"
     if kind == "redis":
         if str(options.get("connection_string")).startswith(_TIMEOUTS):
             # Written by an earlier publish; the environment decides now.

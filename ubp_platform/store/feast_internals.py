@@ -80,7 +80,7 @@ def count_rows(
     if isinstance(store, SqliteOnlineStore):
         table = _table_id(config.project, view)
         query = f'SELECT count(*) FROM "{table}"'  # noqa: S608 - a name of ours
-        return int(store._get_conn(config).execute(query).fetchone()[0])
+        return int(store._get_conn(config).execute(query).fetchall()[0][0])
     if not is_redis(config):
         return None
     found, written = 0, _redis_fields(view)[-1]

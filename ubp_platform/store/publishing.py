@@ -76,7 +76,6 @@ def put_online(
                 sample.append((part.client_ids[row], part.cutoff, part.vectors[row].copy()))
             clients += len(part.client_ids)
             advance(len(part.client_ids))
-    store.flush()
     _check(store, version, publish, clients, sample)
     finished = Publication(
         publish=publish, previous=before.publish, cutoff=newest.cutoff, clients=clients

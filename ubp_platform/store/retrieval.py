@@ -167,21 +167,21 @@ class ProfileStore:
 
     def _publication(self) -> Publication:
         """Return what is online of the version."""
-        name = self.version.name
-        publication = self._online.publication(name)
-        if publication and publication.publish:
-            return publication
-        served = Served.read(self._home)
-        online, kind = served and name in served.online, self._online.kind
+        name, kind = self.version.name, self._online.kind
+        served = Served.read_if_whole(self._home)
+        online = served and name in served.online
         if served and online and served.online_store != kind:
             raise UBPError(
                 f"profile {name} is online in {served.online_store}, not in {kind}: set "
                 f"UBP_ONLINE_STORE={served.online_store}, or run `ubp publish --profile-version "
                 f"{name}`"
             )
+        publication = self._online.publication(name)
+        if publication and publication.publish:
+            return publication
         if served and name in served.unnumbered and self._online.exists:
             return Publication()  # of an earlier release
-        lost = " any more: is it the same store?" if online else ":"
+        lost = " any more; is it the same store?" if online else ":"
         raise UBPError(
             f"profile {name} is not online in {self._online.where}{lost} "
             f"`ubp publish --profile-version {name}` puts it there"
