@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from pipelines.commands import evaluation, events, profiles
+from pipelines.commands import evaluation, events, profiles, upkeep
 from pipelines.console.options import HomeOption
 from pipelines.console.output import say, show
 from pipelines.console.run import run
@@ -75,7 +75,7 @@ def demo(
     pipeline.demo(place, shop)
 
 
-for group in (events, profiles, evaluation):
+for group in (events, profiles, evaluation, upkeep):
     app.add_typer(group.app)
 
 

@@ -1,16 +1,15 @@
 """``ubp status``: what a home holds, how fresh it is, and what to do next."""
 
-import json
 from collections.abc import Callable
 from dataclasses import asdict
 from datetime import datetime
 from typing import Any, TypeVar
 
-from ubp_platform import sealed
 from ubp_platform.blocks.catalog import Catalog
 from ubp_platform.blocks.registry import block_names
 from ubp_platform.blocks.snapshot_files import inspect_snapshots
 from ubp_platform.errors import DamagedFile, WarehouseBusy, WarehouseMissing
+from ubp_platform.evaluation.last import last_evaluation
 from ubp_platform.events.schema import TABLES
 from ubp_platform.home import Home
 from ubp_platform.profile.version import ProfileVersion, encoded_from, inspect_versions
@@ -44,19 +43,20 @@ def status(home: Home) -> Status:
     profiles = [_profile(version, damaged) for version in existing]
     blocks = _blocks(home, damaged)
     served = _whole(damaged, lambda: _served(home, pointer, warehouse, existing))
-    cut_off, online = _cut_off(home), online_store(home)
+    interrupted, online = cut_off(home), online_store(home)
+    following = _next(warehouse, interrupted, profiles, served, online)
     return {
         "home": str(home.root),
         "warehouse": warehouse,
         "quarantine": quarantine,
         "blocks": blocks,
-        "cut_off": cut_off,
+        "cut_off": interrupted,
         "profiles": profiles,
         "online_store": online,
         "served": served,
         "evaluation": _whole(damaged, lambda: _evaluation(home)),
         "damaged": list(dict.fromkeys(map(str, damaged))),
-        "next": "ubp doctor" if damaged else _next(warehouse, cut_off, profiles, served, online),
+        "next": "ubp doctor" if damaged else following,
     }
 
 
@@ -136,7 +136,7 @@ def _blocks(home: Home, damaged: list[DamagedFile]) -> list[dict[str, Any]]:
     return result
 
 
-def _cut_off(home: Home) -> list[str]:
+def cut_off(home: Home) -> list[str]:
     """Return the blocks with a checkpoint that is newer than their last complete fit."""
     found, catalog = [], Catalog(home)
     for name in block_names():
@@ -189,13 +189,9 @@ def _served(
 
 
 def _evaluation(home: Home) -> dict[str, Any] | None:
-    path = home.evaluation / "evaluation.json"
-    if not path.exists():
+    found = last_evaluation(home)
+    if found is None:
         return None
-    # Not as an `Evaluation`, which would import torch.
-    found = sealed.read(
-        path, "`ubp evaluate` writes it again", lambda: json.loads(path.read_text())
-    )
     scores = found["scores"]
     compared = [row["name"] for row in scores["representations"] if row["kind"] != "without"]
     return {

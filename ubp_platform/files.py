@@ -117,16 +117,20 @@ def _name_beside(path: Path) -> Path:
 
 
 def _remove_abandoned(path: Path) -> None:
+    if _is_abandoned(path):
+        shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
+
+
+def _is_abandoned(path: Path) -> bool:
     try:
         descriptor = os.open(path, os.O_RDONLY)
     except FileNotFoundError:
-        return
+        return False
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        if time.time() - os.fstat(descriptor).st_ctime > _SECONDS_TO_LOCK:
-            shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+        return time.time() - os.fstat(descriptor).st_ctime > _SECONDS_TO_LOCK
     except BlockingIOError:  # in use
-        pass
+        return False
     finally:
         os.close(descriptor)
 
@@ -139,3 +143,26 @@ def _locked(descriptor: int) -> Iterator[None]:
         yield
     finally:
         os.close(descriptor)
+
+
+def debris(root: Path) -> list[Path]:
+    """Find what killed processes left anywhere below a directory."""
+    found = [path for path in root.rglob(f".*{_SUFFIX}") if _is_abandoned(path)]
+    # What lies inside others goes with them.
+    return [path for path in found if not any(parent in found for parent in path.parents)]
+
+
+def discard(path: Path) -> None:
+    """Remove a file or a directory; a directory disappears at once."""
+    if path.is_dir():
+        going = path.with_name(f".{path.name}.{secrets.token_hex(8)}{_SUFFIX}")
+        path.rename(going)
+        shutil.rmtree(going)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def size(path: Path) -> int:
+    """Return the bytes of a file, or of all files in a directory."""
+    files = [path, *path.rglob("*")] if path.is_dir() else [path]
+    return sum(file.stat().st_size for file in files if file.is_file())

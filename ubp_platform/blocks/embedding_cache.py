@@ -2,8 +2,9 @@
 
 import hashlib
 import sqlite3
+import zlib
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import numpy as np
@@ -49,8 +50,12 @@ class EmbeddingCache:
                 # only a cache.
                 self._connection.execute("PRAGMA synchronous = OFF")
                 self._connection.execute(
-                    "CREATE TABLE IF NOT EXISTS embedding (text BLOB PRIMARY KEY, vector BLOB)"
+                    "CREATE TABLE IF NOT EXISTS embedding "
+                    "(text BLOB PRIMARY KEY, vector BLOB, checksum INTEGER)"
                 )
+                # Caches of earlier releases have no checksums.
+                with suppress(sqlite3.OperationalError):
+                    self._connection.execute("ALTER TABLE embedding ADD COLUMN checksum INTEGER")
         return self
 
     def __exit__(self, *details: object) -> None:
@@ -58,13 +63,14 @@ class EmbeddingCache:
             self._connection.close()
 
     def read(self, keys: Iterable[bytes]) -> dict[bytes, np.ndarray]:
-        """Return the cached vectors of these keys, each float32 of shape (width,)."""
+        """Return the undamaged vectors of these keys, each float32 of shape (width,)."""
         if self._connection is None:
             return {}
-        query, cached = "SELECT vector FROM embedding WHERE text = ?", {}
+        query, cached = "SELECT vector, checksum FROM embedding WHERE text = ?", {}
         with self._errors_in_one_line():
             for key in keys:
-                if row := self._connection.execute(query, (key,)).fetchone():
+                row = self._connection.execute(query, (key,)).fetchone()
+                if row and row[1] in (None, zlib.crc32(row[0], zlib.crc32(key))):
                     cached[key] = np.frombuffer(row[0], np.float32)
         return cached
 
@@ -72,9 +78,12 @@ class EmbeddingCache:
         """Store vectors, float32 of shape (n_keys, width), and commit them."""
         if self._connection is None:
             return
-        rows = [(key, vector.tobytes()) for key, vector in zip(keys, vectors, strict=True)]
+        rows = [
+            (key, vector.tobytes(), zlib.crc32(vector.tobytes(), zlib.crc32(key)))
+            for key, vector in zip(keys, vectors, strict=True)
+        ]
         with self._errors_in_one_line(), self._connection:
-            self._connection.executemany("INSERT OR IGNORE INTO embedding VALUES (?, ?)", rows)
+            self._connection.executemany("INSERT OR REPLACE INTO embedding VALUES (?, ?, ?)", rows)
 
     @contextmanager
     def _errors_in_one_line(self) -> Iterator[None]:

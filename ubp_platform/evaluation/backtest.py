@@ -1,16 +1,15 @@
 """The profile that is evaluated and exported: its cutoff is the split's."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from ubp_platform import sealed
 from ubp_platform.blocks.snapshot_files import describe_snapshot, is_current
 from ubp_platform.choices import Preset
 from ubp_platform.client_list import read_clients
+from ubp_platform.evaluation.last import last_profile
 from ubp_platform.evaluation.representations import profile_matrix
 from ubp_platform.evaluation.split import Split, split_of
 from ubp_platform.home import Home
@@ -123,11 +122,7 @@ def evaluated_profile(home: Home, split: Split) -> ProfileVersion | None:
     home : Home
     split : Split
     """
-    record = home.evaluation / "evaluation.json"
-    if not record.exists():
-        return None
-    cure = "`ubp evaluate` writes it again"
-    name = sealed.read(record, cure, lambda: json.loads(record.read_text())["profile"])
+    name = last_profile(home)
     directory = home.evaluation / "profiles"
     known = {version.name: version for version in versions(home, directory)}
     if name not in known:

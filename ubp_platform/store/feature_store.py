@@ -4,9 +4,10 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import yaml
-from feast import FeatureStore
+from feast import FeatureStore, FeatureView
 from feast.errors import FeastError
 from feast.repo_config import RepoConfig
+from google.protobuf.message import DecodeError
 from pydantic import ValidationError
 
 from ubp_platform import sealed
@@ -51,6 +52,31 @@ def write_registry(home: Home, publishes: Mapping[str, str]) -> None:
         config = configuration(home) | {"registry": str(draft)}
         store = FeatureStore(config=RepoConfig(repo_path=template(home).parent, **config))
         store.apply(feast_objects(home, publishes))
+
+
+def read_registry(home: Home, publishes: Mapping[str, str]) -> str:
+    """Say what is wrong with Feast's registry; empty if nothing is.
+
+    Parameters
+    ----------
+    home, publishes
+        As in :func:`write_registry`.
+    """
+    path = home.feast / "registry.db"
+    if not path.exists():
+        return "is missing"
+    store = FeatureStore(config=repo_config(home))
+    try:
+        found = {view.name: view.batch_source for view in store.list_feature_views()}
+    except (FeastError, DecodeError, ValueError):
+        return "is damaged"
+    for view in feast_objects(home, publishes):
+        if isinstance(view, FeatureView):
+            if view.name not in found:
+                return f"lacks the view {view.name}"
+            if found[view.name] != view.batch_source:
+                return f"has another source for the view {view.name}"
+    return ""
 
 
 def write_configuration(home: Home) -> Path:

@@ -23,6 +23,7 @@ from feast.protos.feast.types.Value_pb2 import Value
 from pydantic import BaseModel
 
 from ubp_platform.blocks.snapshot import EMBEDDING
+from ubp_platform.blocks.snapshot_files import Origin
 from ubp_platform.errors import UBPError, first_line
 from ubp_platform.home import Home
 from ubp_platform.store import feast_internals as feast
@@ -47,6 +48,8 @@ class Publication(BaseModel):
         One that has begun.
     cutoff : datetime, optional
         Of the publish that is read.
+    made_from : Origin, optional
+        Of its newest snapshot.
     clients : int
     """
 
@@ -54,6 +57,7 @@ class Publication(BaseModel):
     previous: str = ""
     unfinished: str = ""
     cutoff: datetime | None = None
+    made_from: Origin | None = None
     clients: int = 0
 
 
@@ -167,6 +171,13 @@ class OnlineStore:
         if self._file:
             with self.one_line_errors():
                 self._execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+    def shrink(self) -> None:
+        """Give the room of removed rows in SQLite's file back."""
+        if self._file and self._file.exists():
+            with self.one_line_errors():
+                self._execute("VACUUM")
+            self.flush()
 
     def count(self, view: FeatureView, client_ids: Iterable[Sequence[ClientId]]) -> int | None:
         """Count a view's rows of these clients; None where the store cannot say."""

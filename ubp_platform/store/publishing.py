@@ -66,19 +66,20 @@ def put_online(
         remove(store, version, old)
     view = profile_view(version, text, publish)
     store.create(view)
-    newest = version.snapshots[-1]
-    clients, sample, step = 0, [], max(1, newest.clients // _SAMPLE)
+    newest, clients = version.snapshots[-1], 0
     title = f"publish {version.name}" + f" to {store.kind}" * (store.kind != "sqlite")
     with progress(title, newest.clients, "clients") as advance:
         for part in newest_profiles(version):
             store.write(view, part.client_ids, part.cutoff, part.vectors)
-            for row in range(-clients % step, len(part.client_ids), step):
-                sample.append((part.client_ids[row], part.cutoff, part.vectors[row].copy()))
             clients += len(part.client_ids)
             advance(len(part.client_ids))
-    _check(store, version, publish, clients, sample)
+    _check(store, version, publish)
     finished = Publication(
-        publish=publish, previous=before.publish, cutoff=newest.cutoff, clients=clients
+        publish=publish,
+        previous=before.publish,
+        cutoff=newest.cutoff,
+        made_from=newest.made_from,
+        clients=clients,
     )
     store.announce(version.name, finished)
     return finished
@@ -90,32 +91,40 @@ def remove(store: OnlineStore, version: ProfileVersion, publish: str) -> None:
     store.drop(view, (part.client_ids for part in newest_profiles(version)))
 
 
-def _check(
-    store: OnlineStore,
-    version: ProfileVersion,
-    publish: str,
-    clients: int,
-    sample: list[tuple[ClientId, datetime, np.ndarray]],
-) -> None:
-    """Compare what is online with what was written: the number, and some profiles bit for bit."""
+def difference(store: OnlineStore, version: ProfileVersion, publish: str) -> str:
+    """Say how a publish differs from the snapshots; empty if it does not.
+
+    The number of clients is compared, and the profiles of some, bit for bit.
+    """
     view = profile_view(version, text_ids([version]), publish)
+    clients, sample = 0, []
+    step = max(1, version.snapshots[-1].clients // _SAMPLE)
+    for part in newest_profiles(version):
+        for row in range(-clients % step, len(part.client_ids), step):
+            sample.append((part.client_ids[row], part.cutoff, part.vectors[row].copy()))
+        clients += len(part.client_ids)
     found = store.count(view, (part.client_ids for part in newest_profiles(version)))
+    if found not in (None, clients):
+        return f"only {found:,} of {clients:,} clients are there"
     read = store.read(view, [client_id for client_id, _, _ in sample])
-    right = sum(
-        one is not None
-        and one.cutoff == cutoff.replace(microsecond=0)
-        and one.vector.tobytes() == vector.tobytes()
-        for one, (_, cutoff, vector) in zip(read, sample, strict=True)
-    )
-    if found not in (None, clients) or right < len(sample):
-        online = f"{found:,} of {clients:,}" if found is not None else f"{right} of {len(sample)}"
-        policy = store.evicts
-        advice = f": its policy {policy} drops them for want of memory" if policy else ""
+    for one, (client_id, cutoff, vector) in zip(read, sample, strict=True):
+        if one is None:
+            return f"client {client_id} is not there"
+        right = one.cutoff == cutoff.replace(microsecond=0)
+        if not right or one.vector.tobytes() != vector.tobytes():
+            return f"client {client_id} has another profile"
+    return ""
+
+
+def _check(store: OnlineStore, version: ProfileVersion, publish: str) -> None:
+    policy = store.evicts
+    if problem := difference(store, version, publish):
+        cause = f" (its policy {policy} drops keys for want of memory)" if policy else ""
         raise UBPError(
-            f"{store.where} holds only {online} profiles that were just written{advice}; give it "
-            "the room and `ubp publish` again. Readers go on with what was served"
+            f"{store.where} does not hold what was just written: {problem}{cause}. Readers go on "
+            "with what was served; give it room, then `ubp publish`"
         )
-    if policy := store.evicts:
+    if policy:
         warnings.warn(
             f"{store.where} drops keys when its memory is full (maxmemory-policy {policy}), and a "
             "client whose profile was dropped looks like an unknown one: set noeviction",

@@ -1,0 +1,64 @@
+"""Commands that look after a home: checking it, removing what is no longer read."""
+
+from typing import Annotated
+
+import typer
+
+from pipelines.console.options import HomeOption
+from pipelines.console.output import progress, say
+from ubp_platform.files import size
+from ubp_platform.home import open_home
+from ubp_platform.store.fast_import import fast_feast_import
+
+app = typer.Typer()
+PANEL = "Upkeep"
+
+
+@app.command(rich_help_panel=PANEL)
+def doctor(
+    repair: Annotated[
+        bool, typer.Option("--repair", help="Repair what can be repaired without loss.")
+    ] = False,
+    home: HomeOption = None,
+) -> None:
+    """Check every file of the home, and the online store against the files.
+
+    Exit code 3 if something is wrong.
+    """
+    fast_feast_import()
+    from pipelines import doctor as pipeline
+
+    findings = pipeline.examine(open_home(home), progress())
+    for finding in findings:
+        repairs = "repaired" if repair else "`ubp doctor --repair` does that"
+        say(finding.problem + f" ({repairs})" * bool(finding.repair), wrap=False)
+    left = pipeline.repair(findings) if repair else findings
+    if left:
+        raise typer.Exit(3)
+    say("Everything is as it was written" if not findings else "Repaired")
+
+
+@app.command(rich_help_panel=PANEL)
+def prune(
+    keep: Annotated[int, typer.Option(help="Newest profile versions to keep.", min=1)] = 2,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only list what would go.")] = False,
+    home: HomeOption = None,
+) -> None:
+    """Remove what nothing reads: old profile versions, publishes, fits, checkpoints, debris.
+
+    The served version stays, and the newest ones. A model that reads another version by name
+    must be counted in with --keep.
+    """
+    fast_feast_import()
+    from pipelines import prune as pipeline
+
+    place = open_home(home)
+    removals = pipeline.plan(place, keep)
+    before = size(place.root)
+    for removal in removals:
+        say(f"{removal.what}" + f", {removal.bytes:,} bytes" * bool(removal.bytes), wrap=False)
+    if dry_run:
+        say(f"{sum(removal.bytes for removal in removals):,} bytes of files would be removed")
+        return
+    pipeline.prune(place, removals, progress())
+    say(f"{before - size(place.root):,} bytes are free")

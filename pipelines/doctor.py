@@ -1,0 +1,222 @@
+"""``ubp doctor``: is everything in a home what was written, and does it fit together?"""
+
+import shutil
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+import duckdb
+
+from ubp_platform import files, sealed
+from ubp_platform.blocks.catalog import Catalog
+from ubp_platform.blocks.fit_files import check_weights
+from ubp_platform.blocks.snapshot_files import check_snapshot
+from ubp_platform.errors import DamagedFile, UBPError, WarehouseBusy, WarehouseMissing, first_line
+from ubp_platform.events.schema import TABLES
+from ubp_platform.home import Home
+from ubp_platform.profile.version import ProfileVersion, inspect_versions
+from ubp_platform.progress import ProgressFactory, logged
+from ubp_platform.store.configuration import published
+from ubp_platform.store.feature_store import read_registry, write_configuration, write_registry
+from ubp_platform.store.online import OnlineStore
+from ubp_platform.store.publishing import difference
+from ubp_platform.store.served import Served
+from ubp_platform.warehouse import Warehouse
+
+# Less free space than this share of the home is too little for the next training or publish.
+_FREE = 0.5
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something that is wrong.
+
+    Parameters
+    ----------
+    problem : str
+        What is wrong, with the file or store, and what to do about it.
+    repair : callable, optional
+        Does it, where nothing can be lost.
+    """
+
+    problem: str
+    repair: Callable[[], object] | None = None
+
+
+def examine(home: Home, progress: ProgressFactory = logged) -> list[Finding]:
+    """Check a home: permissions, debris, every file's checksum, references, the online store.
+
+    Parameters
+    ----------
+    home : Home
+    progress : ProgressFactory
+
+    Returns
+    -------
+    list of Finding
+
+    Raises
+    ------
+    UBPError
+        If there is no home.
+    """
+    if not home.root.is_dir():
+        raise UBPError(f"there is no home at {home.root}: `ubp ingest SOURCE` creates one")
+    checks = (_place, _warehouse, _fits, _profiles, _results, _caches, _feast)
+    found: list[Finding] = []
+    with progress("doctor", len(checks), "checks") as advance:
+        for check in checks:
+            try:
+                found += check(home)
+            except UBPError as error:
+                found.append(Finding(str(error)))
+            advance(1)
+    return list({finding.problem: finding for finding in found}.values())
+
+
+def repair(findings: list[Finding]) -> list[Finding]:
+    """Repair what can be repaired without loss, and return the rest."""
+    for finding in findings:
+        if finding.repair:
+            finding.repair()
+    return [finding for finding in findings if not finding.repair]
+
+
+def _place(home: Home) -> Iterator[Finding]:
+    home.check()
+    mode = home.root.stat().st_mode & 0o777
+    if mode & 0o007:
+        yield Finding(
+            f"{home.root} can be read by everybody (mode {mode:o}): `chmod 700 {home.root}`",
+            lambda: home.root.chmod(0o700),
+        )
+    for path in files.debris(home.root):
+        yield Finding(
+            f"{path}: left by a process that was killed, {files.size(path):,} bytes: remove it",
+            lambda path=path: files.discard(path),  # type: ignore[misc]
+        )
+    free, used = shutil.disk_usage(home.root).free, files.size(home.root)
+    if free < used * _FREE:
+        yield Finding(
+            f"{home.root}: the disk has {free / 1e9:.1f} GB left, the home has "
+            f"{used / 1e9:.1f} GB: make room, or `ubp prune`"
+        )
+
+
+def _warehouse(home: Home) -> Iterator[Finding]:
+    try:
+        with Warehouse(home.warehouse) as warehouse:
+            for table in TABLES:
+                # Reads, and so checks, every block of the file.
+                warehouse.connection.execute(f"SELECT bit_xor(hash(one)) FROM {table} AS one")  # noqa: S608
+    except (WarehouseMissing, WarehouseBusy):
+        return
+    except duckdb.Error as error:
+        yield Finding(
+            f"{home.warehouse} is damaged ({first_line(error)}): restore it from a backup, or "
+            "remove it and `ubp ingest` the deliveries again"
+        )
+
+
+def _fits(home: Home) -> Iterator[Finding]:
+    catalog = Catalog(home)
+    for directory in sorted(home.blocks.glob("*")):
+        fits, damaged = catalog.inspect(directory.name)
+        yield from _named(damaged)
+        for fit in fits:
+            yield from _try(check_weights, fit.directory)
+    for path in sorted(home.snapshots.glob("*/*/*.parquet")):
+        yield from _try(check_snapshot, path)
+
+
+def _profiles(home: Home) -> Iterator[Finding]:
+    for directory in (home.profiles, home.evaluation / "profiles"):
+        versions, damaged = inspect_versions(home, directory)
+        yield from _named(damaged)
+        for version in versions:
+            yield from _try(lambda version: version.normalizers, version)
+            yield from _try(lambda version: version.fits(home), version)
+            for path in sorted(version.directory.glob("*.parquet")):
+                yield from _try(check_snapshot, path)
+
+
+def _results(home: Home) -> Iterator[Finding]:
+    for path in sorted(home.evaluation.glob("*.json")):
+        yield from _try(lambda path: sealed.check(path, "`ubp evaluate` writes it again"), path)
+    for path in sorted((home.evaluation / "scores").glob("*.json")):
+        cure = "remove it, `ubp evaluate` computes it again"
+        yield from _try(lambda path: sealed.check(path, cure), path, path.unlink)  # noqa: B023
+
+
+def _caches(home: Home) -> Iterator[Finding]:
+    for path in sorted(home.checkpoints.glob("*/*.safetensors")):
+        cure = "remove it; the fit starts again"
+        yield from _try(lambda path: sealed.check(path, cure), path, path.unlink)  # noqa: B023
+    for path in sorted(home.scratch.rglob("*.sqlite")):
+        try:
+            with closing(sqlite3.connect(path)) as connection:
+                connection.execute("PRAGMA quick_check").fetchall()
+        except sqlite3.DatabaseError as error:
+            problem = f"{path} is damaged ({error}): remove it, it is only a cache"
+            yield Finding(problem, path.unlink)
+
+
+def _feast(home: Home) -> Iterator[Finding]:
+    served = Served.read(home)
+    if served is None:
+        return
+    versions, _ = inspect_versions(home)
+    known = {version.name: version for version in versions}
+    if served.version not in known:
+        yield Finding(
+            f"{home.profiles / served.version} is missing, and served: restore it from a backup, "
+            "or `ubp publish` another version"
+        )
+    yield from _configuration(home, served)
+    store = OnlineStore(home)
+    for name in served.online.keys() & known.keys():
+        yield from _online(store, known[name])
+
+
+def _configuration(home: Home, served: Served) -> Iterator[Finding]:
+    cure = "`ubp publish` writes it again"
+    yield from _try(
+        lambda path: sealed.check(path, cure), published(home), lambda: write_configuration(home)
+    )
+    publishes = {name: served.publishes.get(name, "") for name in served.online}
+    if problem := read_registry(home, publishes):
+        path = home.feast / "registry.db"
+        yield Finding(f"{path} {problem}: {cure}", lambda: write_registry(home, publishes))
+
+
+def _online(store: OnlineStore, version: ProfileVersion) -> Iterator[Finding]:
+    again = f"`ubp publish --profile-version {version.name}` writes it again"
+    publication = store.publication(version.name)
+    if publication is None or not publication.publish:
+        yield Finding(f"profile {version.name} is not online in {store.where} any more: {again}")
+    elif not version.snapshots or version.snapshots[-1].made_from != publication.made_from:
+        return  # encoded since
+    elif problem := difference(store, version, publication.publish):
+        yield Finding(f"{store.where}: profile {version.name}: {problem}: {again}")
+    if policy := store.evicts:
+        yield Finding(
+            f"{store.where} drops keys when its memory is full (maxmemory-policy {policy}), and a "
+            "client whose profile was dropped looks like an unknown one: set noeviction"
+        )
+
+
+def _try(
+    check: Callable[[Path], object] | Callable[[ProfileVersion], object],
+    what: Path | ProfileVersion,
+    repair: Callable[[], object] | None = None,
+) -> Iterator[Finding]:
+    try:
+        check(what)  # type: ignore[arg-type]
+    except DamagedFile as error:
+        yield Finding(str(error), repair)
+
+
+def _named(damaged: list[DamagedFile]) -> Iterator[Finding]:
+    return (Finding(str(error)) for error in damaged)

@@ -1,0 +1,156 @@
+"""``ubp prune``: remove what nothing reads any more."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from pipelines.status import cut_off
+from ubp_platform import files
+from ubp_platform.blocks.catalog import Catalog, version_directories
+from ubp_platform.errors import UBPError
+from ubp_platform.evaluation.last import last_profile
+from ubp_platform.home import Home
+from ubp_platform.profile.version import ProfileVersion, versions
+from ubp_platform.progress import ProgressFactory, logged
+from ubp_platform.store.feature_store import write_registry
+from ubp_platform.store.online import OnlineStore, Publication
+from ubp_platform.store.publishing import remove
+from ubp_platform.store.served import Served
+
+
+@dataclass(frozen=True)
+class Removal:
+    """Something to remove.
+
+    Parameters
+    ----------
+    what : str
+    bytes : int
+    remove : callable
+    """
+
+    what: str
+    bytes: int
+    remove: Callable[[], object]
+
+
+def plan(home: Home, keep: int) -> list[Removal]:
+    """List what can be removed.
+
+    Parameters
+    ----------
+    home : Home
+    keep : int
+        The number of newest profile versions that stay; the served one always does.
+
+    Returns
+    -------
+    list of Removal
+        In the order in which it is to be removed.
+
+    Raises
+    ------
+    UBPError
+        If ``keep`` is below 1, or a file that says what is in use is damaged.
+    """
+    if keep < 1:
+        raise UBPError(f"--keep {keep}: at least one profile version stays")
+    served = Served.read(home)
+    all_versions = [path.name for path in version_directories(home.profiles)]
+    kept = {*all_versions[-keep:], *([served.version] if served else [])}
+    existing = versions(home)
+    if len(existing) < len(all_versions):
+        raise UBPError("a profile version is damaged: see `ubp doctor`, nothing was removed")
+    evaluated = versions(home, home.evaluation / "profiles")
+    last = last_profile(home)
+    going = [one for one in existing if one.name not in kept]
+    staying = [one for one in existing if one.name in kept]
+    scored = [one for one in evaluated if one.name == last]
+    return [
+        *(_version(home, one, served) for one in going),
+        *_former(home, staying, served),
+        *(_directory(one.directory) for one in evaluated if one.name != last),
+        *_fits(home, [*staying, *scored]),
+        *_checkpoints(home),
+        *(_directory(path) for path in files.debris(home.root)),
+    ]
+
+
+def prune(home: Home, removals: list[Removal], progress: ProgressFactory = logged) -> None:
+    """Remove what was listed, bring Feast's objects up to date, and shrink SQLite's file."""
+    served = Served.read(home)
+    with progress("prune", len(removals), "items") as advance:
+        for removal in removals:
+            removal.remove()
+            advance(1)
+    if served:
+        names = {path.name for path in version_directories(home.profiles)}
+        served.online = {one: at for one, at in served.online.items() if one in names}
+        served.publishes = {one: at for one, at in served.publishes.items() if one in names}
+        served.write(home)
+        write_registry(home, {one: served.publishes.get(one, "") for one in served.online})
+        OnlineStore(home).shrink()
+
+
+def _directory(path: Path) -> Removal:
+    return Removal(str(path), files.size(path), lambda: files.discard(path))
+
+
+def _version(home: Home, version: ProfileVersion, served: Served | None) -> Removal:
+    """Remove a profile version: first from the online store, then its files."""
+
+    def go() -> None:
+        if served and version.name in served.online:
+            store = OnlineStore(home)
+            state = store.publication(version.name) or Publication()
+            store.announce(version.name, Publication())
+            for publish in {state.publish, state.previous, state.unfinished}:
+                remove(store, version, publish)
+        files.discard(version.directory)
+
+    online = " and its rows online" if served and version.name in served.online else ""
+    return Removal(f"{version.directory}{online}", files.size(version.directory), go)
+
+
+def _former(home: Home, staying: list[ProfileVersion], served: Served | None) -> Iterator[Removal]:
+    """Remove publishes that were replaced."""
+    if served is None:
+        return
+    store = OnlineStore(home)
+    for version in staying:
+        state = store.publication(version.name)
+        for publish in {state.previous, state.unfinished} - {""} if state else ():
+
+            def go(version: ProfileVersion = version, publish: str = publish) -> None:
+                now = store.publication(version.name) or Publication()
+                cleared = {
+                    name: "" for name in ("previous", "unfinished") if getattr(now, name) == publish
+                }
+                store.announce(version.name, now.model_copy(update=cleared))
+                remove(store, version, publish)
+
+            yield Removal(f"publish {publish} of {version.name} in {store.where}", 0, go)
+
+
+def _fits(home: Home, staying: list[ProfileVersion]) -> Iterator[Removal]:
+    """Remove fits that belong to no profile, and snapshots that belong to no fit."""
+    used = {(fit.name, fit.version) for version in staying for fit in version.fits(home)}
+    newest = {
+        (fit.name, fit.version)
+        for directory in home.blocks.glob("*")
+        if (fit := Catalog(home).newest(directory.name))
+    }
+    for parent in (home.blocks, home.snapshots):
+        for block in sorted(parent.glob("*")):
+            for path in version_directories(block):
+                if (block.name, path.name) not in used | newest:
+                    yield _directory(path)
+
+
+def _checkpoints(home: Home) -> Iterator[Removal]:
+    """Remove the states of fits that were finished or given up."""
+    resumable = cut_off(home)
+    for block in sorted(home.checkpoints.glob("*")):
+        saved = sorted(block.glob("*.safetensors"), key=lambda path: path.stat().st_mtime)
+        for path in saved[:-1] if block.name in resumable else saved:
+            yield _directory(path)
