@@ -9,7 +9,7 @@ from ubp_platform.profile.version import encoded_from, get_version, newest_versi
 from ubp_platform.progress import ProgressFactory, logged
 from ubp_platform.store.feature_store import write_configuration, write_registry
 from ubp_platform.store.online import OnlineStore, Publication
-from ubp_platform.store.publishing import put_online
+from ubp_platform.store.publishing import put_online, remove
 from ubp_platform.store.served import Served
 
 
@@ -30,6 +30,7 @@ def publish(home: Home, version: str | None = None, progress: ProgressFactory = 
     UBPError
         If there is no profile, or the online store does not answer.
     """
+    home.check()
     profile = get_version(home, version) if version else newest_version(home)
     snapshots = profile.snapshots
     if not snapshots:
@@ -46,6 +47,8 @@ def publish(home: Home, version: str | None = None, progress: ProgressFactory = 
     write_configuration(home)
     store = OnlineStore(home)
     published = put_online(home, store, profile, progress)
+    if before and before.online_store == store.kind and profile.name in before.unnumbered:
+        remove(store, profile, "")
     online = _online(home, store, before)
     write_registry(home, {name: one.publish for name, one in online.items()})
     store.flush()

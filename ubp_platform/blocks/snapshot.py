@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ubp_platform import sealed
-from ubp_platform.blocks.snapshot_files import UNKNOWN, Origin, check_snapshot
+from ubp_platform.blocks.snapshot_files import UNKNOWN, Origin, check_snapshot, describe_snapshot
 from ubp_platform.errors import UBPError
 from ubp_platform.files import atomic_file
 
@@ -81,6 +81,7 @@ class Snapshot:
     @classmethod
     def read(cls, path: Path) -> "Snapshot":
         """Read a file that :meth:`write` wrote; raise DamagedFile if it is damaged."""
+        check_snapshot(path)
         schema = pq.read_schema(path)
         cutoff = datetime.fromisoformat(schema.metadata[b"cutoff"].decode())
         width = int(schema.metadata[b"width"])
@@ -199,7 +200,8 @@ def iterate_clients(
 
 def client_keys(path: Path) -> np.ndarray:
     """Read the keys of a snapshot's clients: int64, ascending."""
-    has_key = _KEY in pq.read_schema(path).names
+    check_snapshot(path)
+    has_key = has_text_ids(path)
     return _keys(pq.read_table(path, columns=[_KEY if has_key else "client_id"]))
 
 
@@ -212,6 +214,7 @@ def shop_ids(path: Path) -> pa.Array | None:
 
 def has_text_ids(path: Path) -> bool:
     """Whether the shop's ids in a snapshot are text."""
+    describe_snapshot(path)  # which checks the footer
     return _KEY in pq.read_schema(path).names
 
 
@@ -238,6 +241,7 @@ def _batches(path: Path, rows: int) -> Iterator[tuple[pa.RecordBatch, np.ndarray
 
 def thinned(path: Path, clients: int) -> np.ndarray:
     """Read the vectors of at most this many clients, evenly spaced: float32, (n, width)."""
+    check_snapshot(path)
     metadata = pq.read_metadata(path)
     step = max(1, -(-metadata.num_rows // clients))
     chosen, rows = [np.empty((0, int(metadata.metadata[b"width"])), np.float32)], 0

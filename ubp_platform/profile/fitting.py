@@ -99,7 +99,9 @@ def fit_blocks(
         If something else is missing that a block needs; then nothing is fitted.
     """
     blocks, skipped = select_blocks(names, skip, preset, seed, model, among)
+    home.check()
     with Warehouse(home.warehouse) as warehouse:
+        home.prepare()
         cutoff = known_cutoff(warehouse, cutoff)
         history, identity = warehouse.history(cutoff), warehouse.identity(cutoff)
         unavailable = _without_events(blocks, history, strict=bool(names))

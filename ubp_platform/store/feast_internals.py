@@ -10,7 +10,7 @@ through ``FeatureStore``: readers need no registry, and so neither wait for one 
 import struct
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import numpy as np
@@ -27,9 +27,10 @@ from google.protobuf.unknown_fields import UnknownFieldSet
 #: As Feast's online stores take it: key, features, time, creation time.
 Row = tuple[EntityKey, dict[str, Value], datetime, datetime | None]
 
-# The checksum of a profile is a field of the message that Feast does not know and leaves alone.
-_CHECKSUM_FIELD = 2**29 - 1
-_FIXED32 = 5
+# A profile's cutoff and checksum are fields of the message that Feast does not know, and leaves be.
+# Feast's own time of a row is off by the zone of the machine that wrote it, on SQLite.
+_CUTOFF_FIELD, _CHECKSUM_FIELD = 2**29 - 2, 2**29 - 1
+_FIXED64, _FIXED32 = 1, 5
 
 
 def provider_of(config: RepoConfig) -> Provider:
@@ -148,38 +149,71 @@ def entity_key(name: str, value: int | str) -> EntityKey:
     return EntityKey(join_keys=[name], entity_values=[of_feast])
 
 
-def float_lists(vectors: np.ndarray, checksums: Iterable[int]) -> Iterator[Value]:
-    """Make Feast's messages of float lists, without a Python float for each number.
+def profile_messages(
+    client_ids: Sequence[int | str], cutoff: datetime, vectors: np.ndarray
+) -> Iterator[Value]:
+    """Make Feast's messages of profiles, without a Python float for each number.
 
     In Protocol Buffers a message field is a tag, a length and its bytes; a packed float list
     consists of its numbers, four little-endian bytes each.
 
     Parameters
     ----------
-    vectors : ndarray of float32, shape (n, width)
-    checksums : iterable of int
-        Kept in each message, where :func:`checksum_of` finds them.
+    client_ids : sequence of int or str
+    cutoff : datetime
+    vectors : ndarray of float32, shape (n_clients, width)
     """
     width = vectors.shape[1]
     probe = Value(float_list_val=FloatList(val=[0.0] * width)).SerializeToString()
     header = probe[: len(probe) - 4 * width]
+    at = _microseconds(cutoff)
     tag = _varint(_CHECKSUM_FIELD << 3 | _FIXED32)
-    for vector, checksum in zip(vectors.astype("<f4"), checksums, strict=True):
-        yield Value.FromString(header + vector.tobytes() + tag + struct.pack("<I", checksum))
+    trailer = _varint(_CUTOFF_FIELD << 3 | _FIXED64) + struct.pack("<q", at) + tag
+    for client_id, vector in zip(client_ids, vectors.astype("<f4"), strict=True):
+        numbers = vector.tobytes()
+        checksum = struct.pack("<I", _checksum(client_id, at, numbers))
+        yield Value.FromString(header + numbers + trailer + checksum)
 
 
-def checksum_of(value: Value) -> int | None:
-    """Return the checksum in a message; None if it has none, as those of earlier releases."""
-    for field in UnknownFieldSet(value):
-        if field.field_number == _CHECKSUM_FIELD:
-            return int(field.data)
-    return None
+def profile_of(client_id: int | str, value: Value, time: datetime) -> tuple[datetime, np.ndarray]:
+    """Read a message.
+
+    Parameters
+    ----------
+    client_id : int or str
+    value : Value
+    time : datetime
+        Feast's time of the row: the cutoff in messages of earlier releases.
+
+    Returns
+    -------
+    cutoff : datetime
+    vector : ndarray of float32, shape (width,)
+
+    Raises
+    ------
+    ValueError
+        If the message is not what was written for this client.
+    """
+    vector = np.array(value.float_list_val.val, dtype=np.float32)
+    ours = {field.field_number: int(field.data) for field in UnknownFieldSet(value)}
+    if ours.keys() != {_CUTOFF_FIELD, _CHECKSUM_FIELD}:
+        if ours:
+            raise ValueError
+        return time.astimezone(UTC), vector
+    (at,) = struct.unpack("<q", struct.pack("<Q", ours[_CUTOFF_FIELD]))
+    if _checksum(client_id, at, vector.astype("<f4").tobytes()) != ours[_CHECKSUM_FIELD]:
+        raise ValueError
+    return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=at), vector
 
 
-def checksum(client_id: int | str, cutoff: datetime, vector: np.ndarray) -> int:
-    """Return the checksum of a row: of whom, as of when, and what."""
-    row = zlib.crc32(f"{client_id}\n{int(cutoff.timestamp())}\n".encode())
-    return zlib.crc32(np.ascontiguousarray(vector, "<f4").data, row)
+def _microseconds(time: datetime) -> int:
+    """Return a time as microseconds since 1970."""
+    return (time - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
+
+
+def _checksum(client_id: int | str, cutoff: int, numbers: bytes) -> int:
+    return zlib.crc32(numbers, zlib.crc32(f"{client_id}\n{cutoff}\n".encode()))
 
 
 def _varint(number: int) -> bytes:

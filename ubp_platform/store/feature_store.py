@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import yaml
-from feast import FeatureStore, FeatureView
+from feast import FeatureStore
 from feast.errors import FeastError
 from feast.repo_config import RepoConfig
 from google.protobuf.message import DecodeError
@@ -15,7 +15,7 @@ from ubp_platform.errors import UBPError, first_line
 from ubp_platform.files import atomic_file, write_text
 from ubp_platform.home import Home
 from ubp_platform.store.configuration import configuration, published, template
-from ubp_platform.store.objects import feast_objects
+from ubp_platform.store.objects import feast_objects, snapshot_pattern, view_name
 
 
 def repo_config(home: Home) -> RepoConfig:
@@ -70,12 +70,12 @@ def read_registry(home: Home, publishes: Mapping[str, str]) -> str:
         found = {view.name: view.batch_source for view in store.list_feature_views()}
     except (FeastError, DecodeError, ValueError):
         return "is damaged"
-    for view in feast_objects(home, publishes):
-        if isinstance(view, FeatureView):
-            if view.name not in found:
-                return f"lacks the view {view.name}"
-            if found[view.name] != view.batch_source:
-                return f"has another source for the view {view.name}"
+    for version, publish in publishes.items():
+        name, path = view_name(version, publish), snapshot_pattern(home.profiles / version)
+        if name not in found:
+            return f"lacks the view {name}"
+        if getattr(found[name], "path", None) != path:
+            return f"has another source for the view {name}"
     return ""
 
 

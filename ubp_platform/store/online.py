@@ -154,11 +154,7 @@ class OnlineStore:
         vectors: np.ndarray,
     ) -> None:
         """Write the profiles of some clients, float32 of shape (n_clients, width)."""
-        checksums = (
-            feast.checksum(*one)
-            for one in zip(client_ids, [cutoff] * len(client_ids), vectors, strict=True)
-        )
-        values = feast.float_lists(vectors, checksums)
+        values = feast.profile_messages(client_ids, cutoff, vectors)
         rows: list[feast.Row] = [
             (_client(one), {EMBEDDING: value}, cutoff, None)
             for one, value in zip(client_ids, values, strict=True)
@@ -209,14 +205,13 @@ class OnlineStore:
     ) -> OnlineProfile | None:
         if time is None or value is None or value.WhichOneof("val") is None:
             return None
-        cutoff = time.astimezone(UTC).replace(microsecond=0)  # SQLite keeps no more
-        vector = np.array(value.float_list_val.val, dtype=np.float32)
-        if feast.checksum_of(value) not in (None, feast.checksum(client_id, cutoff, vector)):
+        try:
+            return OnlineProfile(*feast.profile_of(client_id, value, time))
+        except ValueError:
             raise UBPError(
                 f"{self.where}: the profile of client {client_id} is damaged: `ubp publish` writes "
                 "all profiles again"
-            )
-        return OnlineProfile(cutoff, vector)
+            ) from None
 
     def join(self, view: FeatureView, keys: pd.DataFrame) -> pa.Table:
         """Join rows with the newest profile that is not after each, from the offline store."""

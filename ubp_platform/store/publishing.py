@@ -110,8 +110,7 @@ def difference(store: OnlineStore, version: ProfileVersion, publish: str) -> str
     for one, (client_id, cutoff, vector) in zip(read, sample, strict=True):
         if one is None:
             return f"client {client_id} is not there"
-        right = one.cutoff == cutoff.replace(microsecond=0)
-        if not right or one.vector.tobytes() != vector.tobytes():
+        if one.cutoff != cutoff or one.vector.tobytes() != vector.tobytes():
             return f"client {client_id} has another profile"
     return ""
 

@@ -190,6 +190,8 @@ class ProfileStore:
     def _is_readable(self, publication: Publication) -> bool:
         """Whether the rows of a publish are still kept."""
         now = self._online.publication(self.version.name) or Publication()
+        if not publication.publish:  # of an earlier release
+            return not now.publish
         return publication.publish in (now.publish, now.previous)
 
     def _profile(self, client_id: ClientId, found: OnlineProfile | None) -> Profile:
