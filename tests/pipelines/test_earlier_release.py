@@ -77,10 +77,6 @@ def test_it_goes_on(home: Home) -> None:
 def test_a_home_of_a_newer_release_is_left_alone(home: Home) -> None:
     newer = HomeDescription(layout=LAYOUT + 1, id="1234")
     (home.root / "home.json").write_text(sealed_json(newer))
-    for read in (
-        lambda: ProfileStore(home),
-        lambda: train(home, cutoff=FIRST),
-        lambda: publish(home),
-    ):
+    for use in (ProfileStore, train, publish):
         with pytest.raises(UBPError, match="was written by a newer release"):
             use(home)

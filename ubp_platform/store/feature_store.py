@@ -71,10 +71,10 @@ def read_registry(home: Home, publishes: Mapping[str, str]) -> str:
     except (FeastError, DecodeError, ValueError):
         return "is damaged"
     for version, publish in publishes.items():
-        name, path = view_name(version, publish), snapshot_pattern(home.profiles / version)
+        name, files = view_name(version, publish), snapshot_pattern(home.profiles / version)
         if name not in found:
             return f"lacks the view {name}"
-        if getattr(found[name], "path", None) != path:
+        if getattr(found[name], "path", None) != files:
             return f"has another source for the view {name}"
     return ""
 
