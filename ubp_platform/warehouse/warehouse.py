@@ -17,7 +17,7 @@ from ubp_platform.errors import UBPError
 from ubp_platform.events.schema import EVENT_TYPES, TABLES
 from ubp_platform.times import aware_utc, naive_utc
 from ubp_platform.warehouse.connection import configure
-from ubp_platform.warehouse.database import has_table, open_database
+from ubp_platform.warehouse.database import has_table, open_database, open_when_free
 from ubp_platform.warehouse.history import History
 from ubp_platform.warehouse.identifiers import Identifiers
 
@@ -46,18 +46,26 @@ class Warehouse:
     memory_share : float
         The part of the settings' memory limit that it may use; what does not fit is spilled next
         to the file.
+    wait : bool
+        Wait for other processes whose use excludes this one; a warning says which.
 
     Raises
     ------
     WarehouseBusy
-        If another process has it open for writing.
+        If another process has it open for writing, or for reading where it is to be written.
     WarehouseMissing
         If it is opened for reading before anything has been ingested.
     """
 
-    def __init__(self, path: Path, write: bool = False, memory_share: float = 1.0) -> None:
+    def __init__(
+        self,
+        path: Path,
+        write: bool = False,
+        memory_share: float = 1.0,
+        wait: bool = False,
+    ) -> None:
         self.path = path
-        self.connection = open_database(path, write)
+        self.connection = (open_when_free if wait else open_database)(path, write)
         configure(self.connection, memory_share)
         self._histories: list[History] = []
 
