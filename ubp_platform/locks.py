@@ -49,7 +49,7 @@ def exclusive(home: Home, name: str) -> Iterator[None]:
     path.parent.mkdir(exist_ok=True)
     descriptor = os.open(path, os.O_CREAT | os.O_RDWR, 0o666)
     try:
-        _lock(descriptor)
+        _lock(descriptor, name)
         os.pwrite(descriptor, _this_process().encode()[:_TEXT_BYTES], 0)
         held.append(path)
         try:
@@ -61,14 +61,17 @@ def exclusive(home: Home, name: str) -> Iterator[None]:
         os.close(descriptor)
 
 
-def _lock(descriptor: int) -> None:
+def _lock(descriptor: int, name: str) -> None:
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         return
     except BlockingIOError:
         text = os.pread(descriptor, _TEXT_BYTES, 0).decode(errors="replace")
         # Empty where the holder has not written it yet.
-        warnings.warn(f"waiting for {text or 'another process'}", stacklevel=5)
+        holder = text or "another process"
+        warnings.warn(
+            f"waiting for {holder}: one process at a time may {name} in a home", stacklevel=5
+        )
     fcntl.flock(descriptor, fcntl.LOCK_EX)
     os.ftruncate(descriptor, 0)  # a killed holder's text
 

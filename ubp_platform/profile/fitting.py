@@ -66,6 +66,8 @@ def fit_blocks(
     Parameters
     ----------
     home : Home
+        Deliveries cannot land while it fits, unless the home is :func:`frozen
+        <ubp_platform.warehouse.frozen.frozen>`.
     names : sequence of str
         The blocks to fit; by default those of ``among`` that have events to read. Blocks not named
         keep their newest version in the profile.
