@@ -1,4 +1,4 @@
-"""One process at a time fits, encodes or publishes in a home; others wait, and say for whom.
+"""Who may do what at a time in a home: locks that make others wait, and name who holds them.
 
 A lock is that of a file in ``HOME/.locks`` (``flock``). It ends with the process that holds it,
 however that ends. The text in the file names the holder, for the message alone.
@@ -11,7 +11,7 @@ import sys
 import threading
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -22,6 +22,54 @@ LOCKS = ("fit", "encode", "publish")
 _TEXT_BYTES = 500
 # What this thread holds: taking a lock again within itself does not wait.
 _thread = threading.local()
+
+
+class FileLock:
+    """The lock of a file; it is free again once this object is released or gone.
+
+    Parameters
+    ----------
+    path : Path
+        Created if it is missing, with its directory.
+    shared : bool
+        Whether others may hold it at the same time, shared as well.
+    """
+
+    def __init__(self, path: Path, shared: bool = False) -> None:
+        path.parent.mkdir(exist_ok=True)
+        descriptor = os.open(path, os.O_CREAT | os.O_RDWR, 0o666)
+        self._file = os.fdopen(descriptor, "r+b", buffering=0)
+        self._shared = shared
+
+    def try_to_take(self) -> bool:
+        """Take it unless it is taken."""
+        try:
+            self._take(fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        return True
+
+    def take(self, why: str) -> None:
+        """Take it; if it is taken, say for whom it waits and ``why``, and wait."""
+        if not self.try_to_take():
+            warnings.warn(f"waiting for {self.holder}: {why}", stacklevel=5)
+            self._take()
+
+    def _take(self, options: int = 0) -> None:
+        fcntl.flock(self._file, options | (fcntl.LOCK_SH if self._shared else fcntl.LOCK_EX))
+        self._file.truncate(0)  # an earlier holder's text
+        if not self._shared:
+            self._file.seek(0)
+            self._file.write(_this_process().encode()[:_TEXT_BYTES])
+
+    @property
+    def holder(self) -> str:
+        """Who has it, in words; those who share it are not named."""
+        return os.pread(self._file.fileno(), _TEXT_BYTES, 0).decode(errors="replace") or "others"
+
+    def release(self) -> None:
+        """Free it."""
+        self._file.close()
 
 
 @contextmanager
@@ -46,34 +94,15 @@ def exclusive(home: Home, name: str) -> Iterator[None]:
         return
     if any(path.with_name(later) in held for later in LOCKS[LOCKS.index(name) :]):
         raise RuntimeError(f"the lock {name!r} is to be taken before any later one of {LOCKS}")
-    path.parent.mkdir(exist_ok=True)
-    descriptor = os.open(path, os.O_CREAT | os.O_RDWR, 0o666)
+    lock = FileLock(path)
     try:
-        _lock(descriptor, name)
-        os.pwrite(descriptor, _this_process().encode()[:_TEXT_BYTES], 0)
+        lock.take(f"one process at a time may {name} in a home")
         held.append(path)
-        try:
-            yield
-        finally:
-            held.remove(path)
-            os.ftruncate(descriptor, 0)
+        yield
     finally:
-        os.close(descriptor)
-
-
-def _lock(descriptor: int, name: str) -> None:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        return
-    except BlockingIOError:
-        text = os.pread(descriptor, _TEXT_BYTES, 0).decode(errors="replace")
-        # Empty where the holder has not written it yet.
-        holder = text or "another process"
-        warnings.warn(
-            f"waiting for {holder}: one process at a time may {name} in a home", stacklevel=5
-        )
-    fcntl.flock(descriptor, fcntl.LOCK_EX)
-    os.ftruncate(descriptor, 0)  # a killed holder's text
+        with suppress(ValueError):  # interrupted while it waited
+            held.remove(path)
+        lock.release()
 
 
 def _this_process() -> str:

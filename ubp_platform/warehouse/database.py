@@ -2,8 +2,6 @@
 
 import re
 import tempfile
-import time
-import warnings
 from contextlib import suppress
 from pathlib import Path
 
@@ -29,22 +27,6 @@ CREATE TABLE quarantine (batch_id INTEGER NOT NULL, table_name VARCHAR NOT NULL,
 _RETRACTED = """
 CREATE TABLE IF NOT EXISTS retracted (batch_id INTEGER NOT NULL, retracted_at TIMESTAMP NOT NULL)
 """
-
-_TRY_LATER = ": wait until it has finished, then try again"
-_SECONDS_BETWEEN_TRIES = 0.1
-
-
-def open_when_free(path: Path, write: bool) -> duckdb.DuckDBPyConnection:
-    """Open a warehouse's file like :func:`open_database`, once no other process excludes it."""
-    said = False
-    while True:
-        try:
-            return open_database(path, write)
-        except WarehouseBusy as busy:
-            if not said:
-                warnings.warn(f"waiting: {str(busy).removesuffix(_TRY_LATER)}", stacklevel=3)
-            said = True
-        time.sleep(_SECONDS_BETWEEN_TRIES)
 
 
 def open_database(path: Path, write: bool) -> duckdb.DuckDBPyConnection:
@@ -140,4 +122,6 @@ def _connect(path: Path, write: bool) -> duckdb.DuckDBPyConnection:
             raise UBPError(f"cannot open {path}: {str(error).splitlines()[0]}") from None
         holder = re.search(r"PID (\d+)", str(error))
         process = f"process {holder[1]}" if holder else "another process"
-        raise WarehouseBusy(f"{path} is in use by {process}{_TRY_LATER}") from None
+        raise WarehouseBusy(
+            f"{path} is in use by {process}: wait until it has finished, then try again"
+        ) from None

@@ -17,9 +17,10 @@ from ubp_platform.errors import UBPError
 from ubp_platform.events.schema import EVENT_TYPES, TABLES
 from ubp_platform.times import aware_utc, naive_utc
 from ubp_platform.warehouse.connection import configure
-from ubp_platform.warehouse.database import has_table, open_database, open_when_free
+from ubp_platform.warehouse.database import has_table
 from ubp_platform.warehouse.history import History
 from ubp_platform.warehouse.identifiers import Identifiers
+from ubp_platform.warehouse.opening import open_locked
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,7 @@ class Warehouse:
         wait: bool = False,
     ) -> None:
         self.path = path
-        self.connection = (open_when_free if wait else open_database)(path, write)
+        self._lock, self.connection = open_locked(path, write, wait)
         configure(self.connection, memory_share)
         self._histories: list[History] = []
 
@@ -82,6 +83,8 @@ class Warehouse:
         for history in self._histories:
             history.close()
         self.connection.close()
+        if self._lock:
+            self._lock.release()
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
