@@ -8,7 +8,7 @@ from ubp_platform.blocks.registry import profile_blocks
 from ubp_platform.choices import Preset, ProfileKind
 from ubp_platform.home import Home
 from ubp_platform.locks import exclusive
-from ubp_platform.profile.fitting import BlockFits, fit_blocks
+from ubp_platform.profile.fitting import BlockFits, fit_blocks, select_blocks
 from ubp_platform.profile.making import make_version
 from ubp_platform.profile.version import ProfileVersion
 from ubp_platform.progress import ProgressFactory, logged
@@ -52,6 +52,8 @@ def train(
     -------
     Trained
     """
+    among = profile_blocks(profile)
+    select_blocks(names, skip, preset, seed, model, among)  # mistakes are named before any waiting
     with exclusive(home, "fit"), frozen(home) as copy:
         fits = fit_blocks(
             copy,
@@ -60,7 +62,7 @@ def train(
             preset=preset,
             seed=seed,
             progress=progress,
-            among=profile_blocks(profile),
+            among=among,
             skip=skip,
             model=model,
             resume=resume,
