@@ -14,8 +14,6 @@ from threading import RLock
 
 from tqdm import tqdm
 
-import cli
-
 # A server imports these once and starts no thread; each process is a fork of it.
 _FORKS = get_context("forkserver")
 _FORKS.set_forkserver_preload(["cli", "pipelines.ingest", "pipelines.publish", "pipelines.train"])
@@ -35,14 +33,13 @@ class Other:
     process: BaseProcess
     heard: Path
 
-    def wait_for(self, words: str) -> str:
-        """Return what it has said once these words are among it."""
-        end = time.monotonic() + 60
+    def wait_for(self, words: str) -> None:
+        """Wait until these words are among what it has said."""
+        end = time.monotonic() + 120
         while words not in self.heard.read_text():
             assert self.process.is_alive(), self.heard.read_text()
             assert time.monotonic() < end, self.heard.read_text()
             time.sleep(0.02)
-        return self.heard.read_text()
 
     def exit_code(self) -> int:
         """Wait for its end; a signal that ended it is negative."""
@@ -76,6 +73,8 @@ def die(*arguments: object, **options: object) -> None:
 
 def ubp(*arguments: object) -> None:
     """Run a command line as a process of its own does."""
+    import cli
+
     sys.argv = ["ubp", *map(str, arguments)]
     cli.main()
 
