@@ -53,7 +53,7 @@ def relevant_clients(
     if file and everybody:
         raise UBPError("name a FILE or give --all, not both")
     listed = None if file is None else read_clients(file)
-    with Warehouse(home.warehouse) as warehouse:
+    with Warehouse(home.warehouse, wait=True) as warehouse:
         clients = None if file or everybody else warehouse.relevant
         if listed is not None:
             clients = warehouse.identifiers("client_id").keys(listed)
@@ -63,7 +63,7 @@ def relevant_clients(
             f"{file}: none of its clients, such as {listed[0]}, has an event in the warehouse"
         )
     if file or everybody:
-        with Warehouse(home.warehouse, write=True) as warehouse:
+        with Warehouse(home.warehouse, write=True, wait=True) as warehouse:
             if listed is not None:
                 clients = warehouse.identifiers("client_id").with_new(listed)
             warehouse.set_relevant(clients)

@@ -1,6 +1,6 @@
 """``ubp evaluate``: score profiles on the warehouse's log by the challenge's tasks."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -38,6 +38,7 @@ from ubp_platform.profile.version import ProfileVersion
 from ubp_platform.progress import ProgressFactory, logged
 from ubp_platform.sealed import sealed_json
 from ubp_platform.warehouse import Warehouse, ledger
+from ubp_platform.warehouse.frozen import frozen, warn_of_changes
 
 
 def evaluate(
@@ -107,54 +108,58 @@ def evaluate(
     """
     task_names = select_tasks(tasks)
     head_names = select_heads(heads, protocol)
-    for count, what in ((seeds, "seed"), (block_seeds, "block seed")):
-        if count < 1:
-            raise UBPError(f"an evaluation takes at least one {what}, not {count}")
-    if embeddings is None:
-        wanted = profile_blocks(profile, blocks)
-        select_blocks(preset=preset, model=model, among=wanted)
-    elif blocks or model or (profile, preset, block_seeds) != ("default", "small", 1):
+    _check_counts(seeds, block_seeds)
+    options = (profile, preset, block_seeds)
+    if embeddings and (blocks or model or options != ("default", "small", 1)):
         raise UBPError(
             "--embeddings fits nothing: leave out --blocks, --profile, --preset, --model and "
             "--block-seeds"
         )
-    # All input is checked before anything is fitted.
-    split, listed = plan(home, clients)
-    budgets = select_budgets(labels, len(listed), protocol)
-    foreign = None if embeddings is None else _foreign(home, embeddings, listed)
-    with Warehouse(home.warehouse) as warehouse:
-        targets = Targets(warehouse, split, listed, classes)
-        available, unavailable = targets.available(task_names, strict=bool(tasks))
-        sources = {str(batch["source"]) for batch in ledger.batches(warehouse.connection)}
-    if foreign is None:
-        subject = _fitted_profiles(
-            [
-                backtest(home, split, listed, wanted, preset, model, progress, seed)
+    wanted = profile_blocks(profile, blocks)
+    select_blocks(preset=preset, model=model, among=wanted)
+    with frozen(home) as copy:
+        # All input is checked before anything is fitted.
+        split, listed = plan(copy, clients)
+        budgets = select_budgets(labels, len(listed), protocol)
+        foreign = None if embeddings is None else _foreign(copy, embeddings, listed)
+        with Warehouse(copy.warehouse) as warehouse:
+            targets = Targets(warehouse, split, listed, classes)
+            available, unavailable = targets.available(task_names, strict=bool(tasks))
+            sources = {str(batch["source"]) for batch in ledger.batches(warehouse.connection)}
+        if foreign is None:
+            subject = _fitted_profiles(
+                backtest(copy, split, listed, wanted, preset, model, progress, seed)
                 for seed in range(block_seeds)
-            ]
+            )
+        else:
+            subject = _with_last_profile(copy, split, listed, foreign)
+        rows = [*subject.rows, *_baselines(copy, split, listed, subject.rows)]
+        scores = run(
+            representations=rows,
+            tasks=available,
+            size=network,
+            plan=EvaluationPlan(protocol, head_names, range(SEED, SEED + seeds), budgets),
+            cache=home.evaluation / "scores",
+            progress=progress,
         )
-    else:
-        subject = _with_last_profile(home, split, listed, foreign)
-    rows = [*subject.rows, *_baselines(home, split, listed, subject.rows)]
-    scores = run(
-        representations=rows,
-        tasks=available,
-        size=network,
-        plan=EvaluationPlan(protocol, head_names, range(SEED, SEED + seeds), budgets),
-        cache=home.evaluation / "scores",
-        progress=progress,
-    )
-    record = Evaluation(
-        source=", ".join(sorted(sources)),
-        clients=len(listed),
-        clients_from=str(clients) if clients else None,
-        preset=preset if foreign is None else None,
-        unavailable_tasks=unavailable,
-        **_facts(home, split, subject, scores),
-    )
-    write_text(home.evaluation / "evaluation.json", sealed_json(record))
-    write_report(home, record, rows, progress)
+        record = Evaluation(
+            source=", ".join(sorted(sources)),
+            clients=len(listed),
+            clients_from=str(clients) if clients else None,
+            preset=preset if foreign is None else None,
+            unavailable_tasks=unavailable,
+            **_facts(home, split, subject, scores),
+        )
+        write_text(home.evaluation / "evaluation.json", sealed_json(record))
+        write_report(copy, record, rows, progress)
+        warn_of_changes(copy, [split.end], "ubp evaluate")
     return record
+
+
+def _check_counts(seeds: int, block_seeds: int) -> None:
+    for count, what in ((seeds, "seed"), (block_seeds, "block seed")):
+        if count < 1:
+            raise UBPError(f"an evaluation takes at least one {what}, not {count}")
 
 
 @dataclass(frozen=True)
@@ -168,13 +173,13 @@ class _Subject:
     unavailable: dict[str, str] = field(default_factory=dict)
 
 
-def _fitted_profiles(backtests: Sequence[Backtest]) -> _Subject:
+def _fitted_profiles(backtests: Iterable[Backtest]) -> _Subject:
     """The profile, each of its blocks, and the profile without each block, per block seed."""
-    first = backtests[0]
+    first, *others = backtests
     return _Subject(
         rows=[
             row
-            for seed, one in enumerate(backtests)
+            for seed, one in enumerate([first, *others])
             for row in of_profile(one.matrix, one.version.widths, seed)
         ],
         version=first.version,

@@ -17,6 +17,7 @@ from ubp_platform.home import Home
 from ubp_platform.profile.version import checked_width
 from ubp_platform.progress import ProgressFactory, logged
 from ubp_platform.warehouse import Warehouse
+from ubp_platform.warehouse.frozen import frozen, warn_of_changes
 
 # Part of DuckDB's memory limit while it writes; otherwise it would cache everything it reads.
 _MEMORY_SHARE = 0.5
@@ -112,16 +113,20 @@ def export(
         invalid; the directory is then unchanged.
     """
     wanted = profile_blocks(profile, blocks)
-    # Keep the warehouse open, so that nothing lands between the profile and the other files.
-    with Warehouse(home.warehouse) as warehouse, appearing(directory) as new:
-        split, listed = plan(home, clients)
+    with (
+        frozen(home) as copy,
+        Warehouse(copy.warehouse) as warehouse,
+        appearing(directory) as new,
+    ):
+        split, listed = plan(copy, clients)
         targets = Targets(warehouse, split, listed, classes)
-        tested = backtest(home, split, listed, wanted, preset, model, progress)
+        tested = backtest(copy, split, listed, wanted, preset, model, progress)
         ids = warehouse.identifiers("client_id").ids(listed)
         write_embeddings(new, ids, tested.matrix[:, : checked_width(tested.version, width)])
-        with Warehouse(home.warehouse, memory_share=_MEMORY_SHARE) as frugal:
+        with Warehouse(copy.warehouse, memory_share=_MEMORY_SHARE) as frugal:
             unavailable = write_split(new, frugal, split, targets, progress)
         files = list(_describe(new))
+        warn_of_changes(copy, [split.end], "ubp export")
     return Exported(
         directory=directory,
         tested=tested,

@@ -64,7 +64,7 @@ def ingest(
     progress: ProgressFactory = logged,
     replace: int | None = None,
 ) -> Ingested:
-    """Land a delivery as one batch.
+    """Land a delivery as one batch; wait for other processes that use the warehouse.
 
     Parameters
     ----------
@@ -83,8 +83,6 @@ def ingest(
     ------
     BatchRejected
         If a table breaks a rule or has too many bad rows; the warehouse is unchanged.
-    WarehouseBusy
-        If another process is writing.
     UBPError
         If there is nothing to ingest, or no layout fits.
     """
@@ -137,7 +135,7 @@ def _land(
 ) -> Ingested:
     result = Ingested()
     with (
-        Warehouse(home.warehouse, write=True, memory_share=INGEST_SHARE) as warehouse,
+        Warehouse(home.warehouse, write=True, memory_share=INGEST_SHARE, wait=True) as warehouse,
         _staging_directory(home) as directory,
         staging(delivery, Path(directory)) as stage,
     ):
@@ -263,10 +261,11 @@ def retract(home: Home, batch: int) -> tuple[dict[str, int], list[str]]:
     again : list of str
         Files to deliver again, because rows of theirs were removed with this batch.
     """
-    with Warehouse(home.warehouse):  # fails if there is no warehouse, instead of creating one
+    # Fails if there is no warehouse, instead of creating one.
+    with Warehouse(home.warehouse, wait=True):
         pass
     with (
-        Warehouse(home.warehouse, write=True, memory_share=INGEST_SHARE) as warehouse,
+        Warehouse(home.warehouse, write=True, memory_share=INGEST_SHARE, wait=True) as warehouse,
         warehouse.transaction(),
     ):
         lost = ledger.retract(warehouse.connection, batch)

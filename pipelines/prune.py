@@ -1,6 +1,7 @@
 """``ubp prune``: remove what nothing reads any more."""
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from ubp_platform.blocks.catalog import Catalog, version_directories
 from ubp_platform.errors import UBPError
 from ubp_platform.evaluation.last import last_profile
 from ubp_platform.home import Home
+from ubp_platform.locks import exclusive
 from ubp_platform.profile.version import ProfileVersion, versions
 from ubp_platform.progress import ProgressFactory, logged
 from ubp_platform.store.feature_store import write_registry
@@ -32,6 +34,13 @@ class Removal:
     what: str
     bytes: int
     remove: Callable[[], object]
+
+
+@contextmanager
+def alone(home: Home) -> Iterator[None]:
+    """Wait until nothing is fitted, encoded or published, and keep it so."""
+    with exclusive(home, "fit"), exclusive(home, "encode"), exclusive(home, "publish"):
+        yield
 
 
 def plan(home: Home, keep: int) -> list[Removal]:

@@ -5,7 +5,14 @@ from datetime import UTC, datetime
 
 from ubp_platform.errors import UBPError
 from ubp_platform.home import Home
-from ubp_platform.profile.version import encoded_from, get_version, newest_version, versions
+from ubp_platform.locks import exclusive
+from ubp_platform.profile.version import (
+    ProfileVersion,
+    encoded_from,
+    get_version,
+    newest_version,
+    versions,
+)
 from ubp_platform.progress import ProgressFactory, logged
 from ubp_platform.store.feature_store import write_configuration, write_registry
 from ubp_platform.store.online import OnlineStore, Publication
@@ -31,7 +38,13 @@ def publish(home: Home, version: str | None = None, progress: ProgressFactory = 
         If there is no profile, or the online store does not answer.
     """
     home.check()
-    profile = get_version(home, version) if version else newest_version(home)
+    # Nothing is encoded between what is written and what it is compared with.
+    with exclusive(home, "encode"), exclusive(home, "publish"):
+        profile = get_version(home, version) if version else newest_version(home)
+        return _publish(home, profile, progress)
+
+
+def _publish(home: Home, profile: ProfileVersion, progress: ProgressFactory) -> Served:
     snapshots = profile.snapshots
     if not snapshots:
         raise UBPError(f"profile {profile.name} has no snapshot: run `ubp encode --cutoff TIME`")

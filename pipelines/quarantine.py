@@ -36,9 +36,10 @@ def clear(home: Home, batch: int | None = None) -> int:
 
     The ledger and the Data Docs keep their batches.
     """
-    with Warehouse(home.warehouse):  # fails if there is no warehouse, instead of creating one
+    # Fails if there is no warehouse, instead of creating one.
+    with Warehouse(home.warehouse, wait=True):
         pass
-    with Warehouse(home.warehouse, write=True) as warehouse, warehouse.transaction():
+    with Warehouse(home.warehouse, write=True, wait=True) as warehouse, warehouse.transaction():
         if batch is not None:
             ledger.require(warehouse.connection, batch)
         return ledger.clear_quarantine(warehouse.connection, batch)

@@ -7,11 +7,13 @@ from datetime import datetime
 from ubp_platform.blocks.registry import profile_blocks
 from ubp_platform.choices import Preset, ProfileKind
 from ubp_platform.home import Home
-from ubp_platform.profile.assembly import assemble
-from ubp_platform.profile.fitting import BlockFits, fit_blocks
-from ubp_platform.profile.version import ProfileVersion, create
+from ubp_platform.locks import exclusive
+from ubp_platform.profile.fitting import BlockFits, fit_blocks, select_blocks
+from ubp_platform.profile.making import make_version
+from ubp_platform.profile.version import ProfileVersion
 from ubp_platform.progress import ProgressFactory, logged
 from ubp_platform.store.served import Served
+from ubp_platform.warehouse.frozen import frozen, warn_of_changes
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,9 @@ def train(
 ) -> Trained:
     """Fit blocks on the history before a cutoff and make a profile version of them.
 
+    Of two processes that fit in one home the second waits, and finds the fits of the first.
+    Deliveries land meanwhile; the fits are of the warehouse as it was when they began.
+
     Parameters
     ----------
     home, names, cutoff, preset, seed, progress, skip, model, resume
@@ -47,21 +52,24 @@ def train(
     -------
     Trained
     """
-    fits = fit_blocks(
-        home,
-        names,
-        cutoff=cutoff,
-        preset=preset,
-        seed=seed,
-        progress=progress,
-        among=profile_blocks(profile),
-        skip=skip,
-        model=model,
-        resume=resume,
-    )
-    published = Served.read_if_whole(home)
-    # A name that is online stays the name of what is online.
-    taken = published.online if published else ()
-    version = create(home, fits.parts, fits.cutoff, taken=taken)
-    assemble(home, version, fits.cutoff, progress)
+    among = profile_blocks(profile)
+    select_blocks(names, skip, preset, seed, model, among)  # mistakes are named before any waiting
+    with exclusive(home, "fit"), frozen(home) as copy:
+        fits = fit_blocks(
+            copy,
+            names,
+            cutoff=cutoff,
+            preset=preset,
+            seed=seed,
+            progress=progress,
+            among=among,
+            skip=skip,
+            model=model,
+            resume=resume,
+        )
+        published = Served.read_if_whole(home)
+        # A name that is online stays the name of what is online.
+        taken = published.online if published else ()
+        version = make_version(copy, fits, progress, taken=taken)
+        warn_of_changes(copy, [fits.cutoff], "ubp train")
     return Trained(**vars(fits), profile=version)

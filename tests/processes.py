@@ -1,9 +1,15 @@
 """Other processes that begin with everything imported: importing Feast alone takes seconds."""
 
+import logging
 import os
 import signal
+import sys
+import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from multiprocessing import get_context
+from multiprocessing.process import BaseProcess
+from pathlib import Path
 from threading import RLock
 
 from tqdm import tqdm
@@ -11,6 +17,44 @@ from tqdm import tqdm
 # A server imports these once and starts no thread; each process is a fork of it.
 _FORKS = get_context("forkserver")
 _FORKS.set_forkserver_preload(["cli", "pipelines.ingest", "pipelines.publish", "pipelines.train"])
+
+
+@dataclass(frozen=True)
+class Other:
+    """A call of a module's function in another process.
+
+    Parameters
+    ----------
+    process : BaseProcess
+    heard : Path
+        What it writes to stderr.
+    """
+
+    process: BaseProcess
+    heard: Path
+
+    def wait_for(self, words: str) -> None:
+        """Wait until these words are among what it has said."""
+        end = time.monotonic() + 120
+        while words not in self.heard.read_text():
+            assert self.process.is_alive(), self.heard.read_text()
+            assert time.monotonic() < end, self.heard.read_text()
+            time.sleep(0.02)
+
+    def exit_code(self) -> int:
+        """Wait for its end; a signal that ended it is negative."""
+        self.process.join()
+        assert self.process.exitcode is not None
+        return self.process.exitcode
+
+
+def start(heard: Path, function: Callable[..., object], *arguments: object) -> Other:
+    """Call a module's function in another process whose stderr is a new file."""
+    heard.touch()
+    arguments = (dict(os.environ), function, arguments, heard)
+    process = _FORKS.Process(target=_call, args=arguments)
+    process.start()
+    return Other(process, heard)
 
 
 def exit_code(function: Callable[..., object], *arguments: object) -> int:
@@ -27,7 +71,23 @@ def die(*arguments: object, **options: object) -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def _call(environment: dict[str, str], function: Callable[..., object], arguments: tuple) -> None:
+def ubp(*arguments: object) -> None:
+    """Run a command line as a process of its own does."""
+    import cli
+
+    sys.argv = ["ubp", *map(str, arguments)]
+    cli.main()
+
+
+def _call(
+    environment: dict[str, str],
+    function: Callable[..., object],
+    arguments: tuple,
+    heard: Path | None = None,
+) -> None:
+    if heard is not None:
+        sys.stderr = heard.open("w", buffering=1)
+        logging.captureWarnings(False)  # what Feast imports turns it on
     # The server has that of the test that started it.
     os.environ.clear()
     os.environ.update(environment)

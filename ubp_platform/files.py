@@ -68,20 +68,33 @@ def new_directory(parent: Path, write: Callable[[Path], None], name: Callable[[]
     Path
         The complete directory.
     """
+    with temporary_directory(parent) as temporary:
+        write(temporary)
+        for written in (*temporary.rglob("*"), temporary):
+            sync(written)
+        path = _rename_to_free_name(temporary, parent, name)
+    sync(parent)
+    return path
+
+
+@contextmanager
+def temporary_directory(parent: Path) -> Iterator[Path]:
+    """Yield a directory that is removed at the end; after a ``kill -9`` the next one removes it.
+
+    Parameters
+    ----------
+    parent : Path
+        Created if it is missing.
+    """
     parent.mkdir(parents=True, exist_ok=True)
     temporary = _name_beside(parent / "new")
     temporary.mkdir()
     descriptor = os.open(temporary, os.O_RDONLY)
     try:
         with _locked(descriptor):
-            write(temporary)
-            for written in (*temporary.rglob("*"), temporary):
-                sync(written)
-            path = _rename_to_free_name(temporary, parent, name)
-        sync(parent)
+            yield temporary
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
-    return path
 
 
 def _rename_to_free_name(temporary: Path, parent: Path, name: Callable[[], str]) -> Path:

@@ -53,12 +53,13 @@ def prune(
     from pipelines import prune as pipeline
 
     place = open_home(home)
-    removals = pipeline.plan(place, keep)
-    before = size(place.root)
-    for removal in removals:
-        say(f"{removal.what}" + f", {removal.bytes:,} bytes" * bool(removal.bytes), wrap=False)
-    if dry_run:
-        say(f"{sum(removal.bytes for removal in removals):,} bytes of files would be removed")
-        return
-    pipeline.prune(place, removals, progress())
+    with pipeline.alone(place):
+        removals = pipeline.plan(place, keep)
+        before = size(place.root)
+        for removal in removals:
+            say(f"{removal.what}" + f", {removal.bytes:,} bytes" * bool(removal.bytes), wrap=False)
+        if dry_run:
+            say(f"{sum(removal.bytes for removal in removals):,} bytes of files would be removed")
+            return
+        pipeline.prune(place, removals, progress())
     say(f"{before - size(place.root):,} bytes are free")

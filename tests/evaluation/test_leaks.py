@@ -26,9 +26,8 @@ from ubp_platform.evaluation.split import split_of
 from ubp_platform.evaluation.tasks import Targets, Task
 from ubp_platform.events.schema import EVENT_TYPES
 from ubp_platform.home import Home
-from ubp_platform.profile.assembly import assemble
 from ubp_platform.profile.fitting import fit_blocks
-from ubp_platform.profile.version import create
+from ubp_platform.profile.making import make_version
 from ubp_platform.warehouse import targets
 
 CLIENTS, LIKED = 1200, 4
@@ -157,8 +156,8 @@ def test_no_bit_of_a_profile_knows_the_windows(tmp_path: Path, tiny_blocks: None
     ingest(cut_log, str(deliver(tmp_path / "cut_off", **before, product_properties=products)))
     # Its last purchase is another one, and so would its split be.
     fits = fit_blocks(cut_log, block_names(), cutoff=cutoff)
-    version = create(cut_log, fits.parts, cutoff, cut_log.evaluation / "profiles")
-    profiles = Snapshot.read(assemble(cut_log, version, cutoff))
+    version = make_version(cut_log, fits, directory=cut_log.evaluation / "profiles")
+    profiles = Snapshot.read(version.snapshot_path(cutoff))
     matrix, known = profile_matrix(version, cutoff, tested.clients)
 
     assert known == len(tested.clients) - tested.unknown == 60

@@ -82,7 +82,7 @@ def evaluated(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Re
             pipeline.evaluate(home, BLOCKS, tasks=tasks, clients=listed, heads=heads, **repeated)
             pipeline.evaluate(other, tasks=tasks[::2], embeddings=foreign, clients=listed)
         yield {
-            name: Reported(call[0], call, call[0].report.read_text())
+            name: Reported(Home(home=call[0].root), call, call[0].report.read_text())
             for name, call in zip(("profile", "foreign"), calls, strict=True)
         }
 
@@ -142,7 +142,7 @@ def test_the_same_evaluation_gives_the_same_bytes(
     evaluated: dict[str, Reported], which: str
 ) -> None:
     reported = evaluated[which]
-    path = write_report(*reported.made_of)
+    path = write_report(reported.home, *reported.made_of[1:])
     assert path == reported.home.report
     assert path.read_text() == reported.page
     assert [file.name for file in path.parent.iterdir()] == ["index.html"]

@@ -50,7 +50,9 @@ def test_a_full_disk_loses_nothing_in_any_step(
     ]
     for step in steps:
         before, failed = state(home), 0
-        for room in ROOM:
+        # These copy the warehouse; all but the first time there is room for that.
+        copied = home.warehouse.stat().st_size if step[0] in ("train", "encode") else 0
+        for room in (0, *(copied + room for room in ROOM[1:])):
             with disk.full(room):
                 found = run_ubp(capsys, *step, "--home", home.root)
             if not found.code:

@@ -1,8 +1,6 @@
 import json
 import re
 import signal
-import subprocess
-import sys
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -18,7 +16,7 @@ from tests.pipelines.deliveries import as_text, deliver, deliver_shop, purchases
 from tests.pipelines.landed import events, landed, rows
 from tests.processes import die, exit_code
 from tests.shops import random_shop
-from ubp_platform.errors import BatchRejected, WarehouseBusy, WarehouseMissing
+from ubp_platform.errors import BatchRejected, WarehouseMissing
 from ubp_platform.events.schema import EVENT_TYPES, TABLES
 from ubp_platform.home import Home
 from ubp_platform.warehouse import Warehouse, landing, ledger
@@ -179,7 +177,7 @@ def test_a_warehouse_that_could_not_be_created_leaves_nothing(
         patch.setattr("ubp_platform.warehouse.database._LEDGER", "CREATE TABLE batch (")
         with pytest.raises(duckdb.Error):
             ingest(home, delivery)
-    assert not list(home.root.iterdir())
+    assert [path.name for path in home.root.iterdir()] == [".locks"]
     with pytest.raises(WarehouseMissing, match="run `ubp ingest SOURCE` first"):
         Warehouse(home.warehouse)
     assert ingest(home, delivery).batch == 1
@@ -280,29 +278,6 @@ def test_a_file_in_many_slices_gets_one_result(
     assert totals == {20_000}
 
 
-def test_a_second_writer_learns_which_process_is_writing(home: Home, tmp_path: Path) -> None:
-    delivery = deliver(tmp_path / "delivery", product_buy=purchases())
-    ingest(home, str(delivery))
-    holder = subprocess.Popen(
-        [
-            sys.executable,
-            "-c",
-            "import duckdb, sys\nc = duckdb.connect(sys.argv[1])\nprint(1, flush=True)\ninput()",
-            str(home.warehouse),
-        ],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-    )
-    try:
-        assert holder.stdout is not None
-        holder.stdout.readline()
-        with pytest.raises(WarehouseBusy, match=rf"in use by process {holder.pid}"):
-            ingest(home, str(delivery))
-    finally:
-        holder.kill()
-        holder.wait()
-
-
 def ingest_and_die(home: Home, delivery: Path, moment: str) -> None:
     """Ingest until a function of the landing or of the ledger is called."""
     setattr(ledger if moment == "record_batch" else landing, moment, die)
@@ -323,4 +298,8 @@ def test_kill_9_leaves_the_warehouse_as_before_and_a_rerun_lands_the_batch(
     assert not rows(home, "SELECT * FROM quarantine")
     assert rows(home, "SELECT count(*) FROM batch") == [(1,)]
     assert landed(ingest(home, str(delivery))) == (200_000 - 50, 49, 1)
-    assert {path.name for path in home.root.iterdir()} == {"warehouse.duckdb", "data_docs"}
+    assert {path.name for path in home.root.iterdir()} == {
+        ".locks",
+        "warehouse.duckdb",
+        "data_docs",
+    }

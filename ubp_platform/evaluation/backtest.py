@@ -13,9 +13,10 @@ from ubp_platform.evaluation.last import last_profile
 from ubp_platform.evaluation.representations import profile_matrix
 from ubp_platform.evaluation.split import Split, split_of
 from ubp_platform.home import Home
-from ubp_platform.profile.assembly import assemble
+from ubp_platform.locks import exclusive
 from ubp_platform.profile.fitting import BlockFits, fit_blocks
-from ubp_platform.profile.version import ProfileVersion, create, encoded_from, versions
+from ubp_platform.profile.making import make_version
+from ubp_platform.profile.version import ProfileVersion, encoded_from, versions
 from ubp_platform.progress import ProgressFactory, logged
 from ubp_platform.warehouse import Warehouse, targets
 
@@ -73,19 +74,19 @@ def backtest(
     seed : int
         Random seed of the blocks.
     """
-    fits = fit_blocks(
-        home,
-        cutoff=split.cutoff,
-        preset=preset,
-        seed=seed,
-        progress=progress,
-        among=blocks or None,
-        model=model,
-        resume=True,
-        complete=True,
-    )
-    version = create(home, fits.parts, split.cutoff, home.evaluation / "profiles")
-    assemble(home, version, split.cutoff, progress)
+    with exclusive(home, "fit"):
+        fits = fit_blocks(
+            home,
+            cutoff=split.cutoff,
+            preset=preset,
+            seed=seed,
+            progress=progress,
+            among=blocks or None,
+            model=model,
+            resume=True,
+            complete=True,
+        )
+        version = make_version(home, fits, progress, directory=home.evaluation / "profiles")
     matrix, known = profile_matrix(version, split.cutoff, clients)
     return Backtest(split, clients, fits, version, matrix, len(clients) - known)
 

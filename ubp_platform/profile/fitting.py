@@ -14,7 +14,7 @@ from ubp_platform.blocks.registry import block_class, block_names, matching, pro
 from ubp_platform.choices import Preset
 from ubp_platform.errors import BlockUnavailable, UBPError
 from ubp_platform.home import Home
-from ubp_platform.profile.encoding import encode_blocks, known_cutoff
+from ubp_platform.profile.encoding import known_cutoff
 from ubp_platform.profile.version import ProfilePart, versions
 from ubp_platform.progress import ProgressFactory, logged
 from ubp_platform.warehouse import Warehouse
@@ -36,7 +36,7 @@ class BlockFits:
     skipped : list of str
         Blocks that the caller left out.
     parts : list of FittedBlock
-        The blocks of the profile, in its order; each has a snapshot at the cutoff.
+        The blocks of the profile, in its order.
     """
 
     cutoff: datetime
@@ -61,11 +61,13 @@ def fit_blocks(
     resume: bool = False,
     complete: bool = False,
 ) -> BlockFits:
-    """Fit blocks on the history before a cutoff, and encode it; existing results are reused.
+    """Fit blocks on the history before a cutoff; existing fits are reused.
 
     Parameters
     ----------
     home : Home
+        Deliveries cannot land while it fits, unless the home is :func:`frozen
+        <ubp_platform.warehouse.frozen.frozen>`.
     names : sequence of str
         The blocks to fit; by default those of ``among`` that have events to read. Blocks not named
         keep their newest version in the profile.
@@ -125,11 +127,10 @@ def fit_blocks(
         unavailable |= without
         unavailable |= dict.fromkeys(later, "fitted on events after this cutoff only")
         by_name = kept | {fit.name: fit for fit in (*reused, *fitted)}
-        parts = [by_name[name] for name in block_names() if name in by_name]
-        if not parts:
-            reasons = "; ".join(f"{name}: {reason}" for name, reason in unavailable.items())
-            raise BlockUnavailable(f"no block can be fitted: {reasons}")
-        encode_blocks(home, warehouse, parts, cutoff, progress)
+    parts = [by_name[name] for name in block_names() if name in by_name]
+    if not parts:
+        reasons = "; ".join(f"{name}: {reason}" for name, reason in unavailable.items())
+        raise BlockUnavailable(f"no block can be fitted: {reasons}")
     return BlockFits(cutoff, fitted, reused, unavailable, skipped, parts)
 
 

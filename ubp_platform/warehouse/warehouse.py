@@ -17,9 +17,10 @@ from ubp_platform.errors import UBPError
 from ubp_platform.events.schema import EVENT_TYPES, TABLES
 from ubp_platform.times import aware_utc, naive_utc
 from ubp_platform.warehouse.connection import configure
-from ubp_platform.warehouse.database import has_table, open_database
+from ubp_platform.warehouse.database import has_table
 from ubp_platform.warehouse.history import History
 from ubp_platform.warehouse.identifiers import Identifiers
+from ubp_platform.warehouse.opening import open_locked
 
 
 @dataclass(frozen=True)
@@ -46,18 +47,26 @@ class Warehouse:
     memory_share : float
         The part of the settings' memory limit that it may use; what does not fit is spilled next
         to the file.
+    wait : bool
+        Wait for other processes whose use excludes this one; a warning says which.
 
     Raises
     ------
     WarehouseBusy
-        If another process has it open for writing.
+        If another process has it open for writing, or for reading where it is to be written.
     WarehouseMissing
         If it is opened for reading before anything has been ingested.
     """
 
-    def __init__(self, path: Path, write: bool = False, memory_share: float = 1.0) -> None:
+    def __init__(
+        self,
+        path: Path,
+        write: bool = False,
+        memory_share: float = 1.0,
+        wait: bool = False,
+    ) -> None:
         self.path = path
-        self.connection = open_database(path, write)
+        self._lock, self.connection = open_locked(path, write, wait)
         configure(self.connection, memory_share)
         self._histories: list[History] = []
 
@@ -74,6 +83,8 @@ class Warehouse:
         for history in self._histories:
             history.close()
         self.connection.close()
+        if self._lock:
+            self._lock.release()
 
     @contextmanager
     def transaction(self) -> Iterator[None]:

@@ -1,0 +1,116 @@
+"""Who may do what at a time in a home: locks that make others wait, and name who holds them.
+
+A lock is that of a file in ``HOME/.locks`` (``flock``). It ends with the process that holds it,
+however that ends. The text in the file names the holder, for the message alone.
+"""
+
+import fcntl
+import os
+import socket
+import sys
+import threading
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
+from pathlib import Path
+
+from ubp_platform.home import Home
+
+#: In the order in which one process may take them, so that no two wait for each other.
+LOCKS = ("fit", "encode", "publish")
+_TEXT_BYTES = 500
+# What this thread holds: taking a lock again within itself does not wait.
+_thread = threading.local()
+
+
+class FileLock:
+    """The lock of a file; it is free again once this object is released or gone.
+
+    Parameters
+    ----------
+    path : Path
+        Created if it is missing, with its directory.
+    shared : bool
+        Whether others may hold it at the same time, shared as well.
+    """
+
+    def __init__(self, path: Path, shared: bool = False) -> None:
+        path.parent.mkdir(exist_ok=True)
+        descriptor = os.open(path, os.O_CREAT | os.O_RDWR, 0o666)
+        self._file = os.fdopen(descriptor, "r+b", buffering=0)
+        self._shared = shared
+
+    def try_to_take(self) -> bool:
+        """Take it unless it is taken."""
+        try:
+            self._take(fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        return True
+
+    def take(self, why: str) -> None:
+        """Take it; if it is taken, say for whom it waits and ``why``, and wait."""
+        if not self.try_to_take():
+            warnings.warn(f"waiting for {self.holder}: {why}", stacklevel=5)
+            self._take()
+
+    def _take(self, options: int = 0) -> None:
+        fcntl.flock(self._file, options | (fcntl.LOCK_SH if self._shared else fcntl.LOCK_EX))
+        self._file.truncate(0)  # an earlier holder's text
+        if not self._shared:
+            self._file.seek(0)
+            self._file.write(_this_process().encode()[:_TEXT_BYTES])
+
+    @property
+    def holder(self) -> str:
+        """Who has it, in words; those who share it are not named."""
+        return os.pread(self._file.fileno(), _TEXT_BYTES, 0).decode(errors="replace") or "others"
+
+    def release(self) -> None:
+        """Free it."""
+        self._file.close()
+
+
+@contextmanager
+def exclusive(home: Home, name: str) -> Iterator[None]:
+    """Be the only process that does something in a home; wait until it is, with a warning.
+
+    Parameters
+    ----------
+    home : Home
+        Without its directory there is nothing to lock.
+    name : {"fit", "encode", "publish"}
+
+    Raises
+    ------
+    RuntimeError
+        If a later one of :data:`LOCKS` is held already.
+    """
+    held: list[Path] = vars(_thread).setdefault("held", [])
+    path = home.root / ".locks" / name
+    if path in held or not home.root.is_dir():
+        yield
+        return
+    if any(path.with_name(later) in held for later in LOCKS[LOCKS.index(name) :]):
+        raise RuntimeError(f"the lock {name!r} is to be taken before any later one of {LOCKS}")
+    lock = FileLock(path)
+    try:
+        lock.take(f"one process at a time may {name} in a home")
+        held.append(path)
+        yield
+    finally:
+        with suppress(ValueError):  # interrupted while it waited
+            held.remove(path)
+        lock.release()
+
+
+def _this_process() -> str:
+    """Describe this process in a line for those who wait for it."""
+    program, *arguments = sys.argv
+    name = Path(program).stem
+    command = f"ubp {arguments[0]}" if name in ("cli", "ubp") and arguments else name
+    return (
+        f"`{command}`, at work since {datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC "
+        f"(process {os.getpid()} on {socket.gethostname()})"
+    )
