@@ -17,6 +17,10 @@ class BatchRejected(UBPError):
     """A delivery broke a table rule or had too many bad rows; the warehouse is unchanged."""
 
 
+class LimitExceeded(UBPError):
+    """A file from outside has more columns, rows or bytes in a row than the settings allow."""
+
+
 class WarehouseBusy(UBPError):
     """Another process has the warehouse open for writing."""
 

@@ -9,10 +9,9 @@ from pathlib import Path
 
 import duckdb
 
-from ubp_platform.errors import BatchRejected, UBPError
+from ubp_platform.errors import BatchRejected, LimitExceeded, UBPError
 from ubp_platform.layouts.description import PACKED, Layout
 from ubp_platform.layouts.reader import reading, require_content, unreadable
-
 
 # The times of files are no finer than a tick of the kernel, which is at most this long, in seconds.
 _TICK = 0.01
@@ -124,7 +123,7 @@ class Delivery:
     def columns(self, name: str) -> list[str]:
         """Return the columns of a relation's first file; BatchRejected if it is unreadable."""
         relation, first = self.layout.relations[name], self.files[name][:1]
-        require_content(first, relation.encoding)
+        require_content(first, relation)
         # All fields, not only those that the layout reads.
         every = relation.model_copy(update={"types": {}})
         try:
@@ -154,6 +153,8 @@ def recognise(source: Source, layouts: Mapping[str, Layout]) -> Delivery:
     ------
     UBPError
         If none of them fits, or several do.
+    LimitExceeded
+        If a file that could belong to one is too large.
     """
     fitting, named = [], []
     for layout in layouts.values():
@@ -164,6 +165,8 @@ def recognise(source: Source, layouts: Mapping[str, Layout]) -> Delivery:
             named.append(delivery)
         try:
             fits = not delivery.absent
+        except LimitExceeded:
+            raise
         except UBPError:
             fits = False
         if fits:
