@@ -76,7 +76,9 @@ def require_lines(path: Path, first: int | None = None) -> None:
                 length = len(chunk) - 1 - max(chunk.rfind(b"\n"), chunk.rfind(b"\r"))
             line += chunk.count(b"\n")
             if line - 1 > settings.max_rows:
-                raise _exceeded(f"{path.name} has {line:,} lines", settings.max_rows, "max_rows")
+                raise _exceeded(
+                    f"{path.name} has {line - 1:,} lines", settings.max_rows, "max_rows"
+                )
 
 
 def _opened(path: Path) -> pa.NativeFile:

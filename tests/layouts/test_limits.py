@@ -74,8 +74,8 @@ TOO_LARGE = [
     (many_columns(".csv"), "20,000 columns", "1,000", "max_columns"),
     (many_rows(".parquet"), "3,000 rows", "2,000", "max_rows"),
     (many_rows(".csv"), "3,001 lines", "2,000", "max_rows"),
-    (long_line, "line 500 .* at least", "1,000,000", "max_row_bytes"),
-    (long_packed_line, "line 500 .* at least", "1,000,000", "max_row_bytes"),
+    (long_line, "line 500 of {} has at least", "1,000,000", "max_row_bytes"),
+    (long_packed_line, "line 500 of {} has at least", "1,000,000", "max_row_bytes"),
 ]
 # Known layouts read no field of these, but a draft looks at all of them.
 UNKNOWN = [
@@ -96,7 +96,7 @@ def test_a_file_above_a_limit_is_refused_at_once(
 ) -> None:
     monkeypatch.setenv("UBP_MAX_ROWS", "2000")
     path = write(tmp_path)
-    expected = rf"{path.name}.*{found}|{found}.*{path.name}"
+    expected = found.format(path.name)
     refusing = [
         lambda: ingest(home, str(tmp_path)),
         lambda: dry_run(str(tmp_path)),
@@ -136,16 +136,6 @@ def test_a_list_of_clients_above_a_limit_is_refused(
     monkeypatch.setenv("UBP_MAX_ROWS", "2000")
     with pytest.raises(LimitExceeded, match=rf"{found}, more than the limit of {limit}.*{setting}"):
         relevant_clients(home, write(tmp_path))
-
-
-def test_a_raised_limit_lets_a_file_land(
-    home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A long line is then one row as any other, and a bad value its only fault."""
-    monkeypatch.setenv("UBP_MAX_ROW_BYTES", "50000000")
-    long_line(tmp_path)
-    (landed,) = ingest(home, str(tmp_path)).files
-    assert (landed.read, landed.quarantined) == (1_000, 1)
 
 
 def test_the_challenges_log_is_within_the_limits() -> None:

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ubp_platform.errors import UBPError
-from ubp_platform.files import atomic_file
+from ubp_platform.files import atomic_file, make_directory
 
 # With small row groups, point-in-time joins read only the clients of a slice.
 ROWS_PER_GROUP = 8192
@@ -131,7 +131,7 @@ class SnapshotWriter:
         self._created = datetime.now(UTC)
 
     def __enter__(self) -> "SnapshotWriter":
-        self._path.parent.mkdir(parents=True, exist_ok=True)
+        make_directory(self._path.parent)
         with ExitStack() as stack:
             temporary = stack.enter_context(atomic_file(self._path))
             writer = pq.ParquetWriter(

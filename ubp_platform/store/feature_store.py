@@ -11,7 +11,7 @@ from google.protobuf.message import DecodeError
 from pydantic import ValidationError
 
 from ubp_platform.errors import UBPError, first_line
-from ubp_platform.files import write_text
+from ubp_platform.files import make_directory, write_text
 from ubp_platform.home import Home
 from ubp_platform.store.configuration import configuration, published, template
 
@@ -26,7 +26,7 @@ def open_feature_store(home: Home) -> FeatureStore:
     UBPError
         If the configuration, the connection string or the registry is invalid.
     """
-    home.feast.mkdir(parents=True, exist_ok=True)
+    make_directory(home.feast, private=home.root)
     try:
         config = RepoConfig(repo_path=template(home).parent, **configuration(home))
         store = FeatureStore(config=config)
@@ -57,7 +57,7 @@ def write_configuration(home: Home) -> Path:
 
     It names environment variables instead of containing their values, which may be passwords.
     """
-    home.feast.mkdir(parents=True, exist_ok=True)
+    make_directory(home.feast, private=home.root)
     path = published(home)
     write_text(path, yaml.safe_dump(configuration(home, expand=False), sort_keys=False))
     return path

@@ -11,6 +11,7 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,7 @@ from feast.protos.feast.types.Value_pb2 import FloatList, Value
 from ubp_platform.blocks.catalog import SnapshotFile
 from ubp_platform.blocks.snapshot import EMBEDDING, iterate_shop_ids
 from ubp_platform.errors import UBPError, first_line
+from ubp_platform.files import restrict
 from ubp_platform.progress import ProgressFactory, logged
 
 _SLICE = 2048
@@ -56,6 +58,7 @@ def write_profiles(
         if isinstance(provider.online_store, SqliteOnlineStore):
             with closing(sqlite3.connect(store.config.online_store.path)) as connection:
                 connection.execute("PRAGMA journal_mode=WAL")
+            restrict(Path(store.config.online_store.path))
             rows = itertools.chain.from_iterable(slices)
             provider.online_write_batch(store.config, view, rows, progress=advance)
             with closing(sqlite3.connect(store.config.online_store.path)) as connection:
