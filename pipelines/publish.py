@@ -4,6 +4,7 @@ import warnings
 from datetime import UTC, datetime
 
 from ubp_platform.errors import UBPError
+from ubp_platform.files import restrict
 from ubp_platform.home import Home
 from ubp_platform.profile.version import encoded_from, get_version, newest_version
 from ubp_platform.progress import ProgressFactory, logged
@@ -46,6 +47,7 @@ def publish(home: Home, version: str | None = None, progress: ProgressFactory = 
     write_configuration(home)
     store = open_feature_store(home)
     store.apply(feast_objects(home))
+    restrict(home.feast / "registry.db")
     write_profiles(store, profile_view_name(profile.name), newest, progress)
     cutoff = newest.cutoff.isoformat()
     kind = store.config.online_store.type
