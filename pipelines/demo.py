@@ -24,6 +24,7 @@ from ubp_platform.demo import pictures
 from ubp_platform.demo.churn import ChurnResult, evaluate_churn
 from ubp_platform.errors import UBPError, WarehouseMissing
 from ubp_platform.events.schema import PRODUCTS
+from ubp_platform.files import make_directory
 from ubp_platform.home import Home
 from ubp_platform.progress import ProgressFactory
 from ubp_platform.simulation.simulator import END, simulate
@@ -151,6 +152,7 @@ def _simulate(directory: Path, progress: ProgressFactory) -> None:
     """Write the log unless it is complete; the product properties are written last."""
     if not (directory / f"{PRODUCTS.name}.parquet").exists():
         shutil.rmtree(directory, ignore_errors=True)
+        make_directory(directory, private=directory.parent)  # which is the home
         simulate(directory, CLIENTS, LOG_DAYS, progress=progress)
 
 
@@ -191,7 +193,7 @@ def _show_scores(shop: DemoShop, result: ChurnResult) -> None:
 
 def _draw(home: Home, shop: DemoShop, trained: Trained, result: ChurnResult) -> None:
     directory = home.root / "pictures"
-    directory.mkdir(exist_ok=True)
+    make_directory(directory)
     reports = {fit.name: fit.report for fit in trained.profile.fits(home)}
     rows = result.scored
     with progress()("pictures", 3, "pictures") as advance:

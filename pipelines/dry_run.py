@@ -108,12 +108,14 @@ def dry_run(
         kinds = next(iter(staged.values())).kinds
         if decided := column_kinds.describe(kinds, {}, "if this is the first delivery,"):
             notes.append(decided)
+        dropped = stage.dropped()
+        delivery.require_unchanged()
         return DryRun(
             layout=delivery.layout.name,
             relations={name: len(files) for name, files in delivery.files.items()},
             tables=tables,
             left_out=[name for name in delivery.layout.tables if name not in staged],
-            dropped=stage.dropped(),
+            dropped=dropped,
             notes=notes,
         )
 

@@ -134,6 +134,7 @@ def _land(
     replace: int | None,
 ) -> Ingested:
     result = Ingested()
+    home.prepare()
     with (
         Warehouse(home.warehouse, write=True, memory_share=INGEST_SHARE, wait=True) as warehouse,
         _staging_directory(home) as directory,
@@ -148,9 +149,8 @@ def _land(
         if ledger.numbers(connection) == [replace]:
             known_kinds = {}  # they are deleted with the only batch
         staged = stage.stage_all(connection, new, known_kinds)
-        checked = _check_all(connection, staged.values(), docs, max_quarantine, progress)
-        # Before the commit, so that every batch in the ledger has its pages.
-        page = docs.write(f"batch-{batch}", {item.staged.name: item.run for item in checked})
+        checked = _check_all(stage, connection, staged.values(), docs, max_quarantine, progress)
+        result.batch = batch
         with warehouse.transaction():
             if replace is not None:
                 ledger.retract(connection, replace)
@@ -158,15 +158,20 @@ def _land(
             identifiers.remember(connection, checked[0].staged.kinds)
             for table, item in zip(new, checked, strict=True):
                 _land_table(connection, table, item, batch, result, progress)
-            ledger.record_batch(connection, batch, source, page)
-        result.batch, result.data_docs = batch, page
-        if decided := column_kinds.describe(checked[0].staged.kinds, known_kinds):
-            result.notes.append(decided)
-        result.notes += [*stage.box.notes, *_notes(connection, result, stage)]
+            if decided := column_kinds.describe(checked[0].staged.kinds, known_kinds):
+                result.notes.append(decided)
+            result.notes += [*stage.box.notes, *_notes(connection, result, stage)]
+            # From here on, the files are not read again.
+            delivery.require_unchanged()
+            # Before the commit, so that every batch in the ledger has its pages.
+            runs = {item.staged.name: item.run for item in checked}
+            result.data_docs = docs.write(f"batch-{batch}", runs)
+            ledger.record_batch(connection, batch, source, result.data_docs)
     return result
 
 
 def _check_all(
+    stage: StagingArea,
     connection: duckdb.DuckDBPyConnection,
     tables: Iterable[StagedTable],
     docs: DataDocs,
@@ -181,6 +186,7 @@ def _check_all(
     except Rejection as rejection:
         runs = {item.staged.name: item.run for item in checked}
         runs[rejection.name] = rejection.run
+        stage.delivery.require_unchanged()
         page = docs.write(f"rejected-{datetime.now(UTC):%Y%m%dT%H%M%SZ}", runs)
         raise BatchRejected(f"{rejection}; see {page}") from None
     return checked

@@ -8,7 +8,7 @@ import numpy as np
 from ubp_platform.evaluation.baselines import SIMPLE
 from ubp_platform.evaluation.record import Evaluation
 from ubp_platform.evaluation.representations import Representation
-from ubp_platform.files import write_text
+from ubp_platform.files import make_directory, write_text
 from ubp_platform.home import Home
 from ubp_platform.progress import ProgressFactory, logged
 from ubp_platform.report.data_pictures import Cloud
@@ -45,7 +45,7 @@ def write_report(
         with Warehouse(home.warehouse) as warehouse:
             measured = shape(warehouse, record.cutoff)
         page = render(record, measured, _cloud(compared))
-        home.report.parent.mkdir(parents=True, exist_ok=True)
+        make_directory(home.report.parent)
         write_text(home.report, page)
         advance(1)
     return home.report

@@ -129,3 +129,21 @@ def test_what_is_renamed_was_flushed_before(
     flushed.clear()
     new_directory(tmp_path, lambda directory: write_text(directory / "inner", "…"), lambda: "v1")
     assert {Path(place).name for place in flushed} >= {"inner", tmp_path.name}
+
+
+@pytest.mark.parametrize("mode", [0o700, 0o750, 0o755])
+def test_what_is_new_is_as_open_as_its_directory(tmp_path: Path, mode: int) -> None:
+    home = tmp_path / "home"
+    files.make_directory(home / "deep", private=home)
+    assert home.stat().st_mode & 0o777 == 0o700
+    home.chmod(mode)
+    files.make_directory(home / "blocks" / "block")
+    write_text(home / "blocks" / "file.txt", "text")
+    new_directory(home / "blocks", lambda new: write_text(new / "inner", "text"), lambda: "v1")
+    found = {path.name: path.stat().st_mode & 0o777 for path in (home / "blocks").rglob("*")}
+    assert found == {
+        "block": mode,
+        "file.txt": mode & 0o644,
+        "v1": mode,
+        "inner": mode & 0o644,
+    }

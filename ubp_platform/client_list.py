@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ubp_platform.errors import UBPError, first_line
+from ubp_platform.limits import require_columns, require_lines, require_parquet
 from ubp_platform.npy import describe, load_array
 
 
@@ -64,6 +65,9 @@ def check_ids(ids: np.ndarray, path: Path) -> np.ndarray:
 
 def _csv_column(path: Path) -> np.ndarray:
     try:
+        require_lines(path)
+        with path.open(encoding="utf-8-sig") as file:
+            require_columns(path, file.readline().split(","))
         frame = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
     except FileNotFoundError:
         raise UBPError(f"no such file: {path}") from None
@@ -74,6 +78,7 @@ def _csv_column(path: Path) -> np.ndarray:
 
 
 def _parquet_column(path: Path) -> np.ndarray:
+    require_parquet(path)
     try:
         table = pq.read_table(path)
         columns = table.column_names

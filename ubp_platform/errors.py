@@ -21,6 +21,10 @@ class DamagedFile(UBPError):
     """A file of the home is missing or not what was written; the message names it and the cure."""
 
 
+class LimitExceeded(UBPError):
+    """A file from outside has more columns, rows or bytes in a row than the settings allow."""
+
+
 class WarehouseBusy(UBPError):
     """Another process has the warehouse open for writing."""
 

@@ -3,6 +3,9 @@
 Everything is written aside under a random name, locked while it is being written, flushed to disk,
 and renamed into place. What a killed process left behind is recognised by its lock, which is gone,
 and removed by the next write to the same directory.
+
+What is new gets the permissions of the directory that it is created in, limited by the umask. A
+home's root is readable by its owner only, and with it all that is created below.
 """
 
 import errno
@@ -36,10 +39,12 @@ def atomic_file(path: Path, replace: bool = True) -> Iterator[Path]:
         Beside ``path``; a reader of that sees the old file or the new one, never a part.
     """
     temporary = _name_beside(path)
-    descriptor = os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o666)
+    flags = os.O_CREAT | os.O_EXCL | os.O_RDWR
+    descriptor = os.open(temporary, flags, _inherited(path.parent, 0o666))
     try:
         with _locked(descriptor):
             yield temporary
+            restrict(temporary)  # some libraries write a file of their own over it
             sync(temporary)
             if replace:
                 temporary.replace(path)
@@ -70,8 +75,10 @@ def new_directory(parent: Path, write: Callable[[Path], None], name: Callable[[]
     """
     with temporary_directory(parent) as temporary:
         write(temporary)
-        for written in (*temporary.rglob("*"), temporary):
+        for written in temporary.rglob("*"):
+            restrict(written)
             sync(written)
+        sync(temporary)
         path = _rename_to_free_name(temporary, parent, name)
     sync(parent)
     return path
@@ -86,9 +93,9 @@ def temporary_directory(parent: Path) -> Iterator[Path]:
     parent : Path
         Created if it is missing.
     """
-    parent.mkdir(parents=True, exist_ok=True)
+    make_directory(parent)
     temporary = _name_beside(parent / "new")
-    temporary.mkdir()
+    temporary.mkdir(_inherited(parent, 0o777))
     descriptor = os.open(temporary, os.O_RDONLY)
     try:
         with _locked(descriptor):
@@ -105,6 +112,30 @@ def _rename_to_free_name(temporary: Path, parent: Path, name: Callable[[], str])
             # Another process took this name.
             if error.errno not in (errno.EEXIST, errno.ENOTEMPTY):
                 raise
+
+
+def make_directory(path: Path, private: Path | None = None) -> None:
+    """Create a directory and its missing parents, each with the permissions of the one above.
+
+    Parameters
+    ----------
+    path : Path
+    private : Path, optional
+        ``path`` or a directory above; if it is created, only its owner may enter it.
+    """
+    if path.is_dir():
+        return
+    make_directory(path.parent, private)
+    path.mkdir(0o700 if path == private else _inherited(path.parent, 0o777), exist_ok=True)
+
+
+def restrict(path: Path) -> None:
+    """Take from what a library created the permissions that its directory does not have."""
+    path.chmod(path.stat().st_mode & _inherited(path.parent, 0o777))
+
+
+def _inherited(directory: Path, mode: int) -> int:
+    return (directory.stat().st_mode | 0o700) & mode
 
 
 def write_text(path: Path, text: str) -> None:

@@ -8,7 +8,7 @@ from pydantic import BaseModel
 
 from ubp_platform import sealed
 from ubp_platform.errors import DamagedFile, UBPError
-from ubp_platform.files import atomic_file
+from ubp_platform.files import atomic_file, make_directory
 from ubp_platform.settings import Settings
 
 PROJECT_ROOT = Path(__file__).resolve().parents[1]
@@ -64,7 +64,7 @@ class Home:
         UBPError
             If the home was written by a newer release, or ``home.json`` is damaged.
         """
-        self.root.mkdir(parents=True, exist_ok=True, mode=0o700)
+        make_directory(self.root, private=self.root)
         path = self.root / "home.json"
         if not path.exists():
             older = self.feast / "project"

@@ -7,7 +7,7 @@ name never means anything else than what it was first given to.
 import re
 from collections.abc import Iterable
 
-from ubp_platform.files import sync
+from ubp_platform.files import make_directory, restrict, sync
 from ubp_platform.home import Home
 
 
@@ -24,12 +24,13 @@ def give_name(home: Home, kind: str, taken: Iterable[str] = (), prefix: str = "v
     prefix : str
     """
     directory = home.root / "names" / kind
-    directory.mkdir(parents=True, exist_ok=True)
+    make_directory(directory)
     while True:
         names = {*taken, *(path.name for path in directory.iterdir())}
         name = f"{prefix}{max((number(name, prefix) for name in names), default=0) + 1}"
         try:
-            (directory / name).touch(exist_ok=False)
+            (directory / name).touch(0o666, exist_ok=False)
+            restrict(directory / name)
         except FileExistsError:  # another process was faster
             continue
         sync(directory)

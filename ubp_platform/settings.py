@@ -51,6 +51,10 @@ class Settings(BaseSettings):
         ``feature_repo/feature_store.yaml`` says.
     redis : str, optional
         Connection string of Redis: ``host:port,password=…``.
+    max_columns, max_rows : int
+        What a file from outside may have; one with more is refused before it is read.
+    max_row_bytes : int
+        What a line of a text file may have.
     """
 
     model_config = SettingsConfigDict(
@@ -62,6 +66,9 @@ class Settings(BaseSettings):
     threads: PositiveInt | None = None
     online_store: str | None = None
     redis: str | None = None
+    max_columns: PositiveInt = 1_000
+    max_rows: PositiveInt = 500_000_000
+    max_row_bytes: PositiveInt = 1_000_000
 
     @classmethod
     def settings_customise_sources(

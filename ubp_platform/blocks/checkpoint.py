@@ -12,7 +12,7 @@ from safetensors.numpy import save
 from ubp_platform import sealed
 from ubp_platform.blocks.state_arrays import Arrays
 from ubp_platform.errors import UBPError
-from ubp_platform.files import atomic_file
+from ubp_platform.files import atomic_file, make_directory
 
 _STATE, _SECONDS = "state", "seconds"
 
@@ -47,7 +47,7 @@ class Checkpoint:
         """Save the state after an epoch: arrays, such as weights, and what is JSON-ready."""
         if self._path is None:
             return
-        self._path.parent.mkdir(parents=True, exist_ok=True)
+        make_directory(self._path.parent)
         contiguous = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
         seconds = self.seconds + time.perf_counter() - self._start
         metadata = {

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from ubp_platform.errors import UBPError, first_line
+from ubp_platform.files import make_directory, restrict
 
 # Seconds to wait for another process's lock, which it holds for milliseconds.
 _LOCK_TIMEOUT = 60.0
@@ -43,7 +44,7 @@ class EmbeddingCache:
 
     def __enter__(self) -> "EmbeddingCache":
         if self._path is not None:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
+            make_directory(self._path.parent)
             with self._errors_in_one_line():
                 self._connection = sqlite3.connect(self._path, timeout=_LOCK_TIMEOUT)
                 # A killed process loses nothing; a power failure may corrupt the file, which is
@@ -56,6 +57,7 @@ class EmbeddingCache:
                 # Caches of earlier releases have no checksums.
                 with suppress(sqlite3.OperationalError):
                     self._connection.execute("ALTER TABLE embedding ADD COLUMN checksum INTEGER")
+                restrict(self._path)
         return self
 
     def __exit__(self, *details: object) -> None:

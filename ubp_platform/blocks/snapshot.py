@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 from ubp_platform import sealed
 from ubp_platform.blocks.snapshot_files import UNKNOWN, Origin, check_snapshot, describe_snapshot
 from ubp_platform.errors import UBPError
-from ubp_platform.files import atomic_file
+from ubp_platform.files import atomic_file, make_directory
 
 # With small row groups, point-in-time joins read only the clients of a slice.
 ROWS_PER_GROUP = 8192
@@ -140,7 +140,7 @@ class SnapshotWriter:
         self._created = datetime.now(UTC)
 
     def __enter__(self) -> "SnapshotWriter":
-        self._path.parent.mkdir(parents=True, exist_ok=True)
+        make_directory(self._path.parent)
         with ExitStack() as stack:
             temporary = stack.enter_context(atomic_file(self._path))
             # When the file is closed.

@@ -19,7 +19,7 @@ from ubp_platform.evaluation.heads import Head
 from ubp_platform.evaluation.plan import Job
 from ubp_platform.evaluation.results import Result
 from ubp_platform.evaluation.tasks import Task
-from ubp_platform.files import atomic_file, write_text
+from ubp_platform.files import atomic_file, make_directory, write_text
 
 #: Increased with each change that alters the scores of the same vectors and labels.
 REVISION = 2
@@ -80,7 +80,7 @@ def read(directory: Path, key: str) -> Result | None:
 
 def write(directory: Path, key: str, result: Result) -> None:
     """Store a result: its bootstrap scores as ``KEY.npy``, then the rest as ``KEY.json``."""
-    directory.mkdir(parents=True, exist_ok=True)
+    make_directory(directory)
     array = io.BytesIO()
     np.save(array, result.drawn, allow_pickle=False)
     with atomic_file(directory / f"{key}.npy") as temporary:

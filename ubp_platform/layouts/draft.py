@@ -8,6 +8,7 @@ from pathlib import Path
 
 from ubp_platform.errors import UBPError
 from ubp_platform.events.schema import PRODUCTS
+from ubp_platform.files import make_directory, write_text
 from ubp_platform.layouts.description import DESCRIPTION, DROPPED
 from ubp_platform.layouts.roles import Column, column_name, table_of
 from ubp_platform.layouts.survey import Family
@@ -80,11 +81,11 @@ def draft(families: Sequence[Family], directory: Path) -> Draft:
     if dropped := [text for family in families if (text := _dropped(family))]:
         texts[DROPPED] = "UNION ALL\n".join(dropped)
     texts[DESCRIPTION] = _description(families, " ".join(texts.values()))
-    directory.mkdir(parents=True, exist_ok=True)
+    make_directory(directory)
     files = []
     for name, text in texts.items():
         path = directory / (name if name == DESCRIPTION else f"{name}.sql")
-        path.write_text(text, "utf-8")
+        write_text(path, text)
         files.append(path)
     files.sort(key=lambda path: (path.suffix, path.name), reverse=True)
     return Draft(files, notes)

@@ -5,14 +5,19 @@ Nothing is guessed: a wrongly guessed comment sign, type or null would lose rows
 
 import codecs
 import csv
+import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import duckdb
 
 from ubp_platform.errors import BatchRejected, first_line
 from ubp_platform.layouts.description import Encoding, Relation
+from ubp_platform.limits import require_columns as require_few_columns
+from ubp_platform.limits import require_lines, require_parquet
+from ubp_platform.settings import Settings
 from ubp_platform.warehouse.casts import quoted
 
 _FIRST_LINE = """
@@ -133,6 +138,7 @@ def _header(connection: duckdb.DuckDBPyConnection, relation: Relation, path: Pat
         )
     quote = {"quotechar": relation.quote} if relation.quote else {"quoting": csv.QUOTE_NONE}
     header = next(csv.reader([line], delimiter=relation.delimiter, **quote), [])
+    require_few_columns(path, header)
     names = [name.strip() or f"column{number}" for number, name in enumerate(header)]
     if re.fullmatch("sep=.", line.strip().lower()):
         raise BatchRejected(
@@ -167,6 +173,8 @@ def _select(
     hive = f"hive_partitioning = {str(relation.hive).lower()}"
     if relation.hive:
         hive += ", hive_types_autocast = false"
+    # DuckDB may lose a row above its limit without a word; a row in another encoding may be longer.
+    longest = 2 * Settings.load().max_row_bytes
     options = f"{listed}, filename = '_file', {hive}"
     if kind == "parquet":
         numbered = f"read_parquet({options}, file_row_number = true, union_by_name = true)"
@@ -174,19 +182,23 @@ def _select(
     if kind == "ndjson":
         types = [f"{quoted(name)}: {quoted(kind)}" for name, kind in relation.types.items()]
         columns = f", columns = {{{', '.join(types)}}}" if types else ""
-        return f"FROM read_ndjson({options}{columns})"
+        return f"FROM read_ndjson({options}{columns}, maximum_object_size = {longest})"
     names = ", ".join(quoted(name) for name in relation.names or header)
     quote = quoted(relation.quote)
     return (
         f"FROM read_csv({options}, header = {str(not relation.names).lower()}, names = [{names}], "
         f"all_varchar = true, delim = {quoted(relation.delimiter)}, quote = {quote}, "
         f"escape = {quote}, comment = '', skip = {relation.skip}, "
-        f"encoding = {quoted(relation.encoding)}, store_rejects = true, rejects_limit = 0)"
+        f"encoding = {quoted(relation.encoding)}, max_line_size = {longest}, "
+        "store_rejects = true, rejects_limit = 0)"
     )
 
 
 def unreadable(paths: Sequence[Path], relation: Relation, error: Exception) -> BatchRejected:
-    """Return an error that says why files cannot be read."""
+    """Return an error that says why files cannot be read; raise it if one exceeds a limit."""
+    for path in paths:
+        if relation.format_of(path) != "parquet":
+            require_lines(path)
     reason, text = first_line(error), str(error).lower()
     if "sniffing" in reason:  # DuckDB does not give the reason
         reason = (
@@ -203,14 +215,32 @@ def unreadable(paths: Sequence[Path], relation: Relation, error: Exception) -> B
     )
 
 
-def require_content(paths: Sequence[Path], encoding: Encoding = "utf-8") -> None:
-    """Refuse empty files, and UTF-16 text where another encoding is expected."""
+def require_content(paths: Sequence[Path], relation: Relation) -> None:
+    """Refuse empty files, UTF-16 text where another encoding is expected, and what is too wide.
+
+    Only the beginning of a text file is read.
+    """
     for path in paths:
         if not path.stat().st_size:
             raise BatchRejected(f"{path.name}: the file is empty")
         with path.open("rb") as file:
-            if encoding != "utf-16" and file.read(2) in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
+            if relation.encoding != "utf-16" and file.read(2) in (
+                codecs.BOM_UTF16_LE,
+                codecs.BOM_UTF16_BE,
+            ):
                 raise BatchRejected(
                     f"{path.name}: is UTF-16 text; save it as UTF-8, or set "
                     '`encoding = "utf-16"` in the layout'
                 )
+        kind = relation.format_of(path)
+        if kind == "parquet":
+            require_parquet(path)
+        else:
+            require_lines(path, first=relation.skip + 1)
+        if kind == "ndjson":
+            _require_few_fields(path)
+
+
+def _require_few_fields(path: Path) -> None:
+    with duckdb.connect(":memory:") as connection, suppress(ValueError, RecursionError):
+        require_few_columns(path, json.loads(first_line_of(connection, path)))

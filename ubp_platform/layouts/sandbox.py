@@ -21,6 +21,7 @@ from ubp_platform.layouts.reader import (
     unreadable,
 )
 from ubp_platform.layouts.scripts import Scripts
+from ubp_platform.limits import require_lines
 from ubp_platform.warehouse.casts import quoted
 from ubp_platform.warehouse.connection import INGEST_SHARE, configure
 from ubp_platform.warehouse.staged import RejectedLine
@@ -62,7 +63,10 @@ class Sandbox:
 
     def _open(self, name: str, paths: Sequence[Path]) -> None:
         relation = self._layout.relations[name]
-        require_content(paths, relation.encoding)
+        require_content(paths, relation)
+        for path in paths:
+            if relation.format_of(path) != "parquet":
+                require_lines(path)
         formats = {relation.format_of(path) for path in paths}
         if "ndjson" in formats and not relation.types:
             raise UBPError(

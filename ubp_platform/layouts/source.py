@@ -1,6 +1,7 @@
 """The files of a source by relation, and the layout of a source."""
 
 import re
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
@@ -8,9 +9,12 @@ from pathlib import Path
 
 import duckdb
 
-from ubp_platform.errors import UBPError
+from ubp_platform.errors import BatchRejected, LimitExceeded, UBPError
 from ubp_platform.layouts.description import PACKED, Layout
 from ubp_platform.layouts.reader import reading, require_content, unreadable
+
+# The times of files are no finer than a tick of the kernel, which is at most this long, in seconds.
+_TICK = 0.01
 
 
 @dataclass(frozen=True)
@@ -27,6 +31,7 @@ class Source:
         source = cls(path)
         if not source.files:
             raise UBPError(f"{path} holds no file")
+        source.states  # noqa: B018 - seen before anything is read
         return source
 
     @cached_property
@@ -45,6 +50,15 @@ class Source:
             if not any(part.startswith((".", "_")) for part in name.split("/"))
         }
 
+    @cached_property
+    def states(self) -> dict[Path, tuple[int, ...] | None]:
+        """What identifies the contents of each file, as first seen."""
+        states = {path: _state(path) for path in self.files.values()}
+        # What is written in the same tick has the same time: nothing is read before it is over.
+        changed = max((state[-1] for state in states.values() if state), default=0) / 1e9
+        time.sleep(min(_TICK, max(0.0, changed + _TICK - time.time())))
+        return states
+
     def of(self, layout: Layout) -> "Delivery":
         """Assign the files to a layout's relations."""
         relations = {
@@ -61,6 +75,24 @@ class Delivery:
     source: Source
     layout: Layout
     files: Mapping[str, Sequence[Path]]
+
+    def require_unchanged(self) -> None:
+        """Check that each file is still the one that was there before anything was read.
+
+        Raises
+        ------
+        BatchRejected
+            If one was changed, replaced or removed.
+        """
+        for files in self.files.values():
+            for path in files:
+                now = _state(path)
+                if now != self.source.states[path] or now is None:
+                    what = "removed" if now is None else "changed"
+                    raise BatchRejected(
+                        f"{path} was {what} while it was being read: when the delivery is "
+                        "complete, run the same command again"
+                    )
 
     @property
     def missing(self) -> list[str]:
@@ -91,7 +123,7 @@ class Delivery:
     def columns(self, name: str) -> list[str]:
         """Return the columns of a relation's first file; BatchRejected if it is unreadable."""
         relation, first = self.layout.relations[name], self.files[name][:1]
-        require_content(first, relation.encoding)
+        require_content(first, relation)
         # All fields, not only those that the layout reads.
         every = relation.model_copy(update={"types": {}})
         try:
@@ -121,6 +153,8 @@ def recognise(source: Source, layouts: Mapping[str, Layout]) -> Delivery:
     ------
     UBPError
         If none of them fits, or several do.
+    LimitExceeded
+        If a file that could belong to one is too large.
     """
     fitting, named = [], []
     for layout in layouts.values():
@@ -131,6 +165,8 @@ def recognise(source: Source, layouts: Mapping[str, Layout]) -> Delivery:
             named.append(delivery)
         try:
             fits = not delivery.absent
+        except LimitExceeded:
+            raise
         except UBPError:
             fits = False
         if fits:
@@ -148,6 +184,15 @@ def recognise(source: Source, layouts: Mapping[str, Layout]) -> Delivery:
         )
     names = " and ".join(delivery.layout.name for delivery in fitting)
     raise UBPError(f"{source.path} could be {names}: choose one with --layout")
+
+
+def _state(path: Path) -> tuple[int, ...] | None:
+    """Return what identifies a file's contents without reading them; None if it is gone."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
 
 
 @cache

@@ -149,8 +149,20 @@ def staging(delivery: Delivery, directory: Path) -> Iterator[StagingArea]:
     Raises
     ------
     BatchRejected
-        If a file cannot be read, or lacks a column that the layout requires.
+        If a file cannot be read, lacks a column that the layout requires, or was changed.
     """
+    try:
+        _require_readable(delivery)
+        with sandbox(delivery.layout, delivery.source.path, delivery.files, directory) as box:
+            yield StagingArea(delivery, box, directory)
+    except Exception:
+        # What failed is then a consequence.
+        delivery.require_unchanged()
+        raise
+
+
+def _require_readable(delivery: Delivery) -> None:
+    """Refuse two formats of one relation, and files without a required column."""
     for name, files in delivery.files.items():
         kinds = {delivery.layout.relations[name].format_of(path): path for path in files}
         if len(kinds) > 1:
@@ -168,8 +180,6 @@ def staging(delivery: Delivery, directory: Path) -> Iterator[StagingArea]:
             f"{first.name}: missing column {', '.join(missing)}; its columns are "
             f"{', '.join(map(repr, columns))}{hint}"
         )
-    with sandbox(delivery.layout, delivery.source.path, delivery.files, directory) as box:
-        yield StagingArea(delivery, box, directory)
 
 
 def _sha256(path: Path) -> str:

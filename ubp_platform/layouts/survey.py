@@ -13,6 +13,7 @@ from ubp_platform.layouts.description import SUFFIXES, Format, Relation, format_
 from ubp_platform.layouts.reader import first_line_of, reading, require_content, unreadable
 from ubp_platform.layouts.roles import Column, describe_columns, keywords, table_of
 from ubp_platform.layouts.source import Source
+from ubp_platform.limits import require_lines
 
 # The number of rows of a family that are examined, and of files that they come from.
 _ROWS, _FILES = 20_000, 40
@@ -87,6 +88,9 @@ def _family(
 ) -> Family:
     """Examine a sample of files with the same columns; ``taken`` are the other families' names."""
     some = files[:: -(-len(files) // _FILES)]
+    for below in some:
+        if relation.format != "parquet":
+            require_lines(source.files[below])
     rows = _read(connection, relation, [source.files[below] for below in some])
     types = dict(zip(rows.columns, map(str, rows.types), strict=True))
     sampled = f"USING SAMPLE reservoir({_ROWS} ROWS) REPEATABLE (0)"
@@ -112,7 +116,7 @@ def _relation(below: str, path: Path, kind: Format) -> Relation:
     hive = "=" in below.rpartition("/")[0]
     delimiter = ","
     if kind == "csv":
-        require_content([path])
+        require_content([path], Relation(files=[below], format=kind))
         with duckdb.connect(":memory:") as connection:
             header = first_line_of(connection, path)
         delimiter = max(",;\t|", key=lambda sign: header.count(sign))
@@ -122,7 +126,7 @@ def _relation(below: str, path: Path, kind: Format) -> Relation:
 def _read(
     connection: duckdb.DuckDBPyConnection, relation: Relation, paths: list[Path]
 ) -> duckdb.DuckDBPyRelation:
-    require_content(paths)
+    require_content(paths, relation)
     try:
         return connection.sql(reading(connection, relation, paths))
     except duckdb.Error as error:

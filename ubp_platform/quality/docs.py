@@ -13,7 +13,7 @@ from urllib.parse import quote
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from ubp_platform.files import write_text
+from ubp_platform.files import make_directory, write_text
 from ubp_platform.quality.suites import SuiteRun
 
 _TIME = "%Y%m%dT%H%M%S.%fZ"
@@ -36,7 +36,7 @@ class DataDocs:
         """Write one page for each file of a batch, rewrite the index, and return its path."""
         now = datetime.now(UTC)
         folder = self._directory / "validations" / batch / f"{now:{_TIME}}"
-        folder.mkdir(parents=True, exist_ok=True)
+        make_directory(folder)
         for file, run in runs.items():
             result = run.result().to_json_dict()
             write_text(folder / f"{file}.json", json.dumps(result, indent=1))

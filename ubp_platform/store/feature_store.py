@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from ubp_platform import sealed
 from ubp_platform.errors import UBPError, first_line
-from ubp_platform.files import atomic_file, write_text
+from ubp_platform.files import atomic_file, make_directory, write_text
 from ubp_platform.home import Home
 from ubp_platform.store.configuration import configuration, published, template
 from ubp_platform.store.objects import feast_objects, snapshot_pattern, view_name
@@ -84,7 +84,7 @@ def write_configuration(home: Home) -> Path:
 
     It names environment variables instead of containing their values, which may be passwords.
     """
-    home.feast.mkdir(parents=True, exist_ok=True)
+    make_directory(home.feast, private=home.root)
     path = published(home)
     text = yaml.safe_dump(configuration(home, expand=False), sort_keys=False)
     write_text(path, sealed.sealed(f"# {sealed.UNSEALED}\n{text}".encode()).decode())

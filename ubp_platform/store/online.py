@@ -25,6 +25,7 @@ from pydantic import BaseModel
 from ubp_platform.blocks.snapshot import EMBEDDING
 from ubp_platform.blocks.snapshot_files import Origin
 from ubp_platform.errors import UBPError, first_line
+from ubp_platform.files import make_directory, restrict
 from ubp_platform.home import Home
 from ubp_platform.store import feast_internals as feast
 from ubp_platform.store.entities import ClientId
@@ -129,8 +130,9 @@ class OnlineStore:
         """Prepare the store for a view."""
         with self.one_line_errors():
             if self._file:
-                self._file.parent.mkdir(parents=True, exist_ok=True)
+                make_directory(self._file.parent)
                 self._execute("PRAGMA journal_mode=WAL")
+                restrict(self._file)
             feast.create_table(self._provider, self.config, view)
 
     def drop(self, view: FeatureView, client_ids: Iterable[Sequence[ClientId]]) -> None:

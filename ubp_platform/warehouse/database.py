@@ -1,14 +1,13 @@
 """The DuckDB file of a warehouse: opening it, creating its tables, adding what older ones lack."""
 
 import re
-import tempfile
-from contextlib import suppress
 from pathlib import Path
 
 import duckdb
 
 from ubp_platform.errors import UBPError, WarehouseBusy, WarehouseMissing
 from ubp_platform.events.schema import TABLES
+from ubp_platform.files import atomic_file, make_directory
 from ubp_platform.warehouse import identifiers, values
 
 _LEDGER = """
@@ -69,24 +68,23 @@ def _create(path: Path) -> None:
     """Create the file with its tables if there is none; it appears complete or not at all."""
     if path.exists():
         return
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".warehouse-", dir=path.parent) as directory:
-        unfinished = Path(directory) / path.name
-        with duckdb.connect(unfinished) as connection:
-            connection.execute(_LEDGER)
-            for table in TABLES.values():
-                columns = ", ".join(
-                    f"{name} {kind}" + " NOT NULL" * (name in table.required)
-                    for name, kind in table.stored.items()
-                )
-                connection.execute(
-                    f"CREATE TABLE {table.name} ({columns}, batch_id INTEGER NOT NULL)"
-                )
-            # Closing would write the file as well, but would not report a full disk.
-            connection.execute("CHECKPOINT")
-        # Another process may have been faster; a link does not replace its file.
-        with suppress(FileExistsError):
-            path.hardlink_to(unfinished)
+    make_directory(path.parent, private=path.parent)
+    # Another process may be faster.
+    with atomic_file(path, replace=False) as unfinished, _new_database(unfinished) as connection:
+        connection.execute(_LEDGER)
+        for table in TABLES.values():
+            columns = ", ".join(
+                f"{name} {kind}" + " NOT NULL" * (name in table.required)
+                for name, kind in table.stored.items()
+            )
+            connection.execute(f"CREATE TABLE {table.name} ({columns}, batch_id INTEGER NOT NULL)")
+        # Closing would write the file as well, but would not report a full disk.
+        connection.execute("CHECKPOINT")
+
+
+def _new_database(path: Path) -> duckdb.DuckDBPyConnection:
+    path.unlink()  # DuckDB takes no empty file
+    return duckdb.connect(path)
 
 
 def _bring_up_to_date(connection: duckdb.DuckDBPyConnection) -> None:

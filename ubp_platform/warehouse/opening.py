@@ -12,6 +12,7 @@ from pathlib import Path
 import duckdb
 
 from ubp_platform.errors import WarehouseBusy
+from ubp_platform.files import make_directory
 from ubp_platform.locks import FileLock
 from ubp_platform.warehouse.database import open_database
 
@@ -47,7 +48,7 @@ def open_locked(
 
 def _lock(path: Path, write: bool, wait: bool) -> FileLock | None:
     if write:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_directory(path.parent, private=path.parent)
     elif not path.exists():
         return None
     try:
