@@ -14,9 +14,9 @@ from benchmarks.arguments import count
 from benchmarks.chaos import forks
 from benchmarks.chaos.damage import damage, damages
 from benchmarks.chaos.readers import read_meanwhile
-from benchmarks.chaos.survival import compiled, is_loaded, kill, kills, power
+from benchmarks.chaos.survival import compiled, is_loaded, kill, power
 from benchmarks.chaos.table import Row, show, write
-from benchmarks.chaos.world import World, write_shop
+from benchmarks.chaos.world import WRITES, World, write_shop
 from tests.store.redis_server import MISSING, PROGRAM
 
 WHAT = {
@@ -25,8 +25,8 @@ WHAT = {
     "readers": "readers start and look up during publishes, on {}",
     "damage": "a damaged file × a command, with the cure",
 }
-#: What a row does in a try, and the cases that the tries choose from.
-ATTEMPTS = {"kill": (kill, kills), "power": (power, kills), "damage": (damage, damages)}
+#: What a row does in a try.
+ATTEMPTS = {"kill": kill, "power": power, "damage": damage}
 #: Parts of the time.
 SHARES = {"kill": 0.3, "power": 0.3, "damage": 0.3, "readers": 0.1}
 
@@ -54,6 +54,9 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--minutes", type=float, default=10, help="at most (default: %(default)s)")
     parser.add_argument("--tries", type=count, default=200, help="per row (default: %(default)s)")
     parser.add_argument("--damages", type=count, default=10_000, help="tries of `damage`; all")
+    parser.add_argument(
+        "--commands", nargs="+", choices=WRITES, default=[*WRITES], help="of `kill` and `power`"
+    )
     parser.add_argument("--readers", type=count, default=20, help="(default: %(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="(default: %(default)s)")
     parser.add_argument("--workers", type=count, default=2, help="(default: %(default)s)")
@@ -124,27 +127,25 @@ def _worker(
     world = World(place, place.parent / "shop")
     with (place / "results").open("a") as results:
         for row in rows:
-            attempt, cases = ATTEMPTS[row]
             until = time.time() + seconds * SHARES[row]
-            tries = options.damages if row == "damage" else options.tries
-            for case, seed in _planned(cases(world), tries, options.seed, row)[
-                number :: options.workers
-            ]:
+            for case, seed in _planned(options, world, row)[number :: options.workers]:
                 if time.time() > until:
                     break
-                failure = attempt(world, case, Random(seed))
+                failure = ATTEMPTS[row](world, case, Random(seed))
                 result = {"row": row, "case": case, "failure": failure, "seed": seed}
                 results.write(json.dumps(result) + "\n")
                 results.flush()
 
 
-def _planned(cases: list[str], tries: int, seed: int, row: str) -> list[tuple[str, str]]:
-    """Return the tries in a random order: cases and seeds; each damage once."""
-    times = 1 if row == "damage" else -(-tries // len(cases))
-    planned = [(case, f"{seed} {case} {time_}") for time_ in range(times) for case in cases]
+def _planned(options: argparse.Namespace, world: World, row: str) -> list[tuple[str, str]]:
+    """Return the tries: cases and seeds. Commands in turn; damages in a random order."""
+    seed, commands = options.seed, options.commands
     if row == "damage":
-        Random(seed).shuffle(planned)
-    return planned[:tries]
+        cases = damages(world)
+        Random(seed).shuffle(cases)
+        return [(case, f"{seed} {case}") for case in cases][: options.damages]
+    tries = range(options.tries)
+    return [(commands[number % len(commands)], f"{seed} {row} {number}") for number in tries]
 
 
 if __name__ == "__main__":

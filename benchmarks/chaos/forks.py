@@ -59,9 +59,7 @@ def _forget_recent_writers() -> None:
         files._SECONDS_TO_LOCK = 0.0
 
 
-def start(
-    function: Callable[..., object], *arguments: object, streams: Path | None = None
-) -> int:
+def start(function: Callable[..., object], *arguments: object, streams: Path | None = None) -> int:
     """Fork; the child calls the function and exits with 0, or 1 after an exception."""
     sys.stdout.flush()
     sys.stderr.flush()
@@ -86,9 +84,7 @@ def start(
         os._exit(code)
 
 
-def call(
-    function: Callable[..., object], *arguments: object, kill_after: float = HUNG
-) -> Outcome:
+def call(function: Callable[..., object], *arguments: object, kill_after: float = HUNG) -> Outcome:
     """Call a function in a fork, which gets kill -9 after some seconds."""
     begin = time.perf_counter()
     with tempfile.TemporaryDirectory(prefix="chaos-") as directory:

@@ -6,10 +6,11 @@ See the package's docstring for the model.
 import struct
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
 from random import Random
 
-_HEADER = struct.Struct("8Q")
+_HEADER = struct.Struct("7Q")
 _KEPT = ("dropped", "zeros", "kept")
 
 
@@ -39,12 +40,12 @@ class _File:
 
 @dataclass(frozen=True)
 class _Entry:
-    """A change of names, by the directories' inodes; atomic, also between two directories."""
+    """A change of names, by the directories' keys; atomic, also between two directories."""
 
     op: str
     parent: int
     name: str
-    inode: int = 0
+    key: int = 0
     parent2: int = 0
     name2: str = ""
 
@@ -59,47 +60,56 @@ class Disk:
     """
 
     def __init__(self, root: Path) -> None:
-        self.root, self.changes = root.stat().st_ino, 0
+        self.changes = 0
+        # The number of an inode is given again: each thing that had it has a key of its own.
+        self._keys: dict[int, int] = {}
+        self._numbers = count(1)
+        self.root = self._key(root.stat().st_ino, new=True)
         self._files: dict[int, _File] = {}
         self._names: dict[int, dict[str, int]] = {self.root: {}}
         self._pending: list[_Entry] = []
         for path in sorted(root.rglob("*")):
-            inode = path.stat().st_ino
-            self._names[path.parent.stat().st_ino][path.name] = inode
+            key = self._key(path.stat().st_ino, new=True)
+            self._names[self._key(path.parent.stat().st_ino)][path.name] = key
             if path.is_dir():
-                self._names[inode] = {}
+                self._names[key] = {}
             else:
-                self._files[inode] = _File(bytearray(path.read_bytes()))
+                self._files[key] = _File(bytearray(path.read_bytes()))
+
+    def _key(self, inode: int, new: bool = False) -> int:
+        if new:
+            self._keys[inode] = next(self._numbers)
+        return self._keys.get(inode, 0)
 
     def replay(self, log: Path) -> None:
         """Apply a recording."""
-        for op, inode, parent, number, second, name, name2, data in _records(log):
+        for op, inode, parent, number, name, name2, data in _records(log):
             self.changes += 1
+            key, directory = self._key(inode, new=op in "CD"), self._key(parent)
             if op == "W":
-                self._files[inode].pending.append((number, data))
+                self._files[key].pending.append((number, data))
             elif op == "T":
-                self._files[inode].pending.append((number, None))
+                self._files[key].pending.append((number, None))
             elif op == "F":
-                self._sync(inode)
+                self._sync(key)
             elif op == "R":
-                self._pending.append(_Entry("R", parent, name, 0, number, name2))
+                self._pending.append(_Entry("R", directory, name, 0, self._key(number), name2))
             else:
-                # An inode's number is given again.
                 if op == "C":
-                    self._files[inode] = _File()
+                    self._files[key] = _File()
                 elif op == "D":
-                    self._names[inode] = {}
-                self._pending.append(_Entry(op, parent, name, inode))
+                    self._names[key] = {}
+                self._pending.append(_Entry(op, directory, name, key))
 
-    def _sync(self, inode: int) -> None:
-        if inode in self._files:
-            self._files[inode].synced()
+    def _sync(self, key: int) -> None:
+        if key in self._files:
+            self._files[key].synced()
             return
         for entry in self._pending:
-            if inode in (entry.parent, entry.parent2):
+            if key in (entry.parent, entry.parent2):
                 _apply(entry, self._names)
         self._pending = [
-            entry for entry in self._pending if inode not in (entry.parent, entry.parent2)
+            entry for entry in self._pending if key not in (entry.parent, entry.parent2)
         ]
 
     def after_power_loss(self, rng: Random) -> dict[str, bytes | None]:
@@ -112,14 +122,14 @@ class Disk:
         return self._tree(len(self._pending), lambda: "kept")
 
     def _tree(self, kept: int, choose: Callable[[], str]) -> dict[str, bytes | None]:
-        names = {inode: dict(entries) for inode, entries in self._names.items()}
+        names = {key: dict(entries) for key, entries in self._names.items()}
         for entry in self._pending[:kept]:
             _apply(entry, names)
         found: dict[str, bytes | None] = {}
 
-        def walk(inode: int, path: str) -> None:
-            for name, child in sorted(names[inode].items()):
-                if child in names and child not in self._files:
+        def walk(key: int, path: str) -> None:
+            for name, child in sorted(names[key].items()):
+                if child not in self._files:
                     found[path + name] = None
                     walk(child, f"{path}{name}/")
                 # SQLite makes its index of the log again.
@@ -131,27 +141,27 @@ class Disk:
 
 
 def _apply(entry: _Entry, names: dict[int, dict[str, int]]) -> None:
-    here = names.setdefault(entry.parent, {})
+    here = names[entry.parent]
     if entry.op in "CDL":
-        here[entry.name] = entry.inode
+        here[entry.name] = entry.key
     elif entry.op == "U":
         here.pop(entry.name, None)
     # What was renamed may have been created under a name that never reached the disk.
-    elif (inode := here.pop(entry.name, None)) is not None:
-        names.setdefault(entry.parent2, {})[entry.name2] = inode
+    elif (key := here.pop(entry.name, None)) is not None:
+        names[entry.parent2][entry.name2] = key
 
 
 def _records(log: Path) -> Iterator[tuple]:
     data, at = log.read_bytes(), 0
     while at + _HEADER.size <= len(data):
-        op, inode, parent, number, second, *sizes = _HEADER.unpack_from(data, at)
+        op, inode, parent, number, *sizes = _HEADER.unpack_from(data, at)
         at += _HEADER.size
         parts = []
         for size in sizes:
             parts.append(data[at : at + size])
             at += size
         name, name2 = (part.decode() for part in parts[:2])
-        yield chr(op), inode, parent, number, second, name, name2, parts[2]
+        yield chr(op), inode, parent, number, name, name2, parts[2]
 
 
 def write_tree(tree: dict[str, bytes | None], root: Path) -> None:

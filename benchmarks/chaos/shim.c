@@ -21,7 +21,7 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-struct record { uint64_t op, ino, parent, number, second, name_size, name2_size, data_size; };
+struct record { uint64_t op, ino, parent, number, name_size, name2_size, data_size; };
 
 static char root[PATH_MAX];
 static size_t root_size;
@@ -30,7 +30,7 @@ static long kill_at, done;
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 
 #define NEXT(name) ({ static __typeof__(&name) real; \
-    if (!real) real = (__typeof__(&name))dlsym(RTLD_NEXT, #name); real; })
+    real = real ? real : (__typeof__(&name))dlsym(RTLD_NEXT, #name); real; })
 
 void chaos_start(const char *path, const char *log, long at) {
     snprintf(root, sizeof root, "%s", path);
@@ -38,8 +38,6 @@ void chaos_start(const char *path, const char *log, long at) {
     kill_at = at;
     log_fd = NEXT(open)(log, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
 }
-
-long chaos_count(void) { return done; }
 
 static int below(const char *path) {
     return !strncmp(path, root, root_size) && (path[root_size] == '/' || !path[root_size]);
@@ -95,10 +93,10 @@ static void write_all(const void *data, size_t size) {
     }
 }
 
-static void append(char op, uint64_t ino, uint64_t parent, uint64_t number, uint64_t second,
+static void append(char op, uint64_t ino, uint64_t parent, uint64_t number,
                    const char *name, const char *name2, const void *data, size_t size) {
     int saved = errno;
-    struct record record = {op, ino, parent, number, second, name ? strlen(name) : 0,
+    struct record record = {op, ino, parent, number, name ? strlen(name) : 0,
                             name2 ? strlen(name2) : 0, size};
     write_all(&record, sizeof record);
     if (name) write_all(name, record.name_size);
@@ -132,8 +130,8 @@ static int do_open(int (*real)(int, const char *, int, ...), int dir, const char
     int saved = errno, fresh = fstatat(dir, path, &info, AT_SYMLINK_NOFOLLOW) != 0;
     errno = saved;
     int fd = real(dir, path, flags, mode);
-    if (fd >= 0 && fresh) append('C', inode(fd), parent, 0, 0, name, 0, 0, 0);
-    else if (fd >= 0 && flags & O_TRUNC) append('T', inode(fd), 0, 0, 0, 0, 0, 0, 0);
+    if (fd >= 0 && fresh) append('C', inode(fd), parent, 0, name, 0, 0, 0);
+    else if (fd >= 0 && flags & O_TRUNC) append('T', inode(fd), 0, 0, 0, 0, 0, 0);
     end();
     return fd;
 }
@@ -141,22 +139,17 @@ static int do_open(int (*real)(int, const char *, int, ...), int dir, const char
 #define MODE mode_t mode = 0; if (flags & (O_CREAT | O_TMPFILE)) { \
     va_list rest; va_start(rest, flags); mode = va_arg(rest, mode_t); va_end(rest); }
 
-int open(const char *path, int flags, ...) {
-    MODE return do_open(NEXT(openat), AT_FDCWD, path, flags, mode);
-}
-int open64(const char *path, int flags, ...) {
-    MODE return do_open(NEXT(openat), AT_FDCWD, path, flags | O_LARGEFILE, mode);
-}
-int openat(int dir, const char *path, int flags, ...) {
-    MODE return do_open(NEXT(openat), dir, path, flags, mode);
-}
-int openat64(int dir, const char *path, int flags, ...) {
-    MODE return do_open(NEXT(openat), dir, path, flags | O_LARGEFILE, mode);
-}
+#define OPEN(name, more) int name(const char *path, int flags, ...) { \
+    MODE return do_open(NEXT(openat), AT_FDCWD, path, flags | more, mode); }
+#define OPENAT(name, more) int name(int dir, const char *path, int flags, ...) { \
+    MODE return do_open(NEXT(openat), dir, path, flags | more, mode); }
+OPEN(open, 0)
+OPEN(open64, O_LARGEFILE)
+OPENAT(openat, 0)
+OPENAT(openat64, O_LARGEFILE)
 int creat(const char *path, mode_t mode) {
     return do_open(NEXT(openat), AT_FDCWD, path, O_CREAT | O_WRONLY | O_TRUNC, mode);
 }
-int creat64(const char *path, mode_t mode) { return creat(path, mode); }
 
 static FILE *do_fopen(const char *path, const char *how) {
     int flags = strchr(how, '+') ? O_RDWR : *how == 'r' ? O_RDONLY : O_WRONLY;
@@ -174,7 +167,7 @@ FILE *fopen64(const char *path, const char *how) {
 }
 
 static void wrote(int fd, uint64_t offset, const void *data, ssize_t size) {
-    if (size > 0) append('W', inode(fd), 0, offset, 0, 0, 0, data, size);
+    if (size > 0) append('W', inode(fd), 0, offset, 0, 0, data, size);
 }
 
 /* For O_APPEND too: after a write the position is its end. */
@@ -204,9 +197,7 @@ ssize_t pwrite(int fd, const void *data, size_t size, off_t offset) {
     if (!recorded(fd)) return NEXT(pwrite)(fd, data, size, offset);
     return CHANGE(NEXT(pwrite)(fd, data, size, offset), wrote(fd, offset, data, result));
 }
-ssize_t pwrite64(int fd, const void *data, size_t size, off64_t offset) {
-    return pwrite(fd, data, size, offset);
-}
+ssize_t pwrite64(int fd, const void *data, size_t size, off64_t offset) { return pwrite(fd, data, size, offset); }
 ssize_t writev(int fd, const struct iovec *parts, int count) {
     if (!recorded(fd)) return NEXT(writev)(fd, parts, count);
     return CHANGE(NEXT(writev)(fd, parts, count), wrote_range(fd, before(fd, result), result));
@@ -215,16 +206,12 @@ ssize_t pwritev(int fd, const struct iovec *parts, int count, off_t offset) {
     if (!recorded(fd)) return NEXT(pwritev)(fd, parts, count, offset);
     return CHANGE(NEXT(pwritev)(fd, parts, count, offset), wrote_range(fd, offset, result));
 }
-ssize_t pwritev64(int fd, const struct iovec *parts, int count, off64_t offset) {
-    return pwritev(fd, parts, count, offset);
-}
+ssize_t pwritev64(int fd, const struct iovec *parts, int count, off64_t offset) { return pwritev(fd, parts, count, offset); }
 ssize_t sendfile(int to, int from, off_t *offset, size_t size) {
     if (!recorded(to)) return NEXT(sendfile)(to, from, offset, size);
     return CHANGE(NEXT(sendfile)(to, from, offset, size), wrote_range(to, before(to, result), result));
 }
-ssize_t sendfile64(int to, int from, off64_t *offset, size_t size) {
-    return sendfile(to, from, offset, size);
-}
+ssize_t sendfile64(int to, int from, off64_t *offset, size_t size) { return sendfile(to, from, offset, size); }
 ssize_t copy_file_range(int from, off64_t *a, int to, off64_t *b, size_t size, unsigned flags) {
     if (!recorded(to)) return NEXT(copy_file_range)(from, a, to, b, size, flags);
     return CHANGE(NEXT(copy_file_range)(from, a, to, b, size, flags),
@@ -244,7 +231,7 @@ size_t fwrite(const void *data, size_t size, size_t count, FILE *file) {
 
 static void resized(int fd, int result) {
     struct stat info;
-    if (!result && !fstat(fd, &info)) append('T', info.st_ino, 0, info.st_size, 0, 0, 0, 0, 0);
+    if (!result && !fstat(fd, &info)) append('T', info.st_ino, 0, info.st_size, 0, 0, 0, 0);
 }
 int ftruncate(int fd, off_t size) {
     if (!recorded(fd)) return NEXT(ftruncate)(fd, size);
@@ -255,22 +242,18 @@ int fallocate(int fd, int mode, off_t offset, off_t size) {
     if (!recorded(fd)) return NEXT(fallocate)(fd, mode, offset, size);
     return CHANGE(NEXT(fallocate)(fd, mode, offset, size), resized(fd, result));
 }
-int fallocate64(int fd, int mode, off64_t offset, off64_t size) {
-    return fallocate(fd, mode, offset, size);
-}
+int fallocate64(int fd, int mode, off64_t offset, off64_t size) { return fallocate(fd, mode, offset, size); }
 int posix_fallocate(int fd, off_t offset, off_t size) {
     if (!recorded(fd)) return NEXT(posix_fallocate)(fd, offset, size);
     return CHANGE(NEXT(posix_fallocate)(fd, offset, size), resized(fd, result));
 }
-int posix_fallocate64(int fd, off64_t offset, off64_t size) {
-    return posix_fallocate(fd, offset, size);
-}
+int posix_fallocate64(int fd, off64_t offset, off64_t size) { return posix_fallocate(fd, offset, size); }
 
 int fsync(int fd) {
     if (!recorded(fd)) return NEXT(fsync)(fd);
     /* The disk itself need not be waited for. */
     return CHANGE(fcntl(fd, F_GETFD) < 0 ? -1 : 0,
-                  if (!result) append('F', inode(fd), 0, 0, 0, 0, 0, 0, 0));
+                  if (!result) append('F', inode(fd), 0, 0, 0, 0, 0, 0));
 }
 int fdatasync(int fd) { return recorded(fd) ? fsync(fd) : NEXT(fdatasync)(fd); }
 
@@ -281,7 +264,7 @@ int renameat2(int from, const char *a, int to, const char *b, unsigned flags) {
     if (!split(from, a, &old, name) || !split(to, b, &new, name2))
         return NEXT(renameat2)(from, a, to, b, flags);
     return CHANGE(NEXT(renameat2)(from, a, to, b, flags),
-                  if (!result) append('R', 0, old, new, flags, name, name2, 0, 0));
+                  if (!result) append('R', 0, old, new, name, name2, 0, 0));
 }
 int renameat(int from, const char *a, int to, const char *b) { return renameat2(from, a, to, b, 0); }
 int rename(const char *a, const char *b) { return renameat2(AT_FDCWD, a, AT_FDCWD, b, 0); }
@@ -292,7 +275,7 @@ int linkat(int from, const char *a, int to, const char *b, int flags) {
     struct stat info;
     if (!split(to, b, &new, name)) return NEXT(linkat)(from, a, to, b, flags);
     return CHANGE(NEXT(linkat)(from, a, to, b, flags), if (!result && !fstatat(to, b, &info, 0))
-                  append('L', info.st_ino, new, 0, 0, name, 0, 0, 0));
+                  append('L', info.st_ino, new, 0, name, 0, 0, 0));
 }
 int link(const char *a, const char *b) { return linkat(AT_FDCWD, a, AT_FDCWD, b, 0); }
 
@@ -301,7 +284,7 @@ int unlinkat(int dir, const char *path, int flags) {
     char name[NAME_MAX + 1];
     if (!split(dir, path, &parent, name)) return NEXT(unlinkat)(dir, path, flags);
     return CHANGE(NEXT(unlinkat)(dir, path, flags),
-                  if (!result) append('U', 0, parent, 0, 0, name, 0, 0, 0));
+                  if (!result) append('U', 0, parent, 0, name, 0, 0, 0));
 }
 int unlink(const char *path) { return unlinkat(AT_FDCWD, path, 0); }
 int rmdir(const char *path) { return unlinkat(AT_FDCWD, path, AT_REMOVEDIR); }
@@ -316,6 +299,6 @@ int mkdirat(int dir, const char *path, mode_t mode) {
     struct stat info;
     if (!split(dir, path, &parent, name)) return NEXT(mkdirat)(dir, path, mode);
     return CHANGE(NEXT(mkdirat)(dir, path, mode), if (!result && !fstatat(dir, path, &info, 0))
-                  append('D', info.st_ino, parent, 0, 0, name, 0, 0, 0));
+                  append('D', info.st_ino, parent, 0, name, 0, 0, 0));
 }
 int mkdir(const char *path, mode_t mode) { return mkdirat(AT_FDCWD, path, mode); }

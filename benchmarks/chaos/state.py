@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -49,7 +50,9 @@ def without_names(found: Found) -> list[str]:
     """Drop the numbers of versions, so that homes that gave other names can be compared."""
     entries = []
     for key, value in found.items():
-        parts = ["vN" if part[:1] == "v" and part[1:].isdigit() else part for part in key.split("/")]
+        parts = [
+            "vN" if part[:1] == "v" and part[1:].isdigit() else part for part in key.split("/")
+        ]
         entries.append(f"{'/'.join(parts)} {value}")
     return sorted(entries)
 
