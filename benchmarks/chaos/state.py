@@ -48,13 +48,7 @@ def _add(found: Found, name: str, read: Callable[[], Found]) -> None:
 
 def without_names(found: Found) -> list[str]:
     """Drop the numbers of versions, so that homes that gave other names can be compared."""
-    entries = []
-    for key, value in found.items():
-        parts = [
-            "vN" if part[:1] == "v" and part[1:].isdigit() else part for part in key.split("/")
-        ]
-        entries.append(f"{'/'.join(parts)} {value}")
-    return sorted(entries)
+    return sorted(f"{re.sub(r'/v[0-9]+/', '/vN/', key)} {value}" for key, value in found.items())
 
 
 def debris(root: Path) -> list[str]:
