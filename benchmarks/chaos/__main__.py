@@ -13,7 +13,7 @@ import benchmarks.chaos
 from benchmarks.arguments import count
 from benchmarks.chaos import forks
 from benchmarks.chaos.damage import damage, damages
-from benchmarks.chaos.readers import read_meanwhile
+from benchmarks.chaos.readers import read_meanwhile, readers_world
 from benchmarks.chaos.survival import compiled, is_loaded, kill, power
 from benchmarks.chaos.table import Row, show, write
 from benchmarks.chaos.world import WRITES, World, write_shop
@@ -92,16 +92,20 @@ def _run(options: argparse.Namespace, directory: Path) -> list[Row]:
                 rows[result["row"]].failures.append(f"[{result['case']}] {result['failure']}")
     found = [*rows.values()]
     if "readers" in options.only:
-        for store, label in (("sqlite", "SQLite"), ("redis", "Redis")):
-            row = Row(f"readers, {label}", WHAT["readers"].format(label))
-            if store == "redis" and PROGRAM is None:
-                row.note = f"not run: {MISSING}"
-            else:
-                share = seconds * SHARES["readers"] / 2
-                place = directory / "readers"
-                row.tries, row.failures = read_meanwhile(place, store, options.readers, share)
-            found.append(row)
+        found += _readers(options.readers, directory / "readers", seconds * SHARES["readers"] / 2)
     return found
+
+
+def _readers(readers: int, directory: Path, seconds: float) -> list[Row]:
+    rows, world = [], readers_world(directory)
+    for store, label in (("sqlite", "SQLite"), ("redis", "Redis")):
+        row = Row(f"readers, {label}", WHAT["readers"].format(label))
+        if store == "redis" and PROGRAM is None:
+            row.note = f"not run: {MISSING}"
+        else:
+            row.tries, row.failures = read_meanwhile(world, store, readers, seconds)
+        rows.append(row)
+    return rows
 
 
 def _attempts(

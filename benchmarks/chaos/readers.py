@@ -25,15 +25,21 @@ CLIENTS = 1500
 """More than one query of a lookup can ask for."""
 
 
-def read_meanwhile(
-    directory: Path, store: str, readers: int, seconds: float
-) -> tuple[int, list[str]]:
+def readers_world(directory: Path) -> World:
+    """Make the home of this row, of more clients than the others have."""
+    shop = directory / "shop"
+    shop.mkdir(parents=True)
+    forks.call(write_shop, shop, CLIENTS)
+    return World(directory, shop)
+
+
+def read_meanwhile(world: World, store: str, readers: int, seconds: float) -> tuple[int, list[str]]:
     """Let readers look up during publishes.
 
     Parameters
     ----------
-    directory : Path
-        Empty, or with the shop of an earlier call.
+    world : World
+        From :func:`readers_world`.
     store : str
         ``sqlite`` or ``redis``.
     readers : int
@@ -43,23 +49,20 @@ def read_meanwhile(
     Returns
     -------
     tries : int
-        Reads and publishes.
+        Reads, encodes and publishes.
     failures : list of str
     """
-    directory.mkdir(exist_ok=True)
-    shop, place = directory / "shop", directory / store
-    if not shop.exists():
-        shop.mkdir()
-        forks.call(write_shop, shop, CLIENTS)
+    log = world.directory / store
+    log.mkdir()
     with ExitStack() as stack:
+        world.reset("served")
         if store == "redis":
-            address = stack.enter_context(redis_server(directory))
+            address = stack.enter_context(redis_server(world.directory))
             os.environ.update(UBP_ONLINE_STORE="redis", UBP_REDIS=address)
             stack.callback(_unset, "UBP_ONLINE_STORE", "UBP_REDIS")
-        home = World(place, shop).home
-        log = place / "log"
-        log.mkdir()
-        _run(home, log, shop, readers, seconds)
+            world.reset("fitted")
+            world.run(["publish"])
+        _run(world.home, log, world.shop, readers, seconds)
     return _judged(log)
 
 
