@@ -74,14 +74,15 @@ class World:
         self.home, self.out = self.root / "home", self.root / "out"
         self.expected: dict[str, Any] = {}
         self._fresh()
-        self._build("fitted", "ingest {shop}/first", "ingest {shop}/second", _train())
-        self._build("served", "publish", f"encode --cutoff {LATER}")
+        self.build("fitted", "ingest {shop}/first", "ingest {shop}/second", _train())
+        self.build("served", "publish", f"encode --cutoff {LATER}")
 
     def _fresh(self) -> None:
         shutil.rmtree(self.root, ignore_errors=True)
         self.out.mkdir(parents=True)
 
-    def _build(self, name: str, *commands: str) -> None:
+    def build(self, name: str, *commands: str) -> None:
+        """Run commands on the home, and keep it as a base."""
         for text in commands:
             outcome = self.run(text.split())
             if outcome.code:
