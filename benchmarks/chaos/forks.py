@@ -7,6 +7,7 @@ import tempfile
 import time
 import traceback
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from threading import RLock
@@ -102,8 +103,10 @@ def wait(child: int, until: float) -> int:
         if found:
             return os.waitstatus_to_exitcode(status)
         time.sleep(0.001)
-    # With what it has started itself.
-    os.killpg(child, signal.SIGKILL)
+    # With what it has started itself; it is no leader yet right after the fork.
+    with suppress(ProcessLookupError):
+        os.killpg(child, signal.SIGKILL)
+    os.kill(child, signal.SIGKILL)
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
