@@ -41,7 +41,7 @@ def damage(world: World, case: str, rng: Random) -> str | None:
     """Damage a file and run a command; follow the cure if there is one."""
     name, how, command = case.split(" ", 2)
     expected, whole = _expected(world, command)
-    published = _expected(world, "publish")[1]["served"]
+    published = _expected(world, "publish")[1]
     world.reset(BASE)
     path = world.home / name
     if not path.exists():
@@ -62,9 +62,10 @@ def damage(world: World, case: str, rng: Random) -> str | None:
     problem = _cured(world, command, outcome.error, path, expected)
     if problem or command in READS:
         return problem
-    found = world.state()
+    # What a cure makes anew has names of its own; what was there before means what it meant.
+    found = {key: value for key, value in world.state().items() if key in published}
     # A cure may publish what was encoded.
-    if found.get("served") == published:
+    if found.get("served") == published["served"]:
         found["served"] = whole["served"]
     return _other_values(found, whole, "", f" after the cure [{outcome.error}]")
 
