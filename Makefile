@@ -8,7 +8,7 @@ INSTALLED := .venv/.installed
 # A process a core; a module's tests share what they set up, and so a process.
 PARALLEL := --numprocesses auto --maxprocesses 4 --dist loadscope --no-loadscope-reorder
 
-.PHONY: demo test test-all lint format docs bench bench-full bench-parts clean
+.PHONY: demo test test-all lint format docs bench bench-full bench-parts chaos clean
 
 demo: $(INSTALLED)  ## the whole job on real data, ending with a model and pictures
 	$(BIN)/ubp demo
@@ -42,6 +42,9 @@ bench-full: $(INSTALLED)  ## the same of 1%, 10% and the whole log: 15 minutes t
 
 bench-parts: $(INSTALLED)  ## single parts against straightforward ways of doing the same
 	$(BIN)/python -m benchmarks
+
+chaos: $(INSTALLED)  ## kill -9, power losses, readers during publishes, damaged files: 10 minutes
+	$(BIN)/python -m benchmarks.chaos --document docs/reliability.md
 
 # Torch first, alone: what it brings along for a GPU comes at the versions that it names itself.
 # LightFM has no wheel for Python 3.11; where there is no gcc, a compiler that is a package builds it.
