@@ -50,6 +50,7 @@ def _publish(home: Home, profile: ProfileVersion, progress: ProgressFactory) -> 
         raise UBPError(f"profile {profile.name} has no snapshot: run `ubp encode --cutoff TIME`")
     newest = snapshots[-1]
     home.prepare()
+    home.draw_identity()
     before = Served.read_if_whole(home)
     if before and newest.cutoff < datetime.fromisoformat(before.cutoff):
         warnings.warn(

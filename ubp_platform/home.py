@@ -17,10 +17,13 @@ LAYOUT = 2
 
 
 class HomeDescription(BaseModel):
-    """The content of ``home.json``: the layout, and a name among homes that share a store."""
+    """The content of ``home.json``: the layout, and a name among homes that share a store.
+
+    The name is drawn by the first publish, so that copies made before it get different ones.
+    """
 
     layout: int
-    id: str
+    id: str = ""
 
 
 @dataclass(frozen=True)
@@ -68,12 +71,20 @@ class Home:
         path = self.root / "home.json"
         if not path.exists():
             older = self.feast / "project"
-            drawn = older.read_text().strip() if older.exists() else secrets.token_hex(4)
-            mine = HomeDescription(layout=LAYOUT, id=drawn.split("_")[-1])
-            with atomic_file(path, replace=False) as draft:  # of two processes, the first decides
-                draft.write_text(sealed.sealed_json(mine), "utf-8")
+            drawn = older.read_text().strip().split("_")[-1] if older.exists() else ""
+            self._write(HomeDescription(layout=LAYOUT, id=drawn))
             older.unlink(missing_ok=True)
         self.check()
+
+    def draw_identity(self) -> None:
+        """Name the home, if it has no name yet; the publishing process alone calls it."""
+        found = self._describe()
+        if not found.id:
+            self._write(found.model_copy(update={"id": secrets.token_hex(4)}))
+
+    def _write(self, description: HomeDescription) -> None:
+        with atomic_file(self.root / "home.json") as draft:
+            draft.write_text(sealed.sealed_json(description), "utf-8")
 
     def check(self) -> None:
         """Check that this release understands the home; raise UBPError if it does not."""

@@ -15,7 +15,7 @@ from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
-from ubp_platform.files import make_directory
+from ubp_platform.files import make_directory, restrict
 from ubp_platform.home import Home
 
 #: In the order in which one process may take them, so that no two wait for each other.
@@ -39,6 +39,7 @@ class FileLock:
     def __init__(self, path: Path, shared: bool = False) -> None:
         make_directory(path.parent)
         descriptor = os.open(path, os.O_CREAT | os.O_RDWR, 0o666)
+        restrict(path)
         self._file = os.fdopen(descriptor, "r+b", buffering=0)
         self._shared = shared
 

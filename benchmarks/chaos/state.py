@@ -56,7 +56,8 @@ def debris(root: Path) -> list[str]:
     return sorted(
         str(path.relative_to(root))
         for path in root.rglob("*")
-        if path.name.startswith(".") or any(word in path.name for word in DEBRIS)
+        if ".locks" not in path.parts
+        and (path.name.startswith(".") or any(word in path.name for word in DEBRIS))
     )
 
 

@@ -177,7 +177,7 @@ def test_a_warehouse_that_could_not_be_created_leaves_nothing(
         patch.setattr("ubp_platform.warehouse.database._LEDGER", "CREATE TABLE batch (")
         with pytest.raises(duckdb.Error):
             ingest(home, delivery)
-    assert [path.name for path in home.root.iterdir()] == [".locks"]
+    assert {path.name for path in home.root.iterdir()} == {".locks", "home.json"}
     with pytest.raises(WarehouseMissing, match="run `ubp ingest SOURCE` first"):
         Warehouse(home.warehouse)
     assert ingest(home, delivery).batch == 1
@@ -300,6 +300,7 @@ def test_kill_9_leaves_the_warehouse_as_before_and_a_rerun_lands_the_batch(
     assert landed(ingest(home, str(delivery))) == (200_000 - 50, 49, 1)
     assert {path.name for path in home.root.iterdir()} == {
         ".locks",
-        "warehouse.duckdb",
         "data_docs",
+        "home.json",
+        "warehouse.duckdb",
     }

@@ -169,6 +169,7 @@ def test_the_library_uses_the_redis_of_its_own_environment(
             monkeypatch.setenv("UBP_REDIS", value)
         if not home.feast.exists():
             home.prepare()
+            home.draw_identity()
             write_configuration(home)
             monkeypatch.delenv("UBP_ONLINE_STORE")
             monkeypatch.setattr(configuration, "TEMPLATE", tmp_path / "none" / "none.yaml")
