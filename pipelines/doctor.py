@@ -7,13 +7,11 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-import duckdb
-
 from ubp_platform import files, sealed
 from ubp_platform.blocks.catalog import Catalog
 from ubp_platform.blocks.fit_files import check_weights
 from ubp_platform.blocks.snapshot_files import check_snapshot
-from ubp_platform.errors import DamagedFile, UBPError, WarehouseBusy, WarehouseMissing, first_line
+from ubp_platform.errors import DamagedFile, UBPError, WarehouseBusy, WarehouseMissing
 from ubp_platform.events.schema import TABLES
 from ubp_platform.home import Home
 from ubp_platform.profile.version import ProfileVersion, inspect_versions
@@ -113,11 +111,8 @@ def _warehouse(home: Home) -> Iterator[Finding]:
                 warehouse.connection.execute(f"SELECT bit_xor(hash(one)) FROM {table} AS one")  # noqa: S608
     except (WarehouseMissing, WarehouseBusy):
         return
-    except duckdb.Error as error:
-        yield Finding(
-            f"{home.warehouse} is damaged ({first_line(error)}): restore it from a backup, or "
-            "remove it and `ubp ingest` the deliveries again"
-        )
+    except DamagedFile as error:
+        yield Finding(str(error))
 
 
 def _fits(home: Home) -> Iterator[Finding]:

@@ -60,7 +60,8 @@ def damage(world: World, case: str, rng: Random) -> str | None:
     if outcome.code != 2 or "please report it" in outcome.err:
         return f"exit {outcome.code}: {outcome.error}"
     problem = _cured(world, command, outcome.error, path, expected)
-    if problem or command in READS:
+    # What a new version holds was not there before.
+    if problem or command in READS or "new version" in outcome.error:
         return problem
     # What a cure makes anew has names of its own; what was there before means what it meant.
     found = {key: value for key, value in world.state().items() if key in published}

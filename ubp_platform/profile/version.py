@@ -43,6 +43,13 @@ class ProfilePart(BaseModel):
     start: int
     width: int
 
+    def fitted_as(self, home: Home) -> str:
+        """Return the version under which the fit is found now, which may have been damaged."""
+        try:
+            return Catalog(home).get(self.block, self.version, self.fit).version
+        except DamagedFile:
+            return self.version
+
 
 class ProfileDescription(BaseModel):
     """The content of ``profile.json``."""

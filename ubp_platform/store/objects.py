@@ -105,12 +105,11 @@ def feast_objects(home: Home, publishes: Mapping[str, str]) -> list[FeastObject]
     client = client_entity(text)
     objects: list[FeastObject] = [client]
     if profiles:
-        for fit in profiles[-1].fits(home):
-            description = f"Block {fit.name}, version {fit.version}."
-            directory = home.snapshots / fit.name / fit.version
-            objects.append(
-                _view(client, fit.name, directory, online=False, description=description)
-            )
+        for part in profiles[-1].parts:
+            fitted = part.fitted_as(home)
+            description = f"Block {part.block}, version {fitted}."
+            path = home.snapshots / part.block / fitted
+            objects.append(_view(client, part.block, path, online=False, description=description))
     for version in profiles:
         offline = profile_view(version, text)
         offline.online = version.name in publishes

@@ -5,7 +5,14 @@ from pathlib import Path
 
 import duckdb
 
-from ubp_platform.errors import UBPError, WarehouseBusy, WarehouseMissing
+from ubp_platform.errors import (
+    DamagedFile,
+    UBPError,
+    WarehouseBusy,
+    WarehouseMissing,
+    disk_is_full,
+    first_line,
+)
 from ubp_platform.events.schema import TABLES
 from ubp_platform.files import atomic_file, make_directory
 from ubp_platform.warehouse import identifiers, values
@@ -64,6 +71,27 @@ def has_table(connection: duckdb.DuckDBPyConnection, name: str) -> bool:
     return bool(connection.execute(query, [name]).fetchall()[0][0])
 
 
+def is_damage(error: duckdb.Error, path: Path) -> bool:
+    """Whether an error of DuckDB comes from what is in a file."""
+    if disk_is_full(error):
+        return False
+    if "Corrupt database" in str(error):
+        return True
+    if isinstance(error, duckdb.IOException):
+        return path.name in str(error)
+    return isinstance(
+        error, duckdb.FatalException | duckdb.InternalException | duckdb.SerializationException
+    )
+
+
+def damaged(path: Path, error: duckdb.Error) -> DamagedFile:
+    """Return the error that a warehouse's file is damaged."""
+    return DamagedFile(
+        f"{path} is damaged ({first_line(error)}): restore it from a backup, or remove {path} and "
+        "deliver everything again with `ubp ingest SOURCE`"
+    )
+
+
 def _create(path: Path) -> None:
     """Create the file with its tables if there is none; it appears complete or not at all."""
     if path.exists():
@@ -117,7 +145,9 @@ def _connect(path: Path, write: bool) -> duckdb.DuckDBPyConnection:
         return duckdb.connect(path, read_only=not write)
     except duckdb.IOException as error:
         if "Could not set lock" not in str(error):
-            raise UBPError(f"cannot open {path}: {str(error).splitlines()[0]}") from None
+            if is_damage(error, path):
+                raise damaged(path, error) from None
+            raise UBPError(f"cannot open {path}: {first_line(error)}") from None
         holder = re.search(r"PID (\d+)", str(error))
         process = f"process {holder[1]}" if holder else "another process"
         raise WarehouseBusy(

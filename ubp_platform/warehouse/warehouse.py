@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
@@ -10,6 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+import duckdb
 import numpy as np
 import pyarrow as pa
 
@@ -17,7 +18,7 @@ from ubp_platform.errors import UBPError
 from ubp_platform.events.schema import EVENT_TYPES, TABLES
 from ubp_platform.times import aware_utc, naive_utc
 from ubp_platform.warehouse.connection import configure
-from ubp_platform.warehouse.database import has_table
+from ubp_platform.warehouse.database import damaged, has_table, is_damage
 from ubp_platform.warehouse.history import History
 from ubp_platform.warehouse.identifiers import Identifiers
 from ubp_platform.warehouse.opening import open_locked
@@ -79,12 +80,20 @@ class Warehouse:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        # Histories hold connections of their own, which would keep the file open.
-        for history in self._histories:
-            history.close()
-        self.connection.close()
-        if self._lock:
-            self._lock.release()
+        try:
+            # Histories hold connections of their own, which would keep the file open.
+            for history in self._histories:
+                history.close()
+            self.connection.close()
+        except duckdb.Error as closing:
+            error = error or closing
+            if not is_damage(closing, self.path):
+                raise
+        finally:
+            if self._lock:
+                self._lock.release()
+        if isinstance(error, duckdb.Error) and is_damage(error, self.path):
+            raise damaged(self.path, error) from None
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
@@ -93,7 +102,8 @@ class Warehouse:
         try:
             yield
         except BaseException:
-            self.connection.execute("ROLLBACK")
+            with suppress(duckdb.Error):  # of a damaged file, which cannot even do that
+                self.connection.execute("ROLLBACK")
             raise
         self.connection.execute("COMMIT")
 
