@@ -18,6 +18,7 @@ from pathlib import Path
 import duckdb
 import numpy as np
 import pandas as pd
+from feast import FeatureStore
 from feast.infra.key_encoding_utils import serialize_entity_key
 from feast.infra.online_stores.helpers import _mmh3
 from feast.protos.feast.types.EntityKey_pb2 import EntityKey
@@ -29,8 +30,11 @@ from benchmarks.full_log.step import Done, Step
 from pipelines.publish import publish
 from tests.store.redis_server import redis_server
 from ubp_platform.blocks.catalog import Catalog, new_version
+from ubp_platform.blocks.fit_files import FitDescription, write_description, write_weights
+from ubp_platform.blocks.fit_report import FitReport
 from ubp_platform.blocks.registry import block_class
 from ubp_platform.blocks.snapshot import ROWS_PER_GROUP, SnapshotWriter, iterate
+from ubp_platform.files import make_directory
 from ubp_platform.home import Home
 from ubp_platform.profile.assembly import assemble
 from ubp_platform.profile.normalizer import Normalizer
@@ -41,9 +45,10 @@ from ubp_platform.profile.version import (
     newest_version,
 )
 from ubp_platform.store.configuration import configuration
-from ubp_platform.store.feature_store import open_feature_store, write_configuration
-from ubp_platform.store.objects import feast_objects, profile_view_name
+from ubp_platform.store.feature_store import repo_config, write_configuration
+from ubp_platform.store.objects import feast_objects, view_name
 from ubp_platform.store.retrieval import ProfileStore
+from ubp_platform.store.served import Served
 
 RELEVANT_CLIENTS = 1_000_000
 FIRST = datetime(2022, 6, 1, tzinfo=UTC)
@@ -106,6 +111,11 @@ def _write_blocks(home: Home, clients: int) -> ProfileVersion:
         block, names = block_class(name), None
         if block.normalization == "quantile":
             names = tuple(f"feature_{column}" for column in range(width))
+        directory = home.blocks / name / "v1"
+        make_directory(directory)
+        write_weights(directory, {})
+        report = FitReport(cutoff=FIRST)
+        write_description(directory, FitDescription(block=name, params={}, report=report, fit=name))
         path = Catalog(home).snapshot_path(name, "v1", FIRST)
         with SnapshotWriter(path, FIRST, width, names) as writer:
             for first in range(0, clients, ROWS_PER_GROUP):
@@ -122,6 +132,7 @@ def _write_blocks(home: Home, clients: int) -> ProfileVersion:
             ProfilePart(
                 block=name,
                 version="v1",
+                fit=name,
                 fit_cutoff=FIRST,
                 kind=normalizer.kind,
                 start=start,
@@ -135,7 +146,7 @@ def _write_blocks(home: Home, clients: int) -> ProfileVersion:
         (directory / "profile.json").write_text(description.model_dump_json())
         save_file(arrays, directory / "normalizers.safetensors")
 
-    return ProfileVersion.load(new_version(home.profiles, write))
+    return ProfileVersion.load(new_version(home, home.profiles, write))
 
 
 def _published(home: Home, clients: int) -> Done:
@@ -165,15 +176,15 @@ def materialize(place: Path, scale: float) -> Done:
             if ids[-1] >= clients:
                 break
     write_configuration(home)
-    store = open_feature_store(home)
-    store.apply(feast_objects(home))
+    store = FeatureStore(config=repo_config(home))
+    store.apply(feast_objects(home, {part.name: ""}))
     start, cpu = time.perf_counter(), time.process_time()
     day = timedelta(days=1)
     with redirect_stdout(StringIO()):
-        store.materialize(FIRST - day, FIRST + day, [profile_view_name(part.name)])
+        store.materialize(FIRST - day, FIRST + day, [view_name(part.name)])
     seconds, cpu = time.perf_counter() - start, time.process_time() - cpu
     online = sqlite3.connect(home.feast / "online.db")
-    rows = online.execute(f"SELECT count(*) FROM ubp_{profile_view_name(part.name)}").fetchall()
+    rows = online.execute(f"SELECT count(*) FROM ubp_{view_name(part.name)}").fetchall()
     online.close()
     assert rows[0][0] >= clients, "Feast has not materialized all clients"
     shutil.rmtree(home.root)
@@ -188,7 +199,7 @@ def lookup_sqlite(place: Path, scale: float) -> Done:
     """Look up published profiles, one at a time and many at a time."""
     home = _home(place)
     connection = sqlite3.connect(home.feast / "online.db")
-    query = f"SELECT value FROM ubp_{profile_view_name('v1')} WHERE entity_key "
+    query = f"SELECT value FROM ubp_{_view(home)} WHERE entity_key "
     listed = f"{query} IN ({','.join('?' * MANY)})"
 
     def read(key: bytes) -> object:
@@ -222,7 +233,7 @@ def lookup_redis(place: Path, scale: float) -> Done:
 
 
 def _redis_reads(home: Home, client: Redis) -> Reads:
-    field = _mmh3(f"{profile_view_name('v1')}:embedding")
+    field = _mmh3(f"{_view(home)}:embedding")
     project = configuration(home)["project"].encode()
 
     def read_many(keys: list[bytes]) -> list:
@@ -232,6 +243,12 @@ def _redis_reads(home: Home, client: Redis) -> Reads:
             return pipeline.execute()
 
     return lambda key: client.hget(key + project, field), read_many
+
+
+def _view(home: Home) -> str:
+    served = Served.read(home)
+    assert served
+    return view_name("v1", served.publishes["v1"])
 
 
 def _looked_up(home: Home, scale: float, reads: Reads) -> Done:

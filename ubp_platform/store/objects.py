@@ -12,6 +12,7 @@ from feast.feast_object import FeastObject
 from feast.types import Array, Float32, Int64, PrimitiveFeastType, String
 
 from ubp_platform.blocks.snapshot import EMBEDDING, feature_names, has_text_ids
+from ubp_platform.blocks.snapshot_files import inspect_snapshots
 from ubp_platform.home import Home
 from ubp_platform.profile.version import ProfileVersion, versions
 
@@ -130,8 +131,8 @@ def feast_objects(home: Home, publishes: Mapping[str, str]) -> list[FeastObject]
 def _view(
     client: Entity, name: str, directory: Path, *, online: bool, description: str
 ) -> FeatureView:
-    files = sorted(directory.glob("*.parquet"))
-    names = feature_names(pq.read_schema(files[-1])) if files else None
+    whole, _ = inspect_snapshots(directory)
+    names = feature_names(pq.read_schema(whole[-1].path)) if whole else None
     key: PrimitiveFeastType = String if client.value_type == ValueType.STRING else Int64
     schema = [Field(name=CLIENT, dtype=key)]
     if names:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from ubp_platform.errors import UBPError, first_line
+from ubp_platform.errors import DamagedFile, UBPError, first_line
 from ubp_platform.files import temporary_directory
 from ubp_platform.home import Home
 from ubp_platform.warehouse.warehouse import Warehouse
@@ -63,7 +63,11 @@ def frozen(home: Home) -> Iterator[FrozenHome]:
         with Warehouse(home.warehouse, wait=True):
             directory = stack.enter_context(temporary_directory(home.scratch))
             _copy(home.warehouse, directory)
-        yield FrozenHome(home.root, directory / home.warehouse.name)
+        copy = directory / home.warehouse.name
+        try:
+            yield FrozenHome(home.root, copy)
+        except DamagedFile as error:
+            raise DamagedFile(str(error).replace(str(copy), str(home.warehouse))) from None
 
 
 def _copy(database: Path, directory: Path) -> None:
