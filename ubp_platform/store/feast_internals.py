@@ -9,7 +9,7 @@ through ``FeatureStore``: readers need no registry, and so neither wait for one 
 
 import struct
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -132,6 +132,13 @@ def historical_features(
     return provider.get_historical_features(
         config, [view], references, keys, registry, config.project, False
     )
+
+
+def duckdb_writer() -> Callable[..., None]:
+    """Return the function that writes what Feast's DuckDB store has joined."""
+    from feast.infra.offline_stores import duckdb
+
+    return duckdb._write_data_source
 
 
 class _NoOnDemandViews:

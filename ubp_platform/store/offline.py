@@ -24,6 +24,7 @@ from feast.repo_config import RepoConfig
 from ibis.backends.duckdb import Backend
 from ibis.expr.types import Table
 
+from ubp_platform.store.feast_internals import duckdb_writer
 from ubp_platform.warehouse.connection import configure
 
 
@@ -77,7 +78,7 @@ class KeysFirstDuckDBOfflineStore(stock.DuckDBOfflineStore):
         job = get_historical_features_ibis(
             **arguments,
             data_source_reader=_times_for_features(connection, feature_views, features),
-            data_source_writer=stock._write_data_source,
+            data_source_writer=duckdb_writer(),
             staging_location=config.offline_store.staging_location,
             staging_location_endpoint_override=(
                 config.offline_store.staging_location_endpoint_override

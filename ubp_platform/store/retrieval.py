@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+from feast import FeatureView
 
 from ubp_platform.blocks.snapshot import EMBEDDING
 from ubp_platform.blocks.snapshot_files import check_snapshot
@@ -119,6 +120,8 @@ class ProfileStore:
         self.version: ProfileVersion = get_version(self._home, name)
         self.width = checked_width(self.version, width)
         self._online = OnlineStore(self._home)
+        # Making one takes as long as a lookup.
+        self._views: dict[str, FeatureView] = {}
 
     @cached_property
     def has_text_ids(self) -> bool:
@@ -150,9 +153,8 @@ class ProfileStore:
         ids = check_client_ids(client_ids, self.has_text_ids)
         for _ in range(_TRIES):
             publication = self._publication()
-            view = profile_view(self.version, self.has_text_ids, publication.publish)
             try:
-                found = list(self._online.read(view, ids))
+                found = list(self._online.read(self._view(publication.publish), ids))
             except UBPError:
                 if self._is_readable(publication):
                     raise
@@ -167,25 +169,37 @@ class ProfileStore:
 
     def _publication(self) -> Publication:
         """Return what is online of the version."""
-        name, kind = self.version.name, self._online.kind
-        served = Served.read_if_whole(self._home)
-        online = served and name in served.online
-        if served and online and served.online_store != kind:
-            raise UBPError(
-                f"profile {name} is online in {served.online_store}, not in {kind}: set "
-                f"UBP_ONLINE_STORE={served.online_store}, or run `ubp publish --profile-version "
-                f"{name}`"
-            )
+        self._is_the_published_store  # noqa: B018
+        name = self.version.name
         publication = self._online.publication(name)
         if publication and publication.publish:
             return publication
+        served = Served.read_if_whole(self._home)
         if served and name in served.unnumbered and self._online.exists:
             return Publication()  # of an earlier release
-        lost = " any more; is it the same store?" if online else ":"
+        lost = " any more; is it the same store?" if served and name in served.online else ":"
         raise UBPError(
             f"profile {name} is not online in {self._online.where}{lost} "
             f"`ubp publish --profile-version {name}` puts it there"
         )
+
+    @cached_property
+    def _is_the_published_store(self) -> bool:
+        """Whether the configured store is the one that was published to; raise UBPError if not."""
+        name, served = self.version.name, Served.read_if_whole(self._home)
+        if served and name in served.online and served.online_store != self._online.kind:
+            raise UBPError(
+                f"profile {name} is online in {served.online_store}, not in {self._online.kind}: "
+                f"set UBP_ONLINE_STORE={served.online_store}, or run `ubp publish "
+                f"--profile-version {name}`"
+            )
+        return True
+
+    def _view(self, publish: str = "") -> FeatureView:
+        """Return the view of a publish, or without one that of the snapshots."""
+        if publish not in self._views:
+            self._views = {publish: profile_view(self.version, self.has_text_ids, publish)}
+        return self._views[publish]
 
     def _is_readable(self, publication: Publication) -> bool:
         """Whether the rows of a publish are still kept."""
@@ -273,7 +287,7 @@ class ProfileStore:
 
     def _join(self, keys: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
         """Let Feast join; return the rows that have a profile, and their profiles."""
-        joined = self._online.join(profile_view(self.version, self.has_text_ids), keys)
+        joined = self._online.join(self._view(), keys)
         if joined[EMBEDDING].null_count:
             joined = joined.filter(joined[EMBEDDING].is_valid())
         vectors = joined[EMBEDDING].combine_chunks().flatten().to_numpy()
