@@ -19,6 +19,7 @@ from ubp_platform.choices import ExportFormat, NetworkName, ProtocolName
 from ubp_platform.errors import UBPError
 from ubp_platform.files import write_text
 from ubp_platform.home import open_home
+from ubp_platform.sealed import sealed_json
 
 app = typer.Typer()
 PANEL = "Evaluation"
@@ -111,7 +112,7 @@ def evaluate(
     show_evaluation(found)
     say(f"Report: {place.report}", wrap=False)
     if json:
-        write_text(json, found.model_dump_json(indent=1))
+        write_text(json, sealed_json(found))
 
 
 @app.command(rich_help_panel=PANEL)

@@ -239,7 +239,10 @@ def test_an_impossible_home_is_refused(ubp: Ubp, tmp_path: Path) -> None:
     assert_one_line(ubp("ingest", delivery, "--home", tmp_path / "file"), "file")
     (tmp_path / "home").mkdir()
     (tmp_path / "home" / "warehouse.duckdb").write_text("not a database")
-    assert_one_line(ubp("ingest", delivery), "cannot open .*warehouse.duckdb")
+    assert_one_line(
+        ubp("ingest", delivery),
+        "warehouse.duckdb is damaged .*: restore it from a backup, or remove",
+    )
 
 
 def test_steps_are_logged_with_times_where_there_is_no_terminal(ubp: Ubp, tmp_path: Path) -> None:
