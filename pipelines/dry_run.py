@@ -95,6 +95,7 @@ def dry_run(
     """
     delivery, notes = open_delivery(source, layout)
     with (
+        # In the system's directory for them: a dry run writes nothing beside the delivery or home.
         tempfile.TemporaryDirectory(prefix="ubp-") as directory,
         staging(delivery, Path(directory)) as stage,
         duckdb.connect() as connection,

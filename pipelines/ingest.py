@@ -1,9 +1,6 @@
 """``ubp ingest``: check a delivery, quarantine what fails, land the rest as one batch."""
 
-import shutil
-import tempfile
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,6 +10,7 @@ import duckdb
 from ubp_platform.blocks.catalog import version_directories
 from ubp_platform.errors import BatchRejected, UBPError
 from ubp_platform.events import completejourney
+from ubp_platform.files import temporary_directory
 from ubp_platform.home import Home
 from ubp_platform.layouts import MAX_QUARANTINE, RELEVANT_CLIENTS
 from ubp_platform.layouts.description import layout_named, shipped
@@ -26,8 +24,6 @@ from ubp_platform.warehouse.clock_changes import clock_changes
 from ubp_platform.warehouse.connection import INGEST_SHARE
 from ubp_platform.warehouse.scan import Scan
 from ubp_platform.warehouse.staged import StagedTable
-
-_STAGING = ".staging-"
 
 
 @dataclass
@@ -137,8 +133,8 @@ def _land(
     home.prepare()
     with (
         Warehouse(home.warehouse, write=True, memory_share=INGEST_SHARE, wait=True) as warehouse,
-        _staging_directory(home) as directory,
-        staging(delivery, Path(directory)) as stage,
+        temporary_directory(home.root) as directory,
+        staging(delivery, directory) as stage,
     ):
         connection = warehouse.connection
         new, result.skipped = _new_tables(connection, stage, replace)
@@ -276,12 +272,3 @@ def retract(home: Home, batch: int) -> tuple[dict[str, int], list[str]]:
     ):
         lost = ledger.retract(warehouse.connection, batch)
         return lost, ledger.to_deliver_again(warehouse.connection)
-
-
-@contextmanager
-def _staging_directory(home: Home) -> Iterator[str]:
-    """Create a directory for staged rows; only the writer of the warehouse may call it."""
-    for left in home.root.glob(f"{_STAGING}*"):  # left by an ingest that was killed
-        shutil.rmtree(left, ignore_errors=True)
-    with tempfile.TemporaryDirectory(prefix=_STAGING, dir=home.root) as directory:
-        yield directory

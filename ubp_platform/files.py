@@ -14,11 +14,13 @@ import os
 import secrets
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 _SUFFIX = ".part"
+# The names of _name_beside, and no others: the directory may be a user's own.
+_UNFINISHED = f".*.{'[0-9a-f]' * 16}{_SUFFIX}"
 # Between its creation and its lock a file looks as if a killed process had left it.
 _SECONDS_TO_LOCK = 60.0
 
@@ -75,10 +77,7 @@ def new_directory(parent: Path, write: Callable[[Path], None], name: Callable[[]
     """
     with temporary_directory(parent) as temporary:
         write(temporary)
-        for written in temporary.rglob("*"):
-            restrict(written)
-            sync(written)
-        sync(temporary)
+        sync_tree(temporary)
         path = _rename_to_free_name(temporary, parent, name)
     sync(parent)
     return path
@@ -153,9 +152,24 @@ def sync(path: Path) -> None:
         os.close(descriptor)
 
 
+def sync_tree(directory: Path) -> None:
+    """Flush what was written below a directory to disk, and give it that one's permissions."""
+    for written in directory.rglob("*"):
+        restrict(written)
+        sync(written)
+    sync(directory)
+
+
+def move_into(directory: Path, entries: Iterable[Path]) -> None:
+    """Move complete files and directories into an existing directory, the last one at the end."""
+    for path in entries:
+        path.rename(directory / path.name)
+    sync(directory)
+
+
 def _name_beside(path: Path) -> Path:
     """Return a new name in the same directory, and remove what killed processes left there."""
-    for left in path.parent.glob(f".*{_SUFFIX}"):
+    for left in path.parent.glob(_UNFINISHED):
         _remove_abandoned(left)
     return path.with_name(f".{path.name}.{secrets.token_hex(8)}{_SUFFIX}")
 
@@ -191,7 +205,7 @@ def _locked(descriptor: int) -> Iterator[None]:
 
 def debris(root: Path) -> list[Path]:
     """Find what killed processes left anywhere below a directory."""
-    found = [path for path in root.rglob(f".*{_SUFFIX}") if _is_abandoned(path)]
+    found = [path for path in root.rglob(_UNFINISHED) if _is_abandoned(path)]
     # What lies inside others goes with them.
     return [path for path in found if not any(parent in found for parent in path.parents)]
 

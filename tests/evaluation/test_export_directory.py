@@ -1,6 +1,7 @@
 """The directory of `ubp export` is completed or unchanged, and loses nothing."""
 
 import shutil
+import signal
 from collections.abc import Callable
 from pathlib import Path
 
@@ -18,6 +19,8 @@ from tests.evaluation.exported import (
     tree,
 )
 from tests.pipelines.commands import run_ubp
+from tests.processes import die, exit_code
+from ubp_platform import files
 from ubp_platform.blocks.snapshot import Snapshot
 from ubp_platform.errors import UBPError
 from ubp_platform.evaluation.export import appearing
@@ -115,6 +118,29 @@ def test_a_crash_leaves_nothing_and_a_rerun_works(
     export(shop, directory, blocks=BLOCKS)
     assert_valid(directory)
     assert len(list(directory.iterdir())) == len(ENTRIES) + there
+
+
+def export_until_killed(directory: Path) -> None:
+    with appearing(directory) as unfinished:
+        (unfinished / "client_ids.npy").write_text("a part")
+        die()
+
+
+@pytest.mark.parametrize("there", [False, True])
+def test_the_next_export_removes_what_a_killed_one_left(
+    shop: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, there: bool
+) -> None:
+    directory = tmp_path / "out"
+    if there:
+        directory.mkdir()
+    (tmp_path / ".mine.part").write_text("of another program")
+    assert exit_code(export_until_killed, directory) == -signal.SIGKILL
+    assert len([path for path in tmp_path.rglob(".*") if path.is_dir()]) == 1
+    monkeypatch.setattr(files, "_SECONDS_TO_LOCK", 0)
+    export(shop, directory, blocks=BLOCKS)
+    assert_valid(directory)
+    assert {path.name for path in tmp_path.iterdir()} == {".mine.part", "out"}
+    assert {path.name for path in directory.iterdir()} == set(ENTRIES)
 
 
 def test_two_exports_into_one_directory(shop: Home, out: Path, tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 
 from ubp_platform.blocks.fit_report import FitReport
 from ubp_platform.demo.churn import ChurnScore
+from ubp_platform.files import atomic_file
 from ubp_platform.report.drawing import BLUE, GREEN, ORANGE, STYLE, draw_losses, draw_map, plane
 
 _COLOURS = (BLUE, ORANGE, GREEN, "#CC79A7", "#56B4E9")
@@ -34,7 +35,8 @@ def training_curves(reports: Mapping[str, FitReport], path: Path) -> Path:
         for ax, (name, report) in zip(axes, drawn.items(), strict=False):
             draw_losses(ax, report)
             ax.set_title(name)
-        figure.savefig(path)
+        with atomic_file(path) as temporary:
+            figure.savefig(temporary, format=path.suffix.removeprefix("."))
     return path
 
 
@@ -53,7 +55,8 @@ def roc_curves(scores: Sequence[ChurnScore], title: str, path: Path) -> Path:
         ax.set_aspect("equal")
         ax.set_title(title)
         ax.legend(title="AUROC", frameon=False, loc="lower right")
-        figure.savefig(path)
+        with atomic_file(path) as temporary:
+            figure.savefig(temporary, format=path.suffix.removeprefix("."))
     return path
 
 
@@ -78,5 +81,6 @@ def profile_map(
         ):
             draw_map(ax, points, quantity, size=7)
             ax.set_title(title)
-        figure.savefig(path)
+        with atomic_file(path) as temporary:
+            figure.savefig(temporary, format=path.suffix.removeprefix("."))
     return path

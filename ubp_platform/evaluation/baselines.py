@@ -83,6 +83,7 @@ def handcrafted(history: History, clients: np.ndarray) -> Representation:
         If no client has one.
     """
     block = Handcrafted().fit(history)
+    # In the system's directory for them, which the system cleans after a kill.
     with tempfile.TemporaryDirectory() as directory:
         path = Path(directory) / "handcrafted.parquet"
         encode_to_file(block, history, path)

@@ -4,13 +4,13 @@ The organisers' programs (github.com/Synerise/recsys2025) accept it as both ``--
 ``--embeddings-dir``.
 """
 
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 
+from ubp_platform import files
 from ubp_platform.errors import TaskUnavailable, UBPError
 from ubp_platform.evaluation.class_lists import PROPENSITIES
 from ubp_platform.evaluation.representations import MAX_WIDTH, as_float16
@@ -46,20 +46,17 @@ def appearing(directory: Path) -> Iterator[Path]:
         If the path is a file, or the directory has any of the entries already.
     """
     _check_free(directory)
-    directory.parent.mkdir(parents=True, exist_ok=True)
     # In the directory or its parent: on the same disk, so that it can be renamed.
     parent = directory if directory.exists() else directory.parent
-    with tempfile.TemporaryDirectory(prefix=".export-", dir=parent) as temporary:
-        # Only its owner may read a temporary directory; one within it has the usual permissions.
-        unfinished = Path(temporary) / "challenge"
-        unfinished.mkdir()
+    with files.temporary_directory(parent) as unfinished:
         yield unfinished
+        files.sync_tree(unfinished)
         _check_free(directory)
         if directory.exists():
-            for name in _ENTRIES:
-                (unfinished / name).rename(directory / name)
+            files.move_into(directory, [unfinished / name for name in _ENTRIES])
         else:
             unfinished.rename(directory)
+            files.sync(directory.parent)
 
 
 def _check_free(directory: Path) -> None:

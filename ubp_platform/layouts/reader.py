@@ -23,7 +23,8 @@ from ubp_platform.warehouse.casts import quoted
 _FIRST_LINE = """
     SELECT line FROM read_csv({file}, columns = {{'line': 'VARCHAR'}}, auto_detect = false,
                               header = false, delim = chr(7), quote = '', escape = '',
-                              comment = '', skip = {skip}, encoding = {encoding}) LIMIT 1"""
+                              comment = '', skip = {skip}, encoding = {encoding},
+                              max_line_size = {longest}) LIMIT 1"""
 
 
 def reading(
@@ -159,7 +160,12 @@ def first_line_of(
     """Return the first line of a text file, compressed or not."""
     try:
         rows = connection.execute(
-            _FIRST_LINE.format(file=quoted(path.resolve()), skip=skip, encoding=quoted(encoding))
+            _FIRST_LINE.format(
+                file=quoted(path.resolve()),
+                skip=skip,
+                encoding=quoted(encoding),
+                longest=_longest_line(),
+            )
         ).fetchall()
     except duckdb.Error as error:
         raise unreadable([path], Relation(files=[path.name], format="csv"), error) from None
@@ -173,8 +179,7 @@ def _select(
     hive = f"hive_partitioning = {str(relation.hive).lower()}"
     if relation.hive:
         hive += ", hive_types_autocast = false"
-    # DuckDB may lose a row above its limit without a word; a row in another encoding may be longer.
-    longest = 2 * Settings.load().max_row_bytes
+    longest = _longest_line()
     options = f"{listed}, filename = '_file', {hive}"
     if kind == "parquet":
         numbered = f"read_parquet({options}, file_row_number = true, union_by_name = true)"
@@ -192,6 +197,11 @@ def _select(
         f"encoding = {quoted(relation.encoding)}, max_line_size = {longest}, "
         "store_rejects = true, rejects_limit = 0)"
     )
+
+
+def _longest_line() -> int:
+    # DuckDB may lose a row above its limit without a word; a row in another encoding may be longer.
+    return 2 * Settings.load().max_row_bytes
 
 
 def unreadable(paths: Sequence[Path], relation: Relation, error: Exception) -> BatchRejected:

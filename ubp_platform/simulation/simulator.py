@@ -5,7 +5,6 @@ random numbers, and each chunk is a row group of every file, so that memory does
 number of clients. ``docs/reference/simulator.md`` explains what is simulated.
 """
 
-import tempfile
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -17,6 +16,7 @@ import pyarrow.parquet as pq
 
 from ubp_platform.errors import UBPError
 from ubp_platform.events.schema import CODES, EVENT_TYPES, EVENTS, PRODUCTS, TABLES, Kind, Table
+from ubp_platform.files import move_into, sync_tree, temporary_directory
 from ubp_platform.layouts import RELEVANT_CLIENTS
 from ubp_platform.progress import ProgressFactory, logged
 from ubp_platform.simulation.catalogue import SECONDS_PER_DAY, Catalogue, draw_catalogue
@@ -99,9 +99,7 @@ def simulate(
     names += [RELEVANT_CLIENTS] * bool(relevant)
     _check_directory(directory, names)
     catalogue = draw_catalogue(shop or Shop(), clients, days, np.random.default_rng([seed, 0]))
-    directory.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".simulate-", dir=directory) as temporary:
-        drafts = Path(temporary)
+    with temporary_directory(directory) as drafts:
         files, counts = _write_events(drafts, catalogue, clients, seed, progress)
         products = _properties(catalogue)
         path = drafts / _file_name(PRODUCTS)
@@ -112,8 +110,10 @@ def simulate(
             ids = draw_relevant(np.random.default_rng([seed, 0, 1]), counts, relevant)
             np.save(drafts / RELEVANT_CLIENTS, ids)
             files.append(SimulatedFile(drafts / RELEVANT_CLIENTS, len(ids), len(ids)))
+        sync_tree(drafts)
         _check_directory(directory, names)
-        return [replace(file, path=file.path.rename(directory / file.path.name)) for file in files]
+        move_into(directory, [file.path for file in files])
+    return [replace(file, path=directory / file.path.name) for file in files]
 
 
 def _write_events(
