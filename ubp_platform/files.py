@@ -22,7 +22,7 @@ _SUFFIX = ".part"
 # The names of _name_beside, and no others: the directory may be a user's own.
 _UNFINISHED = f".*.{'[0-9a-f]' * 16}{_SUFFIX}"
 # Between its creation and its lock a file looks as if a killed process had left it.
-_SECONDS_TO_LOCK = 60.0
+_SECONDS_TO_LOCK = 5.0
 
 
 @contextmanager

@@ -143,12 +143,13 @@ def test_the_challenges_log_is_within_the_limits() -> None:
     assert 160_000_000 < limits.max_rows < 10**9
 
 
+@pytest.mark.parametrize("character", ["x", "9"])
 def test_a_line_below_a_raised_limit_is_read(
-    home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, character: str
 ) -> None:
     """Also one that is longer than DuckDB's own limit of 2 MB, directly below the header."""
     monkeypatch.setenv("UBP_MAX_ROW_BYTES", "4000000")
     path = tmp_path / "page_visit.csv"
-    path.write_text(f"client_id,timestamp,url\n1,2022-06-01 10:00:00,{'x' * 3_000_000}\n")
+    path.write_text(f"client_id,timestamp,url\n1,2022-06-01 10:00:00,{character * 3_000_000}\n")
     (file,) = ingest(home, str(tmp_path)).files
     assert file.landed == 1

@@ -16,6 +16,7 @@ from tests.pipelines.deliveries import as_text, deliver, deliver_shop, purchases
 from tests.pipelines.landed import events, landed, rows
 from tests.processes import die, exit_code
 from tests.shops import random_shop
+from ubp_platform import files
 from ubp_platform.errors import BatchRejected, WarehouseMissing
 from ubp_platform.events.schema import EVENT_TYPES, TABLES
 from ubp_platform.home import Home
@@ -286,8 +287,9 @@ def ingest_and_die(home: Home, delivery: Path, moment: str) -> None:
 
 @pytest.mark.parametrize("moment", ["land_table", "_quarantine", "record_batch"])
 def test_kill_9_leaves_the_warehouse_as_before_and_a_rerun_lands_the_batch(
-    home: Home, tmp_path: Path, moment: str
+    home: Home, tmp_path: Path, moment: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(files, "_SECONDS_TO_LOCK", 0)
     frame = purchases(200_000, timestamp=pd.date_range("2022-06-01", periods=200_000, freq="s"))
     ingest(home, str(deliver(tmp_path / "first", product_buy=frame.head(50))))
     before = events(home)

@@ -190,9 +190,11 @@ def _select(
         return f"FROM read_ndjson({options}{columns}, maximum_object_size = {longest})"
     names = ", ".join(quoted(name) for name in relation.names or header)
     quote = quoted(relation.quote)
+    # All columns are text: DuckDB need not try other types, which takes quadratic time on digits.
     return (
         f"FROM read_csv({options}, header = {str(not relation.names).lower()}, names = [{names}], "
-        f"all_varchar = true, delim = {quoted(relation.delimiter)}, quote = {quote}, "
+        f"all_varchar = true, auto_type_candidates = ['VARCHAR'], "
+        f"delim = {quoted(relation.delimiter)}, quote = {quote}, "
         f"escape = {quote}, comment = '', skip = {relation.skip}, "
         f"encoding = {quoted(relation.encoding)}, max_line_size = {longest}, "
         "store_rejects = true, rejects_limit = 0)"
