@@ -46,7 +46,9 @@ def power(world: World, name: str, rng: Random) -> str | None:
     at = rng.randint(1, expected.changes + 1)
     disk = record(world.root, at, forks.ubp, *world.arguments(command.arguments))
     told, there = disk.without_power_loss(), read_tree(world.root)
-    if missed := [name for name in told | there if told.get(name, 0) != there.get(name, 0)]:
+    # The copies of the warehouse are made by another process, and outlive none.
+    names = [name for name in told | there if not name.startswith("home/scratch/.")]
+    if missed := [name for name in names if told.get(name, 0) != there.get(name, 0)]:
         return f"the recording misses changes of {missed}: a fault of this program"
     tree = disk.after_power_loss(rng)
     shutil.rmtree(world.root)

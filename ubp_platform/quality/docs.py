@@ -13,7 +13,7 @@ from urllib.parse import quote
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from ubp_platform.files import make_directory, write_text
+from ubp_platform.files import debris, discard, make_directory, write_text
 from ubp_platform.quality.suites import SuiteRun
 
 _TIME = "%Y%m%dT%H%M%S.%fZ"
@@ -34,6 +34,9 @@ class DataDocs:
 
     def write(self, batch: str, runs: dict[str, SuiteRun]) -> Path:
         """Write one page for each file of a batch, rewrite the index, and return its path."""
+        # The directory of a killed process is never written to again.
+        for left in debris(self._directory):
+            discard(left)
         now = datetime.now(UTC)
         folder = self._directory / "validations" / batch / f"{now:{_TIME}}"
         make_directory(folder)
