@@ -72,7 +72,8 @@ class Home:
         if not path.exists():
             older = self.feast / "project"
             drawn = older.read_text().strip().split("_")[-1] if older.exists() else ""
-            self._write(HomeDescription(layout=LAYOUT, id=drawn))
+            # Of several processes the first one decides.
+            self._write(HomeDescription(layout=LAYOUT, id=drawn), replace=False)
             older.unlink(missing_ok=True)
         self.check()
 
@@ -82,8 +83,8 @@ class Home:
         if not found.id:
             self._write(found.model_copy(update={"id": secrets.token_hex(4)}))
 
-    def _write(self, description: HomeDescription) -> None:
-        with atomic_file(self.root / "home.json") as draft:
+    def _write(self, description: HomeDescription, replace: bool = True) -> None:
+        with atomic_file(self.root / "home.json", replace) as draft:
             draft.write_text(sealed.sealed_json(description), "utf-8")
 
     def check(self) -> None:
