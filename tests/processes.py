@@ -43,8 +43,8 @@ class Other:
 
     def exit_code(self) -> int:
         """Wait for its end; a signal that ended it is negative."""
-        self.process.join()
-        assert self.process.exitcode is not None
+        self.process.join(120)
+        assert self.process.exitcode is not None, self.heard.read_text()
         return self.process.exitcode
 
 
@@ -88,6 +88,8 @@ def _call(
     if heard is not None:
         sys.stderr = heard.open("w", buffering=1)
         logging.captureWarnings(False)  # what Feast imports turns it on
+    # Python leaves Ctrl-C ignored where a shell started it in the background.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     # The server has that of the test that started it.
     os.environ.clear()
     os.environ.update(environment)
