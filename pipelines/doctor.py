@@ -19,7 +19,7 @@ from ubp_platform.progress import ProgressFactory, logged
 from ubp_platform.store.configuration import published
 from ubp_platform.store.feature_store import read_registry, write_configuration, write_registry
 from ubp_platform.store.online import OnlineStore
-from ubp_platform.store.publishing import difference
+from ubp_platform.store.publishing import difference, may_drop
 from ubp_platform.store.served import Served
 from ubp_platform.warehouse import Warehouse
 
@@ -196,10 +196,7 @@ def _online(store: OnlineStore, version: ProfileVersion) -> Iterator[Finding]:
     elif problem := difference(store, version, publication.publish):
         yield Finding(f"{store.where}: profile {version.name}: {problem}: {again}")
     if policy := store.evicts:
-        yield Finding(
-            f"{store.where} drops keys when its memory is full (maxmemory-policy {policy}), and a "
-            "client whose profile was dropped looks like an unknown one: set noeviction"
-        )
+        yield Finding(may_drop(store, policy))
 
 
 def _try(

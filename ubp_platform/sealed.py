@@ -10,7 +10,8 @@ Files of earlier releases have none, and are read as they are.
 
 import hashlib
 import re
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Iterable
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
@@ -99,6 +100,34 @@ def read(path: Path, cure: str, function: Callable[[], Read], rows: bool = True)
         raise DamagedFile(f"{path} is missing: {cure}") from None
     except (ValidationError, ValueError, KeyError, TypeError, EOFError, _safetensor_error()):
         raise DamagedFile(f"{path} is damaged: {cure}") from None
+
+
+def sort_out(
+    paths: Iterable[Path], read_one: Callable[[Path], Read]
+) -> tuple[list[Read], list[DamagedFile]]:
+    """Read what is whole, and say what is wrong with the rest.
+
+    Parameters
+    ----------
+    paths : iterable of Path
+    read_one : callable
+        Raises DamagedFile.
+    """
+    found, damaged = [], []
+    for path in paths:
+        try:
+            found.append(read_one(path))
+        except DamagedFile as error:
+            damaged.append(error)
+    return found, damaged
+
+
+def whole(sorted_out: tuple[list[Read], list[DamagedFile]]) -> list[Read]:
+    """Return what is whole, and warn of the rest."""
+    found, damaged = sorted_out
+    for error in damaged:
+        warnings.warn(str(error), stacklevel=3)
+    return found
 
 
 def check(path: Path, cure: str, rows: bool = True) -> None:

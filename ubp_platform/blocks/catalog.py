@@ -18,6 +18,7 @@ from ubp_platform.errors import DamagedFile
 from ubp_platform.files import new_directory
 from ubp_platform.home import Home
 from ubp_platform.names import give_name, number
+from ubp_platform.sealed import sort_out, whole
 
 
 @dataclass(frozen=True)
@@ -68,20 +69,11 @@ class Catalog:
 
     def versions(self, name: str) -> list[FittedBlock]:
         """List the fitted versions of a block, oldest first; warn of damaged ones."""
-        found, damaged = self.inspect(name)
-        for error in damaged:
-            warnings.warn(str(error), stacklevel=2)
-        return found
+        return whole(self.inspect(name))
 
     def inspect(self, name: str) -> tuple[list[FittedBlock], list[DamagedFile]]:
         """List the fitted versions of a block, oldest first, and what is wrong with the others."""
-        fits, damaged = [], []
-        for directory in version_directories(self._home.blocks / name):
-            try:
-                fits.append(_describe(directory))
-            except DamagedFile as error:
-                damaged.append(error)
-        return fits, damaged
+        return sort_out(version_directories(self._home.blocks / name), _describe)
 
     def newest(self, name: str) -> FittedBlock | None:
         """Return the version with the latest cutoff; of several, the last one fitted."""
@@ -151,10 +143,7 @@ class Catalog:
 
     def snapshots(self, name: str, version: str) -> list[SnapshotFile]:
         """List the snapshots of one version, oldest cutoff first; warn of damaged ones."""
-        found, damaged = self.inspect_snapshots(name, version)
-        for error in damaged:
-            warnings.warn(str(error), stacklevel=2)
-        return found
+        return whole(self.inspect_snapshots(name, version))
 
     def inspect_snapshots(
         self, name: str, version: str

@@ -55,13 +55,7 @@ def snapshot_files(directory: Path) -> list[SnapshotFile]:
 
 def inspect_snapshots(directory: Path) -> tuple[list[SnapshotFile], list[DamagedFile]]:
     """Describe the snapshot files of a directory, and say what is wrong with damaged ones."""
-    found, damaged = [], []
-    for path in sorted(directory.glob("*.parquet")):
-        try:
-            found.append(describe_snapshot(path))
-        except DamagedFile as error:
-            damaged.append(error)
-    return found, damaged
+    return sealed.sort_out(sorted(directory.glob("*.parquet")), describe_snapshot)
 
 
 def describe_snapshot(path: Path) -> SnapshotFile:

@@ -1,6 +1,5 @@
 """Profile versions: immutable pairings of block versions and fitted normalizers."""
 
-import warnings
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -274,23 +273,14 @@ def versions(home: Home, directory: Path | None = None) -> list[ProfileVersion]:
 
     By default those for serving.
     """
-    found, damaged = inspect_versions(home, directory)
-    for error in damaged:
-        warnings.warn(str(error), stacklevel=2)
-    return found
+    return sealed.whole(inspect_versions(home, directory))
 
 
 def inspect_versions(
     home: Home, directory: Path | None = None
 ) -> tuple[list[ProfileVersion], list[DamagedFile]]:
     """List the profile versions of a directory, and what is wrong with damaged ones."""
-    found, damaged = [], []
-    for path in version_directories(directory or home.profiles):
-        try:
-            found.append(ProfileVersion.load(path))
-        except DamagedFile as error:
-            damaged.append(error)
-    return found, damaged
+    return sealed.sort_out(version_directories(directory or home.profiles), ProfileVersion.load)
 
 
 def newest_version(home: Home) -> ProfileVersion:

@@ -124,8 +124,12 @@ def _check(store: OnlineStore, version: ProfileVersion, publish: str) -> None:
             "with what was served; give it room, then `ubp publish`"
         )
     if policy:
-        warnings.warn(
-            f"{store.where} drops keys when its memory is full (maxmemory-policy {policy}), and a "
-            "client whose profile was dropped looks like an unknown one: set noeviction",
-            stacklevel=2,
-        )
+        warnings.warn(may_drop(store, policy), stacklevel=2)
+
+
+def may_drop(store: OnlineStore, policy: str) -> str:
+    """Say what a policy of :attr:`OnlineStore.evicts` does."""
+    return (
+        f"{store.where} drops keys when its memory is full (maxmemory-policy {policy}), and a "
+        "client whose profile was dropped looks like an unknown one: set noeviction"
+    )
