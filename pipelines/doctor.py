@@ -60,8 +60,7 @@ def examine(home: Home, progress: ProgressFactory = logged) -> list[Finding]:
     UBPError
         If there is no home.
     """
-    if not home.root.is_dir():
-        raise UBPError(f"there is no home at {home.root}: `ubp ingest SOURCE` creates one")
+    home.require()
     checks = (_place, _warehouse, _fits, _profiles, _results, _caches, _feast)
     found: list[Finding] = []
     with progress("doctor", len(checks), "checks") as advance:

@@ -38,7 +38,14 @@ class Removal:
 
 @contextmanager
 def alone(home: Home) -> Iterator[None]:
-    """Wait until nothing is fitted, encoded or published, and keep it so."""
+    """Wait until nothing is fitted, encoded or published, and keep it so.
+
+    Raises
+    ------
+    UBPError
+        If there is no home.
+    """
+    home.require()
     with exclusive(home, "fit"), exclusive(home, "encode"), exclusive(home, "publish"):
         yield
 

@@ -87,6 +87,11 @@ class Home:
         with atomic_file(self.root / "home.json", replace) as draft:
             draft.write_text(sealed.sealed_json(description), "utf-8")
 
+    def require(self) -> None:
+        """Raise UBPError if the directory does not exist."""
+        if not self.root.is_dir():
+            raise UBPError(f"there is no home at {self.root}: `ubp ingest SOURCE` creates one")
+
     def check(self) -> None:
         """Check that this release understands the home; raise UBPError if it does not."""
         if (self.root / "home.json").exists() and (layout := self._describe().layout) > LAYOUT:

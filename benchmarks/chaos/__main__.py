@@ -3,6 +3,7 @@
 import argparse
 import json
 import os
+import shutil
 import sys
 import tempfile
 import time
@@ -38,6 +39,8 @@ def main() -> None:
         _load_shim(options.only, directory)
         forks.preload()
         rows = _run(options, directory)
+    if is_loaded():
+        shutil.rmtree(Path(os.environ["LD_PRELOAD"]).parent)
     show(rows)
     if options.document:
         write(rows, options.document)

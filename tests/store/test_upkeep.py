@@ -115,10 +115,11 @@ def test_what_loses_nothing_is_repaired(
     assert examine(home) == repair([]) == []
 
 
-def test_without_a_home_there_is_nothing_to_examine(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize("command", [["doctor"], ["prune"], ["prune", "--dry-run"]])
+def test_without_a_home_there_is_nothing_to_look_after(
+    command: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    outcome = run_ubp(capsys, "doctor", "--home", tmp_path / "none")
+    outcome = run_ubp(capsys, *command, "--home", tmp_path / "none")
     assert (outcome.code, outcome.err.count("\n")) == (2, 1)
 
 
