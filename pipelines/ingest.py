@@ -59,6 +59,8 @@ def ingest(
     max_quarantine: float = MAX_QUARANTINE,
     progress: ProgressFactory = logged,
     replace: int | None = None,
+    delivered_at: datetime | None = None,
+    complete_until: datetime | None = None,
 ) -> Ingested:
     """Land a delivery as one batch; wait for other processes that use the warehouse.
 
@@ -73,26 +75,44 @@ def ingest(
         The share of bad rows of a table above which the whole batch is rejected.
     progress : ProgressFactory
     replace : int, optional
-        A batch to retract in the same transaction.
+        A batch to take out in the same transaction.
+    delivered_at : datetime, optional
+        When the delivery became known, where it is loaded later; now by default.
+    complete_until : datetime, optional
+        Up to when the log is complete with it; by default the last midnight that is certain, see
+        :func:`ledger.complete`.
 
     Raises
     ------
     BatchRejected
         If a table breaks a rule or has too many bad rows; the warehouse is unchanged.
     UBPError
-        If there is nothing to ingest, or no layout fits.
+        If there is nothing to ingest, no layout fits, or one of the times cannot be.
     """
+    delivered = _delivered(delivered_at, complete_until)
     if not 0 <= max_quarantine <= 1:
         raise UBPError(f"--max-quarantine is a share between 0 and 1, not {max_quarantine}")
     delivery, notes = open_delivery(source, layout)
     try:
-        result = _land(home, source, delivery, max_quarantine, progress, replace)
+        result = _land(home, source, delivery, delivered, max_quarantine, progress, replace)
     except BatchRejected as reason:
         raise BatchRejected(f"nothing was ingested: {reason}") from None
     result.notes[:0] = notes
     if version_directories(home.profiles):
         result.next = "ubp encode && ubp publish"
     return result
+
+
+def _delivered(at: datetime | None, complete_until: datetime | None) -> ledger.Delivered:
+    now = datetime.now(UTC)
+    if at and at > now:
+        raise UBPError(f"--delivered-at {at:%Y-%m-%d %H:%M} is in the future")
+    if complete_until and complete_until > (at or now):
+        raise UBPError(
+            f"--complete-until {complete_until:%Y-%m-%d %H:%M} is after the delivery: what happens "
+            "later cannot be in it"
+        )
+    return ledger.Delivered(now, at or now, complete_until)
 
 
 def open_delivery(source: str, layout: str | None) -> tuple[Delivery, list[str]]:
@@ -125,6 +145,7 @@ def _land(
     home: Home,
     source: str,
     delivery: Delivery,
+    delivered: ledger.Delivered,
     max_quarantine: float,
     progress: ProgressFactory,
     replace: int | None,
@@ -153,16 +174,17 @@ def _land(
                 result.notes.append(f"batch {replace} was retracted, and this one replaces it")
             identifiers.remember(connection, checked[0].staged.kinds)
             for table, item in zip(new, checked, strict=True):
-                _land_table(connection, table, item, batch, result, progress)
+                _land_table(connection, table, item, batch, delivered.at, result, progress)
             if decided := column_kinds.describe(checked[0].staged.kinds, known_kinds):
                 result.notes.append(decided)
             result.notes += [*stage.box.notes, *_notes(connection, result, stage)]
+            _require_delivered_after(connection, batch, delivered)
             # From here on, the files are not read again.
             delivery.require_unchanged()
             # Before the commit, so that every batch in the ledger has its pages.
             runs = {item.staged.name: item.run for item in checked}
             result.data_docs = docs.write(f"batch-{batch}", runs)
-            ledger.record_batch(connection, batch, source, result.data_docs)
+            ledger.record_batch(connection, batch, source, result.data_docs, delivered)
     return result
 
 
@@ -208,6 +230,7 @@ def _land_table(
     table: DeliveredTable,
     item: CheckedTable,
     batch: int,
+    delivered_at: datetime,
     result: Ingested,
     progress: ProgressFactory,
 ) -> None:
@@ -220,11 +243,24 @@ def _land_table(
             rows=item.rows,
             bad=item.bad,
             batch=batch,
+            delivered_at=delivered_at,
         )
         advance(item.rows)
     result.files.append(file)
     result.notes += clock_changes(connection, scan)
     result.notes += landing.overlap_warnings(connection, file, batch)
+
+
+def _require_delivered_after(
+    connection: duckdb.DuckDBPyConnection, batch: int, delivered: ledger.Delivered
+) -> None:
+    """Refuse a time of delivery, as the user gave it, at which its events had not happened."""
+    last = ledger.last_event(connection, batch)
+    if delivered.at < delivered.landed_at and last and last >= delivered.at:
+        raise UBPError(
+            f"--delivered-at {delivered.at:%Y-%m-%d %H:%M:%S} is not after the delivery's last "
+            f"event, of {last:%Y-%m-%d %H:%M:%S}: nothing was ingested"
+        )
 
 
 def _notes(

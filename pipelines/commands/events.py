@@ -13,6 +13,7 @@ from ubp_platform.errors import UBPError
 from ubp_platform.home import open_home
 from ubp_platform.layouts import MAX_QUARANTINE
 from ubp_platform.simulation.shop import MAX_DAYS
+from ubp_platform.times import parse_time
 
 app = typer.Typer()
 PANEL = "Events"
@@ -101,6 +102,17 @@ def ingest(
     replace: Annotated[
         int | None, typer.Option(help="Retract this batch and land the delivery in its place.")
     ] = None,
+    delivered_at: Annotated[
+        str | None,
+        typer.Option(metavar="TIME", help="When the delivery became known; now by default."),
+    ] = None,
+    complete_until: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TIME",
+            help="With it the log is complete until then; by default until the last midnight.",
+        ),
+    ] = None,
     home: HomeOption = None,
 ) -> None:
     """Check event files and land them in the warehouse as one batch.
@@ -113,12 +125,23 @@ def ingest(
     from pipelines.console.deliveries import show_dry_run, show_ingested
 
     if dry_run:
-        if replace is not None:
-            raise UBPError("--dry-run lands nothing: leave out --replace")
+        if replace or delivered_at or complete_until:
+            raise UBPError(
+                "--dry-run lands nothing: leave out --replace, --delivered-at and --complete-until"
+            )
         found = rehearsal.dry_run(source, layout, max_quarantine, progress())
         show_dry_run(found)
         raise typer.Exit(2 if found.rejected else 0)
-    result = pipeline.ingest(open_home(home), source, layout, max_quarantine, progress(), replace)
+    result = pipeline.ingest(
+        open_home(home),
+        source,
+        layout,
+        max_quarantine,
+        progress(),
+        replace,
+        delivered_at and parse_time(delivered_at),
+        complete_until and parse_time(complete_until),
+    )
     show_ingested(result)
     say_next(result.next)
 

@@ -219,7 +219,7 @@ def test_overlapping_deliveries_keep_the_most_copies_of_each_event(
     assert found[["client_id", "sku", "timestamp"]].value_counts().to_dict() == most
 
 
-def test_product_properties_are_upserted(home: Home, tmp_path: Path) -> None:
+def test_product_properties_that_change_are_added(home: Home, tmp_path: Path) -> None:
     products = random_shop()["product_properties"]
     ingest(home, str(deliver(tmp_path / "first", product_properties=products)))
     changed = products.head(3).copy()
@@ -229,8 +229,9 @@ def test_product_properties_are_upserted(home: Home, tmp_path: Path) -> None:
         home, str(deliver(tmp_path / "second", product_properties=pd.concat([changed, new])))
     )
     assert landed(result, "product_properties") == (2, 2, 0)
-    assert rows(home, "SELECT category FROM product_properties WHERE sku = 1") == [(77,)]
-    assert rows(home, "SELECT count(*) FROM product_properties") == [(len(products) + 1,)]
+    query = "SELECT category, valid_from IS NULL FROM product_properties WHERE sku = 1"
+    assert rows(home, f"{query} ORDER BY valid_from NULLS FIRST") == [(1, True), (77, False)]
+    assert rows(home, "SELECT count(*) FROM product_properties") == [(len(products) + 2,)]
 
 
 def test_events_of_unknown_skus_are_kept_and_counted(home: Home, tmp_path: Path) -> None:

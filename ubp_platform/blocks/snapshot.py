@@ -119,6 +119,7 @@ class SnapshotWriter:
         made_from: Origin = UNKNOWN,
         shop_ids: ShopIds | None = None,
     ) -> None:
+        created = datetime.now(UTC)
         self._shop_ids = shop_ids
         self._path, self._cutoff, self._names, self._width = path, cutoff, names, width
         text_ids = [("client_id", pa.string()), (_KEY, pa.int64())]
@@ -135,9 +136,10 @@ class SnapshotWriter:
                 "width": str(width),
                 "identity": made_from.history,
                 "fits": made_from.fits,
+                "created": created.isoformat(),
             },
         )
-        self._created = datetime.now(UTC)
+        self._created = created
 
     def __enter__(self) -> "SnapshotWriter":
         make_directory(self._path.parent)

@@ -1,4 +1,9 @@
-"""Snapshots on disk: where they come from, and whether they are whole."""
+"""Snapshots on disk: where they come from, and whether they are whole.
+
+What is known of the time before a cutoff grows with late events. A profile's snapshot is then made
+again as a further revision, and the ones before stay: ``20171218T000000Z.parquet``, then
+``20171218T000000Z-2.parquet``, ….
+"""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -41,21 +46,48 @@ class SnapshotFile:
     clients: int
     width: int
     made_from: Origin
+    #: When it was made; None in files of earlier releases.
+    created: datetime | None
+    revision: int = 1
 
 
-def snapshot_path(directory: Path, cutoff: datetime) -> Path:
+def snapshot_path(directory: Path, cutoff: datetime, revision: int = 1) -> Path:
     """Return the path of a snapshot, which need not exist."""
-    return directory / f"{time_stem(cutoff)}.parquet"
+    suffix = f"-{revision}" if revision > 1 else ""
+    return directory / f"{time_stem(cutoff)}{suffix}.parquet"
 
 
 def snapshot_files(directory: Path) -> list[SnapshotFile]:
-    """Describe the snapshot files of a directory, oldest cutoff first."""
-    return [describe_snapshot(path) for path in sorted(directory.glob("*.parquet"))]
+    """Describe the newest revision of each snapshot of a directory, oldest cutoff first."""
+    newest = {path.stem.partition("-")[0]: path for path in revision_paths(directory)}
+    return [describe_snapshot(path) for path in newest.values()]
+
+
+def revision_paths(directory: Path, cutoff: datetime | None = None) -> list[Path]:
+    """Return the files of all revisions, of one cutoff or of all, oldest first."""
+    stem = "" if cutoff is None else time_stem(cutoff)
+    found = [path for path in directory.glob("*.parquet") if path.stem.partition("-")[0] == stem]
+    return sorted(found if stem else directory.glob("*.parquet"), key=_order)
+
+
+def next_revision(newest: Path) -> Path:
+    """Return the path of the revision after the newest one, which is replaced if it is damaged."""
+    try:
+        check_snapshot(newest)
+    except DamagedFile:
+        return newest
+    stem, revision = _order(newest)
+    return newest.with_name(f"{stem}-{revision + 1}{newest.suffix}")
+
+
+def _order(path: Path) -> tuple[str, int]:
+    stem, _, revision = path.stem.partition("-")
+    return stem, int(revision or 1)
 
 
 def inspect_snapshots(directory: Path) -> tuple[list[SnapshotFile], list[DamagedFile]]:
-    """Describe the snapshot files of a directory, and say what is wrong with damaged ones."""
-    return sealed.sort_out(sorted(directory.glob("*.parquet")), describe_snapshot)
+    """Describe all snapshot files of a directory, and say what is wrong with damaged ones."""
+    return sealed.sort_out(revision_paths(directory), describe_snapshot)
 
 
 def describe_snapshot(path: Path) -> SnapshotFile:
@@ -71,12 +103,15 @@ def describe_snapshot(path: Path) -> SnapshotFile:
         footer = pq.read_metadata(path)
         metadata: dict[bytes, Any] = footer.metadata
         history, fits = metadata[b"identity"].decode(), metadata.get(b"fits", b"").decode()
+        created = metadata.get(b"created")
         return SnapshotFile(
             path=path,
             cutoff=datetime.fromisoformat(metadata[b"cutoff"].decode()),
             clients=footer.num_rows,
             width=int(metadata[b"width"]),
             made_from=Origin(history, fits),
+            created=datetime.fromisoformat(created.decode()) if created else None,
+            revision=_order(path)[1],
         )
 
     return sealed.read(path, _cure(path), read, rows=False)
@@ -98,6 +133,9 @@ def is_current(path: Path, made_from: Origin) -> bool:
 
 
 def _cure(path: Path) -> str:
+    stem, revision = _order(path)
+    if path.with_name(f"{stem}-{revision + 1}{path.suffix}").exists():
+        return f"restore it from a backup, or remove {path}, which is only what was served once"
     version = path.parent.name
     option = f" --profile-version {version}" if path.parent.parent.name == "profiles" else ""
-    return f"`ubp encode --cutoff {path.stem}{option}` writes it again"
+    return f"`ubp encode --cutoff {stem}{option}` writes it again"

@@ -41,7 +41,9 @@ class Table:
         words. For an event they are columns of its delivery; ``money`` and ``words`` of a product
         or a query are its price and its text before conversion to a bucket and codes.
         ``known_from`` (a ``moment``) is when the client of the event first became known, where
-        that is later than the event, for example at a login.
+        that is later than the event, for example at a login; ``delivered_at``, when the event
+        became known at all, where that is not when its batch was delivered. ``valid_from`` is the
+        time from which a product's properties hold.
     """
 
     name: str
@@ -65,6 +67,11 @@ class Table:
         return next(name for name in self.columns if name not in ("client_id", "timestamp"))
 
     @property
+    def identity(self) -> tuple[str, ...]:
+        """The columns in which two rows agree if they are of the same event."""
+        return tuple(name for name in self.stored if name != "delivered_at")
+
+    @property
     def fillable(self) -> tuple[str, ...]:
         """The columns of a delivery that may be missing, or empty in a row."""
         own = (name for name in self.details if name not in ("money", "words"))
@@ -82,7 +89,7 @@ class Table:
 
 
 _ACTION: Mapping[str, Kind] = {"client_id": "id", "timestamp": "time", "sku": "id"}
-_KNOWN: Mapping[str, Detail] = {"known_from": "moment"}
+_KNOWN: Mapping[str, Detail] = {"known_from": "moment", "delivered_at": "moment"}
 _SALE: Mapping[str, Detail] = {"price": "amount", "quantity": "amount", **_KNOWN}
 
 # An event type's position is its code in sequences: append only.
@@ -101,7 +108,7 @@ PRODUCTS = Table(
     "product_properties",
     {"sku": "id", "category": "id", "price": "price", "name": "codes"},
     optional=("category", "price", "name"),
-    details={"money": "amount", "words": "words"},
+    details={"money": "amount", "words": "words", "valid_from": "moment"},
 )
 TABLES = {table.name: table for table in (*EVENTS, PRODUCTS)}
 EVENT_TYPES = tuple(table.name for table in EVENTS)

@@ -22,6 +22,7 @@ from ubp_platform.blocks.snapshot_files import (
     check_snapshot,
     describe_snapshot,
     is_current,
+    next_revision,
 )
 from ubp_platform.errors import DamagedFile
 from ubp_platform.home import Home
@@ -48,27 +49,29 @@ def assemble(
     Returns
     -------
     Path
-        The profile's snapshot; not rewritten if its blocks' snapshots are unchanged.
+        The profile's snapshot: the newest revision if its blocks' snapshots are unchanged, or else
+        a further one.
     """
     catalog, fits = Catalog(home), version.fits(home)
     paths = [catalog.snapshot_path(fit.name, fit.version, cutoff) for fit in fits]
     made_from = _origin(fits, paths)
-    target = version.snapshot_path(cutoff)
-    if is_current(target, made_from):
-        return target
+    newest = version.snapshot_path(cutoff)
+    if is_current(newest, made_from):
+        return newest
     encoded = np.unique(np.concatenate([client_keys(path) for path in paths]))
-    before = _clients_before(target)
+    before = _clients_before(newest)
     left = np.setdiff1d(before, encoded, assume_unique=True)
     clients = np.union1d(encoded, left)
     readers = [_Reader(path) for path in paths]
-    previous = _Reader(target) if len(left) else None
+    previous = _Reader(newest) if len(left) else None
+    target = next_revision(newest)
     with (
         SnapshotWriter(
             target,
             cutoff,
             version.width,
             made_from=made_from,
-            shop_ids=_shop_ids([*paths, target] if len(left) else paths),
+            shop_ids=_shop_ids([*paths, newest] if len(left) else paths),
         ) as writer,
         progress(f"profile {version.name} {cutoff:%Y-%m-%d}", len(clients), "clients") as advance,
     ):

@@ -16,26 +16,33 @@ def known_cutoff(warehouse: Warehouse, cutoff: datetime | None) -> datetime:
 
     A snapshot of a later time would stay the newest while deliveries catch up with it.
 
+    Parameters
+    ----------
+    warehouse : Warehouse
+    cutoff : datetime, optional
+        The newest instant up to which the log is complete by default.
+
     Raises
     ------
     UBPError
-        If the cutoff is after the midnight that follows the last event, or before the first event.
+        If the cutoff is later than the default and than the last event, or before the first event.
     """
     first, last = warehouse.event_times()
-    default = warehouse.default_cutoff()
-    if cutoff is None:
-        return default
-    if cutoff > default:
+    complete = warehouse.complete_until()
+    chosen = complete if cutoff is None else cutoff
+    if chosen > max(complete, warehouse.newest_delivered()):
         raise UBPError(
-            f"the cutoff {cutoff:%Y-%m-%d %H:%M} is too late: the last event is from "
-            f"{last:%Y-%m-%d %H:%M}, and nothing is known of what came after its day"
+            f"the cutoff {chosen:%Y-%m-%d %H:%M} is too late: the last event is from "
+            f"{last:%Y-%m-%d %H:%M}, and the log is complete until {complete:%Y-%m-%d %H:%M}; "
+            "`ubp ingest --complete-until` can say otherwise"
         )
-    if cutoff <= first:
+    if chosen <= first:
+        hint = "" if cutoff else ", and no later day is complete: name one with --cutoff"
         raise UBPError(
-            f"no event is before the cutoff {cutoff:%Y-%m-%d %H:%M}; the first is from "
-            f"{first:%Y-%m-%d %H:%M}"
+            f"no event is before the cutoff {chosen:%Y-%m-%d %H:%M}; the first is from "
+            f"{first:%Y-%m-%d %H:%M}{hint}"
         )
-    return cutoff
+    return chosen
 
 
 def encode_blocks(
@@ -44,10 +51,16 @@ def encode_blocks(
     parts: list[FittedBlock],
     cutoff: datetime,
     progress: ProgressFactory,
+    delivered_before: datetime | None = None,
 ) -> None:
-    """Update the snapshots of fitted blocks at a cutoff; those that are up to date stay."""
-    identity = warehouse.identity(cutoff)
-    history, clients = warehouse.history(cutoff), warehouse.identifiers("client_id")
+    """Update the snapshots of fitted blocks at a cutoff; those that are up to date stay.
+
+    The last parameter is that of :meth:`Warehouse.history
+    <ubp_platform.warehouse.Warehouse.history>`.
+    """
+    identity = warehouse.identity(cutoff, delivered_before)
+    history = warehouse.history(cutoff, delivered_before=delivered_before)
+    clients = warehouse.identifiers("client_id")
     catalog = Catalog(home)
     stale = []
     for fitted in parts:

@@ -19,6 +19,7 @@ from ubp_platform.blocks.snapshot import thinned
 from ubp_platform.blocks.snapshot_files import (
     SnapshotFile,
     describe_snapshot,
+    revision_paths,
     snapshot_files,
     snapshot_path,
 )
@@ -125,12 +126,16 @@ class ProfileVersion:
 
     @property
     def snapshots(self) -> list[SnapshotFile]:
-        """The cutoffs at which there are profiles, oldest first."""
+        """The newest revision of the profiles at each cutoff, oldest cutoff first."""
         return snapshot_files(self.directory)
 
     def snapshot_path(self, cutoff: datetime) -> Path:
-        """Return the path of the profiles at a cutoff."""
-        return snapshot_path(self.directory, cutoff)
+        """Return the path of the newest revision of the profiles at a cutoff.
+
+        The first one's path if there is none.
+        """
+        found = revision_paths(self.directory, cutoff)
+        return found[-1] if found else snapshot_path(self.directory, cutoff)
 
     @cached_property
     def normalizers(self) -> list[Normalizer]:

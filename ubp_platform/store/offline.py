@@ -2,7 +2,7 @@
 
 Feast's join carries every candidate row of a client, with all its features, through a sort. For a
 profile of a thousand numbers, nearly all of the time goes into moving numbers that are then
-dropped. Here Feast joins the keys alone, with each row's time in place of its features; the
+dropped. Here Feast joins the keys alone, with each row's times in place of its features; the
 features of the matching rows are then fetched. The results are the same (a test compares them), in
 a fraction of the time.
 """
@@ -22,7 +22,7 @@ from feast.infra.offline_stores.offline_store import RetrievalJob
 from feast.on_demand_feature_view import OnDemandFeatureView
 from feast.repo_config import RepoConfig
 from ibis.backends.duckdb import Backend
-from ibis.expr.types import Table
+from ibis.expr.types import Table, Value
 
 from ubp_platform.store.feast_internals import duckdb_writer
 from ubp_platform.warehouse.connection import configure
@@ -39,7 +39,7 @@ class KeysFirstDuckDBOfflineStoreConfig(stock.DuckDBOfflineStoreConfig):
 class KeysFirstDuckDBOfflineStore(stock.DuckDBOfflineStore):
     """Point-in-time joins on keys first; all else is Feast's DuckDB store.
 
-    A source must hold at most one row per entity and time, as snapshots do.
+    A source must hold at most one row per entity, time and time of creation, as snapshots do.
     """
 
     @staticmethod
@@ -115,15 +115,20 @@ def _features(view: FeatureView, feature_refs: list[str]) -> list[str]:
 def _times_for_features(
     connection: Backend, views: list[FeatureView], features: dict[str, list[str]]
 ) -> Callable[[DataSource, str], Table]:
-    """Make a reader that returns a row's time in place of each of its features."""
+    """Make a reader that returns a row's times in place of each of its features."""
     requested = {view.batch_source.name: features[view.name] for view in views if view.batch_source}
 
     def read(source: DataSource, repo_path: str) -> Table:
         table = _read(connection, source)
-        time = table[source.timestamp_field]
-        return table.mutate(**dict.fromkeys(requested[source.name], time))
+        return table.mutate(**dict.fromkeys(requested[source.name], _times(table, source)))
 
     return read
+
+
+def _times(table: Table, source: DataSource) -> Value:
+    """Return what tells the rows of an entity apart: its time, and when it was created."""
+    fields = [source.timestamp_field, source.created_timestamp_column]
+    return ibis.struct({field: table[field] for field in fields if field})
 
 
 def _fetch(
@@ -136,11 +141,11 @@ def _fetch(
     keys = view.projection.join_key_map or {e.name: e.name for e in view.entity_columns}
     rows = wide.select(
         **{f"_key_{key}": wide[key] for key in keys},
-        _time=wide[source.timestamp_field],
+        _times=_times(wide, source),
         **{f"_feature_{feature}": wide[feature] for feature in features},
     )
     predicates = [rows[f"_key_{key}"] == matches[column] for key, column in keys.items()]
-    predicates.append(rows["_time"] == matches[prefix + features[0]])
+    predicates.append(rows["_times"] == matches[prefix + features[0]])
     # From the right, so that DuckDB builds on the matches and streams the wide rows past them.
     joined = rows.right_join(matches, predicates)
     outputs = {prefix + feature: joined[f"_feature_{feature}"] for feature in features}

@@ -15,16 +15,18 @@ from ubp_platform.errors import (
 )
 from ubp_platform.events.schema import TABLES
 from ubp_platform.files import atomic_file, make_directory
-from ubp_platform.warehouse import identifiers, values
+from ubp_platform.warehouse import identifiers, ledger, values
 
 _LEDGER = """
 CREATE TABLE batch (batch_id INTEGER PRIMARY KEY, source VARCHAR NOT NULL,
-                    landed_at TIMESTAMP NOT NULL, data_docs VARCHAR);
+                    landed_at TIMESTAMP NOT NULL, data_docs VARCHAR, delivered_at TIMESTAMP,
+                    complete_until TIMESTAMP);
 CREATE TABLE batch_file (batch_id INTEGER NOT NULL, table_name VARCHAR NOT NULL,
                          file VARCHAR NOT NULL, sha256 VARCHAR NOT NULL, rows_read BIGINT NOT NULL,
                          rows_landed BIGINT NOT NULL, rows_known BIGINT NOT NULL,
                          rows_quarantined BIGINT NOT NULL, first_event TIMESTAMP,
-                         last_event TIMESTAMP);
+                         last_event TIMESTAMP, first_delivered TIMESTAMP,
+                         last_delivered TIMESTAMP);
 CREATE TABLE quarantine (batch_id INTEGER NOT NULL, table_name VARCHAR NOT NULL,
                          file VARCHAR NOT NULL, row_number BIGINT NOT NULL, rule VARCHAR NOT NULL,
                          original JSON NOT NULL);
@@ -120,6 +122,7 @@ def _bring_up_to_date(connection: duckdb.DuckDBPyConnection) -> None:
     connection.execute(_RETRACTED)
     identifiers.create_tables(connection)
     values.create_tables(connection)
+    _add_delivery_times(connection)
     for table in TABLES.values():
         for name in table.details:
             connection.execute(
@@ -129,12 +132,28 @@ def _bring_up_to_date(connection: duckdb.DuckDBPyConnection) -> None:
             connection.execute(f"ALTER TABLE {table.name} ALTER {name} DROP NOT NULL")
 
 
+def _add_delivery_times(connection: duckdb.DuckDBPyConnection) -> None:
+    """Say of older batches that they were delivered when they landed."""
+    for table, names in {
+        "batch": ("delivered_at", "complete_until"),
+        "batch_file": ("first_delivered", "last_delivered"),
+    }.items():
+        for name in names:
+            connection.execute(f"ALTER TABLE {table} ADD COLUMN IF NOT EXISTS {name} TIMESTAMP")
+    connection.execute(
+        """UPDATE batch SET delivered_at = landed_at WHERE delivered_at IS NULL;
+           UPDATE batch_file SET first_delivered = landed_at, last_delivered = landed_at
+           FROM batch WHERE batch.batch_id = batch_file.batch_id AND first_delivered IS NULL"""
+    )
+    ledger.complete(connection)
+
+
 def _is_up_to_date(connection: duckdb.DuckDBPyConnection) -> bool:
     """Whether a warehouse has everything that :func:`_bring_up_to_date` adds."""
     rows = connection.execute(
         """SELECT count(*) FROM duckdb_columns()
            WHERE table_name = 'text_code' AND column_name = 'codes'
-                 OR table_name = 'page_visit' AND column_name = 'known_from'
+                 OR table_name = 'page_visit' AND column_name = 'delivered_at'
                  OR table_name = 'retracted' AND column_name = 'batch_id'"""
     ).fetchall()
     return bool(rows[0][0] == 3)

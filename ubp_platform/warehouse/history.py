@@ -46,6 +46,9 @@ class History:
         returned, not what is counted over all clients (vocabularies, popularity).
     start : datetime, optional
         Aware; the first instant that is included. By default the first event.
+    delivered_before : datetime, optional
+        Aware; leave out what was delivered at this instant or later. By default everything that
+        has landed by now belongs to the history, however late it came.
     """
 
     def __init__(
@@ -54,12 +57,16 @@ class History:
         cutoff: datetime,
         clients: np.ndarray | None = None,
         start: datetime | None = None,
+        delivered_before: datetime | None = None,
     ) -> None:
         self.cutoff = cutoff.astimezone(UTC)
         self._connection = connection.cursor()
         self._relevant = None if clients is None else np.unique(clients)
         self._start = start and start.astimezone(UTC)
-        create_views(self._connection, self.cutoff, self._relevant, self._start)
+        self._delivered_before = delivered_before and delivered_before.astimezone(UTC)
+        create_views(
+            self._connection, self.cutoff, self._relevant, self._start, self._delivered_before
+        )
 
     @classmethod
     def of(
@@ -120,7 +127,9 @@ class History:
         if start and self._start and start < self._start:
             raise ValueError(f"{start} is before the start of the history, {self._start}")
         relevant = self._relevant if clients is None else clients
-        part = type(self)(self._connection, cutoff, relevant, start or self._start)
+        part = type(self)(
+            self._connection, cutoff, relevant, start or self._start, self._delivered_before
+        )
         try:
             yield part
         finally:

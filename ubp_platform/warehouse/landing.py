@@ -10,12 +10,14 @@ nothing.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 import duckdb
 import numpy as np
 
 from ubp_platform.events.schema import PRODUCTS, TABLES, Table
-from ubp_platform.warehouse import identifiers, values
+from ubp_platform.times import naive_utc
+from ubp_platform.warehouse import identifiers, products, values
 from ubp_platform.warehouse.scan import Scan
 from ubp_platform.warehouse.staged import CSV_RULE, RejectedLine
 
@@ -64,6 +66,7 @@ def land_table(
     rows: int,
     bad: BadRows,
     batch: int,
+    delivered_at: datetime,
 ) -> Landed:
     """Write one staged table: good rows to the warehouse, bad rows to the quarantine.
 
@@ -78,45 +81,67 @@ def land_table(
         The number of rows read, without rejected lines.
     bad : BadRows
     batch : int
+    delivered_at : datetime
+        When the rows became known that do not say so themselves.
     """
     scan.mark_bad(bad.row_numbers, bad.rules)
     table = scan.table
     identifiers.create_keyed_view(connection, table, scan.kinds)
     values.create_valued_view(connection, table)
-    landed = (_upsert_products if table is PRODUCTS else _append_events)(connection, table, batch)
+    if table is PRODUCTS:
+        landed = products.land(connection, batch, delivered_at)
+    else:
+        landed = _append_events(connection, table, batch)
     _quarantine(connection, scan, bad, batch)
-    first, last = (None, None)
-    if "timestamp" in table.columns:
-        first, last = connection.execute(
-            f"SELECT min(timestamp), max(timestamp) FROM {table.name} WHERE batch_id = ?", [batch]
-        ).fetchall()[0]
     good, read = rows - len(bad.row_numbers), rows + len(bad.lines)
     repeated = 0 if table is PRODUCTS else _repeated(connection, table, batch)
     result = Landed(table.name, scan.name, read, landed, good - landed, bad.count, repeated)
+    # From when its rows count, and when they became known; a product's may count from ever.
+    time = "valid_from" if table is PRODUCTS else "timestamp"
+    first = "CASE WHEN count(*) = count(valid_from) THEN min(valid_from) END"
+    known = f"coalesce({'NULL' if table is PRODUCTS else 'delivered_at'}, $delivered::TIMESTAMP)"
     connection.execute(
-        "INSERT INTO batch_file VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        [batch, table.name, scan.name, sha256, read, landed, result.known, bad.count, first, last],
+        f"""INSERT INTO batch_file BY NAME
+            SELECT $batch AS batch_id, $table AS table_name, $file AS file, $sha256 AS sha256,
+                   $read AS rows_read, $landed AS rows_landed, $known AS rows_known,
+                   $bad AS rows_quarantined,
+                   {first if table is PRODUCTS else "min(timestamp)"} AS first_event,
+                   max({time}) AS last_event,
+                   coalesce(min({known}), $delivered) AS first_delivered,
+                   coalesce(max({known}), $delivered) AS last_delivered
+            FROM {table.name} WHERE batch_id = $batch""",
+        {
+            "batch": batch,
+            "table": table.name,
+            "file": scan.name,
+            "sha256": sha256,
+            "read": read,
+            "landed": landed,
+            "known": result.known,
+            "bad": bad.count,
+            "delivered": naive_utc(delivered_at),
+        },
     )
     return result
 
 
 def _append_events(connection: duckdb.DuckDBPyConnection, table: Table, batch: int) -> int:
-    columns = ", ".join(table.stored)
+    columns, what = ", ".join(table.stored), ", ".join(table.identity)
     good = f"SELECT {columns} FROM valued"
     if _overlaps(connection, table):
         typed = ", ".join(f"{column}::{kind} AS {column}" for column, kind in table.stored.items())
         # Missing details are equal to each other.
         same = " AND ".join(
-            f"n.{column} IS NOT DISTINCT FROM l.{column}" for column in table.stored
+            f"n.{column} IS NOT DISTINCT FROM l.{column}" for column in table.identity
         )
         good = f"""
             WITH delivered_event AS (SELECT {typed} FROM ({good})),
                  span AS (SELECT min(timestamp) AS first, max(timestamp) AS last
                           FROM delivered_event),
                  landed_event AS (
-                     SELECT {columns}, count(*) AS copies FROM {table.name}, span
+                     SELECT {what}, count(*) AS copies FROM {table.name}, span
                      WHERE timestamp BETWEEN first AND last GROUP BY ALL),
-                 numbered AS (SELECT {columns}, row_number() OVER (PARTITION BY {columns}) AS copy
+                 numbered AS (SELECT {columns}, row_number() OVER (PARTITION BY {what}) AS copy
                               FROM delivered_event)
             SELECT n.* EXCLUDE copy FROM numbered n LEFT JOIN landed_event l ON {same}
             WHERE copy > coalesce(copies, 0)"""
@@ -131,7 +156,7 @@ def _append_events(connection: duckdb.DuckDBPyConnection, table: Table, batch: i
 
 def _repeated(connection: duckdb.DuckDBPyConnection, table: Table, batch: int) -> int:
     """Count the rows of a batch that equal the row before them; they are stored sorted."""
-    columns = list(table.stored)
+    columns = list(table.identity)
     same = " AND ".join(f"{name} IS NOT DISTINCT FROM before.{name}" for name in columns)
     rows = connection.execute(
         f"""SELECT count(*) FILTER (before IS NOT NULL AND {same})
@@ -197,27 +222,6 @@ def _overlaps_before(connection: duckdb.DuckDBPyConnection, table: Table, batch:
         {"batch": batch, "table": table.name},
     ).fetchall()
     return bool(rows[0][0])
-
-
-def _upsert_products(connection: duckdb.DuckDBPyConnection, table: Table, batch: int) -> int:
-    columns = ", ".join(table.stored)
-    typed = ", ".join(f"{column}::{kind} AS {column}" for column, kind in table.stored.items())
-    # The last row of a product counts; rows that have not changed stay.
-    connection.execute(
-        f"""CREATE OR REPLACE TEMP TABLE new_product AS
-            WITH newest AS (
-                SELECT * FROM valued
-                QUALIFY row_number() OVER (PARTITION BY sku ORDER BY row_number DESC) = 1)
-            (SELECT {typed} FROM newest) EXCEPT (SELECT {columns} FROM {table.name})"""
-    )
-    connection.execute(f"DELETE FROM {table.name} WHERE sku IN (SELECT sku FROM new_product)")
-    inserted = connection.execute(
-        f"""INSERT INTO {table.name} ({columns}, batch_id)
-            SELECT {columns}, ? FROM new_product ORDER BY sku""",
-        [batch],
-    ).fetchall()
-    connection.execute("DROP TABLE new_product")
-    return int(inserted[0][0])
 
 
 def _quarantine(

@@ -1,5 +1,6 @@
 """The ledger: which batches have landed, and which of their rows are in quarantine."""
 
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -7,8 +8,27 @@ import duckdb
 
 from ubp_platform.errors import UBPError
 from ubp_platform.events.schema import TABLES
-from ubp_platform.times import naive_utc
+from ubp_platform.times import aware_utc, naive_utc
 from ubp_platform.warehouse import identifiers, values
+
+
+@dataclass(frozen=True)
+class Delivered:
+    """When a batch landed, and when it was delivered.
+
+    Parameters
+    ----------
+    landed_at : datetime
+        Now.
+    at : datetime
+        When its rows became known; that is when they landed, unless they are loaded later.
+    complete_until : datetime, optional
+        Up to when the log is complete with it, where the shop says so.
+    """
+
+    landed_at: datetime
+    at: datetime
+    complete_until: datetime | None = None
 
 
 def known_files(connection: duckdb.DuckDBPyConnection) -> dict[tuple[str, str], int]:
@@ -27,13 +47,52 @@ def next_batch(connection: duckdb.DuckDBPyConnection) -> int:
 
 
 def record_batch(
-    connection: duckdb.DuckDBPyConnection, batch: int, source: str, data_docs: Path
+    connection: duckdb.DuckDBPyConnection,
+    batch: int,
+    source: str,
+    data_docs: Path,
+    delivered: Delivered,
 ) -> None:
-    """Add a batch to the ledger."""
+    """Add a batch, whose files have landed, to the ledger."""
+    until = delivered.complete_until
     connection.execute(
-        "INSERT INTO batch VALUES (?, ?, ?, ?)",
-        [batch, source, naive_utc(datetime.now(UTC)), str(data_docs)],
+        "INSERT INTO batch VALUES (?, ?, ?, ?, ?, ?)",
+        [
+            batch,
+            source,
+            naive_utc(delivered.landed_at),
+            str(data_docs),
+            naive_utc(delivered.at),
+            until and naive_utc(until),
+        ],
     )
+    complete(connection)
+
+
+def complete(connection: duckdb.DuckDBPyConnection) -> None:
+    """Note up to when the log is complete, of batches that do not say so themselves.
+
+    That is the midnight after the batch's last event, if the batch was delivered after it; else the
+    last midnight before it was delivered.
+    """
+    connection.execute(
+        """UPDATE batch SET complete_until = CASE WHEN delivered_at >= next_day THEN next_day
+                                                  ELSE date_trunc('day', delivered_at) END
+           FROM (SELECT batch_id, date_trunc('day', max(last_event)) + INTERVAL 1 DAY AS next_day
+                 FROM batch_file WHERE table_name <> 'product_properties' AND rows_landed > 0
+                 GROUP BY batch_id) AS events
+           WHERE batch.batch_id = events.batch_id AND complete_until IS NULL"""
+    )
+
+
+def last_event(connection: duckdb.DuckDBPyConnection, batch: int) -> datetime | None:
+    """Return the time of a batch's last event that landed, if there is one."""
+    rows = connection.execute(
+        """SELECT max(last_event) FROM batch_file
+           WHERE batch_id = ? AND table_name <> 'product_properties'""",
+        [batch],
+    ).fetchall()
+    return aware_utc(rows[0][0])
 
 
 def numbers(connection: duckdb.DuckDBPyConnection) -> list[int]:
@@ -53,8 +112,8 @@ def require(connection: duckdb.DuckDBPyConnection, batch: int) -> None:
 def retract(connection: duckdb.DuckDBPyConnection, batch: int) -> dict[str, int]:
     """Remove a batch from the warehouse: its rows, its quarantine, its entry in the ledger.
 
-    Rows that other batches delivered as well, and products whose properties it added or changed,
-    are lost until they are delivered again; the files of such batches are no longer skipped. When
+    Rows that later batches delivered as well are lost until they are delivered again; the files of
+    such batches are no longer skipped. When
     no batch is left, the kinds of columns are deleted as well. Called inside a transaction.
 
     Returns
@@ -68,14 +127,13 @@ def retract(connection: duckdb.DuckDBPyConnection, batch: int) -> dict[str, int]
         If there is no such batch.
     """
     require(connection, batch)
-    # Rows of other batches may have been skipped as known because of this batch, or replaced by it:
-    # their files must be accepted again.
+    # Rows of later batches may have been skipped as known because of this batch: their files must
+    # be accepted again.
     connection.execute(
         """UPDATE batch_file SET sha256 = sha256 || ' again'
            WHERE table_name IN (FROM batch_file SELECT table_name
                                 WHERE batch_id = $batch AND rows_landed > 0)
-                 AND (batch_id > $batch AND rows_known > 0
-                      OR batch_id < $batch AND table_name = 'product_properties')""",
+                 AND batch_id > $batch AND rows_known > 0""",
         {"batch": batch},
     )
     lost = {}
@@ -144,10 +202,11 @@ def clear_quarantine(connection: duckdb.DuckDBPyConnection, batch: int | None) -
 def batches(connection: duckdb.DuckDBPyConnection) -> list[dict[str, object]]:
     """Describe the batches, oldest first."""
     rows = connection.execute(
-        """SELECT batch_id, source, landed_at, data_docs, sum(rows_landed)::BIGINT,
-                  sum(rows_known)::BIGINT, sum(rows_quarantined)::BIGINT
+        """SELECT batch_id, source, landed_at, delivered_at, complete_until, data_docs,
+                  sum(rows_landed)::BIGINT, sum(rows_known)::BIGINT, sum(rows_quarantined)::BIGINT
            FROM batch JOIN batch_file USING (batch_id)
            GROUP BY ALL ORDER BY batch_id"""
     ).fetchall()
-    names = ("batch", "source", "landed_at", "data_docs", "landed", "known", "quarantined")
+    names = ("batch", "source", "landed_at", "delivered_at", "complete_until", "data_docs")
+    names += ("landed", "known", "quarantined")
     return [dict(zip(names, row, strict=True)) for row in rows]

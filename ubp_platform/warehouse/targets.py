@@ -7,6 +7,7 @@ import pyarrow as pa
 
 from ubp_platform.events.schema import EVENT_TYPES, PRODUCT_EVENTS
 from ubp_platform.times import aware_utc, naive_utc
+from ubp_platform.warehouse import products
 from ubp_platform.warehouse.views import known_before
 from ubp_platform.warehouse.warehouse import Warehouse
 
@@ -70,16 +71,18 @@ def purchases(warehouse: Warehouse, start: datetime, end: datetime) -> pa.Table:
     Returns
     -------
     pyarrow.Table
-        One row per client and product: ``client_id``, ``sku``, ``category``, ``price`` (the last
-        two null for a product without properties) and ``purchases``, their number.
+        One row per client and product: ``client_id``, ``sku``, ``category``, ``price`` (both as of
+        the last of these purchases, null for a product without properties) and ``purchases``, their
+        number.
     """
     return (
         warehouse.connection.sql(
-            """SELECT client_id, sku, any_value(p.category) AS category,
-                      any_value(p.price) AS price, count(*) AS purchases
-               FROM product_buy LEFT JOIN product_properties p USING (sku)
-               WHERE timestamp >= $start AND timestamp < $end
-               GROUP BY client_id, sku ORDER BY client_id, sku""",
+            f"""SELECT client_id, sku, arg_max(category, timestamp) AS category,
+                       arg_max(price, timestamp) AS price, count(*) AS purchases
+                FROM (SELECT client_id, sku, timestamp, timestamp AS since FROM product_buy
+                      WHERE timestamp >= $start AND timestamp < $end)
+                ASOF LEFT JOIN {products.OVER_TIME} USING (sku, since)
+                GROUP BY client_id, sku ORDER BY client_id, sku""",
             params={"start": naive_utc(start), "end": naive_utc(end)},
         )
         .to_arrow_table()

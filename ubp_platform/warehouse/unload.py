@@ -13,6 +13,7 @@ import duckdb
 from ubp_platform.errors import UBPError, first_line
 from ubp_platform.events.schema import ID_COLUMNS, PRODUCTS, TABLES, Table
 from ubp_platform.times import naive_utc
+from ubp_platform.warehouse import products
 from ubp_platform.warehouse.identifiers import translated
 from ubp_platform.warehouse.views import known_before
 from ubp_platform.warehouse.warehouse import Warehouse
@@ -25,21 +26,22 @@ def event_file(warehouse: Warehouse, name: str, before: datetime, path: Path) ->
     return _copy(warehouse, _with_ids(warehouse, query, table.columns), path, before=before)
 
 
-def product_file(warehouse: Warehouse, path: Path) -> int:
-    """Write the product properties to a Parquet file; return their number."""
-    query = f"SELECT {_columns(PRODUCTS)} FROM {PRODUCTS.name}"
-    return _copy(warehouse, _with_ids(warehouse, query, PRODUCTS.columns), path)
+def product_file(warehouse: Warehouse, before: datetime, path: Path) -> int:
+    """Write the product properties as of a time to a Parquet file; return their number."""
+    query = f"""SELECT {_columns(PRODUCTS)} FROM {products.OVER_TIME} WHERE since < $before
+                QUALIFY row_number() OVER (PARTITION BY sku ORDER BY since DESC) = 1"""
+    return _copy(warehouse, _with_ids(warehouse, query, PRODUCTS.columns), path, before=before)
 
 
 def purchase_file(warehouse: Warehouse, start: datetime, end: datetime, path: Path) -> int:
-    """Write the purchases from ``start`` to before ``end``, with the properties of the products.
+    """Write the purchases from ``start`` to before ``end``, with the product's properties then.
 
     Unknown properties are empty. Returns the number of purchases.
     """
     query = f"""SELECT client_id, timestamp, sku, {_columns(PRODUCTS, "sku")}
-                FROM (SELECT client_id, timestamp, sku FROM product_buy)
-                LEFT JOIN product_properties USING (sku)
-                WHERE timestamp >= $start AND timestamp < $end"""
+                FROM (SELECT client_id, timestamp, sku, timestamp AS since FROM product_buy
+                      WHERE timestamp >= $start AND timestamp < $end)
+                ASOF LEFT JOIN {products.OVER_TIME} USING (sku, since)"""
     columns = ("client_id", *PRODUCTS.columns)
     return _copy(warehouse, _with_ids(warehouse, query, columns), path, start=start, end=end)
 

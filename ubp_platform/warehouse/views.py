@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 
 from ubp_platform.events.schema import EVENT_CODES, EVENT_TYPES, EVENTS, PRODUCT_EVENTS
+from ubp_platform.warehouse import products
 
 MICROSECONDS_PER_DAY = 86_400_000_000
 # The columns of the views that are derived from an event's details: the cents paid for all pieces,
@@ -41,8 +42,9 @@ def create_views(
     cutoff: datetime,
     clients: np.ndarray | None,
     start: datetime | None = None,
+    delivered_before: datetime | None = None,
 ) -> None:
-    """Create the views of the events before a cutoff.
+    """Create the views of the events before a cutoff, and of the products as of it.
 
     Parameters
     ----------
@@ -53,13 +55,22 @@ def create_views(
         that of the first event).
     clients : ndarray of int64, optional
         Ascending; all by default.
+    delivered_before : datetime, optional
+        In UTC; the first instant of delivery that is excluded.
     """
     run = connection.execute
     run("SET TimeZone = 'UTC'")
-    end = _literal(cutoff)
-    visible = known_before(end)
-    visible += f" AND timestamp >= {_literal(start)}" if start else ""
     database = run("SELECT current_database()").fetchall()[0][0]
+    end = _literal(cutoff)
+    events_delivered = products_delivered = "true"
+    if delivered_before:
+        time = _literal(delivered_before)
+        products_delivered = f"""batch_id IN (
+            SELECT batch_id FROM "{database}".main.batch WHERE delivered_at < {time})"""
+        events_delivered = f"""CASE WHEN delivered_at IS NULL THEN {products_delivered}
+                                    ELSE delivered_at < {time} END"""
+    visible = f"{known_before(end)} AND {events_delivered}"
+    visible += f" AND timestamp >= {_literal(start)}" if start else ""
     for event in EVENTS:
         columns = ", ".join(
             [
@@ -70,6 +81,7 @@ def create_views(
         run(f"""CREATE OR REPLACE TEMP VIEW {event.name} AS
                 SELECT {columns} FROM "{database}".main.{event.name} WHERE {visible}""")
     select_relevant(connection, clients)
+    products.create_view(connection, database, end, products_delivered)
     # Integers, as above; a bucket counts as an amount of money.
     cents = "coalesce((100 * p.money)::BIGINT, 100 * p.price) AS cents"
     run(

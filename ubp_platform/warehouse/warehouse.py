@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
@@ -130,9 +130,18 @@ class Warehouse:
                 self.connection.execute("CREATE TABLE relevant_client AS FROM listed")
                 self.connection.unregister("listed")
 
-    def history(self, cutoff: datetime, clients: np.ndarray | None = None) -> History:
-        """Return the events strictly before ``cutoff``, by default for the relevant clients."""
-        history = History(self.connection, cutoff, self.relevant if clients is None else clients)
+    def history(
+        self,
+        cutoff: datetime,
+        clients: np.ndarray | None = None,
+        delivered_before: datetime | None = None,
+    ) -> History:
+        """Return the events strictly before ``cutoff``, by default for the relevant clients.
+
+        Only what was ``delivered_before`` some time belongs to it; everything by default.
+        """
+        relevant = self.relevant if clients is None else clients
+        history = History(self.connection, cutoff, relevant, delivered_before=delivered_before)
         self._histories.append(history)
         return history
 
@@ -184,25 +193,45 @@ class Warehouse:
             raise UBPError("the warehouse holds no events: run `ubp ingest SOURCE` first")
         return first, last
 
-    def identity(self, cutoff: datetime) -> str:
+    def identity(self, cutoff: datetime, delivered_before: datetime | None = None) -> str:
         """Return a hash of what a history at a cutoff consists of: equal hash, equal history.
 
         It covers the contributing files' contents, the cutoff, and the relevant clients. Later
-        batches with no event before the cutoff do not change it.
+        batches with no event before the cutoff do not change it. Nor does ``delivered_before``, as
+        in :meth:`history`, as long as it leaves nothing out.
         """
+        late = delivered_before and naive_utc(delivered_before)
         rows = self.connection.execute(
-            """SELECT table_name, sha256 FROM batch_file
-               WHERE rows_landed > 0 AND (first_event IS NULL OR first_event < ?)
+            """SELECT table_name, sha256, coalesce(last_delivered >= $late, false) AS in_part
+               FROM batch_file
+               WHERE rows_landed > 0 AND (first_event IS NULL OR first_event < $cutoff)
+                     AND ($late::TIMESTAMP IS NULL OR first_delivered < $late)
                ORDER BY batch_id, table_name, sha256""",
-            [naive_utc(cutoff)],
+            {"cutoff": naive_utc(cutoff), "late": late},
         ).fetchall()
-        parts = [cutoff.astimezone(UTC).isoformat(), *(f"{name}:{digest}" for name, digest in rows)]
+        parts = [cutoff.astimezone(UTC).isoformat()]
+        parts += [f"{name}:{digest}" + f" {late}" * in_part for name, digest, in_part in rows]
         digest = hashlib.sha256("\n".join(parts).encode())
         if self.relevant is not None:
             digest.update(np.ascontiguousarray(self.relevant).data)
         return digest.hexdigest()
 
-    def default_cutoff(self) -> datetime:
-        """Return the midnight after the last event."""
-        _, last = self.event_times()
-        return last.replace(hour=0, minute=0, second=0, microsecond=0) + timedelta(days=1)
+    def newest_delivered(self) -> datetime:
+        """Return the time of the last event, leaving out what claims to be from after its delivery."""
+        query = "SELECT max(least(last_event, last_delivered)) FROM batch_file "
+        query += "WHERE table_name <> 'product_properties'"
+        return aware_utc(self.connection.execute(query).fetchall()[0][0]) or self.event_times()[1]
+
+    def complete_until(self) -> datetime:
+        """Return the newest instant up to which the log is complete: the default cutoff.
+
+        Raises
+        ------
+        UBPError
+            If there are no events.
+        """
+        self.event_times()
+        query = "SELECT max(complete_until) FROM batch"
+        found = aware_utc(self.connection.execute(query).fetchall()[0][0])
+        assert found is not None  # noqa: S101 - of every batch with events
+        return found
