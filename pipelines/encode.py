@@ -1,6 +1,7 @@
 """``ubp encode``: profiles at further cutoffs, with the fitted blocks."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
@@ -8,10 +9,19 @@ from ubp_platform.home import Home
 from ubp_platform.locks import exclusive
 from ubp_platform.profile.assembly import assemble
 from ubp_platform.profile.encoding import encode_blocks, known_cutoff
+from ubp_platform.profile.revisions import Revised, compare
 from ubp_platform.profile.version import ProfileVersion, get_version, newest_version
 from ubp_platform.progress import ProgressFactory, logged
 from ubp_platform.warehouse import Warehouse
 from ubp_platform.warehouse.frozen import frozen, warn_of_changes
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """The snapshot of a cutoff, and what it revises, if it does."""
+
+    path: Path
+    revised: Revised | None = None
 
 
 def encode(
@@ -19,32 +29,49 @@ def encode(
     cutoffs: Sequence[datetime] = (),
     version: str | None = None,
     progress: ProgressFactory = logged,
-) -> tuple[ProfileVersion, list[Path]]:
+    *,
+    as_delivered: bool = False,
+) -> tuple[ProfileVersion, list[Encoded]]:
     """Encode cutoffs with the fitted blocks of a profile version, and assemble the profiles.
 
     Parameters
     ----------
     home : Home
     cutoffs : sequence of datetime
-        Past ones too; without any, the midnight after the last event.
+        Past ones too; without any, the newest instant up to which the log is complete.
     version : str, optional
         The profile version; the newest by default.
     progress : ProgressFactory
+    as_delivered : bool
+        Leave out what was delivered at a cutoff or later, as if each were encoded at its time.
 
     Returns
     -------
     version : ProfileVersion
-    paths : list of Path
-        The profile's snapshots, in the order of the cutoffs.
+    encoded : list of Encoded
+        In the order of the cutoffs.
+
+    Raises
+    ------
+    UBPError
+        If nothing had been delivered at a cutoff, as far as the warehouse knows.
     """
     with exclusive(home, "encode"):
         profile = get_version(home, version) if version else newest_version(home)
-        paths, parts = [], profile.fits(home)
+        encoded, parts = [], profile.fits(home)
         with frozen(home) as copy, Warehouse(copy.warehouse) as warehouse:
             wanted: Sequence[datetime | None] = cutoffs or [None]
             times = [known_cutoff(warehouse, time) for time in wanted]
+            for cutoff in times if as_delivered else ():
+                warehouse.require_delivered(cutoff)
             for cutoff in times:
-                encode_blocks(copy, warehouse, parts, cutoff, progress)
-                paths.append(assemble(copy, profile, cutoff, progress))
+                before = profile.snapshot_path(cutoff)
+                delivered_before = cutoff if as_delivered else None
+                encode_blocks(copy, warehouse, parts, cutoff, progress, delivered_before)
+                path = assemble(copy, profile, cutoff, progress)
+                revised = None
+                if path != before:
+                    revised = compare(warehouse, cutoff, before, path)
+                encoded.append(Encoded(path, revised))
             warn_of_changes(copy, times, "ubp encode")
-    return profile, paths
+    return profile, encoded

@@ -54,6 +54,8 @@ def training_set(
     out: Path,
     version: str | None = None,
     progress: ProgressFactory = logged,
+    *,
+    as_served: bool = False,
 ) -> tuple[int, int]:
     """Write entities with their profiles.
 
@@ -66,6 +68,8 @@ def training_set(
         The same rows in the same order, with ``known`` and ``profile`` added.
     version : str, optional
     progress : ProgressFactory
+    as_served : bool
+        As in :meth:`~ubp_platform.store.retrieval.ProfileStore.training_set`.
 
     Returns
     -------
@@ -87,7 +91,7 @@ def training_set(
         raise UBPError(f"{out} is the input: name another file for the output")
     if taken := {"known", "profile"} & set(table.column_names):
         raise UBPError(f"{entities}: rename the column {', '.join(taken)}: the output adds it")
-    result = ProfileStore(home, version).training_set(table, progress)
+    result = ProfileStore(home, version).training_set(table, progress, as_served=as_served)
     rows, width = result.X.shape
     offsets = np.arange(rows + 1, dtype=np.int64) * width
     profiles = pa.LargeListArray.from_arrays(offsets, result.X.ravel())

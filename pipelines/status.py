@@ -1,6 +1,7 @@
 """``ubp status``: what a home holds, how fresh it is, and what to do next."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict
 from datetime import datetime
 from typing import Any, TypeVar
@@ -8,7 +9,7 @@ from typing import Any, TypeVar
 from ubp_platform.blocks.catalog import Catalog
 from ubp_platform.blocks.registry import block_names
 from ubp_platform.blocks.snapshot_files import inspect_snapshots
-from ubp_platform.errors import DamagedFile, WarehouseBusy, WarehouseMissing
+from ubp_platform.errors import DamagedFile, UBPError, WarehouseBusy, WarehouseMissing
 from ubp_platform.evaluation.last import last_evaluation
 from ubp_platform.events.schema import TABLES
 from ubp_platform.home import Home
@@ -37,10 +38,10 @@ def status(home: Home) -> Status:
     """
     damaged: list[DamagedFile] = []
     pointer = _whole(damaged, lambda: Served.read(home))
-    warehouse, quarantine = _warehouse(home, pointer)
     existing, broken = inspect_versions(home)
     damaged += broken
     profiles = [_profile(version, damaged) for version in existing]
+    warehouse, quarantine = _warehouse(home, pointer, existing, damaged)
     blocks = _blocks(home, damaged)
     served = _whole(damaged, lambda: _served(home, pointer, warehouse, existing))
     interrupted, online = cut_off(home), online_store(home)
@@ -70,7 +71,10 @@ def _whole(damaged: list[DamagedFile], read: Callable[[], Read]) -> Read | None:
 
 
 def _warehouse(
-    home: Home, served: Served | None
+    home: Home,
+    served: Served | None,
+    profiles: list[ProfileVersion],
+    damaged: list[DamagedFile],
 ) -> tuple[dict[str, Any] | None, list[dict[str, Any]]]:
     try:
         with Warehouse(home.warehouse) as warehouse:
@@ -88,6 +92,9 @@ def _warehouse(
                 "relevant": None if warehouse.relevant is None else len(warehouse.relevant),
                 "changed": _changed(warehouse, served),
                 "last_event": _latest(span["last"] for span in tables.values()),
+                "complete_until": _complete_until(warehouse),
+                "lateness_hours": ledger.lateness(warehouse.connection),
+                "stale": {one.name: _stale(warehouse, one, damaged) for one in profiles},
                 "unknown_skus": landing.unknown_skus(warehouse.connection),
                 "batches": [_json(batch) for batch in batches],
                 "data_docs": str(home.data_docs / "index.html") if batches else None,
@@ -105,6 +112,23 @@ def _changed(warehouse: Warehouse, served: Served | None) -> bool:
     if served is None:
         return False
     return warehouse.identity(datetime.fromisoformat(served.cutoff)) != served.identity
+
+
+def _complete_until(warehouse: Warehouse) -> str | None:
+    with suppress(UBPError):  # no events
+        return warehouse.complete_until().isoformat()
+    return None
+
+
+def _stale(warehouse: Warehouse, version: ProfileVersion, damaged: list[DamagedFile]) -> list[str]:
+    """Return the cutoffs of which more is known by now than when they were encoded."""
+    found = []
+    for snapshot in _whole(damaged, lambda: version.snapshots) or []:
+        cutoff, history = snapshot.cutoff, snapshot.made_from.history
+        known = (warehouse.identity(cutoff), warehouse.identity(cutoff, cutoff))
+        if snapshot.made_from.fits and history not in known:
+            found.append(cutoff.isoformat())
+    return found
 
 
 def _latest(times: Any) -> str | None:
@@ -159,7 +183,7 @@ def _profile(version: ProfileVersion, damaged: list[DamagedFile]) -> dict[str, A
         "blocks": {part.block: part.version for part in version.parts},
         "created_at": version.description.created_at.isoformat(),
         "model_cutoff": version.model_cutoff.isoformat(),
-        "cutoffs": [snapshot.cutoff.isoformat() for snapshot in snapshots],
+        "cutoffs": list(dict.fromkeys(snapshot.cutoff.isoformat() for snapshot in snapshots)),
         "clients": snapshots[-1].clients if snapshots else 0,
     }
 
@@ -172,10 +196,10 @@ def _served(
 ) -> dict[str, Any] | None:
     if served is None:
         return None
-    last = (warehouse or {}).get("last_event")
+    complete = (warehouse or {}).get("complete_until")
     behind = None
-    if last:
-        late = datetime.fromisoformat(last) - datetime.fromisoformat(served.cutoff)
+    if complete:
+        late = datetime.fromisoformat(complete) - datetime.fromisoformat(served.cutoff)
         behind = max(0.0, round(late.total_seconds() / 86400, 2))
     cutoff = datetime.fromisoformat(served.cutoff)
     found = [encoded_from(home, v, cutoff) for v in existing if v.name == served.version]

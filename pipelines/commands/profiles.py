@@ -115,19 +115,27 @@ def encode(
         list[str] | None,
         typer.Option(help="Cutoff time (UTC), past or present; repeatable."),
     ] = None,
+    as_delivered: Annotated[
+        bool,
+        typer.Option("--as-delivered", help="Leave out what was delivered after a cutoff."),
+    ] = False,
     version: VersionOption = None,
     home: HomeOption = None,
 ) -> None:
     """Encode profiles at further cutoffs with the fitted blocks.
 
-    Without a cutoff: the midnight after the last event.
+    Without a cutoff: the newest instant up to which the log is complete. A cutoff whose events have
+    changed gets a new revision; what was served stays.
     """
     from pipelines import encode as pipeline
+    from pipelines.console.profiles import show_encoded
 
     times = [parse_time(text) for text in cutoff or []]
-    profile, paths = pipeline.encode(open_home(home), times, version, progress())
-    for path in paths:
-        say(f"profile {profile.name}: {path}", wrap=False)
+    profile, encoded = pipeline.encode(
+        open_home(home), times, version, progress(), as_delivered=as_delivered
+    )
+    for one in encoded:
+        show_encoded(profile, one)
 
 
 @app.command(rich_help_panel=PANEL)
@@ -164,6 +172,10 @@ def training_set(
         Path, typer.Argument(help="Parquet file with client_id, event_timestamp and any labels.")
     ],
     out: Annotated[Path, typer.Argument(help="The Parquet file to write.")],
+    as_served: Annotated[
+        bool,
+        typer.Option("--as-served", help="Take what lookups returned then; else late events count."),
+    ] = False,
     version: ServedOption = None,
     home: HomeOption = None,
 ) -> None:
@@ -171,5 +183,7 @@ def training_set(
     fast_feast_import()
     from pipelines import retrieve
 
-    rows, known = retrieve.training_set(open_home(home), entities, out, version, progress())
+    rows, known = retrieve.training_set(
+        open_home(home), entities, out, version, progress(), as_served=as_served
+    )
     say(f"{out}: {rows:,} rows, {known:,} with a profile of their own")

@@ -11,10 +11,11 @@ from pipelines.console.output import say, say_next, show
 from pipelines.console.tables import client_count, in_store, plain_table, when
 
 if TYPE_CHECKING:
+    from pipelines.encode import Encoded
     from pipelines.explain import Explanation
     from pipelines.export import Exported
     from pipelines.train import Trained
-    from ubp_platform.profile.version import ProfilePart
+    from ubp_platform.profile.version import ProfilePart, ProfileVersion
     from ubp_platform.store.retrieval import Profile
     from ubp_platform.store.served import Served
 
@@ -49,6 +50,17 @@ def show_trained(result: "Trained") -> None:
     profile = result.profile
     parts = ", ".join(f"{part.block} {part.width}" for part in profile.parts)
     say(f"Profile {profile.name}, {profile.width} numbers: {parts}")
+
+
+def show_encoded(profile: "ProfileVersion", encoded: "Encoded") -> None:
+    """Show where a cutoff's profiles are, and what has changed with a new revision."""
+    say(f"profile {profile.name}: {encoded.path}", wrap=False)
+    if revised := encoded.revised:
+        events = "" if revised.events is None else f"{revised.events:,} events before it came late, "
+        say(
+            f"A new revision: {events}{client_count(revised.clients)} changed. What was served is "
+            "kept; `ubp publish` serves the new one"
+        )
 
 
 def blocks_table(described: list[dict[str, Any]]) -> Table:

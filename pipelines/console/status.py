@@ -1,5 +1,6 @@
 """The state of a home, as tables for people."""
 
+from collections.abc import Iterator
 from typing import Any
 
 from rich.console import Group, RenderableType
@@ -62,6 +63,7 @@ def _warehouse(warehouse: dict[str, Any] | None) -> list[RenderableType]:
     lines: list[RenderableType] = [table]
     if warehouse["batches"]:
         lines.append(_batches(warehouse["batches"]))
+    lines += _times(warehouse)
     if warehouse["unknown_skus"]:
         lines.append(f"{warehouse['unknown_skus']:,} events are of skus without properties")
     busiest = warehouse["busiest"]
@@ -73,6 +75,32 @@ def _warehouse(warehouse: dict[str, Any] | None) -> list[RenderableType]:
     if warehouse["data_docs"]:
         lines.append(f"[bold]Data Docs[/bold] {escape(warehouse['data_docs'])}")
     return lines
+
+
+def _times(warehouse: dict[str, Any]) -> Iterator[str]:
+    """Say up to when the log is complete, how late events come, and which cutoffs are stale."""
+    if warehouse["complete_until"]:
+        line = f"The log is complete until {when(warehouse['complete_until'])}"
+        if warehouse["lateness_hours"]:
+            median, most = map(_hours, warehouse["lateness_hours"])
+            line += f"; half of the events are delivered within {median}, 99% within {most}"
+        yield line
+    for version, times in warehouse["stale"].items():
+        if times:
+            options = " ".join(f"--cutoff {time}" for time in map(_as_argument, times))
+            yield (
+                f"Profile {version} was encoded before events, products or another list of clients "
+                f"came for {cutoffs(times)}: `ubp encode {options} --profile-version {version}` "
+                "makes new revisions"
+            )
+
+
+def _hours(hours: float) -> str:
+    return f"{hours / 24:.0f} days" if hours >= 48 else f"{hours:.1f} hours"
+
+
+def _as_argument(time: str) -> str:
+    return time.removesuffix("+00:00").removesuffix("T00:00:00")
 
 
 def _batches(batches: list[dict[str, Any]]) -> Table:
@@ -113,7 +141,7 @@ def _served(served: dict[str, Any]) -> str:
     if served["late_events"]:
         fresh = ", but events from before then, products or another list of clients have come"
     elif behind:
-        fresh = f", {behind:g} day{'s' * (behind != 1)} behind the newest event"
+        fresh = f", {behind:g} day{'s' * (behind != 1)} behind the log"
     else:
         fresh = ", up to date" if behind is not None else ""
     return (

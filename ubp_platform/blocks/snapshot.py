@@ -203,8 +203,7 @@ def iterate_clients(
 def client_keys(path: Path) -> np.ndarray:
     """Read the keys of a snapshot's clients: int64, ascending."""
     check_snapshot(path)
-    has_key = has_text_ids(path)
-    return _keys(pq.read_table(path, columns=[_KEY if has_key else "client_id"]))
+    return _keys(pq.read_table(path, columns=[key_column(path)]))
 
 
 def shop_ids(path: Path) -> pa.Array | None:
@@ -212,6 +211,11 @@ def shop_ids(path: Path) -> pa.Array | None:
     if not has_text_ids(path):
         return None
     return pq.read_table(path, columns=["client_id"])["client_id"].combine_chunks()
+
+
+def key_column(path: Path) -> str:
+    """Return the column that holds the keys of a snapshot's clients."""
+    return _KEY if has_text_ids(path) else "client_id"
 
 
 def has_text_ids(path: Path) -> bool:

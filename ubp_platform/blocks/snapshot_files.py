@@ -117,19 +117,19 @@ def describe_snapshot(path: Path) -> SnapshotFile:
     return sealed.read(path, _cure(path), read, rows=False)
 
 
-def check_snapshot(path: Path) -> None:
+def check_snapshot(path: Path) -> SnapshotFile:
     """Check that a snapshot is as it was written; raise DamagedFile if it is not."""
-    describe_snapshot(path)
+    described = describe_snapshot(path)
     sealed.check(path, _cure(path))
+    return described
 
 
 def is_current(path: Path, made_from: Origin) -> bool:
     """Whether a whole snapshot is there that was made from this."""
     try:
-        check_snapshot(path)
+        return check_snapshot(path).made_from == made_from
     except DamagedFile:
         return False
-    return describe_snapshot(path).made_from == made_from
 
 
 def _cure(path: Path) -> str:

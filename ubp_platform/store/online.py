@@ -52,6 +52,8 @@ class Publication(BaseModel):
     made_from : Origin, optional
         Of its newest snapshot.
     clients : int
+    served_from : datetime, optional
+        When readers were switched to it.
     """
 
     publish: str = ""
@@ -60,6 +62,7 @@ class Publication(BaseModel):
     cutoff: datetime | None = None
     made_from: Origin | None = None
     clients: int = 0
+    served_from: datetime | None = None
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 
 import numpy as np
 
@@ -13,6 +13,7 @@ from ubp_platform.home import Home
 from ubp_platform.names import give_name
 from ubp_platform.profile.version import ProfileVersion
 from ubp_platform.progress import ProgressFactory
+from ubp_platform.store import publish_log
 from ubp_platform.store.entities import ClientId
 from ubp_platform.store.objects import profile_view, text_ids
 from ubp_platform.store.online import OnlineStore, Publication
@@ -59,6 +60,7 @@ def put_online(
         what they had.
     """
     before = store.publication(version.name) or Publication()
+    publish_log.complete(version, before)
     publish, text = give_name(home, "publishes", prefix="p"), text_ids([version])
     begun = before.model_copy(update={"previous": "", "unfinished": publish})
     store.announce(version.name, begun)
@@ -74,14 +76,17 @@ def put_online(
             clients += len(part.client_ids)
             advance(len(part.client_ids))
     _check(store, version, publish)
+    publish_log.begin(version, publish)
     finished = Publication(
         publish=publish,
         previous=before.publish,
         cutoff=newest.cutoff,
         made_from=newest.made_from,
         clients=clients,
+        served_from=datetime.now(UTC),
     )
     store.announce(version.name, finished)
+    publish_log.complete(version, finished)
     return finished
 
 

@@ -23,9 +23,11 @@ from ubp_platform.profile.version import (
     newest_version,
 )
 from ubp_platform.progress import ProgressFactory, logged
+from ubp_platform.store.as_served import profiles_as_served
 from ubp_platform.store.entities import ClientId, check_client_ids, entity_keys
 from ubp_platform.store.objects import profile_view, text_ids
 from ubp_platform.store.online import OnlineProfile, OnlineStore, Publication
+from ubp_platform.store.publish_log import served_over_time
 from ubp_platform.store.served import Served
 
 # Size of a training set's slice, whose profiles are in memory more than once. Small slices are
@@ -219,7 +221,11 @@ class ProfileStore:
         return self.version.mean[: self.width]
 
     def training_set(
-        self, entities: pd.DataFrame | pa.Table, progress: ProgressFactory = logged
+        self,
+        entities: pd.DataFrame | pa.Table,
+        progress: ProgressFactory = logged,
+        *,
+        as_served: bool = False,
     ) -> TrainingSet:
         """Join each row with the newest profile of its client whose cutoff is not after its time.
 
@@ -229,6 +235,9 @@ class ProfileStore:
             The columns ``client_id`` and ``event_timestamp`` (UTC unless it has a time zone), and
             any labels, which are carried along.
         progress : ProgressFactory
+        as_served : bool
+            Return what :meth:`lookup_many` returned at each row's time. By default profiles are
+            restated: with late events, if `ubp encode` has run since they came.
 
         Warns
         -----
@@ -238,7 +247,7 @@ class ProfileStore:
         Raises
         ------
         UBPError
-            If a column is missing or of the wrong type.
+            If a column is missing or of the wrong type, or if it is not known what was served.
         """
         frame = entities.to_pandas() if isinstance(entities, pa.Table) else entities
         keys = entity_keys(frame, self.has_text_ids)
@@ -246,7 +255,7 @@ class ProfileStore:
         for _ in range(_TRIES):
             state = self._snapshots()
             try:
-                X, known = self._join_all(keys, progress)
+                X, known = (self._as_served if as_served else self._join_all)(keys, progress)
             except Exception:
                 if self._snapshots() == state:
                     raise
@@ -257,6 +266,25 @@ class ProfileStore:
             f"profile {self.version.name} was encoded {_TRIES} times while it was joined: run it "
             "again when `ubp encode` has finished"
         )
+
+    def _as_served(
+        self, keys: pd.DataFrame, progress: ProgressFactory
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Do as :meth:`_join_all`, with what was served at each row's time."""
+        X = np.tile(self._mean, (len(keys), 1))
+        known = np.zeros(len(keys), dtype=bool)
+        publication = self._online.publication(self.version.name)
+        records = served_over_time(self.version, publication)
+        if publication and publication.publish and not records:
+            raise UBPError(
+                f"profile {self.version.name} was published by a release that kept no record of "
+                "it: what was served is known from the next `ubp publish` on"
+            )
+        with progress("training set", len(keys), "rows") as advance:
+            for rows, vectors in profiles_as_served(self.version, records, keys):
+                X[rows], known[rows] = vectors[:, : self.width], True
+                advance(len(rows))
+        return X, known
 
     def _snapshots(self) -> list[tuple[Path, int, int]]:
         """Identify the files that are joined, and check those that are new."""

@@ -7,7 +7,7 @@ from pathlib import Path
 import duckdb
 
 from ubp_platform.errors import UBPError
-from ubp_platform.events.schema import TABLES
+from ubp_platform.events.schema import EVENTS, TABLES
 from ubp_platform.times import aware_utc, naive_utc
 from ubp_platform.warehouse import identifiers, values
 
@@ -155,6 +155,30 @@ def to_deliver_again(connection: duckdb.DuckDBPyConnection) -> list[str]:
            ORDER BY batch_id, file"""
     ).fetchall()
     return [f"{file} (batch {batch})" for file, batch in rows]
+
+
+def lateness(connection: duckdb.DuckDBPyConnection) -> tuple[float, float] | None:
+    """Return how late events are delivered, in hours: the median and the 99th percentile.
+
+    Without the first batch, which often holds a history; None if there is no other.
+    """
+    events = " UNION ALL ".join(
+        f"SELECT batch_id, timestamp, delivered_at AS own FROM {table.name}" for table in EVENTS
+    )
+    rows = connection.execute(
+        f"""WITH late AS (
+                SELECT date_diff('minute', timestamp, coalesce(own, delivered_at)) AS minutes,
+                       count(*) AS events
+                FROM ({events}) JOIN batch USING (batch_id)
+                WHERE batch_id > (SELECT min(batch_id) FROM batch) GROUP BY minutes),
+            counted AS (
+                SELECT minutes, sum(events) OVER (ORDER BY minutes) / sum(events) OVER () AS share
+                FROM late)
+            SELECT min(minutes) FILTER (share >= 0.5), min(minutes) FILTER (share >= 0.99)
+            FROM counted"""
+    ).fetchall()
+    median, most = rows[0]
+    return None if median is None else (median / 60, most / 60)
 
 
 def quarantined(connection: duckdb.DuckDBPyConnection) -> list[tuple[str, str, int]]:

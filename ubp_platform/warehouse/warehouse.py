@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
@@ -216,6 +216,39 @@ class Warehouse:
             digest.update(np.ascontiguousarray(self.relevant).data)
         return digest.hexdigest()
 
+    def require_delivered(self, cutoff: datetime) -> None:
+        """Check that something had been delivered at a cutoff.
+
+        Raises
+        ------
+        UBPError
+            If nothing had, as the ledger has it.
+        """
+        rows = self.connection.execute(
+            """SELECT min(first_delivered) FROM batch_file
+               WHERE table_name <> 'product_properties' AND first_event < ?""",
+            [naive_utc(cutoff)],
+        ).fetchall()
+        first = aware_utc(rows[0][0])
+        if first is None or first >= cutoff:
+            when = f"the first events from before it, on {first:%Y-%m-%d %H:%M}" if first else "none"
+            raise UBPError(
+                f"nothing was delivered before {cutoff:%Y-%m-%d %H:%M}; {when}. If they were loaded "
+                "later than they were delivered, land them again with `ubp ingest --replace BATCH "
+                "--delivered-at TIME`"
+            )
+
+    def landed_since(self, cutoff: datetime, time: datetime) -> int:
+        """Count the events from before a cutoff that landed after some time."""
+        late = "SELECT batch_id FROM batch WHERE landed_at > $time"
+        parts = " UNION ALL ".join(
+            f"SELECT count(*) AS events FROM {name} WHERE timestamp < $cutoff AND batch_id IN ({late})"
+            for name in EVENT_TYPES
+        )
+        times = {"cutoff": naive_utc(cutoff), "time": naive_utc(time)}
+        query = f"SELECT sum(events) FROM ({parts})"
+        return int(self.connection.execute(query, times).fetchall()[0][0])
+
     def newest_delivered(self) -> datetime:
         """Return the time of the last event, leaving out what claims to be from after its delivery."""
         query = "SELECT max(least(last_event, last_delivered)) FROM batch_file "
@@ -230,8 +263,7 @@ class Warehouse:
         UBPError
             If there are no events.
         """
-        self.event_times()
+        _, last = self.event_times()
         query = "SELECT max(complete_until) FROM batch"
-        found = aware_utc(self.connection.execute(query).fetchall()[0][0])
-        assert found is not None  # noqa: S101 - of every batch with events
-        return found
+        midnight = last.replace(hour=0, minute=0, second=0, microsecond=0) + timedelta(days=1)
+        return aware_utc(self.connection.execute(query).fetchall()[0][0]) or midnight

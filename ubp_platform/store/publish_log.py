@@ -1,0 +1,139 @@
+"""What readers were served, and when: a record of each publish, beside the profiles.
+
+``profiles/v1/publishes/p7.json`` names the snapshots whose profiles the publish p7 wrote. It is
+written before readers see the publish, and completed afterwards with the time at which they did.
+"""
+
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+
+from pydantic import BaseModel
+
+from ubp_platform import sealed
+from ubp_platform.blocks.snapshot_files import (
+    Origin,
+    SnapshotFile,
+    describe_snapshot,
+    revision_paths,
+)
+from ubp_platform.errors import UBPError
+from ubp_platform.files import make_directory, write_text
+from ubp_platform.profile.version import ProfileVersion
+from ubp_platform.store.online import Publication
+
+_CURE = "restore it from a backup, or remove it; nobody can say then what was served by it"
+
+
+class ServedSnapshot(BaseModel):
+    """A snapshot that a publish read: the cutoff, and what its revision was made from."""
+
+    cutoff: datetime
+    made_from: Origin
+
+
+class PublishRecord(BaseModel):
+    """What a publish served.
+
+    Parameters
+    ----------
+    publish : str
+    snapshots : list of ServedSnapshot
+        Oldest cutoff first; a client's profile is that of the newest one that has the client.
+    served_from : datetime, optional
+        When readers were switched to it; None if that is not known to have happened.
+    """
+
+    publish: str
+    snapshots: list[ServedSnapshot]
+    served_from: datetime | None = None
+
+    def write(self, version: ProfileVersion) -> None:
+        """Write or replace the record."""
+        path = _directory(version) / f"{self.publish}.json"
+        make_directory(path.parent)
+        write_text(path, sealed.sealed_json(self))
+
+
+def begin(version: ProfileVersion, publish: str) -> None:
+    """Record that a publish of the version's snapshots is about to be served."""
+    snapshots = [
+        ServedSnapshot(cutoff=one.cutoff, made_from=one.made_from) for one in version.snapshots
+    ]
+    PublishRecord(publish=publish, snapshots=snapshots).write(version)
+
+
+def complete(version: ProfileVersion, publication: Publication) -> None:
+    """Note since when readers have been served what they are served now.
+
+    Called right after the switch, and before the next one, for a process that was killed between.
+    """
+    path = _directory(version) / f"{publication.publish}.json"
+    if publication.publish and path.exists():
+        record = read_record(path)
+        if record.served_from != publication.served_from:
+            record.model_copy(update={"served_from": publication.served_from}).write(version)
+
+
+def served_over_time(
+    version: ProfileVersion, publication: Publication | None
+) -> list[PublishRecord]:
+    """Return the publishes that readers saw, oldest first.
+
+    Parameters
+    ----------
+    version : ProfileVersion
+    publication : Publication, optional
+        What is online now; its record may still have to be completed.
+    """
+    found = []
+    for record in _records(version):
+        if publication and publication.publish == record.publish:
+            record.served_from = publication.served_from
+        if record.served_from:
+            found.append((record.served_from, record))
+    return [record for _, record in sorted(found, key=lambda one: one[0])]
+
+
+def served_files(version: ProfileVersion, record: PublishRecord) -> list[SnapshotFile]:
+    """Return the snapshots that a publish served, oldest cutoff first.
+
+    Raises
+    ------
+    UBPError
+        If one is gone.
+    """
+    files = []
+    for one in record.snapshots:
+        revisions = map(describe_snapshot, revision_paths(version.directory, one.cutoff))
+        whole = [file for file in revisions if file.made_from == one.made_from]
+        if not whole:
+            raise UBPError(
+                f"the profiles that {record.publish} served of {one.cutoff:%Y-%m-%d %H:%M} are not "
+                f"in {version.directory} any more: restore it from a backup"
+            )
+        files.append(whole[-1])
+    return files
+
+
+def is_served(version: ProfileVersion) -> set[tuple[datetime, Origin]]:
+    """Return the snapshots that any publish has read."""
+    return {(one.cutoff, one.made_from) for record in _records(version) for one in record.snapshots}
+
+
+def record_paths(version: ProfileVersion) -> list[Path]:
+    """Return the files of the records."""
+    return sorted(_directory(version).glob("*.json"))
+
+
+def read_record(path: Path) -> PublishRecord:
+    """Read a record; raise DamagedFile if it is damaged."""
+    return sealed.read_json(path, PublishRecord, _CURE)
+
+
+def _records(version: ProfileVersion) -> Iterator[PublishRecord]:
+    return map(read_record, record_paths(version))
+
+
+def _directory(version: ProfileVersion) -> Path:
+    return version.directory / "publishes"
