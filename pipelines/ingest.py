@@ -7,7 +7,7 @@ from pathlib import Path
 
 import duckdb
 
-from ubp_platform.blocks.catalog import version_directories
+from pipelines.status import next_after_delivery
 from ubp_platform.errors import BatchRejected, UBPError
 from ubp_platform.events import completejourney
 from ubp_platform.files import temporary_directory
@@ -90,8 +90,7 @@ def ingest(
     except BatchRejected as reason:
         raise BatchRejected(f"nothing was ingested: {reason}") from None
     result.notes[:0] = notes
-    if version_directories(home.profiles):
-        result.next = "ubp encode && ubp publish"
+    result.next = next_after_delivery(home)
     return result
 
 
@@ -131,6 +130,11 @@ def _land(
 ) -> Ingested:
     result = Ingested()
     home.prepare()
+    if not home.warehouse.exists() and any(home.blocks.glob("*/*")):
+        result.notes.append(
+            f"{home.warehouse} was missing, and this delivery begins a new one: restore it from a "
+            "backup, or deliver everything again in the same order"
+        )
     with (
         Warehouse(home.warehouse, write=True, memory_share=INGEST_SHARE, wait=True) as warehouse,
         temporary_directory(home.root) as directory,
@@ -261,7 +265,8 @@ def retract(home: Home, batch: int) -> tuple[dict[str, int], list[str]]:
     lost : dict of str to int
         The number of rows that each table lost.
     again : list of str
-        Files to deliver again, because rows of theirs were removed with this batch.
+        Files to deliver again, because rows of theirs were removed with this batch, and where they
+        came from.
     """
     # Fails if there is no warehouse, instead of creating one.
     with Warehouse(home.warehouse, wait=True):

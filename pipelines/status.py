@@ -72,6 +72,7 @@ def _whole(damaged: list[DamagedFile], read: Callable[[], Read]) -> Read | None:
 def _warehouse(
     home: Home, served: Served | None
 ) -> tuple[dict[str, Any] | None, list[dict[str, Any]]]:
+    docs = home.data_docs / "index.html"
     try:
         with Warehouse(home.warehouse) as warehouse:
             tables = {name: asdict(warehouse.span(name)) for name in TABLES}
@@ -90,7 +91,7 @@ def _warehouse(
                 "last_event": _latest(span["last"] for span in tables.values()),
                 "unknown_skus": landing.unknown_skus(warehouse.connection),
                 "batches": [_json(batch) for batch in batches],
-                "data_docs": str(home.data_docs / "index.html") if batches else None,
+                "data_docs": str(docs) if docs.exists() else None,
             }
     except WarehouseMissing:
         return None, []
@@ -231,6 +232,21 @@ def _next(
     if served["days_behind"] or served["late_events"]:
         return f"ubp encode{option} && ubp publish{option}"
     return "ubp profile CLIENT_ID"
+
+
+def next_after_delivery(home: Home) -> str:
+    """Return the command that takes a delivery in, for the version that is served."""
+    existing, _ = inspect_versions(home)
+    if not existing:
+        return "ubp train"
+    served = Served.read_if_whole(home)
+    # Whoever served an older version than the newest did so on purpose.
+    option = ""
+    if served and served.version != existing[-1].name:
+        if existing[-1].description.created_at.isoformat() >= served.published_at:
+            return "ubp publish"
+        option = f" --profile-version {served.version}"
+    return f"ubp encode{option} && ubp publish{option}"
 
 
 def _json(values: dict[str, Any]) -> dict[str, Any]:

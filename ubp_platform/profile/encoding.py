@@ -8,7 +8,7 @@ from ubp_platform.blocks.snapshot_files import Origin, is_current
 from ubp_platform.errors import UBPError
 from ubp_platform.home import Home
 from ubp_platform.progress import ProgressFactory
-from ubp_platform.warehouse import Warehouse
+from ubp_platform.warehouse import Warehouse, key_states
 
 
 def known_cutoff(warehouse: Warehouse, cutoff: datetime | None) -> datetime:
@@ -46,6 +46,8 @@ def encode_blocks(
     progress: ProgressFactory,
 ) -> None:
     """Update the snapshots of fitted blocks at a cutoff; those that are up to date stay."""
+    for fitted in parts:
+        key_states.require(warehouse.connection, fitted.keys, f"{fitted.name} {fitted.version}")
     identity = warehouse.identity(cutoff)
     history, clients = warehouse.history(cutoff), warehouse.identifiers("client_id")
     catalog = Catalog(home)

@@ -15,7 +15,7 @@ from ubp_platform.errors import (
 )
 from ubp_platform.events.schema import TABLES
 from ubp_platform.files import atomic_file, make_directory
-from ubp_platform.warehouse import identifiers, values
+from ubp_platform.warehouse import identifiers, key_states, values
 
 _LEDGER = """
 CREATE TABLE batch (batch_id INTEGER PRIMARY KEY, source VARCHAR NOT NULL,
@@ -120,6 +120,7 @@ def _bring_up_to_date(connection: duckdb.DuckDBPyConnection) -> None:
     connection.execute(_RETRACTED)
     identifiers.create_tables(connection)
     values.create_tables(connection)
+    key_states.create_table(connection)
     for table in TABLES.values():
         for name in table.details:
             connection.execute(
@@ -135,9 +136,10 @@ def _is_up_to_date(connection: duckdb.DuckDBPyConnection) -> bool:
         """SELECT count(*) FROM duckdb_columns()
            WHERE table_name = 'text_code' AND column_name = 'codes'
                  OR table_name = 'page_visit' AND column_name = 'known_from'
+                 OR table_name = 'key_state' AND column_name = 'state'
                  OR table_name = 'retracted' AND column_name = 'batch_id'"""
     ).fetchall()
-    return bool(rows[0][0] == 3)
+    return bool(rows[0][0] == 4)
 
 
 def _connect(path: Path, write: bool) -> duckdb.DuckDBPyConnection:

@@ -8,7 +8,7 @@ import duckdb
 from ubp_platform.errors import UBPError
 from ubp_platform.events.schema import TABLES
 from ubp_platform.times import naive_utc
-from ubp_platform.warehouse import identifiers, values
+from ubp_platform.warehouse import identifiers, key_states, values
 
 
 def known_files(connection: duckdb.DuckDBPyConnection) -> dict[tuple[str, str], int]:
@@ -29,11 +29,12 @@ def next_batch(connection: duckdb.DuckDBPyConnection) -> int:
 def record_batch(
     connection: duckdb.DuckDBPyConnection, batch: int, source: str, data_docs: Path
 ) -> None:
-    """Add a batch to the ledger."""
+    """Add a batch, whose rows have landed, to the ledger."""
     connection.execute(
         "INSERT INTO batch VALUES (?, ?, ?, ?)",
         [batch, source, naive_utc(datetime.now(UTC)), str(data_docs)],
     )
+    key_states.extend(connection, batch)
 
 
 def numbers(connection: duckdb.DuckDBPyConnection) -> list[int]:
@@ -86,17 +87,18 @@ def retract(connection: duckdb.DuckDBPyConnection, batch: int) -> dict[str, int]
     connection.execute("INSERT INTO retracted VALUES (?, ?)", [batch, naive_utc(datetime.now(UTC))])
     if not connection.execute("SELECT count(*) FROM batch").fetchall()[0][0]:
         identifiers.forget(connection)
+        key_states.forget(connection)
         values.forget(connection)
     return lost
 
 
 def to_deliver_again(connection: duckdb.DuckDBPyConnection) -> list[str]:
-    """Return the files, with their batches, that lost rows to the retraction of another batch."""
+    """Return the files, with source and batch, that lost rows to another batch's retraction."""
     rows = connection.execute(
-        """SELECT DISTINCT file, batch_id FROM batch_file WHERE sha256 LIKE '% again'
-           ORDER BY batch_id, file"""
+        """SELECT DISTINCT file, source, batch_id FROM batch_file JOIN batch USING (batch_id)
+           WHERE sha256 LIKE '% again' ORDER BY batch_id, file"""
     ).fetchall()
-    return [f"{file} (batch {batch})" for file, batch in rows]
+    return [f"{file} of {source} (batch {batch})" for file, source, batch in rows]
 
 
 def quarantined(connection: duckdb.DuckDBPyConnection) -> list[tuple[str, str, int]]:

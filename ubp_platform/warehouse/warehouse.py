@@ -17,6 +17,7 @@ import pyarrow as pa
 from ubp_platform.errors import UBPError
 from ubp_platform.events.schema import EVENT_TYPES, TABLES
 from ubp_platform.times import aware_utc, naive_utc
+from ubp_platform.warehouse import key_states
 from ubp_platform.warehouse.connection import configure
 from ubp_platform.warehouse.database import damaged, has_table, is_damage
 from ubp_platform.warehouse.history import History
@@ -172,6 +173,11 @@ class Warehouse:
             return None
         return self.identifiers("client_id").ids(np.array([key], np.int64)).tolist()[0], share
 
+    @property
+    def key_state(self) -> str:
+        """What the keys of text ids stand for at present; empty if there are none."""
+        return key_states.newest(self.connection)
+
     def event_times(self) -> tuple[datetime, datetime]:
         """Return the times of the first and the last event; raise UBPError if there is none."""
         parts = " UNION ALL ".join(
@@ -187,16 +193,21 @@ class Warehouse:
     def identity(self, cutoff: datetime) -> str:
         """Return a hash of what a history at a cutoff consists of: equal hash, equal history.
 
-        It covers the contributing files' contents, the cutoff, and the relevant clients. Later
+        It covers the contributing files' contents, the cutoff, the keys of text ids, and the
+        relevant clients. Later
         batches with no event before the cutoff do not change it.
         """
         rows = self.connection.execute(
-            """SELECT table_name, sha256 FROM batch_file
+            """SELECT table_name, sha256, batch_id FROM batch_file
                WHERE rows_landed > 0 AND (first_event IS NULL OR first_event < ?)
                ORDER BY batch_id, table_name, sha256""",
             [naive_utc(cutoff)],
         ).fetchall()
-        parts = [cutoff.astimezone(UTC).isoformat(), *(f"{name}:{digest}" for name, digest in rows)]
+        parts = [cutoff.astimezone(UTC).isoformat()]
+        parts += [f"{name}:{digest}" for name, digest, _ in rows]
+        # Histories of text ids are of their keys.
+        keys = key_states.newest(self.connection, up_to=rows[-1][2] if rows else None)
+        parts += [keys] if keys else []
         digest = hashlib.sha256("\n".join(parts).encode())
         if self.relevant is not None:
             digest.update(np.ascontiguousarray(self.relevant).data)
