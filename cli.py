@@ -1,8 +1,13 @@
 """``ubp``: universal behavioral profiles, from event files to one served vector per client."""
 
 import json as json_format
+import signal
 from importlib import metadata
 from typing import Annotated
+
+if __name__ == "__main__" and signal.getsignal(signal.SIGINT) == signal.default_int_handler:
+    # Ctrl-C during the imports ends the program at once, without a traceback.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 import typer
 
@@ -81,6 +86,8 @@ for group in (events, profiles, evaluation, upkeep):
 
 def main() -> None:
     """Run ``ubp``; errors are one line on stderr, with exit code 2 where the user can help."""
+    if signal.getsignal(signal.SIGINT) == signal.SIG_DFL:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     run(app)
 
 

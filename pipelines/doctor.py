@@ -5,15 +5,17 @@ import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from ubp_platform import files, sealed
-from ubp_platform.blocks.catalog import Catalog
-from ubp_platform.blocks.fit_files import check_weights
+from ubp_platform.blocks.catalog import Catalog, version_directories
+from ubp_platform.blocks.fit_files import read_fit
 from ubp_platform.blocks.snapshot_files import check_snapshot
 from ubp_platform.errors import DamagedFile, UBPError, WarehouseBusy, WarehouseMissing
 from ubp_platform.events.schema import TABLES
 from ubp_platform.home import Home
+from ubp_platform.names import remember
 from ubp_platform.profile.version import ProfileVersion, inspect_versions
 from ubp_platform.progress import ProgressFactory, logged
 from ubp_platform.store.configuration import published
@@ -61,7 +63,7 @@ def examine(home: Home, progress: ProgressFactory = logged) -> list[Finding]:
         If there is no home.
     """
     home.require()
-    checks = (_place, _warehouse, _fits, _profiles, _results, _caches, _feast)
+    checks = (_place, _names, _warehouse, _fits, _profiles, _results, _caches, _feast)
     found: list[Finding] = []
     with progress("doctor", len(checks), "checks") as advance:
         for check in checks:
@@ -69,6 +71,8 @@ def examine(home: Home, progress: ProgressFactory = logged) -> list[Finding]:
                 found += check(home)
             except UBPError as error:
                 found.append(Finding(str(error)))
+            except OSError as error:
+                found.append(Finding(f"{error.filename} cannot be read: {error.strerror}"))
             advance(1)
     return list({finding.problem: finding for finding in found}.values())
 
@@ -102,7 +106,25 @@ def _place(home: Home) -> Iterator[Finding]:
         )
 
 
+def _names(home: Home) -> Iterator[Finding]:
+    blocks = [f"blocks/{path.name}" for path in home.blocks.glob("*")]
+    for kind in ("profiles", "evaluation/profiles", *blocks):
+        for directory in version_directories(home.root / kind):
+            marker = home.root / "names" / kind / directory.name
+            if not marker.exists():
+                yield Finding(
+                    f"{marker} is missing: record the name, or it could be given again when "
+                    f"{directory} is removed",
+                    lambda marker=marker: remember(marker),  # type: ignore[misc]
+                )
+
+
 def _warehouse(home: Home) -> Iterator[Finding]:
+    if not home.warehouse.exists() and any(home.blocks.glob("*/*")):
+        yield Finding(
+            f"{home.warehouse} is missing: restore it from a backup, or deliver everything again, "
+            "in the same order, with `ubp ingest SOURCE`"
+        )
     try:
         with Warehouse(home.warehouse) as warehouse:
             for table in TABLES:
@@ -120,7 +142,7 @@ def _fits(home: Home) -> Iterator[Finding]:
         fits, damaged = catalog.inspect(directory.name)
         yield from _named(damaged)
         for fit in fits:
-            yield from _try(check_weights, fit.directory)
+            yield from _try(read_fit, fit.directory)
     for path in sorted(home.snapshots.glob("*/*/*.parquet")):
         yield from _try(check_snapshot, path)
 
@@ -133,7 +155,7 @@ def _profiles(home: Home) -> Iterator[Finding]:
             yield from _try(lambda version: version.normalizers, version)
             yield from _try(lambda version: version.fits(home), version)
             for path in sorted(version.directory.glob("*.parquet")):
-                yield from _try(check_snapshot, path)
+                yield from _try(partial(check_snapshot, fits=version.made_from), path)
 
 
 def _results(home: Home) -> Iterator[Finding]:
@@ -168,29 +190,42 @@ def _feast(home: Home) -> Iterator[Finding]:
             f"{home.profiles / served.version} is missing, and served: restore it from a backup, "
             "or `ubp publish` another version"
         )
-    yield from _configuration(home, served)
     store = OnlineStore(home)
-    for name in served.online.keys() & known.keys():
-        yield from _online(store, known[name])
+    served.require_store(store.kind)
+    yield from _configuration(home, served)
+    for name in sorted(served.online.keys() & known.keys()):
+        yield from _online(store, known[name], served)
 
 
 def _configuration(home: Home, served: Served) -> Iterator[Finding]:
     cure = "`ubp publish` writes it again"
-    yield from _try(
-        lambda path: sealed.check(path, cure), published(home), lambda: write_configuration(home)
-    )
+    path = published(home)
+    yield from _try(lambda path: sealed.check(path, cure), path, lambda: write_configuration(home))
+    if path.exists() and str(home.feast / "registry.db") not in path.read_text("utf-8"):
+        problem = f"{path} is of a home in another place, from where this one was copied: {cure}"
+        yield Finding(problem, lambda: write_configuration(home))
     publishes = {name: served.publishes.get(name, "") for name in served.online}
     if problem := read_registry(home, publishes):
         path = home.feast / "registry.db"
         yield Finding(f"{path} {problem}: {cure}", lambda: write_registry(home, publishes))
 
 
-def _online(store: OnlineStore, version: ProfileVersion) -> Iterator[Finding]:
+def _online(store: OnlineStore, version: ProfileVersion, served: Served) -> Iterator[Finding]:
     again = f"`ubp publish --profile-version {version.name}` writes it again"
-    publication = store.publication(version.name)
+    publication, newest = store.publication(version.name), version.snapshots[-1:]
     if publication is None or not publication.publish:
         yield Finding(f"profile {version.name} is not online in {store.where} any more: {again}")
-    elif not version.snapshots or version.snapshots[-1].made_from != publication.made_from:
+    elif publication.publish != served.publishes.get(version.name, publication.publish):
+        yield Finding(
+            f"{store.where}: profile {version.name} is of the publish {publication.publish}, but "
+            f"{served.publishes[version.name]} was the last: is it a restored backup? {again}"
+        )
+    elif not newest or (publication.cutoff and newest[0].cutoff < publication.cutoff):
+        yield Finding(
+            f"{version.directory} lacks the profiles that are served, as of {publication.cutoff}: "
+            f"restore them from a backup, or `ubp encode --profile-version {version.name}`"
+        )
+    elif newest[0].made_from != publication.made_from:
         return  # encoded since
     elif problem := difference(store, version, publication.publish):
         yield Finding(f"{store.where}: profile {version.name}: {problem}: {again}")

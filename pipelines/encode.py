@@ -13,6 +13,7 @@ from ubp_platform.profile.revisions import Revised, compare
 from ubp_platform.profile.version import ProfileVersion, get_version, newest_version
 from ubp_platform.progress import ProgressFactory, logged
 from ubp_platform.warehouse import Warehouse
+from ubp_platform.warehouse.delivery_times import require_delivered
 from ubp_platform.warehouse.frozen import frozen, warn_of_changes
 
 
@@ -63,7 +64,7 @@ def encode(
             wanted: Sequence[datetime | None] = cutoffs or [None]
             times = [known_cutoff(warehouse, time) for time in wanted]
             for cutoff in times if as_delivered else ():
-                warehouse.require_delivered(cutoff)
+                require_delivered(warehouse.connection, cutoff)
             for cutoff in times:
                 before = profile.snapshot_path(cutoff)
                 delivered_before = cutoff if as_delivered else None

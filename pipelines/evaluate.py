@@ -33,6 +33,7 @@ from ubp_platform.evaluation.summary import summarize
 from ubp_platform.evaluation.tasks import Targets, select_tasks
 from ubp_platform.files import write_text
 from ubp_platform.home import Home
+from ubp_platform.locks import shared
 from ubp_platform.profile.fitting import select_blocks
 from ubp_platform.profile.version import ProfileVersion
 from ubp_platform.progress import ProgressFactory, logged
@@ -117,7 +118,7 @@ def evaluate(
         )
     wanted = profile_blocks(profile, blocks)
     select_blocks(preset=preset, model=model, among=wanted)
-    with frozen(home) as copy:
+    with shared(home, "evaluate"), frozen(home) as copy:
         # All input is checked before anything is fitted.
         split, listed = plan(copy, clients)
         budgets = select_budgets(labels, len(listed), protocol)

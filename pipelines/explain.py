@@ -14,7 +14,7 @@ from ubp_platform.errors import UBPError
 from ubp_platform.events.schema import CODE_VALUES, EVENT_TYPES, ID_COLUMNS
 from ubp_platform.home import Home
 from ubp_platform.profile.version import get_version, newest_version
-from ubp_platform.warehouse import Warehouse
+from ubp_platform.warehouse import Warehouse, key_states
 from ubp_platform.warehouse.sequences import Vocabulary
 
 
@@ -99,6 +99,7 @@ def explain(
         raise UBPError(f"profile {profile.name} was not finished: run `ubp encode` first")
     cutoff = profile.snapshots[-1].cutoff
     with Warehouse(home.warehouse) as warehouse:
+        key_states.require(warehouse.connection, fitted.keys, f"{fitted.name} {fitted.version}")
         key = warehouse.identifiers("client_id").keys(np.array([client_id]))
         sequences = block.sequences(warehouse.history(cutoff, key))
         ids = {

@@ -14,6 +14,7 @@ from ubp_platform.evaluation.backtest import Backtest, backtest, plan
 from ubp_platform.evaluation.export import appearing, write_embeddings, write_split
 from ubp_platform.evaluation.tasks import Targets
 from ubp_platform.home import Home
+from ubp_platform.locks import shared
 from ubp_platform.profile.version import checked_width
 from ubp_platform.progress import ProgressFactory, logged
 from ubp_platform.warehouse import Warehouse
@@ -114,6 +115,7 @@ def export(
     """
     wanted = profile_blocks(profile, blocks)
     with (
+        shared(home, "evaluate"),
         frozen(home) as copy,
         Warehouse(copy.warehouse) as warehouse,
         appearing(directory) as new,

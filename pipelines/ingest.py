@@ -7,7 +7,7 @@ from pathlib import Path
 
 import duckdb
 
-from ubp_platform.blocks.catalog import version_directories
+from pipelines.status import next_after_delivery
 from ubp_platform.errors import BatchRejected, UBPError
 from ubp_platform.events import completejourney
 from ubp_platform.files import temporary_directory
@@ -22,6 +22,7 @@ from ubp_platform.quality.checks import CheckedTable, Rejection, check
 from ubp_platform.warehouse import Warehouse, column_kinds, identifiers, landing, ledger
 from ubp_platform.warehouse.clock_changes import clock_changes
 from ubp_platform.warehouse.connection import INGEST_SHARE
+from ubp_platform.warehouse.delivery_times import last_event
 from ubp_platform.warehouse.scan import Scan
 from ubp_platform.warehouse.staged import StagedTable
 
@@ -80,7 +81,7 @@ def ingest(
         When the delivery became known, where it is loaded later; now by default.
     complete_until : datetime, optional
         Up to when the log is complete with it; by default the last midnight that is certain, see
-        :func:`ledger.complete`.
+        :func:`~ubp_platform.warehouse.delivery_times.complete`.
 
     Raises
     ------
@@ -98,8 +99,7 @@ def ingest(
     except BatchRejected as reason:
         raise BatchRejected(f"nothing was ingested: {reason}") from None
     result.notes[:0] = notes
-    if version_directories(home.profiles):
-        result.next = "ubp encode && ubp publish"
+    result.next = next_after_delivery(home)
     return result
 
 
@@ -152,6 +152,11 @@ def _land(
 ) -> Ingested:
     result = Ingested()
     home.prepare()
+    if not home.warehouse.exists() and any(home.blocks.glob("*/*")):
+        result.notes.append(
+            f"{home.warehouse} was missing, and this delivery begins a new one: restore it from a "
+            "backup, or deliver everything again in the same order"
+        )
     with (
         Warehouse(home.warehouse, write=True, memory_share=INGEST_SHARE, wait=True) as warehouse,
         temporary_directory(home.root) as directory,
@@ -255,7 +260,7 @@ def _require_delivered_after(
     connection: duckdb.DuckDBPyConnection, batch: int, delivered: ledger.Delivered
 ) -> None:
     """Refuse a time of delivery, as the user gave it, at which its events had not happened."""
-    last = ledger.last_event(connection, batch)
+    last = last_event(connection, batch)
     if delivered.at < delivered.landed_at and last and last >= delivered.at:
         raise UBPError(
             f"--delivered-at {delivered.at:%Y-%m-%d %H:%M:%S} is not after the delivery's last "
@@ -297,7 +302,8 @@ def retract(home: Home, batch: int) -> tuple[dict[str, int], list[str]]:
     lost : dict of str to int
         The number of rows that each table lost.
     again : list of str
-        Files to deliver again, because rows of theirs were removed with this batch.
+        Files to deliver again, because rows of theirs were removed with this batch, and where they
+        came from.
     """
     # Fails if there is no warehouse, instead of creating one.
     with Warehouse(home.warehouse, wait=True):

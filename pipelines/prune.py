@@ -1,17 +1,16 @@
 """``ubp prune``: remove what nothing reads any more."""
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipelines.status import cut_off
 from ubp_platform import files
 from ubp_platform.blocks.catalog import Catalog, version_directories
 from ubp_platform.errors import UBPError
 from ubp_platform.evaluation.last import last_profile
 from ubp_platform.home import Home
-from ubp_platform.locks import exclusive
+from ubp_platform.locks import LOCKS, exclusive
 from ubp_platform.profile.version import ProfileVersion, versions
 from ubp_platform.progress import ProgressFactory, logged
 from ubp_platform.store.feature_store import write_registry
@@ -38,7 +37,7 @@ class Removal:
 
 @contextmanager
 def alone(home: Home) -> Iterator[None]:
-    """Wait until nothing is fitted, encoded or published, and keep it so.
+    """Wait until nothing is evaluated, fitted, encoded or published, and keep it so.
 
     Raises
     ------
@@ -46,7 +45,9 @@ def alone(home: Home) -> Iterator[None]:
         If there is no home.
     """
     home.require()
-    with exclusive(home, "fit"), exclusive(home, "encode"), exclusive(home, "publish"):
+    with ExitStack() as stack:
+        for name in LOCKS:
+            stack.enter_context(exclusive(home, name))
         yield
 
 
@@ -72,6 +73,8 @@ def plan(home: Home, keep: int) -> list[Removal]:
     if keep < 1:
         raise UBPError(f"--keep {keep}: at least one profile version stays")
     served = Served.read(home)
+    if served:
+        served.require_store(OnlineStore(home).kind)
     all_versions = [path.name for path in version_directories(home.profiles)]
     kept = {*all_versions[-keep:], *([served.version] if served else [])}
     existing = versions(home)
@@ -119,9 +122,11 @@ def _version(home: Home, version: ProfileVersion, served: Served | None) -> Remo
         if served and version.name in served.online:
             store = OnlineStore(home)
             state = store.publication(version.name) or Publication()
-            store.announce(version.name, Publication())
-            for publish in {state.publish, state.previous, state.unfinished}:
+            leaving = sorted({state.publish, *state.former})
+            store.announce(version.name, Publication(leaving=leaving))
+            for publish in leaving:
                 remove(store, version, publish)
+            store.announce(version.name, Publication())
         files.discard(version.directory)
 
     online = " and its rows online" if served and version.name in served.online else ""
@@ -135,15 +140,15 @@ def _former(home: Home, staying: list[ProfileVersion], served: Served | None) ->
     store = OnlineStore(home)
     for version in staying:
         state = store.publication(version.name)
-        for publish in {state.previous, state.unfinished} - {""} if state else ():
+        for publish in state.former if state else ():
 
             def go(version: ProfileVersion = version, publish: str = publish) -> None:
                 now = store.publication(version.name) or Publication()
-                cleared = {
-                    name: "" for name in ("previous", "unfinished") if getattr(now, name) == publish
-                }
-                store.announce(version.name, now.model_copy(update=cleared))
+                leaving = {"previous": "", "unfinished": "", "leaving": now.former}
+                store.announce(version.name, now.model_copy(update=leaving))
                 remove(store, version, publish)
+                done = {"leaving": [one for one in now.former if one != publish]}
+                store.announce(version.name, now.model_copy(update=leaving | done))
 
             yield Removal(f"publish {publish} of {version.name} in {store.where}", 0, go)
 
@@ -164,9 +169,10 @@ def _fits(home: Home, staying: list[ProfileVersion]) -> Iterator[Removal]:
 
 
 def _checkpoints(home: Home) -> Iterator[Removal]:
-    """Remove the states of fits that were finished or given up."""
-    resumable = cut_off(home)
+    """Remove the states of fits that were given up: the block has been fitted since."""
     for block in sorted(home.checkpoints.glob("*")):
-        saved = sorted(block.glob("*.safetensors"), key=lambda path: path.stat().st_mtime)
-        for path in saved[:-1] if block.name in resumable else saved:
-            yield _directory(path)
+        fits, _ = Catalog(home).inspect(block.name)
+        fitted = [fit.directory.stat().st_mtime for fit in fits if fit.report.complete]
+        for path in sorted(block.glob("*.safetensors")):
+            if path.stat().st_mtime < max(fitted, default=0):
+                yield _directory(path)

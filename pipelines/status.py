@@ -16,7 +16,7 @@ from ubp_platform.home import Home
 from ubp_platform.profile.version import ProfileVersion, encoded_from, inspect_versions
 from ubp_platform.store.configuration import online_store
 from ubp_platform.store.served import Served
-from ubp_platform.warehouse import Warehouse, landing, ledger
+from ubp_platform.warehouse import Warehouse, delivery_times, landing, ledger
 
 Status = dict[str, Any]
 Read = TypeVar("Read")
@@ -76,6 +76,7 @@ def _warehouse(
     profiles: list[ProfileVersion],
     damaged: list[DamagedFile],
 ) -> tuple[dict[str, Any] | None, list[dict[str, Any]]]:
+    docs = home.data_docs / "index.html"
     try:
         with Warehouse(home.warehouse) as warehouse:
             tables = {name: asdict(warehouse.span(name)) for name in TABLES}
@@ -93,11 +94,11 @@ def _warehouse(
                 "changed": _changed(warehouse, served),
                 "last_event": _latest(span["last"] for span in tables.values()),
                 "complete_until": _complete_until(warehouse),
-                "lateness_hours": ledger.lateness(warehouse.connection),
+                "lateness_hours": delivery_times.lateness(warehouse.connection),
                 "stale": {one.name: _stale(warehouse, one, damaged) for one in profiles},
                 "unknown_skus": landing.unknown_skus(warehouse.connection),
                 "batches": [_json(batch) for batch in batches],
-                "data_docs": str(home.data_docs / "index.html") if batches else None,
+                "data_docs": str(docs) if docs.exists() else None,
             }
     except WarehouseMissing:
         return None, []
@@ -116,7 +117,8 @@ def _changed(warehouse: Warehouse, served: Served | None) -> bool:
 
 def _complete_until(warehouse: Warehouse) -> str | None:
     with suppress(UBPError):  # no events
-        return warehouse.complete_until().isoformat()
+        _, last = warehouse.event_times()
+        return delivery_times.complete_until(warehouse.connection, last).isoformat()
     return None
 
 
@@ -255,6 +257,21 @@ def _next(
     if served["days_behind"] or served["late_events"]:
         return f"ubp encode{option} && ubp publish{option}"
     return "ubp profile CLIENT_ID"
+
+
+def next_after_delivery(home: Home) -> str:
+    """Return the command that takes a delivery in, for the version that is served."""
+    existing, _ = inspect_versions(home)
+    if not existing:
+        return "ubp train"
+    served = Served.read_if_whole(home)
+    # Whoever served an older version than the newest did so on purpose.
+    option = ""
+    if served and served.version != existing[-1].name:
+        if existing[-1].description.created_at.isoformat() >= served.published_at:
+            return "ubp publish"
+        option = f" --profile-version {served.version}"
+    return f"ubp encode{option} && ubp publish{option}"
 
 
 def _json(values: dict[str, Any]) -> dict[str, Any]:

@@ -71,6 +71,8 @@ def _csv_column(path: Path) -> np.ndarray:
         frame = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
     except FileNotFoundError:
         raise UBPError(f"no such file: {path}") from None
+    except pd.errors.EmptyDataError:
+        raise UBPError(f"{path} is empty") from None
     except (ValueError, OSError) as error:
         raise UBPError(f"{path} is not a CSV file: {first_line(error)}") from None
     _check_column(path, list(frame), lambda: (frame["client_id"] == "").any())

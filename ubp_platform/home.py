@@ -102,7 +102,8 @@ class Home:
 
     def _describe(self) -> HomeDescription:
         path = self.root / "home.json"
-        cure = f"restore it from a backup, or remove {path} and run `ubp publish`"
+        again = f"remove {path} and run `ubp publish`" if path.exists() else "run `ubp publish`"
+        cure = f"restore it from a backup, or {again}"
         try:
             return sealed.read_json(path, HomeDescription, cure)
         except DamagedFile:

@@ -11,7 +11,7 @@ import sys
 import threading
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -19,7 +19,14 @@ from ubp_platform.files import make_directory, restrict
 from ubp_platform.home import Home
 
 #: In the order in which one process may take them, so that no two wait for each other.
-LOCKS = ("fit", "encode", "publish")
+LOCKS = ("evaluate", "fit", "encode", "publish")
+# Nothing is encoded while profiles are published, which takes both locks.
+_ALONE = {
+    "evaluate": "nothing is removed that an evaluation reads",
+    "fit": "in a home one process fits at a time",
+    "encode": "in a home one process encodes or publishes at a time",
+    "publish": "in a home one process publishes at a time",
+}
 _TEXT_BYTES = 500
 # What this thread holds: taking a lock again within itself does not wait.
 _thread = threading.local()
@@ -74,21 +81,30 @@ class FileLock:
         self._file.close()
 
 
-@contextmanager
-def exclusive(home: Home, name: str) -> Iterator[None]:
+def exclusive(home: Home, name: str) -> AbstractContextManager[None]:
     """Be the only process that does something in a home; wait until it is, with a warning.
 
     Parameters
     ----------
     home : Home
         Without its directory there is nothing to lock.
-    name : {"fit", "encode", "publish"}
+    name : {"evaluate", "fit", "encode", "publish"}
 
     Raises
     ------
     RuntimeError
         If a later one of :data:`LOCKS` is held already.
     """
+    return _held(home, name, shared=False)
+
+
+def shared(home: Home, name: str) -> AbstractContextManager[None]:
+    """Do something that others may do as well, unless one does it exclusively; see there."""
+    return _held(home, name, shared=True)
+
+
+@contextmanager
+def _held(home: Home, name: str, shared: bool) -> Iterator[None]:
     held: list[Path] = vars(_thread).setdefault("held", [])
     path = home.root / ".locks" / name
     if path in held or not home.root.is_dir():
@@ -96,9 +112,9 @@ def exclusive(home: Home, name: str) -> Iterator[None]:
         return
     if any(path.with_name(later) in held for later in LOCKS[LOCKS.index(name) :]):
         raise RuntimeError(f"the lock {name!r} is to be taken before any later one of {LOCKS}")
-    lock = FileLock(path)
+    lock = FileLock(path, shared)
     try:
-        lock.take(f"one process at a time may {name} in a home")
+        lock.take(_ALONE[name])
         held.append(path)
         yield
     finally:

@@ -6,6 +6,7 @@ name never means anything else than what it was first given to.
 
 import re
 from collections.abc import Iterable
+from pathlib import Path
 
 from ubp_platform.files import make_directory, restrict, sync
 from ubp_platform.home import Home
@@ -29,12 +30,18 @@ def give_name(home: Home, kind: str, taken: Iterable[str] = (), prefix: str = "v
         names = {*taken, *(path.name for path in directory.iterdir())}
         name = f"{prefix}{max((number(name, prefix) for name in names), default=0) + 1}"
         try:
-            (directory / name).touch(0o666, exist_ok=False)
-            restrict(directory / name)
+            remember(directory / name)
         except FileExistsError:  # another process was faster
             continue
-        sync(directory)
         return name
+
+
+def remember(marker: Path) -> None:
+    """Record a name by its file in ``HOME/names/``; FileExistsError if it is recorded already."""
+    make_directory(marker.parent)
+    marker.touch(0o666, exist_ok=False)
+    restrict(marker)
+    sync(marker.parent)
 
 
 def number(name: str, prefix: str = "v") -> int:

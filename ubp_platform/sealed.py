@@ -14,6 +14,7 @@ import warnings
 from collections.abc import Callable, Iterable
 from functools import lru_cache
 from pathlib import Path
+from stat import S_ISDIR
 from typing import Any, BinaryIO, TypeVar
 
 from pydantic import BaseModel, ValidationError
@@ -142,6 +143,8 @@ def check(path: Path, cure: str, rows: bool = True) -> None:
         now = path.stat()
     except FileNotFoundError:
         raise DamagedFile(f"{path} is missing: {cure}") from None
+    if S_ISDIR(now.st_mode):
+        raise DamagedFile(f"{path} is a directory, not a file: remove it; then {cure}")
     if not _is_whole(path, (now.st_dev, now.st_ino, now.st_size, now.st_mtime_ns), rows):
         raise DamagedFile(f"{path} is damaged: {cure}")
 

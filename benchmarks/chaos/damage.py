@@ -54,7 +54,9 @@ def damage(world: World, case: str, rng: Random) -> str | None:
             # What `status` says of a damaged file may differ.
             same = outcome.out == expected.out or command == "status" or name in outcome.err
             return None if same else f"another output: {outcome.out[:200]}"
-        return _another(world, whole, (path, left))
+        # A new warehouse is begun, and the user is told so.
+        told = how == "gone" and f"{path} was missing" in outcome.out
+        return None if told else _another(world, whole, (path, left))
     if outcome.code == expected.code and outcome.error == expected.error:
         return None
     if outcome.code != 2 or "please report it" in outcome.err:

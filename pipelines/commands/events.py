@@ -139,8 +139,8 @@ def ingest(
         max_quarantine,
         progress(),
         replace,
-        delivered_at and parse_time(delivered_at),
-        complete_until and parse_time(complete_until),
+        parse_time(delivered_at) if delivered_at else None,
+        parse_time(complete_until) if complete_until else None,
     )
     show_ingested(result)
     say_next(result.next)
@@ -156,12 +156,17 @@ def retract(
     Existing profiles stay as they are; 'ubp status' shows what to do next.
     """
     from pipelines import ingest as pipeline
+    from pipelines.status import status
 
-    lost, again = pipeline.retract(open_home(home), batch)
+    place = open_home(home)
+    lost, again = pipeline.retract(place, batch)
     rows = ", ".join(f"{count:,} of {table}" for table, count in lost.items()) or "no rows"
     say(f"Batch {batch} retracted: {rows}")
     if again:
-        say(f"Deliver these files again, they may hold the same rows: {', '.join(again)}")
+        say(
+            f"Ingest these files again, they may hold the same rows: {', '.join(again)}", wrap=False
+        )
+    say_next(status(place)["next"])
 
 
 @app.command(rich_help_panel=PANEL)

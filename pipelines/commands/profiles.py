@@ -174,7 +174,9 @@ def training_set(
     out: Annotated[Path, typer.Argument(help="The Parquet file to write.")],
     as_served: Annotated[
         bool,
-        typer.Option("--as-served", help="Take what lookups returned then; else late events count."),
+        typer.Option(
+            "--as-served", help="Take what lookups returned then; else late events count."
+        ),
     ] = False,
     version: ServedOption = None,
     home: HomeOption = None,

@@ -55,6 +55,9 @@ def prune(
     place = open_home(home)
     with pipeline.alone(place):
         removals = pipeline.plan(place, keep)
+        if not removals:
+            say("Nothing to remove")
+            return
         before = size(place.root)
         for removal in removals:
             say(f"{removal.what}" + f", {removal.bytes:,} bytes" * bool(removal.bytes), wrap=False)
@@ -62,4 +65,4 @@ def prune(
             say(f"{sum(removal.bytes for removal in removals):,} bytes of files would be removed")
             return
         pipeline.prune(place, removals, progress())
-    say(f"{before - size(place.root):,} bytes are free")
+    say(f"{max(0, before - size(place.root)):,} bytes removed")

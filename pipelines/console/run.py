@@ -16,6 +16,7 @@ _FULL = (
     "the disk is full; nothing was changed: free some space (or set TMPDIR to another place for "
     "temporary files) and run the same command again"
 )
+_INTERRUPTED = "nothing is left half done: run the same command again"
 _FLAGS = ("--debug", "--log-json")
 # Help is shown even if the settings are invalid.
 _HELP = {"--help", "-h", "--version"}
@@ -32,7 +33,7 @@ def run(app: typer.Typer) -> None:
             sys.exit(app(args=arguments, prog_name="ubp", standalone_mode=False))
         except SystemExit as stop:
             if stop.code == 130:  # Ctrl-C
-                _fail("interrupted", UBPError("finished parts are kept; run it again"), 130)
+                _fail("interrupted", UBPError(_INTERRUPTED), 130)
             raise
         except typer.TyperException as error:
             _explain_usage(error, arguments)
@@ -75,7 +76,7 @@ def _explain(error: Exception) -> None:
         where = f": {error.filename}" if error.filename else ""
         _fail("error", UBPError(f"{error.strerror or error}{where}"), 2)
     if "Query interrupted" in str(error):  # how DuckDB hands on Ctrl-C
-        _fail("interrupted", UBPError("nothing was changed; run it again"), 130)
+        _fail("interrupted", UBPError(_INTERRUPTED), 130)
     _fail(f"unexpected {type(error).__name__}", error, 1)
 
 

@@ -48,6 +48,8 @@ def _warehouse(warehouse: dict[str, Any] | None) -> list[RenderableType]:
         return ["[bold]Warehouse[/bold] none yet"]
     if warehouse["busy"]:
         return [f"[bold]Warehouse[/bold] {escape(warehouse['busy'])}"]
+    if not warehouse["batches"]:
+        return ["[bold]Warehouse[/bold] empty"]
     clients = client_count(warehouse["clients"])
     if warehouse["relevant"] is not None:
         clients += f" ({warehouse['relevant']:,} relevant)"

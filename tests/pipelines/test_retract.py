@@ -5,7 +5,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from pipelines.encode import encode
 from pipelines.ingest import ingest, retract
+from pipelines.train import train
 from tests.pipelines.commands import run_ubp
 from tests.pipelines.deliveries import deliver, purchases
 from tests.pipelines.landed import events, rows
@@ -71,7 +73,10 @@ def test_the_command(home: Home, tmp_path: Path, capsys: pytest.CaptureFixture[s
     outcome = run_ubp(capsys, "retract", "2", *where)
     assert (outcome.code, "there is no batch 2; there are: 1" in outcome.err) == (2, True)
     outcome = run_ubp(capsys, "retract", "1", *where)
-    assert (outcome.code, outcome.out) == (0, "Batch 1 retracted: 50 of product_buy\n")
+    assert (outcome.code, outcome.out) == (
+        0,
+        "Batch 1 retracted: 50 of product_buy\nNext ubp ingest SOURCE\n",
+    )
 
 
 def test_the_same_events_with_fractions_of_seconds_cause_a_warning(
@@ -101,7 +106,10 @@ def test_rows_that_other_batches_delivered_can_land_again(home: Home, tmp_path: 
     ingest(home, str(deliver(tmp_path / "first", product_buy=more.head(50))))
     ingest(home, str(deliver(tmp_path / "second", product_buy=more)))
     lost, again = retract(home, 1)
-    assert (lost, again) == ({"product_buy": 50}, ["product_buy.parquet (batch 2)"])
+    assert (lost, again) == (
+        {"product_buy": 50},
+        [f"product_buy.parquet of {tmp_path / 'second'} (batch 2)"],
+    )
     assert len(events(home)) == 10
     assert ingest(home, str(tmp_path / "second")).files[0].landed == 50
     assert len(events(home)) == 60
@@ -111,7 +119,7 @@ def test_products_can_come_again(home: Home, tmp_path: Path) -> None:
     for name, price in {"first": 5, "second": 50}.items():
         products = pd.DataFrame({"sku": ["a"], "price": [f"{price}.50"]})
         ingest(home, str(deliver(tmp_path / name, ".csv", product_properties=products)))
-    assert retract(home, 2)[1] == ["product_properties.csv (batch 1)"]
+    assert retract(home, 2)[1] == [f"product_properties.csv of {tmp_path / 'first'} (batch 1)"]
     assert not events(home, "product_properties")
     ingest(home, str(tmp_path / "first"))
     assert rows(home, "SELECT money FROM product_properties") == [(5.5,)]
@@ -125,6 +133,33 @@ def test_without_any_batch_left_another_kind_may_land(home: Home, tmp_path: Path
     retract(home, 2)
     ingest(home, str(tmp_path / "numbers"))
     assert rows(home, "SELECT count(*) FROM client_id_key") == [(0,)]
+
+
+def test_fits_of_other_keys_are_not_used(home: Home, tmp_path: Path) -> None:
+    """A corrected first delivery has one id more, and so other keys for all that come after it."""
+
+    def delivery(name: str, *more: str) -> str:
+        events = purchases(100)
+        ids = [f"client {one}" for one in events["client_id"]]
+        events = events.assign(client_id=ids, sku=events["sku"].map("sku {}".format))
+        extra = purchases(len(more), client_id=list(more), sku="sku 1") if more else events[:0]
+        return str(deliver(tmp_path / name, ".csv", product_buy=pd.concat([events, extra])))
+
+    ingest(home, delivery("first"))
+    train(home, ["counters"])
+    encode(home)
+    ingest(home, delivery("corrected", "a client"), replace=1)
+    with pytest.raises(UBPError, match=r"text ids had other keys .*: `ubp train && ubp publish`"):
+        encode(home)
+    assert train(home, ["counters"]).fitted
+    encode(home)
+    # More ids later leave the keys as they are.
+    ingest(home, delivery("more", "another client"))
+    encode(home)
+    # And so do the same deliveries in the same order, in a warehouse that was lost.
+    home.warehouse.unlink()
+    ingest(home, str(tmp_path / "corrected"))
+    encode(home)
 
 
 def test_a_replacement_that_brings_nothing_new_replaces_nothing(home: Home, tmp_path: Path) -> None:

@@ -33,10 +33,14 @@ def parts(seed: int) -> Iterator[dict[str, pd.DataFrame]]:
     for number in range(PARTS):
         part = {name: frame[dealt[name] == number] for name, frame in shop.items()}
         changed = products["product_properties"].sample(5, random_state=number)
-        yield part | {"product_properties": changed.assign(price=number)} if number else {
-            **part,
-            **products,
-        }
+        yield (
+            part | {"product_properties": changed.assign(price=number)}
+            if number
+            else {
+                **part,
+                **products,
+            }
+        )
 
 
 def row_by_row(store: ProfileStore, times: list[datetime], **options: bool) -> list[bytes]:

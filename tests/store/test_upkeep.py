@@ -1,26 +1,33 @@
 """`ubp doctor` finds what is wrong, and repairs; `ubp prune` removes what nobody reads."""
 
+import os
 import shutil
 import sqlite3
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
+from unittest import mock
 
 import pytest
 from redis import Redis
 
 from pipelines.doctor import examine, repair
 from pipelines.encode import encode
-from pipelines.prune import plan, prune
+from pipelines.prune import alone, plan, prune
 from pipelines.publish import publish
 from pipelines.train import train
 from tests.pipelines.commands import run_ubp
 from tests.pipelines.job import FIT, LATER
 from ubp_platform import files
+from ubp_platform.errors import UBPError
 from ubp_platform.home import Home
-from ubp_platform.profile.version import versions
-from ubp_platform.store.feature_store import write_registry
+from ubp_platform.locks import shared
+from ubp_platform.profile.version import get_version, versions
+from ubp_platform.store.feature_store import write_configuration, write_registry
+from ubp_platform.store.online import OnlineStore
 from ubp_platform.store.retrieval import ProfileStore
+from ubp_platform.store.served import Served
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +42,8 @@ def published(trained_home: Home, tmp_path_factory: pytest.TempPathFactory) -> H
 @pytest.fixture
 def home(published: Home, tmp_path: Path) -> Home:
     home = Home(home=shutil.copytree(published.root, tmp_path / "home"))
-    write_registry(home, {"v1": "p1"})  # with the paths of the copy
+    write_configuration(home)  # with the paths of the copy
+    write_registry(home, {"v1": "p1"})
     return home
 
 
@@ -47,6 +55,11 @@ def flip(path: Path) -> None:
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 4
     path.write_bytes(content)
+
+
+def as_directory(path: Path) -> None:
+    path.unlink()
+    path.mkdir()
 
 
 def test_a_home_in_order(published: Home) -> None:
@@ -67,6 +80,12 @@ def test_a_home_in_order(published: Home) -> None:
         ("feast/served.json", flip),
         ("feast/feature_store.yaml", flip),
         ("feast/registry.db", Path.unlink),
+        ("feast/served.json", Path.unlink),
+        ("feast/served.json", as_directory),
+        ("blocks/handcrafted/v1/block.json", as_directory),
+        ("profiles/v1/20220701T000000Z.parquet", as_directory),
+        ("warehouse.duckdb", Path.unlink),
+        ("names/profiles/v1", Path.unlink),
     ],
 )
 def test_a_damaged_file_is_found(home: Home, name: str, damage: Callable[[Path], object]) -> None:
@@ -74,6 +93,105 @@ def test_a_damaged_file_is_found(home: Home, name: str, damage: Callable[[Path],
     found = problems(home)
     assert any(str(home.root / name) in problem for problem in found)
     assert all("\n" not in problem for problem in found)
+
+
+@pytest.mark.parametrize(
+    ("name", "problem"),
+    [
+        ("blocks/ials_categories/{}/weights.safetensors", "is of another fit"),
+        ("profiles/{}/normalizers.safetensors", "is of another profile"),
+        ("profiles/{}/20220701T000000Z.parquet", "is made from other fits"),
+    ],
+)
+def test_a_whole_file_in_another_ones_place_is_found(home: Home, name: str, problem: str) -> None:
+    """Every checksum holds, but the file is that of the last version."""
+    for seed in (1, 2):
+        train(home, ["ials_categories"], FIT, seed=seed)
+    first, other = ("v1", "v2") if name.startswith("blocks") else ("v2", "v3")
+    shutil.copy(home.root / name.format(other), home.root / name.format(first))
+    assert any(problem in one for one in problems(home))
+    with pytest.raises(UBPError, match=problem):
+        encode(home, [LATER], "v2")
+        publish(home, "v2")
+
+
+def test_a_snapshot_under_another_time_is_not_read(home: Home) -> None:
+    _, (later,) = encode(home, [LATER], "v1")
+    shutil.copy(later, get_version(home, "v1").snapshot_path(FIT))
+    with pytest.raises(UBPError, match="is of 2022-07-10 00:00: `ubp encode --cutoff 2022"):
+        publish(home)
+    assert any("is of 2022-07-10" in problem for problem in problems(home))
+
+
+def test_profiles_that_are_served_and_lost_are_missed(home: Home) -> None:
+    get_version(home, "v1").snapshot_path(FIT).unlink()
+    assert any("lacks the profiles that are served" in problem for problem in problems(home))
+
+
+def test_an_older_state_of_the_online_store_is_noticed(home: Home) -> None:
+    online = home.feast / "online.db"
+    before = online.read_bytes()
+    publish(home)
+    online.write_bytes(before)
+    (problem,) = problems(home)
+    assert "is of the publish p1, but p2 was the last" in problem
+
+
+def test_a_copied_home_names_its_own_files(home: Home, tmp_path: Path) -> None:
+    copied = Home(home=shutil.copytree(home.root, tmp_path / "copied"))
+    assert all("from where this one was copied" in problem for problem in problems(copied))
+    repair(examine(copied))
+    assert problems(copied) == []
+    assert str(copied.root) in (copied.feast / "feature_store.yaml").read_text()
+
+
+def test_another_online_store_than_the_one_published_to_is_left_alone(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    served = Served.read(home)
+    assert served
+    served.model_copy(update={"online_store": "redis"}).write(home)
+    monkeypatch.setenv("UBP_ONLINE_STORE", "sqlite")
+    assert any("set UBP_ONLINE_STORE=redis" in problem for problem in problems(home))
+    with pytest.raises(UBPError, match="set UBP_ONLINE_STORE=redis"):
+        plan(home, 1)
+
+
+@pytest.mark.parametrize("moment", ["publish", "prune"])
+def test_rows_that_a_killed_process_did_not_remove_are_removed(home: Home, moment: str) -> None:
+    """It is killed after it has announced that nobody reads them, before they are gone."""
+    publish(home)  # p1 is the one before
+    killed = mock.patch.object(OnlineStore, "drop", side_effect=KeyboardInterrupt)
+    with killed, pytest.raises(KeyboardInterrupt):
+        publish(home) if moment == "publish" else prune(home, plan(home, 1))
+    publish(home)
+    prune(home, plan(home, 1))
+    with closing(sqlite3.connect(home.feast / "online.db")) as connection:
+        found = connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()
+    tables = [name for (name,) in found if "_profile_v1_p" in name]
+    assert len(tables) == 1
+
+
+def test_prune_keeps_every_fit_that_can_be_resumed(home: Home) -> None:
+    directory = home.checkpoints / "ials_categories"
+    directory.mkdir(parents=True)
+    for name in ("one", "other"):
+        (directory / f"{name}.safetensors").write_bytes(b"")
+    assert not [removal for removal in plan(home, 1) if "checkpoints" in removal.what]
+    old, new = directory / "one.safetensors", directory / "other.safetensors"
+    train(home, ["ials_categories"], FIT)
+    os.utime(new, (2**32, 2**32))
+    assert [one.what for one in plan(home, 2) if "checkpoints" in one.what] == [str(old)]
+
+
+def test_prune_waits_for_evaluations(home: Home) -> None:
+    with ThreadPoolExecutor() as threads, shared(home, "evaluate"):
+        waiting = threads.submit(lambda: alone(home).__enter__())
+        with pytest.raises(TimeoutError):
+            waiting.result(timeout=0.3)
+        # Other evaluations do not wait.
+        with shared(home, "evaluate"):
+            pass
 
 
 def test_online_and_offline_are_compared(home: Home) -> None:

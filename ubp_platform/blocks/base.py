@@ -14,7 +14,7 @@ from ubp_platform.blocks.fit_files import (
     FitDescription,
     fit_hash,
     read_description,
-    read_weights,
+    read_fit,
     write_description,
     write_weights,
 )
@@ -185,7 +185,7 @@ class Block(Parameterized, ABC):
     def restore(self, arrays: Arrays) -> None:
         """Restore what :meth:`state` returned."""
 
-    def save(self, directory: Path | str, identity: str = "") -> None:
+    def save(self, directory: Path | str, identity: str = "", keys: str = "") -> None:
         """Write ``block.json`` (parameters, cutoff, losses, duration) and ``weights.safetensors``.
 
         Parameters
@@ -194,6 +194,8 @@ class Block(Parameterized, ABC):
             Created where it is missing.
         identity : str
             The fit's :meth:`identity`.
+        keys : str
+            What the keys of text ids stand for in the history it was fitted on.
         """
         directory = Path(directory)
         directory.mkdir(parents=True, exist_ok=True)
@@ -210,6 +212,7 @@ class Block(Parameterized, ABC):
                 saved_at=datetime.now(UTC).replace(microsecond=0),
                 identity=identity,
                 fit=fit_hash(identity, arrays),
+                keys=keys,
             ),
         )
 
@@ -246,5 +249,5 @@ class Block(Parameterized, ABC):
     def load(cls, directory: Path | str) -> Self:
         """Read a saved block; raises what :meth:`describe` raises."""
         block = cls.describe(directory)
-        block.restore(read_weights(Path(directory)))
+        block.restore(read_fit(Path(directory)))
         return block

@@ -35,6 +35,8 @@ class FittedBlock:
     fit : str
         The hash of what was fitted; an interrupted fit has another one than a complete fit of the
         same identity.
+    keys : str
+        What the keys of text ids stood for.
     """
 
     name: str
@@ -43,6 +45,7 @@ class FittedBlock:
     report: FitReport
     identity: str
     fit: str
+    keys: str
 
     def is_whole(self) -> bool:
         """Whether the weights are as they were written."""
@@ -125,14 +128,14 @@ class Catalog:
                 return other
         raise problem
 
-    def add(self, block: Block, identity: str) -> FittedBlock:
-        """Save a fitted block as the next version."""
+    def add(self, block: Block, identity: str, keys: str = "") -> FittedBlock:
+        """Save a fitted block as the next version; see :meth:`Block.save`."""
         # Snapshots of a version that was removed may still be there.
         old = version_directories(self._home.snapshots / block.name)
         directory = new_version(
             self._home,
             self._home.blocks / block.name,
-            lambda directory: block.save(directory, identity),
+            lambda directory: block.save(directory, identity, keys),
             taken=[path.name for path in old],
         )
         return _describe(directory)
@@ -155,7 +158,13 @@ class Catalog:
 def _describe(directory: Path) -> FittedBlock:
     found = read_description(directory)
     return FittedBlock(
-        directory.parent.name, directory.name, directory, found.report, found.identity, found.fit
+        name=directory.parent.name,
+        version=directory.name,
+        directory=directory,
+        report=found.report,
+        identity=found.identity,
+        fit=found.fit,
+        keys=found.keys,
     )
 
 

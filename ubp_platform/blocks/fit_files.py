@@ -12,6 +12,7 @@ from safetensors.numpy import load_file, save
 from ubp_platform import sealed
 from ubp_platform.blocks.fit_report import FitReport
 from ubp_platform.blocks.state_arrays import Arrays, digest
+from ubp_platform.errors import DamagedFile
 
 _DESCRIPTION, _WEIGHTS = "block.json", "weights.safetensors"
 
@@ -32,6 +33,8 @@ class FitDescription(BaseModel):
         of that name.
     fit : str
         The hash of the fit itself. Two fits with equal hashes encode alike.
+    keys : str
+        What the keys of text ids stood for; see :mod:`ubp_platform.warehouse.key_states`.
     """
 
     block: str
@@ -42,6 +45,7 @@ class FitDescription(BaseModel):
     saved_at: datetime | None = None
     identity: str = ""
     fit: str = ""
+    keys: str = ""
 
 
 def fit_hash(identity: str, arrays: Arrays) -> str:
@@ -87,6 +91,20 @@ def read_weights(directory: Path) -> Arrays:
     """
     path = directory / _WEIGHTS
     return sealed.read(path, _cure(directory), lambda: load_file(path))
+
+
+def read_fit(directory: Path) -> Arrays:
+    """Read the weights of a fit.
+
+    Raises
+    ------
+    DamagedFile
+        If they are missing, damaged, or those of another fit.
+    """
+    described, arrays = read_description(directory), read_weights(directory)
+    if described.fit not in ("", fit_hash(described.identity, arrays)):
+        raise DamagedFile(f"{directory / _WEIGHTS} is of another fit: {_cure(directory)}")
+    return arrays
 
 
 def check_weights(directory: Path) -> None:

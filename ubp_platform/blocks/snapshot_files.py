@@ -114,14 +114,36 @@ def describe_snapshot(path: Path) -> SnapshotFile:
             revision=_order(path)[1],
         )
 
-    return sealed.read(path, _cure(path), read, rows=False)
+    found = sealed.read(path, _cure(path), read, rows=False)
+    if _order(path)[0] != time_stem(found.cutoff):
+        raise DamagedFile(f"{path} is of {found.cutoff:%Y-%m-%d %H:%M}: {_cure(path)}")
+    return found
 
 
-def check_snapshot(path: Path) -> SnapshotFile:
-    """Check that a snapshot is as it was written; raise DamagedFile if it is not."""
-    described = describe_snapshot(path)
+def check_snapshot(path: Path, fits: str = "") -> SnapshotFile:
+    """Check that a snapshot is as it was written.
+
+    Parameters
+    ----------
+    path : Path
+    fits : str
+        What it must be made from, as in :class:`Origin`; empty if that is not known.
+
+    Raises
+    ------
+    DamagedFile
+        If it is not.
+    """
+    found = describe_snapshot(path)
+    require_fits(found, fits)
     sealed.check(path, _cure(path))
-    return described
+    return found
+
+
+def require_fits(snapshot: SnapshotFile, fits: str) -> None:
+    """Raise DamagedFile if a snapshot is made from other fits; those of earlier releases pass."""
+    if fits and snapshot.made_from.fits not in ("", fits):
+        raise DamagedFile(f"{snapshot.path} is made from other fits: {_cure(snapshot.path)}")
 
 
 def is_current(path: Path, made_from: Origin) -> bool:

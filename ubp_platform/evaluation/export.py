@@ -126,9 +126,9 @@ def write_split(
     events.mkdir()
     labels.mkdir()
     with progress("write events", None, "rows") as advance:
-        advance(unload.product_file(
-                warehouse, split.cutoff, directory / "product_properties.parquet"
-            ))
+        advance(
+            unload.product_file(warehouse, split.cutoff, directory / "product_properties.parquet")
+        )
         for name in EVENT_TYPES:
             path = events / f"{name}.parquet"
             advance(unload.event_file(warehouse, name, split.cutoff, path))

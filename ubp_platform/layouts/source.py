@@ -176,6 +176,8 @@ def recognise(source: Source, layouts: Mapping[str, Layout]) -> Delivery:
         return named[0]
     if len(fitting) == 1:
         return fitting[0]
+    if empty := [below for below, path in source.files.items() if not path.stat().st_size]:
+        raise UBPError(f"{source.path}: no known layout fits, and {empty[0]} is an empty file")
     if not fitting:
         names = ", ".join([*source.files][:5]) + (", …" if len(source.files) > 5 else "")
         raise UBPError(

@@ -1,6 +1,5 @@
 """Assembly of profiles from blocks, in slices of clients; only all ids are in memory at once."""
 
-import hashlib
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
@@ -26,7 +25,7 @@ from ubp_platform.blocks.snapshot_files import (
 )
 from ubp_platform.errors import DamagedFile
 from ubp_platform.home import Home
-from ubp_platform.profile.version import ProfileVersion
+from ubp_platform.profile.version import ProfileVersion, hash_of_fits
 from ubp_platform.progress import ProgressFactory, logged
 
 
@@ -98,8 +97,7 @@ def assemble(
 def _origin(fits: list[FittedBlock], paths: list[Path]) -> Origin:
     """Identify what a profile is made from: the history that all blocks encoded, and the fits."""
     histories = {describe_snapshot(path).made_from.history for path in paths}
-    hashes = "\n".join(fit.fit for fit in fits)
-    return Origin("\n".join(sorted(histories)), hashlib.sha256(hashes.encode()).hexdigest())
+    return Origin("\n".join(sorted(histories)), hash_of_fits(fit.fit for fit in fits))
 
 
 def _clients_before(target: Path) -> np.ndarray:

@@ -8,7 +8,7 @@ from ubp_platform.blocks.snapshot_files import Origin, is_current
 from ubp_platform.errors import UBPError
 from ubp_platform.home import Home
 from ubp_platform.progress import ProgressFactory
-from ubp_platform.warehouse import Warehouse
+from ubp_platform.warehouse import Warehouse, delivery_times, key_states
 
 
 def known_cutoff(warehouse: Warehouse, cutoff: datetime | None) -> datetime:
@@ -28,9 +28,10 @@ def known_cutoff(warehouse: Warehouse, cutoff: datetime | None) -> datetime:
         If the cutoff is later than the default and than the last event, or before the first event.
     """
     first, last = warehouse.event_times()
-    complete = warehouse.complete_until()
+    complete = delivery_times.complete_until(warehouse.connection, last)
+    newest = delivery_times.newest_known(warehouse.connection) or last
     chosen = complete if cutoff is None else cutoff
-    if chosen > max(complete, warehouse.newest_delivered()):
+    if chosen > max(complete, newest):
         raise UBPError(
             f"the cutoff {chosen:%Y-%m-%d %H:%M} is too late: the last event is from "
             f"{last:%Y-%m-%d %H:%M}, and the log is complete until {complete:%Y-%m-%d %H:%M}; "
@@ -58,6 +59,8 @@ def encode_blocks(
     The last parameter is that of :meth:`Warehouse.history
     <ubp_platform.warehouse.Warehouse.history>`.
     """
+    for fitted in parts:
+        key_states.require(warehouse.connection, fitted.keys, f"{fitted.name} {fitted.version}")
     identity = warehouse.identity(cutoff, delivered_before)
     history = warehouse.history(cutoff, delivered_before=delivered_before)
     clients = warehouse.identifiers("client_id")

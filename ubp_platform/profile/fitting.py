@@ -120,6 +120,7 @@ def fit_blocks(
             identity,
             to_fit,
             progress,
+            keys=warehouse.key_state,
             resume=resume,
             complete=complete,
             strict=bool(names),
@@ -218,6 +219,7 @@ def _fit(
     to_fit: list[tuple[Block, Path]],
     progress: ProgressFactory,
     *,
+    keys: str,
     resume: bool,
     complete: bool,
     strict: bool,
@@ -240,7 +242,7 @@ def _fit(
         if complete and not block.report_.complete:
             raise KeyboardInterrupt
         # The identity again: a fit may have added to it, such as the hash of a language model.
-        fitted.append(catalog.add(block, block.identity(identity)))
+        fitted.append(catalog.add(block, block.identity(identity), keys))
         if block.report_.complete:
             checkpoint.clear()
     return fitted, unavailable

@@ -10,6 +10,7 @@ from ubp_platform.blocks.snapshot import EMBEDDING, key_column
 from ubp_platform.blocks.snapshot_files import check_snapshot
 from ubp_platform.warehouse import Warehouse
 from ubp_platform.warehouse.connection import configure
+from ubp_platform.warehouse.delivery_times import landed_since
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,7 @@ def compare(warehouse: Warehouse, cutoff: datetime, older: Path, newer: Path) ->
         configure(connection)
         changed = connection.execute(
             f"""SELECT count(*) FROM read_parquet($older) AS o FULL JOIN read_parquet($newer) AS n
-                ON o.{key} = n.{key} WHERE o.{EMBEDDING} IS DISTINCT FROM n.{EMBEDDING}""",
+                ON o.{key} = n.{key} WHERE o.{EMBEDDING} IS DISTINCT FROM n.{EMBEDDING}""",  # noqa: S608
             {"older": str(older), "newer": str(newer)},
         ).fetchall()[0][0]
-    return Revised(warehouse.landed_since(cutoff, made) if made else None, int(changed))
+    return Revised(landed_since(warehouse.connection, cutoff, made) if made else None, int(changed))

@@ -1,6 +1,7 @@
 """Profile versions: immutable pairings of block versions and fitted normalizers."""
 
-from collections.abc import Collection
+import hashlib
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
@@ -18,12 +19,14 @@ from ubp_platform.blocks.registry import block_class
 from ubp_platform.blocks.snapshot import thinned
 from ubp_platform.blocks.snapshot_files import (
     SnapshotFile,
+    check_snapshot,
     describe_snapshot,
+    require_fits,
     revision_paths,
     snapshot_files,
     snapshot_path,
 )
-from ubp_platform.blocks.state_arrays import strip_prefix
+from ubp_platform.blocks.state_arrays import digest, strip_prefix
 from ubp_platform.errors import DamagedFile, UBPError
 from ubp_platform.home import Home
 from ubp_platform.profile.normalizer import FIT_CLIENTS, REVISION, Normalizer
@@ -58,6 +61,8 @@ class ProfileDescription(BaseModel):
     normalizer_cutoff: datetime
     normalizer_revision: int = 1
     created_at: datetime
+    #: The hash of the normalizers; empty in profiles of earlier releases.
+    normalizers: str = ""
 
 
 @dataclass(frozen=True)
@@ -125,9 +130,30 @@ class ProfileVersion:
         return max([*learned, self.description.normalizer_cutoff])
 
     @property
+    def made_from(self) -> str:
+        """The hash of all fits; empty if one of them has none, of an earlier release."""
+        fits = [part.fit for part in self.parts]
+        return hash_of_fits(fits) if all(fits) else ""
+
+    @property
     def snapshots(self) -> list[SnapshotFile]:
-        """The newest revision of the profiles at each cutoff, oldest cutoff first."""
-        return snapshot_files(self.directory)
+        """The newest revision of the profiles at each cutoff, oldest cutoff first.
+
+        Raises
+        ------
+        DamagedFile
+            If one is damaged, or of another profile.
+        """
+        found = snapshot_files(self.directory)
+        for snapshot in found:
+            require_fits(snapshot, self.made_from)
+        return found
+
+    def check_snapshots(self) -> Iterator[Path]:
+        """Check and yield all snapshots; raise DamagedFile as soon as one is damaged."""
+        for path in revision_paths(self.directory):
+            check_snapshot(path, self.made_from)
+            yield path
 
     def snapshot_path(self, cutoff: datetime) -> Path:
         """Return the path of the newest revision of the profiles at a cutoff.
@@ -142,6 +168,8 @@ class ProfileVersion:
         """The fitted normalizers, in the order of the parts; DamagedFile if they are damaged."""
         path = self.directory / "normalizers.safetensors"
         arrays = sealed.read(path, _CURE, lambda: load_file(path))
+        if self.description.normalizers not in ("", digest(arrays)):
+            raise DamagedFile(f"{path} is of another profile: {_CURE}")
         return [Normalizer(part.kind, strip_prefix(arrays, part.block)) for part in self.parts]
 
     @cached_property
@@ -151,6 +179,11 @@ class ProfileVersion:
 
 
 _CURE = "restore it from a backup, or `ubp train && ubp publish` makes and serves a new version"
+
+
+def hash_of_fits(fits: Iterable[str]) -> str:
+    """Identify a profile's fits, in the order of the vector."""
+    return hashlib.sha256("\n".join(fits).encode()).hexdigest()
 
 
 def checked_width(version: ProfileVersion, width: int | None) -> int:
@@ -238,6 +271,7 @@ def create(
         normalizer_cutoff=cutoff,
         normalizer_revision=REVISION,
         created_at=datetime.now(UTC).replace(microsecond=0),
+        normalizers=digest(arrays),
     )
 
     def write(directory: Path) -> None:
@@ -296,6 +330,7 @@ def newest_version(home: Home) -> ProfileVersion:
     UBPError
         If there is none, or it is damaged: an older one is no substitute for it.
     """
+    home.require()
     directories = version_directories(home.profiles)
     if not directories:
         raise UBPError("there is no profile yet: run `ubp train` first")
@@ -310,6 +345,7 @@ def get_version(home: Home, name: str) -> ProfileVersion:
     UBPError
         If there is no such version.
     """
+    home.require()
     known = [path.name for path in version_directories(home.profiles)]
     if name not in known:
         names = ", ".join(known) or "none yet"

@@ -36,7 +36,9 @@ def profiles_as_served(
     starts = pd.DatetimeIndex([record.served_from for record in records]).tz_convert(UTC)
     times = pd.DatetimeIndex(keys["event_timestamp"])
     # A publish is seen from its own instant on.
-    served = starts.searchsorted(times, side="right") - 1 if len(records) else np.full(len(keys), -1)
+    served = (
+        starts.searchsorted(times, side="right") - 1 if len(records) else np.full(len(keys), -1)
+    )
     for number, record in enumerate(records):
         waiting = keys[["client_id", "row"]][served == number]
         for file in reversed(served_files(version, record) if len(waiting) else []):
@@ -53,10 +55,8 @@ def _find(file: SnapshotFile, wanted: pd.DataFrame) -> tuple[np.ndarray, np.ndar
     with duckdb.connect() as connection:
         configure(connection)
         connection.register("wanted", wanted)
-        found = connection.execute(
-            f"""SELECT wanted.row, {EMBEDDING} FROM read_parquet($path) AS profile
-                JOIN wanted ON profile.client_id = wanted.client_id""",
-            {"path": str(file.path)},
-        ).to_arrow_table()
+        query = f"""SELECT wanted.row, {EMBEDDING} FROM read_parquet($path) AS profile
+                    JOIN wanted ON profile.client_id = wanted.client_id"""  # noqa: S608
+        found = connection.sql(query, params={"path": str(file.path)}).to_arrow_table()
     flat = found[EMBEDDING].combine_chunks().flatten().to_numpy(zero_copy_only=False)
     return found["row"].to_numpy(), flat.reshape(-1, file.width)

@@ -75,7 +75,7 @@ def read_registry(home: Home, publishes: Mapping[str, str]) -> str:
         if name not in found:
             return f"lacks the view {name}"
         if getattr(found[name], "path", None) != files:
-            return f"has another source for the view {name}"
+            return f"is of a home in another place, from where this one was copied (view {name})"
     return ""
 
 

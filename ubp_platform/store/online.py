@@ -47,6 +47,8 @@ class Publication(BaseModel):
         The one before, for readers that started with it.
     unfinished : str
         One that has begun.
+    leaving : list of str
+        Those that are being removed.
     cutoff : datetime, optional
         Of the publish that is read.
     made_from : Origin, optional
@@ -59,10 +61,16 @@ class Publication(BaseModel):
     publish: str = ""
     previous: str = ""
     unfinished: str = ""
+    leaving: list[str] = []
     cutoff: datetime | None = None
     made_from: Origin | None = None
     clients: int = 0
     served_from: datetime | None = None
+
+    @property
+    def former(self) -> list[str]:
+        """Publishes that may have rows and are not read any more."""
+        return sorted({self.previous, self.unfinished, *self.leaving} - {""})
 
 
 @dataclass(frozen=True)

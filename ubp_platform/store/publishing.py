@@ -62,9 +62,11 @@ def put_online(
     before = store.publication(version.name) or Publication()
     publish_log.complete(version, before)
     publish, text = give_name(home, "publishes", prefix="p"), text_ids([version])
-    begun = before.model_copy(update={"previous": "", "unfinished": publish})
+    begun = before.model_copy(
+        update={"previous": "", "unfinished": publish, "leaving": before.former}
+    )
     store.announce(version.name, begun)
-    for old in {before.previous, before.unfinished} - {""}:
+    for old in before.former:
         remove(store, version, old)
     view = profile_view(version, text, publish)
     store.create(view)

@@ -13,7 +13,6 @@ import pyarrow as pa
 from feast import FeatureView
 
 from ubp_platform.blocks.snapshot import EMBEDDING
-from ubp_platform.blocks.snapshot_files import check_snapshot
 from ubp_platform.errors import UBPError
 from ubp_platform.home import Home
 from ubp_platform.profile.version import (
@@ -175,10 +174,13 @@ class ProfileStore:
         name = self.version.name
         publication = self._online.publication(name)
         if publication and publication.publish:
+            self._require_this_version(publication)
             return publication
         served = Served.read_if_whole(self._home)
         if served and name in served.unnumbered and self._online.exists:
             return Publication()  # of an earlier release
+        if not self.version.directory.exists():
+            raise UBPError(f"profile {name} has been removed: read another version")
         lost = " any more; is it the same store?" if served and name in served.online else ":"
         raise UBPError(
             f"profile {name} is not online in {self._online.where}{lost} "
@@ -189,13 +191,19 @@ class ProfileStore:
     def _is_the_published_store(self) -> bool:
         """Whether the configured store is the one that was published to; raise UBPError if not."""
         name, served = self.version.name, Served.read_if_whole(self._home)
-        if served and name in served.online and served.online_store != self._online.kind:
-            raise UBPError(
-                f"profile {name} is online in {served.online_store}, not in {self._online.kind}: "
-                f"set UBP_ONLINE_STORE={served.online_store}, or run `ubp publish "
-                f"--profile-version {name}`"
-            )
+        if served and name in served.online:
+            served.require_store(self._online.kind)
         return True
+
+    def _require_this_version(self, publication: Publication) -> None:
+        """Refuse what an earlier state of the home published under the version's name."""
+        origin, fits = publication.made_from, self.version.made_from
+        if origin and fits and origin.fits not in ("", fits):
+            name = self.version.name
+            raise UBPError(
+                f"{self._online.where} holds another profile {name}, of an earlier state of this "
+                f"home: `ubp publish --profile-version {name}` replaces it"
+            )
 
     def _view(self, publish: str = "") -> FeatureView:
         """Return the view of a publish, or without one that of the snapshots."""
@@ -288,10 +296,7 @@ class ProfileStore:
 
     def _snapshots(self) -> list[tuple[Path, int, int]]:
         """Identify the files that are joined, and check those that are new."""
-        files = sorted(self.version.directory.glob("*.parquet"))
-        for path in files:
-            check_snapshot(path)
-        found = [(path, path.stat()) for path in files]
+        found = [(path, path.stat()) for path in self.version.check_snapshots()]
         return [(path, at.st_ino, at.st_mtime_ns) for path, at in found]
 
     def _join_all(

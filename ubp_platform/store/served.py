@@ -2,7 +2,8 @@
 
 from pydantic import BaseModel
 
-from ubp_platform.errors import DamagedFile
+from ubp_platform.blocks.catalog import version_directories
+from ubp_platform.errors import DamagedFile, UBPError
 from ubp_platform.files import write_text
 from ubp_platform.home import Home
 from ubp_platform.sealed import read_json, sealed_json
@@ -36,8 +37,29 @@ class Served(BaseModel):
     @classmethod
     def read(cls, home: Home) -> "Served | None":
         """Read the pointer; None before the first publish; raise DamagedFile if it is damaged."""
-        path = home.feast / "served.json"
-        return read_json(path, cls, "`ubp publish` writes it again") if path.exists() else None
+        path, names = home.feast / "served.json", version_directories(home.profiles)
+        newest = names[-1].name if names else "VERSION"
+        cure = (
+            f"`ubp publish --profile-version {newest}`, or of the version to serve, writes it again"
+        )
+        # A publish takes its name and writes Feast's registry before.
+        before = (home.feast / "registry.db").exists() and (home.root / "names/publishes").exists()
+        return read_json(path, cls, cure) if path.exists() or before else None
+
+    def require_store(self, kind: str) -> None:
+        """Check that a type of online store is the one that was published to.
+
+        Raises
+        ------
+        UBPError
+            If it is not.
+        """
+        if self.online_store != kind:
+            raise UBPError(
+                f"profile {self.version} is online in {self.online_store}, not in {kind}: set "
+                f"UBP_ONLINE_STORE={self.online_store} (or online_store in ubp.toml), or run "
+                f"`ubp publish --profile-version {self.version}`"
+            )
 
     @classmethod
     def read_if_whole(cls, home: Home) -> "Served | None":

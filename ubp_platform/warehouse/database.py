@@ -15,7 +15,7 @@ from ubp_platform.errors import (
 )
 from ubp_platform.events.schema import TABLES
 from ubp_platform.files import atomic_file, make_directory
-from ubp_platform.warehouse import identifiers, ledger, values
+from ubp_platform.warehouse import delivery_times, identifiers, key_states, values
 
 _LEDGER = """
 CREATE TABLE batch (batch_id INTEGER PRIMARY KEY, source VARCHAR NOT NULL,
@@ -123,6 +123,7 @@ def _bring_up_to_date(connection: duckdb.DuckDBPyConnection) -> None:
     identifiers.create_tables(connection)
     values.create_tables(connection)
     _add_delivery_times(connection)
+    key_states.create_table(connection)
     for table in TABLES.values():
         for name in table.details:
             connection.execute(
@@ -145,7 +146,7 @@ def _add_delivery_times(connection: duckdb.DuckDBPyConnection) -> None:
            UPDATE batch_file SET first_delivered = landed_at, last_delivered = landed_at
            FROM batch WHERE batch.batch_id = batch_file.batch_id AND first_delivered IS NULL"""
     )
-    ledger.complete(connection)
+    delivery_times.complete(connection)
 
 
 def _is_up_to_date(connection: duckdb.DuckDBPyConnection) -> bool:
@@ -154,9 +155,10 @@ def _is_up_to_date(connection: duckdb.DuckDBPyConnection) -> bool:
         """SELECT count(*) FROM duckdb_columns()
            WHERE table_name = 'text_code' AND column_name = 'codes'
                  OR table_name = 'page_visit' AND column_name = 'delivered_at'
+                 OR table_name = 'key_state' AND column_name = 'state'
                  OR table_name = 'retracted' AND column_name = 'batch_id'"""
     ).fetchall()
-    return bool(rows[0][0] == 3)
+    return bool(rows[0][0] == 4)
 
 
 def _connect(path: Path, write: bool) -> duckdb.DuckDBPyConnection:

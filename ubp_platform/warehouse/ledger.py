@@ -7,9 +7,9 @@ from pathlib import Path
 import duckdb
 
 from ubp_platform.errors import UBPError
-from ubp_platform.events.schema import EVENTS, TABLES
-from ubp_platform.times import aware_utc, naive_utc
-from ubp_platform.warehouse import identifiers, values
+from ubp_platform.events.schema import TABLES
+from ubp_platform.times import naive_utc
+from ubp_platform.warehouse import delivery_times, identifiers, key_states, values
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ def record_batch(
     data_docs: Path,
     delivered: Delivered,
 ) -> None:
-    """Add a batch, whose files have landed, to the ledger."""
+    """Add a batch, whose rows have landed, to the ledger."""
     until = delivered.complete_until
     connection.execute(
         "INSERT INTO batch VALUES (?, ?, ?, ?, ?, ?)",
@@ -66,33 +66,8 @@ def record_batch(
             until and naive_utc(until),
         ],
     )
-    complete(connection)
-
-
-def complete(connection: duckdb.DuckDBPyConnection) -> None:
-    """Note up to when the log is complete, of batches that do not say so themselves.
-
-    That is the midnight after the batch's last event, if the batch was delivered after it; else the
-    last midnight before it was delivered.
-    """
-    connection.execute(
-        """UPDATE batch SET complete_until = CASE WHEN delivered_at >= next_day THEN next_day
-                                                  ELSE date_trunc('day', delivered_at) END
-           FROM (SELECT batch_id, date_trunc('day', max(last_event)) + INTERVAL 1 DAY AS next_day
-                 FROM batch_file WHERE table_name <> 'product_properties' AND rows_landed > 0
-                 GROUP BY batch_id) AS events
-           WHERE batch.batch_id = events.batch_id AND complete_until IS NULL"""
-    )
-
-
-def last_event(connection: duckdb.DuckDBPyConnection, batch: int) -> datetime | None:
-    """Return the time of a batch's last event that landed, if there is one."""
-    rows = connection.execute(
-        """SELECT max(last_event) FROM batch_file
-           WHERE batch_id = ? AND table_name <> 'product_properties'""",
-        [batch],
-    ).fetchall()
-    return aware_utc(rows[0][0])
+    delivery_times.complete(connection)
+    key_states.extend(connection, batch)
 
 
 def numbers(connection: duckdb.DuckDBPyConnection) -> list[int]:
@@ -144,41 +119,18 @@ def retract(connection: duckdb.DuckDBPyConnection, batch: int) -> dict[str, int]
     connection.execute("INSERT INTO retracted VALUES (?, ?)", [batch, naive_utc(datetime.now(UTC))])
     if not connection.execute("SELECT count(*) FROM batch").fetchall()[0][0]:
         identifiers.forget(connection)
+        key_states.forget(connection)
         values.forget(connection)
     return lost
 
 
 def to_deliver_again(connection: duckdb.DuckDBPyConnection) -> list[str]:
-    """Return the files, with their batches, that lost rows to the retraction of another batch."""
+    """Return the files, with source and batch, that lost rows to another batch's retraction."""
     rows = connection.execute(
-        """SELECT DISTINCT file, batch_id FROM batch_file WHERE sha256 LIKE '% again'
-           ORDER BY batch_id, file"""
+        """SELECT DISTINCT file, source, batch_id FROM batch_file JOIN batch USING (batch_id)
+           WHERE sha256 LIKE '% again' ORDER BY batch_id, file"""
     ).fetchall()
-    return [f"{file} (batch {batch})" for file, batch in rows]
-
-
-def lateness(connection: duckdb.DuckDBPyConnection) -> tuple[float, float] | None:
-    """Return how late events are delivered, in hours: the median and the 99th percentile.
-
-    Without the first batch, which often holds a history; None if there is no other.
-    """
-    events = " UNION ALL ".join(
-        f"SELECT batch_id, timestamp, delivered_at AS own FROM {table.name}" for table in EVENTS
-    )
-    rows = connection.execute(
-        f"""WITH late AS (
-                SELECT date_diff('minute', timestamp, coalesce(own, delivered_at)) AS minutes,
-                       count(*) AS events
-                FROM ({events}) JOIN batch USING (batch_id)
-                WHERE batch_id > (SELECT min(batch_id) FROM batch) GROUP BY minutes),
-            counted AS (
-                SELECT minutes, sum(events) OVER (ORDER BY minutes) / sum(events) OVER () AS share
-                FROM late)
-            SELECT min(minutes) FILTER (share >= 0.5), min(minutes) FILTER (share >= 0.99)
-            FROM counted"""
-    ).fetchall()
-    median, most = rows[0]
-    return None if median is None else (median / 60, most / 60)
+    return [f"{file} of {source} (batch {batch})" for file, source, batch in rows]
 
 
 def quarantined(connection: duckdb.DuckDBPyConnection) -> list[tuple[str, str, int]]:
@@ -231,6 +183,6 @@ def batches(connection: duckdb.DuckDBPyConnection) -> list[dict[str, object]]:
            FROM batch JOIN batch_file USING (batch_id)
            GROUP BY ALL ORDER BY batch_id"""
     ).fetchall()
-    names = ("batch", "source", "landed_at", "delivered_at", "complete_until", "data_docs")
-    names += ("landed", "known", "quarantined")
+    times = ("landed_at", "delivered_at", "complete_until")
+    names = ("batch", "source", *times, "data_docs", "landed", "known", "quarantined")
     return [dict(zip(names, row, strict=True)) for row in rows]

@@ -1,8 +1,9 @@
 """Product properties over time: what was delivered, from when it holds, what held at a time.
 
-The table ``product_properties`` keeps every row that says something new of a product. ``valid_from``
-is the time from which it holds: as delivered, or else when it was delivered. The first delivery of
-properties holds from the beginning, where it does not say otherwise: nothing earlier is known.
+The table ``product_properties`` keeps every row that says something new of a product.
+``valid_from`` is the time from which it holds: as delivered, or else when it was delivered. The
+first delivery of properties holds from the beginning, where it does not say otherwise: nothing
+earlier is known.
 """
 
 from datetime import datetime
@@ -28,7 +29,9 @@ def land(connection: duckdb.DuckDBPyConnection, batch: int, delivered_at: dateti
     """
     columns = ", ".join(PRODUCTS.stored)
     typed = ", ".join(
-        f"{name}::{kind} AS {name}" for name, kind in PRODUCTS.stored.items() if name != "valid_from"
+        f"{name}::{kind} AS {name}"
+        for name, kind in PRODUCTS.stored.items()
+        if name != "valid_from"
     )
     connection.execute(
         f"""CREATE OR REPLACE TEMP TABLE new_product AS

@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
@@ -17,6 +17,7 @@ import pyarrow as pa
 from ubp_platform.errors import UBPError
 from ubp_platform.events.schema import EVENT_TYPES, TABLES
 from ubp_platform.times import aware_utc, naive_utc
+from ubp_platform.warehouse import key_states
 from ubp_platform.warehouse.connection import configure
 from ubp_platform.warehouse.database import damaged, has_table, is_damage
 from ubp_platform.warehouse.history import History
@@ -181,6 +182,11 @@ class Warehouse:
             return None
         return self.identifiers("client_id").ids(np.array([key], np.int64)).tolist()[0], share
 
+    @property
+    def key_state(self) -> str:
+        """What the keys of text ids stand for at present; empty if there are none."""
+        return key_states.newest(self.connection)
+
     def event_times(self) -> tuple[datetime, datetime]:
         """Return the times of the first and the last event; raise UBPError if there is none."""
         parts = " UNION ALL ".join(
@@ -196,13 +202,14 @@ class Warehouse:
     def identity(self, cutoff: datetime, delivered_before: datetime | None = None) -> str:
         """Return a hash of what a history at a cutoff consists of: equal hash, equal history.
 
-        It covers the contributing files' contents, the cutoff, and the relevant clients. Later
-        batches with no event before the cutoff do not change it. Nor does ``delivered_before``, as
-        in :meth:`history`, as long as it leaves nothing out.
+        It covers the contributing files' contents, the cutoff, the keys of text ids, and the
+        relevant clients. Later batches with no event before the cutoff do not change it. Nor does
+        ``delivered_before``, as in :meth:`history`, as long as it leaves nothing out.
         """
         late = delivered_before and naive_utc(delivered_before)
         rows = self.connection.execute(
-            """SELECT table_name, sha256, coalesce(last_delivered >= $late, false) AS in_part
+            """SELECT table_name, sha256, batch_id,
+                      coalesce(last_delivered >= $late, false) AS in_part
                FROM batch_file
                WHERE rows_landed > 0 AND (first_event IS NULL OR first_event < $cutoff)
                      AND ($late::TIMESTAMP IS NULL OR first_delivered < $late)
@@ -210,60 +217,11 @@ class Warehouse:
             {"cutoff": naive_utc(cutoff), "late": late},
         ).fetchall()
         parts = [cutoff.astimezone(UTC).isoformat()]
-        parts += [f"{name}:{digest}" + f" {late}" * in_part for name, digest, in_part in rows]
+        parts += [f"{name}:{digest}" + f" {late}" * in_part for name, digest, _, in_part in rows]
+        # Histories of text ids are of their keys.
+        keys = key_states.newest(self.connection, up_to=rows[-1][2] if rows else None)
+        parts += [keys] if keys else []
         digest = hashlib.sha256("\n".join(parts).encode())
         if self.relevant is not None:
             digest.update(np.ascontiguousarray(self.relevant).data)
         return digest.hexdigest()
-
-    def require_delivered(self, cutoff: datetime) -> None:
-        """Check that something had been delivered at a cutoff.
-
-        Raises
-        ------
-        UBPError
-            If nothing had, as the ledger has it.
-        """
-        rows = self.connection.execute(
-            """SELECT min(first_delivered) FROM batch_file
-               WHERE table_name <> 'product_properties' AND first_event < ?""",
-            [naive_utc(cutoff)],
-        ).fetchall()
-        first = aware_utc(rows[0][0])
-        if first is None or first >= cutoff:
-            when = f"the first events from before it, on {first:%Y-%m-%d %H:%M}" if first else "none"
-            raise UBPError(
-                f"nothing was delivered before {cutoff:%Y-%m-%d %H:%M}; {when}. If they were loaded "
-                "later than they were delivered, land them again with `ubp ingest --replace BATCH "
-                "--delivered-at TIME`"
-            )
-
-    def landed_since(self, cutoff: datetime, time: datetime) -> int:
-        """Count the events from before a cutoff that landed after some time."""
-        late = "SELECT batch_id FROM batch WHERE landed_at > $time"
-        parts = " UNION ALL ".join(
-            f"SELECT count(*) AS events FROM {name} WHERE timestamp < $cutoff AND batch_id IN ({late})"
-            for name in EVENT_TYPES
-        )
-        times = {"cutoff": naive_utc(cutoff), "time": naive_utc(time)}
-        query = f"SELECT sum(events) FROM ({parts})"
-        return int(self.connection.execute(query, times).fetchall()[0][0])
-
-    def newest_delivered(self) -> datetime:
-        """Return the time of the last event, leaving out what claims to be from after its delivery."""
-        query = "SELECT max(least(last_event, last_delivered)) FROM batch_file "
-        query += "WHERE table_name <> 'product_properties'"
-        return aware_utc(self.connection.execute(query).fetchall()[0][0]) or self.event_times()[1]
-
-    def complete_until(self) -> datetime:
-        """Return the newest instant up to which the log is complete: the default cutoff.
-
-        Raises
-        ------
-        UBPError
-            If there are no events.
-        """
-        _, last = self.event_times()
-        query = "SELECT max(complete_until) FROM batch"
-        midnight = last.replace(hour=0, minute=0, second=0, microsecond=0) + timedelta(days=1)
-        return aware_utc(self.connection.execute(query).fetchall()[0][0]) or midnight

@@ -1,0 +1,116 @@
+"""When events and batches became known: how late they are, and up to when the log is complete."""
+
+from datetime import datetime, timedelta
+from typing import Any
+
+import duckdb
+
+from ubp_platform.errors import UBPError
+from ubp_platform.events.schema import EVENT_TYPES, EVENTS
+from ubp_platform.times import aware_utc, naive_utc
+
+_EVENT_FILES = "batch_file WHERE table_name <> 'product_properties'"
+
+
+def complete(connection: duckdb.DuckDBPyConnection) -> None:
+    """Note up to when the log is complete, of batches that do not say so themselves.
+
+    That is the midnight after the batch's last event, if the batch was delivered after it; else the
+    last midnight before it was delivered.
+    """
+    connection.execute(
+        """UPDATE batch SET complete_until = CASE WHEN delivered_at >= next_day THEN next_day
+                                                  ELSE date_trunc('day', delivered_at) END
+           FROM (SELECT batch_id, date_trunc('day', max(last_event)) + INTERVAL 1 DAY AS next_day
+                 FROM batch_file WHERE table_name <> 'product_properties' AND rows_landed > 0
+                 GROUP BY batch_id) AS events
+           WHERE batch.batch_id = events.batch_id AND complete_until IS NULL"""
+    )
+
+
+def complete_until(connection: duckdb.DuckDBPyConnection, last: datetime) -> datetime:
+    """Return the newest instant up to which the log is complete: the default cutoff.
+
+    Parameters
+    ----------
+    connection : DuckDBPyConnection
+    last : datetime
+        The time of the last event.
+    """
+    midnight = last.replace(hour=0, minute=0, second=0, microsecond=0) + timedelta(days=1)
+    return _time(connection, "SELECT max(complete_until) FROM batch") or midnight
+
+
+def last_event(connection: duckdb.DuckDBPyConnection, batch: int) -> datetime | None:
+    """Return the time of a batch's last event that landed, if there is one."""
+    return _time(
+        connection, f"SELECT max(last_event) FROM {_EVENT_FILES} AND batch_id = ?", [batch]
+    )
+
+
+def newest_known(connection: duckdb.DuckDBPyConnection) -> datetime | None:
+    """Return the time of the last event; what claims to be from after its delivery is left out."""
+    return _time(connection, f"SELECT max(least(last_event, last_delivered)) FROM {_EVENT_FILES}")
+
+
+def landed_since(connection: duckdb.DuckDBPyConnection, cutoff: datetime, time: datetime) -> int:
+    """Count the events from before a cutoff that landed after some time."""
+    late = "batch_id IN (SELECT batch_id FROM batch WHERE landed_at > $time)"
+    parts = " UNION ALL ".join(
+        f"SELECT count(*) AS events FROM {name} WHERE timestamp < $cutoff AND {late}"
+        for name in EVENT_TYPES
+    )
+    times = {"cutoff": naive_utc(cutoff), "time": naive_utc(time)}
+    return int(connection.execute(f"SELECT sum(events) FROM ({parts})", times).fetchall()[0][0])
+
+
+def require_delivered(connection: duckdb.DuckDBPyConnection, cutoff: datetime) -> None:
+    """Check that something had been delivered at a cutoff.
+
+    Raises
+    ------
+    UBPError
+        If nothing had, as far as the ledger knows.
+    """
+    first = _time(
+        connection,
+        f"SELECT min(first_delivered) FROM {_EVENT_FILES} AND first_event < ?",
+        [naive_utc(cutoff)],
+    )
+    if first is None or first >= cutoff:
+        since = f"; the first events from before it came on {first:%Y-%m-%d %H:%M}" if first else ""
+        raise UBPError(
+            f"nothing had been delivered at {cutoff:%Y-%m-%d %H:%M}{since}. What was loaded later "
+            "than it was delivered can be landed with its true time: `ubp ingest --replace BATCH "
+            "--delivered-at TIME`"
+        )
+
+
+def lateness(connection: duckdb.DuckDBPyConnection) -> tuple[float, float] | None:
+    """Return how late events are delivered, in hours: the median and the 99th percentile.
+
+    Without the first batch, which often holds a history; None if there is no other.
+    """
+    events = " UNION ALL ".join(
+        f"SELECT batch_id, timestamp, delivered_at AS own FROM {table.name}" for table in EVENTS
+    )
+    rows = connection.execute(
+        f"""WITH late AS (
+                SELECT date_diff('minute', timestamp, coalesce(own, delivered_at)) AS minutes,
+                       count(*) AS events
+                FROM ({events}) JOIN batch USING (batch_id)
+                WHERE batch_id > (SELECT min(batch_id) FROM batch) GROUP BY minutes),
+            counted AS (
+                SELECT minutes, sum(events) OVER (ORDER BY minutes) / sum(events) OVER () AS share
+                FROM late)
+            SELECT min(minutes) FILTER (share >= 0.5), min(minutes) FILTER (share >= 0.99)
+            FROM counted"""
+    ).fetchall()
+    median, most = rows[0]
+    return None if median is None else (median / 60, most / 60)
+
+
+def _time(
+    connection: duckdb.DuckDBPyConnection, query: str, values: list[Any] | None = None
+) -> datetime | None:
+    return aware_utc(connection.execute(query, values or []).fetchall()[0][0])
