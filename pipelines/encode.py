@@ -13,7 +13,7 @@ from ubp_platform.profile.revisions import Revised, compare
 from ubp_platform.profile.version import ProfileVersion, get_version, newest_version
 from ubp_platform.progress import ProgressFactory, logged
 from ubp_platform.warehouse import Warehouse
-from ubp_platform.warehouse.delivery_times import require_delivered
+from ubp_platform.warehouse.delivery_times import EVERYTHING, Known, require_delivered
 from ubp_platform.warehouse.frozen import frozen, warn_of_changes
 
 
@@ -67,8 +67,8 @@ def encode(
                 require_delivered(warehouse.connection, cutoff)
             for cutoff in times:
                 before = profile.snapshot_path(cutoff)
-                delivered_before = cutoff if as_delivered else None
-                encode_blocks(copy, warehouse, parts, cutoff, progress, delivered_before)
+                known = Known(delivered_before=cutoff) if as_delivered else EVERYTHING
+                encode_blocks(copy, warehouse, parts, cutoff, progress, known)
                 path = assemble(copy, profile, cutoff, progress)
                 revised = None
                 if path != before:

@@ -17,6 +17,7 @@ from ubp_platform.profile.version import ProfileVersion, encoded_from, inspect_v
 from ubp_platform.store.configuration import online_store
 from ubp_platform.store.served import Served
 from ubp_platform.warehouse import Warehouse, delivery_times, landing, ledger
+from ubp_platform.warehouse.delivery_times import Known
 
 Status = dict[str, Any]
 Read = TypeVar("Read")
@@ -127,7 +128,10 @@ def _stale(warehouse: Warehouse, version: ProfileVersion, damaged: list[DamagedF
     found = []
     for snapshot in _whole(damaged, lambda: version.snapshots) or []:
         cutoff, history = snapshot.cutoff, snapshot.made_from.history
-        known = (warehouse.identity(cutoff), warehouse.identity(cutoff, cutoff))
+        known = (
+            warehouse.identity(cutoff),
+            warehouse.identity(cutoff, Known(delivered_before=cutoff)),
+        )
         if snapshot.made_from.fits and history not in known:
             found.append(cutoff.isoformat())
     return found

@@ -53,6 +53,17 @@ def time_stem(time: datetime) -> str:
     return f"{time.astimezone(UTC):%Y%m%dT%H%M%S}{fraction}Z"
 
 
+def literal(time: datetime) -> str:
+    """Return an aware time as DuckDB's SQL.
+
+    Examples
+    --------
+    >>> literal(parse_time("2017-12-18 06:00"))
+    "TIMESTAMP '2017-12-18 06:00:00.000000'"
+    """
+    return f"TIMESTAMP '{time.astimezone(UTC):%Y-%m-%d %H:%M:%S.%f}'"
+
+
 def naive_utc(time: datetime) -> datetime:
     """Return an aware time as DuckDB stores it: in UTC, without a zone."""
     return time.astimezone(UTC).replace(tzinfo=None)

@@ -39,6 +39,25 @@ def doctor(
 
 
 @app.command(rich_help_panel=PANEL)
+def audit(
+    clients: Annotated[int, typer.Option(help="Number of clients to look up.", min=1)] = 1000,
+    home: HomeOption = None,
+) -> None:
+    """Compare served profiles with the events: look clients up, and compute them again.
+
+    Nothing may differ in a single bit. Exit code 3 if something does.
+    """
+    fast_feast_import()
+    from pipelines import audit as pipeline
+    from pipelines.console.profiles import show_audit
+
+    found = pipeline.audit(open_home(home), clients, progress())
+    show_audit(found)
+    if found.differences:
+        raise typer.Exit(3)
+
+
+@app.command(rich_help_panel=PANEL)
 def prune(
     keep: Annotated[int, typer.Option(help="Newest profile versions to keep.", min=1)] = 2,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only list what would go.")] = False,

@@ -10,7 +10,11 @@ from pipelines.blocks import reads
 from pipelines.console.output import say, say_next, show
 from pipelines.console.tables import client_count, in_store, plain_table, when
 
+# Differences shown.
+_SHOWN = 20
+
 if TYPE_CHECKING:
+    from pipelines.audit import Audit
     from pipelines.encode import Encoded
     from pipelines.explain import Explanation
     from pipelines.export import Exported
@@ -63,6 +67,35 @@ def show_encoded(profile: "ProfileVersion", encoded: "Encoded") -> None:
             f"A new revision: {events}{client_count(revised.clients)} changed. What was served is "
             "kept; `ubp publish` serves the new one"
         )
+
+
+def show_audit(found: "Audit") -> None:
+    """Show what an audit compared, and what differs."""
+    say(
+        f"Profile {found.version}: {client_count(found.clients)} looked up, "
+        f"{found.computed:,} computed again, {len(found.differences):,} differ"
+    )
+    if found.knows_until and found.last_event:
+        behind = found.last_event - found.knows_until
+        say(
+            f"The profiles know events until {when(found.knows_until)}; the log ends at "
+            f"{when(found.last_event)}, {behind.total_seconds() / 3600:.1f} hours later"
+        )
+    for reason in found.skipped:
+        say(f"Not computed again: {reason}")
+    if found.differences:
+        table = plain_table(
+            "Differences",
+            ["client", "cutoff", "what", "numbers"],
+            numbers=("numbers",),
+        )
+        for one in found.differences[:_SHOWN]:
+            table.add_row(
+                escape(str(one.client_id)), when(one.cutoff), one.what, f"{one.numbers:,}"
+            )
+        show(table)
+        if (more := len(found.differences) - _SHOWN) > 0:
+            say(f"and {more:,} more")
 
 
 def blocks_table(described: list[dict[str, Any]]) -> Table:

@@ -9,6 +9,7 @@ from ubp_platform.errors import UBPError
 from ubp_platform.home import Home
 from ubp_platform.progress import ProgressFactory
 from ubp_platform.warehouse import Warehouse, delivery_times, key_states
+from ubp_platform.warehouse.delivery_times import EVERYTHING, Known
 
 
 def known_cutoff(warehouse: Warehouse, cutoff: datetime | None) -> datetime:
@@ -52,7 +53,7 @@ def encode_blocks(
     parts: list[FittedBlock],
     cutoff: datetime,
     progress: ProgressFactory,
-    delivered_before: datetime | None = None,
+    known: Known = EVERYTHING,
 ) -> None:
     """Update the snapshots of fitted blocks at a cutoff; those that are up to date stay.
 
@@ -61,8 +62,8 @@ def encode_blocks(
     """
     for fitted in parts:
         key_states.require(warehouse.connection, fitted.keys, f"{fitted.name} {fitted.version}")
-    identity = warehouse.identity(cutoff, delivered_before)
-    history = warehouse.history(cutoff, delivered_before=delivered_before)
+    identity = warehouse.identity(cutoff, known)
+    history = warehouse.history(cutoff, known=known)
     clients = warehouse.identifiers("client_id")
     catalog = Catalog(home)
     stale = []

@@ -153,7 +153,7 @@ class ProfileStore:
         """
         ids = check_client_ids(client_ids, self.has_text_ids)
         for _ in range(_TRIES):
-            publication = self._publication()
+            publication = self.publication()
             try:
                 found = list(self._online.read(self._view(publication.publish), ids))
             except UBPError:
@@ -168,8 +168,8 @@ class ProfileStore:
             "fewer clients at once, or publish less often"
         )
 
-    def _publication(self) -> Publication:
-        """Return what is online of the version."""
+    def publication(self) -> Publication:
+        """Return what is online of the version; raises as :meth:`lookup_many`."""
         self._is_the_published_store  # noqa: B018
         name = self.version.name
         publication = self._online.publication(name)

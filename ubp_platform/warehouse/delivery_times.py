@@ -1,5 +1,6 @@
 """When events and batches became known: how late they are, and up to when the log is complete."""
 
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -7,7 +8,45 @@ import duckdb
 
 from ubp_platform.errors import UBPError
 from ubp_platform.events.schema import EVENT_TYPES, EVENTS
-from ubp_platform.times import aware_utc, naive_utc
+from ubp_platform.times import aware_utc, literal, naive_utc
+
+
+@dataclass(frozen=True)
+class Known:
+    """What belongs to a history, of all that has happened before its cutoff; by default all.
+
+    Parameters
+    ----------
+    delivered_before : datetime, optional
+        Aware; leave out what was delivered at this instant or later.
+    landed_before : datetime, optional
+        Aware; leave out what landed at this instant or later. It differs from the first one for
+        what was loaded later than it was delivered.
+    """
+
+    delivered_before: datetime | None = None
+    landed_before: datetime | None = None
+
+    def of_batches(self, database: str) -> str:
+        """Return the SQL condition that a row's batch is known."""
+        times = {"delivered_at": self.delivered_before, "landed_at": self.landed_before}
+        known = [f"{name} < {literal(time)}" for name, time in times.items() if time]
+        if not known:
+            return "true"
+        batches = f'SELECT batch_id FROM "{database}".main.batch WHERE {" AND ".join(known)}'
+        return f"batch_id IN ({batches})"
+
+    def of_events(self, database: str) -> str:
+        """Return the SQL condition that an event is known, which may say so itself."""
+        if not self.delivered_before:
+            return self.of_batches(database)
+        landed = Known(landed_before=self.landed_before).of_batches(database)
+        return f"""CASE WHEN delivered_at IS NULL THEN {self.of_batches(database)}
+                        ELSE delivered_at < {literal(self.delivered_before)} AND {landed} END"""
+
+
+#: All that has landed by now.
+EVERYTHING = Known()
 
 _EVENT_FILES = "batch_file WHERE table_name <> 'product_properties'"
 

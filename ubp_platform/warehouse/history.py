@@ -18,6 +18,7 @@ import pyarrow as pa
 from ubp_platform.errors import BlockUnavailable
 from ubp_platform.events.schema import EVENT_TYPES
 from ubp_platform.times import aware_utc, parse_time
+from ubp_platform.warehouse.delivery_times import EVERYTHING, Known
 from ubp_platform.warehouse.frames import Frame, database_of
 from ubp_platform.warehouse.interactions import Interactions, read_interactions
 from ubp_platform.warehouse.sequences import (
@@ -46,9 +47,8 @@ class History:
         returned, not what is counted over all clients (vocabularies, popularity).
     start : datetime, optional
         Aware; the first instant that is included. By default the first event.
-    delivered_before : datetime, optional
-        Aware; leave out what was delivered at this instant or later. By default everything that
-        has landed by now belongs to the history, however late it came.
+    known : Known
+        By default everything that has landed by now belongs to the history, however late it came.
     """
 
     def __init__(
@@ -57,16 +57,14 @@ class History:
         cutoff: datetime,
         clients: np.ndarray | None = None,
         start: datetime | None = None,
-        delivered_before: datetime | None = None,
+        known: Known = EVERYTHING,
     ) -> None:
         self.cutoff = cutoff.astimezone(UTC)
         self._connection = connection.cursor()
         self._relevant = None if clients is None else np.unique(clients)
         self._start = start and start.astimezone(UTC)
-        self._delivered_before = delivered_before and delivered_before.astimezone(UTC)
-        create_views(
-            self._connection, self.cutoff, self._relevant, self._start, self._delivered_before
-        )
+        self._known = known
+        create_views(self._connection, self.cutoff, self._relevant, self._start, known)
 
     @classmethod
     def of(
@@ -127,9 +125,7 @@ class History:
         if start and self._start and start < self._start:
             raise ValueError(f"{start} is before the start of the history, {self._start}")
         relevant = self._relevant if clients is None else clients
-        part = type(self)(
-            self._connection, cutoff, relevant, start or self._start, self._delivered_before
-        )
+        part = type(self)(self._connection, cutoff, relevant, start or self._start, self._known)
         try:
             yield part
         finally:
@@ -139,6 +135,12 @@ class History:
     def first(self) -> datetime | None:
         """The time of the first event of any client, if there is one."""
         query = "SELECT min(timestamp) FROM event"
+        return aware_utc(self._connection.execute(query).fetchall()[0][0])
+
+    @cached_property
+    def last(self) -> datetime | None:
+        """The time of the last event of any client, if there is one."""
+        query = "SELECT max(timestamp) FROM event"
         return aware_utc(self._connection.execute(query).fetchall()[0][0])
 
     @cached_property

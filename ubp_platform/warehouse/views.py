@@ -12,7 +12,9 @@ import numpy as np
 import pyarrow as pa
 
 from ubp_platform.events.schema import EVENT_CODES, EVENT_TYPES, EVENTS, PRODUCT_EVENTS
+from ubp_platform.times import literal
 from ubp_platform.warehouse import products
+from ubp_platform.warehouse.delivery_times import EVERYTHING, Known
 
 MICROSECONDS_PER_DAY = 86_400_000_000
 # The columns of the views that are derived from an event's details: the cents paid for all pieces,
@@ -42,7 +44,7 @@ def create_views(
     cutoff: datetime,
     clients: np.ndarray | None,
     start: datetime | None = None,
-    delivered_before: datetime | None = None,
+    known: Known = EVERYTHING,
 ) -> None:
     """Create the views of the events before a cutoff, and of the products as of it.
 
@@ -55,22 +57,15 @@ def create_views(
         that of the first event).
     clients : ndarray of int64, optional
         Ascending; all by default.
-    delivered_before : datetime, optional
-        In UTC; the first instant of delivery that is excluded.
+    known : Known
+        What belongs to the history besides.
     """
     run = connection.execute
     run("SET TimeZone = 'UTC'")
     database = run("SELECT current_database()").fetchall()[0][0]
-    end = _literal(cutoff)
-    events_delivered = products_delivered = "true"
-    if delivered_before:
-        time = _literal(delivered_before)
-        products_delivered = f"""batch_id IN (
-            SELECT batch_id FROM "{database}".main.batch WHERE delivered_at < {time})"""
-        events_delivered = f"""CASE WHEN delivered_at IS NULL THEN {products_delivered}
-                                    ELSE delivered_at < {time} END"""
-    visible = f"{known_before(end)} AND {events_delivered}"
-    visible += f" AND timestamp >= {_literal(start)}" if start else ""
+    end = literal(cutoff)
+    visible = f"{known_before(end)} AND {known.of_events(database)}"
+    visible += f" AND timestamp >= {literal(start)}" if start else ""
     for event in EVENTS:
         columns = ", ".join(
             [
@@ -81,7 +76,7 @@ def create_views(
         run(f"""CREATE OR REPLACE TEMP VIEW {event.name} AS
                 SELECT {columns} FROM "{database}".main.{event.name} WHERE {visible}""")
     select_relevant(connection, clients)
-    products.create_view(connection, database, end, products_delivered)
+    products.create_view(connection, database, end, known.of_batches(database))
     # Integers, as above; a bucket counts as an amount of money.
     cents = "coalesce((100 * p.money)::BIGINT, 100 * p.price) AS cents"
     run(
@@ -114,10 +109,6 @@ def select_relevant(connection: duckdb.DuckDBPyConnection, clients: np.ndarray |
             f"""CREATE OR REPLACE TEMP VIEW relevant_{event.name} AS
                 SELECT * FROM {event.name} {where}"""
         )
-
-
-def _literal(time: datetime) -> str:
-    return f"TIMESTAMP '{time:%Y-%m-%d %H:%M:%S.%f}'"
 
 
 def _as_event(prefix: str, name: str) -> str:

@@ -20,6 +20,7 @@ from ubp_platform.times import aware_utc, naive_utc
 from ubp_platform.warehouse import key_states
 from ubp_platform.warehouse.connection import configure
 from ubp_platform.warehouse.database import damaged, has_table, is_damage
+from ubp_platform.warehouse.delivery_times import EVERYTHING, Known
 from ubp_platform.warehouse.history import History
 from ubp_platform.warehouse.identifiers import Identifiers
 from ubp_platform.warehouse.opening import open_locked
@@ -135,14 +136,14 @@ class Warehouse:
         self,
         cutoff: datetime,
         clients: np.ndarray | None = None,
-        delivered_before: datetime | None = None,
+        known: Known = EVERYTHING,
     ) -> History:
         """Return the events strictly before ``cutoff``, by default for the relevant clients.
 
-        Only what was ``delivered_before`` some time belongs to it; everything by default.
+        Only what is ``known`` belongs to it; everything by default.
         """
         relevant = self.relevant if clients is None else clients
-        history = History(self.connection, cutoff, relevant, delivered_before=delivered_before)
+        history = History(self.connection, cutoff, relevant, known=known)
         self._histories.append(history)
         return history
 
@@ -199,22 +200,24 @@ class Warehouse:
             raise UBPError("the warehouse holds no events: run `ubp ingest SOURCE` first")
         return first, last
 
-    def identity(self, cutoff: datetime, delivered_before: datetime | None = None) -> str:
+    def identity(self, cutoff: datetime, known: Known = EVERYTHING) -> str:
         """Return a hash of what a history at a cutoff consists of: equal hash, equal history.
 
         It covers the contributing files' contents, the cutoff, the keys of text ids, and the
         relevant clients. Later batches with no event before the cutoff do not change it. Nor does
-        ``delivered_before``, as in :meth:`history`, as long as it leaves nothing out.
+        ``known``, as in :meth:`history`, as long as it leaves nothing out.
         """
-        late = delivered_before and naive_utc(delivered_before)
+        late = known.delivered_before and naive_utc(known.delivered_before)
+        landed = known.landed_before and naive_utc(known.landed_before)
         rows = self.connection.execute(
             """SELECT table_name, sha256, batch_id,
                       coalesce(last_delivered >= $late, false) AS in_part
-               FROM batch_file
+               FROM batch_file JOIN batch USING (batch_id)
                WHERE rows_landed > 0 AND (first_event IS NULL OR first_event < $cutoff)
                      AND ($late::TIMESTAMP IS NULL OR first_delivered < $late)
+                     AND ($landed::TIMESTAMP IS NULL OR landed_at < $landed)
                ORDER BY batch_id, table_name, sha256""",
-            {"cutoff": naive_utc(cutoff), "late": late},
+            {"cutoff": naive_utc(cutoff), "late": late, "landed": landed},
         ).fetchall()
         parts = [cutoff.astimezone(UTC).isoformat()]
         parts += [f"{name}:{digest}" + f" {late}" * in_part for name, digest, _, in_part in rows]
