@@ -1,5 +1,6 @@
 """Snapshots on disk: where they come from, and whether they are whole."""
 
+import re
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -28,6 +29,7 @@ class Origin:
     fits: str = ""
 
 
+_NAMED_BY_TIME = re.compile(r"\d{8}T\d{6}")
 #: The origin of snapshots that are never reused.
 UNKNOWN = Origin()
 
@@ -80,7 +82,7 @@ def describe_snapshot(path: Path) -> SnapshotFile:
         )
 
     found = sealed.read(path, _cure(path), read, rows=False)
-    if path.stem != time_stem(found.cutoff):
+    if _NAMED_BY_TIME.match(path.stem) and path.stem != time_stem(found.cutoff):
         raise DamagedFile(f"{path} is of {found.cutoff:%Y-%m-%d %H:%M}: {_cure(path)}")
     return found
 
