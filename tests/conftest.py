@@ -4,11 +4,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import typeguard
 
 from tests import developer
 from tests.small_disk import SmallDisk, may_mount, small_disk
 
 developer.forget()
+# Feast's type checks take half of its import. Programs of their own test it with them.
+typeguard.typechecked = lambda target: target
 may_mount()
 
 from tests.shops import land, random_shop

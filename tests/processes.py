@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 # A server imports these once and starts no thread; each process is a fork of it.
 _FORKS = get_context("forkserver")
-_FORKS.set_forkserver_preload(["cli", "pipelines.ingest", "pipelines.publish", "pipelines.train"])
+_FORKS.set_forkserver_preload(["tests.preloaded"])
 
 
 @dataclass(frozen=True)

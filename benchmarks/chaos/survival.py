@@ -2,7 +2,6 @@
 
 import ctypes
 import shutil
-import subprocess
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,10 +13,9 @@ import safetensors.torch
 
 from benchmarks.chaos import forks
 from benchmarks.chaos.recording import Disk, read_tree, write_tree
+from benchmarks.chaos.shim import is_loaded
 from benchmarks.chaos.state import debris, without_names
 from benchmarks.chaos.world import WRITES, World
-
-SHIM = Path(__file__).with_name("shim.c")
 
 
 @dataclass(frozen=True)
@@ -82,22 +80,6 @@ def _serialize_file(tensors: dict, path: Path, metadata: dict | None = None) -> 
     aside = Path(f"{path}.tmp")
     aside.write_bytes(safetensors.serialize(tensors, metadata))
     aside.rename(path)
-
-
-def compiled(directory: Path) -> Path | None:
-    """Compile the shim; None where there is no C compiler."""
-    compiler = shutil.which("cc") or shutil.which("gcc")
-    if compiler is None:
-        return None
-    library = directory / "shim.so"
-    flags = ["-shared", "-fPIC", "-O1", "-o", str(library)]
-    subprocess.run([compiler, *flags, str(SHIM), "-ldl", "-lpthread"], check=True)
-    return library
-
-
-def is_loaded() -> bool:
-    """Whether this process has been started with the shim."""
-    return hasattr(ctypes.CDLL(None), "chaos_start")
 
 
 def _expected(world: World, name: str) -> Expected:

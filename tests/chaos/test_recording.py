@@ -8,7 +8,7 @@ from random import Random
 import pytest
 
 from benchmarks.chaos.recording import Disk, read_tree
-from benchmarks.chaos.survival import compiled
+from benchmarks.chaos.shim import compiled
 
 START = """
 import ctypes, os, sys

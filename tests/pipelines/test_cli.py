@@ -109,9 +109,9 @@ def assert_one_line(outcome: Outcome, message: str) -> None:
     ("arguments", "message"),
     [
         (["train"], "no warehouse at .*: run `ubp ingest SOURCE` first"),
-        (["encode"], "no profile yet: run `ubp train` first"),
-        (["publish"], "no profile yet: run `ubp train` first"),
-        (["profile", "1"], "no profile yet: run `ubp train` first"),
+        (["encode"], "there is no home at .*: `ubp ingest SOURCE` creates one"),
+        (["publish"], "there is no home at .*: `ubp ingest SOURCE` creates one"),
+        (["profile", "1"], "there is no home at .*: `ubp ingest SOURCE` creates one"),
         (["training-set", "nowhere.parquet", "out.parquet"], "no such file: nowhere.parquet"),
         (["train", "gru"], "no block is called 'gru'; there are .*handcrafted"),
         (

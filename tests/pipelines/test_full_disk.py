@@ -12,8 +12,8 @@ from tests.small_disk import SmallDisk
 from ubp_platform.home import Home
 from ubp_platform.store.retrieval import ProfileStore
 
-#: Bytes that are left: for nothing, for a small file, for a part of what is to be written.
-ROOM = (0, 40_000, 300_000)
+#: Bytes that are left: for nothing, for a part of what is to be written.
+ROOM = (0, 100_000)
 
 
 def state(home: Home) -> object:

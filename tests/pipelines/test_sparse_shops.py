@@ -38,12 +38,11 @@ def shop(lacks: str) -> dict[str, pd.DataFrame]:
     return {**tables, "product_properties": products}
 
 
-@pytest.mark.parametrize("lacks", ["some of each", "name", "all properties"])
+@pytest.mark.parametrize("lacks", ["some of each", "all properties"])
 def test_every_block_copes_with_missing_data(home: Home, tmp_path: Path, lacks: str) -> None:
     ingest(home, str(deliver(tmp_path / "delivery", **shop(lacks))))
     done = train(home, cutoff=LAST, profile="paper")
     expected = {
-        "name": {"gru_ae_sku_text": "of a product with a name"},
         "all properties": {
             "gru_ae_sku_text": "of a product with a name",
             "ials_categories": "with a known category",

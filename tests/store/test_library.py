@@ -16,6 +16,7 @@ from pipelines.publish import publish
 from tests.installed import closure, requirements
 from tests.pipelines.job import FIT, LATER
 from ubp_platform.blocks.snapshot import Snapshot
+from ubp_platform.errors import UBPError
 from ubp_platform.home import PROJECT_ROOT, Home
 from ubp_platform.profile.version import newest_version
 from ubp_platform.store import configuration
@@ -117,14 +118,13 @@ def test_the_wheel_has_one_top_level_package(wheel: Path) -> None:
 
 @pytest.mark.filterwarnings("ignore::ubp_platform.store.retrieval.FutureModelWarning")
 def test_it_reads_equal_bits_also_from_a_moved_home(
-    python: Path, home: Home, online_store: str, entities: Path, tmp_path: Path
+    python: Path, home: Home, entities: Path, tmp_path: Path
 ) -> None:
     publish(home)
     frame, store = pd.read_parquet(entities), ProfileStore(home)
     profiles = store.lookup_many([frame.client_id[0], -1])
     training = store.training_set(frame)
-    moved = online_store == "sqlite"
-    done = read(python, home.root.rename(tmp_path / "moved") if moved else home.root, entities)
+    done = read(python, home.root.rename(tmp_path / "moved"), entities)
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
     assert Path(found["from"]).is_relative_to(python.parents[1])
@@ -133,16 +133,6 @@ def test_it_reads_equal_bits_also_from_a_moved_home(
     assert (found["known"], found["cutoff"]) == ([True, False], FIT.isoformat())
     assert found["X"] == training.X.tobytes().hex()
     assert found["rows"] == training.known.tolist() == [True] * 4 + [False] * 2
-
-
-def test_an_unpublished_home_is_reported_in_one_line(
-    python: Path, home: Home, entities: Path
-) -> None:
-    shutil.rmtree(home.feast, ignore_errors=True)
-    done = read(python, home.root, entities)
-    assert done.returncode == 1
-    (line,) = done.stderr.splitlines()
-    assert "feature_store.yaml is missing: the home was never published; run `ubp publish`" in line
 
 
 @pytest.mark.parametrize(
@@ -177,3 +167,15 @@ def test_the_library_uses_the_redis_of_its_own_environment(
     assert found["type"] == "redis"
     assert found["connection_string"].endswith(f"socket_timeout=10,{expected}")
     assert found["connection_string"].count("socket_timeout") == 1
+
+
+def test_an_unpublished_home_is_reported_in_one_line(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.rmtree(home.feast, ignore_errors=True)
+    # The wheel has no template.
+    monkeypatch.setattr(configuration, "TEMPLATE", home.root / "none" / "feature_store.yaml")
+    with pytest.raises(
+        UBPError, match=r"\.yaml is missing: the home was never published; run `ubp"
+    ):
+        ProfileStore(home)

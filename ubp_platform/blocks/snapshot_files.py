@@ -5,6 +5,7 @@ again as a further revision, and the ones before stay: ``20171218T000000Z.parque
 ``20171218T000000Z-2.parquet``, ….
 """
 
+import re
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -33,6 +34,7 @@ class Origin:
     fits: str = ""
 
 
+_NAME = re.compile(r"(\d{8}T[\d.]+Z)(?:-(\d+))?")
 #: The origin of snapshots that are never reused.
 UNKNOWN = Origin()
 
@@ -59,15 +61,14 @@ def snapshot_path(directory: Path, cutoff: datetime, revision: int = 1) -> Path:
 
 def snapshot_files(directory: Path) -> list[SnapshotFile]:
     """Describe the newest revision of each snapshot of a directory, oldest cutoff first."""
-    newest = {path.stem.partition("-")[0]: path for path in revision_paths(directory)}
+    newest = {_order(path)[0]: path for path in revision_paths(directory)}
     return [describe_snapshot(path) for path in newest.values()]
 
 
 def revision_paths(directory: Path, cutoff: datetime | None = None) -> list[Path]:
     """Return the files of all revisions, of one cutoff or of all, oldest first."""
-    stem = "" if cutoff is None else time_stem(cutoff)
-    found = [path for path in directory.glob("*.parquet") if path.stem.partition("-")[0] == stem]
-    return sorted(found if stem else directory.glob("*.parquet"), key=_order)
+    found = sorted(directory.glob("*.parquet"), key=_order)
+    return [path for path in found if cutoff is None or _order(path)[0] == time_stem(cutoff)]
 
 
 def next_revision(newest: Path) -> Path:
@@ -81,8 +82,9 @@ def next_revision(newest: Path) -> Path:
 
 
 def _order(path: Path) -> tuple[str, int]:
-    stem, _, revision = path.stem.partition("-")
-    return stem, int(revision or 1)
+    """Return the time and the revision in a snapshot's name."""
+    found = _NAME.fullmatch(path.stem)
+    return (found[1], int(found[2] or 1)) if found else (path.stem, 1)
 
 
 def inspect_snapshots(directory: Path) -> tuple[list[SnapshotFile], list[DamagedFile]]:
@@ -115,7 +117,7 @@ def describe_snapshot(path: Path) -> SnapshotFile:
         )
 
     found = sealed.read(path, _cure(path), read, rows=False)
-    if _order(path)[0] != time_stem(found.cutoff):
+    if _NAME.fullmatch(path.stem) and _order(path)[0] != time_stem(found.cutoff):
         raise DamagedFile(f"{path} is of {found.cutoff:%Y-%m-%d %H:%M}: {_cure(path)}")
     return found
 

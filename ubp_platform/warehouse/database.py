@@ -52,12 +52,13 @@ def open_database(path: Path, write: bool) -> duckdb.DuckDBPyConnection:
     elif not path.exists():
         raise WarehouseMissing(f"no warehouse at {path} yet: run `ubp ingest SOURCE` first")
     connection = _connect(path, write)
-    if not has_table(connection, "batch"):
-        connection.close()
-        raise WarehouseMissing(
-            f"{path} is a database, but not a warehouse: remove it, then run `ubp ingest SOURCE`"
-        )
     if not _is_up_to_date(connection):
+        if not has_table(connection, "batch"):
+            connection.close()
+            raise WarehouseMissing(
+                f"{path} is a database, but not a warehouse: remove it, then run `ubp ingest "
+                "SOURCE`"
+            )
         if write:
             _bring_up_to_date(connection)
         else:
@@ -69,8 +70,16 @@ def open_database(path: Path, write: bool) -> duckdb.DuckDBPyConnection:
 
 def has_table(connection: duckdb.DuckDBPyConnection, name: str) -> bool:
     """Whether a database has a table."""
-    query = "SELECT count(*) FROM duckdb_tables() WHERE table_name = ?"
-    return bool(connection.execute(query, [name]).fetchall()[0][0])
+    return _binds(connection, f"FROM {name}")
+
+
+def _binds(connection: duckdb.DuckDBPyConnection, query: str) -> bool:
+    """Whether a query names what there is; in a fraction of the time that the catalog takes."""
+    try:
+        connection.execute(f"{query} LIMIT 0")
+    except (duckdb.CatalogException, duckdb.BinderException):
+        return False
+    return True
 
 
 def is_damage(error: duckdb.Error, path: Path) -> bool:
@@ -151,14 +160,12 @@ def _add_delivery_times(connection: duckdb.DuckDBPyConnection) -> None:
 
 def _is_up_to_date(connection: duckdb.DuckDBPyConnection) -> bool:
     """Whether a warehouse has everything that :func:`_bring_up_to_date` adds."""
-    rows = connection.execute(
-        """SELECT count(*) FROM duckdb_columns()
-           WHERE table_name = 'text_code' AND column_name = 'codes'
-                 OR table_name = 'page_visit' AND column_name = 'delivered_at'
-                 OR table_name = 'key_state' AND column_name = 'state'
-                 OR table_name = 'retracted' AND column_name = 'batch_id'"""
-    ).fetchall()
-    return bool(rows[0][0] == 4)
+    return _binds(
+        connection,
+        """SELECT text_code.codes, page_visit.delivered_at, key_state.state, retracted.retracted_at,
+                  batch.complete_until
+           FROM text_code, page_visit, key_state, retracted, batch""",
+    )
 
 
 def _connect(path: Path, write: bool) -> duckdb.DuckDBPyConnection:

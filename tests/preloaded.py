@@ -1,0 +1,9 @@
+"""What other processes of tests begin with: as `ubp` does, without type checks."""
+
+from importlib import import_module
+
+from ubp_platform.store.fast_import import fast_feast_import
+
+fast_feast_import()
+for name in ("cli", "pipelines.ingest", "pipelines.publish", "pipelines.train"):
+    import_module(name)
