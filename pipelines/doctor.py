@@ -11,7 +11,7 @@ from pathlib import Path
 from ubp_platform import files, sealed
 from ubp_platform.blocks.catalog import Catalog, version_directories
 from ubp_platform.blocks.fit_files import read_fit
-from ubp_platform.blocks.snapshot_files import check_snapshot
+from ubp_platform.blocks.snapshot_files import check_snapshot, revision_paths
 from ubp_platform.errors import DamagedFile, UBPError, WarehouseBusy, WarehouseMissing
 from ubp_platform.events.schema import TABLES
 from ubp_platform.home import Home
@@ -21,6 +21,7 @@ from ubp_platform.progress import ProgressFactory, logged
 from ubp_platform.store.configuration import published
 from ubp_platform.store.feature_store import read_registry, write_configuration, write_registry
 from ubp_platform.store.online import OnlineStore
+from ubp_platform.store.publish_log import read_record, record_paths
 from ubp_platform.store.publishing import difference, may_drop
 from ubp_platform.store.served import Served
 from ubp_platform.warehouse import Warehouse
@@ -154,8 +155,10 @@ def _profiles(home: Home) -> Iterator[Finding]:
         for version in versions:
             yield from _try(lambda version: version.normalizers, version)
             yield from _try(lambda version: version.fits(home), version)
-            for path in sorted(version.directory.glob("*.parquet")):
+            for path in revision_paths(version.directory):
                 yield from _try(partial(check_snapshot, fits=version.made_from), path)
+            for path in record_paths(version):
+                yield from _try(read_record, path)
 
 
 def _results(home: Home) -> Iterator[Finding]:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from ubp_platform import files
 from ubp_platform.blocks.catalog import Catalog, version_directories
+from ubp_platform.blocks.snapshot_files import describe_snapshot, revision_paths
 from ubp_platform.errors import UBPError
 from ubp_platform.evaluation.last import last_profile
 from ubp_platform.home import Home
@@ -15,6 +16,7 @@ from ubp_platform.profile.version import ProfileVersion, versions
 from ubp_platform.progress import ProgressFactory, logged
 from ubp_platform.store.feature_store import write_registry
 from ubp_platform.store.online import OnlineStore, Publication
+from ubp_platform.store.publish_log import ever_served
 from ubp_platform.store.publishing import remove
 from ubp_platform.store.served import Served
 
@@ -88,6 +90,7 @@ def plan(home: Home, keep: int) -> list[Removal]:
     return [
         *(_version(home, one, served) for one in going),
         *_former(home, staying, served),
+        *(_directory(path) for version in [*staying, *scored] for path in _superseded(version)),
         *(_directory(one.directory) for one in evaluated if one.name != last),
         *_fits(home, [*staying, *scored]),
         *_checkpoints(home),
@@ -151,6 +154,15 @@ def _former(home: Home, staying: list[ProfileVersion], served: Served | None) ->
                 store.announce(version.name, now.model_copy(update=leaving | done))
 
             yield Removal(f"publish {publish} of {version.name} in {store.where}", 0, go)
+
+
+def _superseded(version: ProfileVersion) -> Iterator[Path]:
+    """Return the revisions of snapshots that were replaced and that no publish has read."""
+    served = ever_served(version)
+    newest = {snapshot.path for snapshot in version.snapshots}
+    for snapshot in map(describe_snapshot, revision_paths(version.directory)):
+        if snapshot.path not in newest and (snapshot.cutoff, snapshot.made_from) not in served:
+            yield snapshot.path
 
 
 def _fits(home: Home, staying: list[ProfileVersion]) -> Iterator[Removal]:

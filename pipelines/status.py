@@ -81,7 +81,7 @@ def _warehouse(
     try:
         with Warehouse(home.warehouse) as warehouse:
             tables = {name: asdict(warehouse.span(name)) for name in TABLES}
-            batches = ledger.batches(warehouse.connection)
+            landed = ledger.batches(warehouse.connection)
             held_back = ledger.quarantined(warehouse.connection)
             described = {
                 "path": str(home.warehouse),
@@ -98,7 +98,7 @@ def _warehouse(
                 "lateness_hours": delivery_times.lateness(warehouse.connection),
                 "stale": {one.name: _stale(warehouse, one, damaged) for one in profiles},
                 "unknown_skus": landing.unknown_skus(warehouse.connection),
-                "batches": [_json(batch) for batch in batches],
+                "batches": [_json(batch) for batch in landed],
                 "data_docs": str(docs) if docs.exists() else None,
             }
     except WarehouseMissing:
@@ -107,6 +107,12 @@ def _warehouse(
         return {"path": str(home.warehouse), "busy": str(busy)}, []
     quarantine = [{"table": table, "rule": rule, "rows": rows} for table, rule, rows in held_back]
     return described, quarantine
+
+
+def batches(home: Home) -> list[dict[str, Any]]:
+    """Describe the batches of a home as JSON-ready values, oldest first."""
+    with Warehouse(home.warehouse) as warehouse:
+        return [_json(batch) for batch in ledger.batches(warehouse.connection)]
 
 
 def _changed(warehouse: Warehouse, served: Served | None) -> bool:

@@ -18,6 +18,7 @@ SAMPLE = range(1, 40)
 DEBRIS = (".part", ".staging", ".tmp", ".unfinished", "-journal")
 # Times of the run itself, and names of pages.
 _TIMES = {"landed_at", "retracted_at", "known_from", "created_timestamp", "data_docs", "made_at"}
+_TIMES |= {"delivered_at", "first_delivered", "last_delivered", "valid_from"}
 
 
 def fingerprint(home: Path, out: Path) -> Found:
@@ -48,7 +49,8 @@ def _add(found: Found, name: str, read: Callable[[], Found]) -> None:
 
 def without_names(found: Found) -> list[str]:
     """Drop the numbers of versions, so that homes that gave other names can be compared."""
-    return sorted(f"{re.sub(r'/v[0-9]+/', '/vN/', key)} {value}" for key, value in found.items())
+    names = r"/(v|publishes/p)[0-9]+(?=[/.])"
+    return sorted(f"{re.sub(names, r'/\1N', key)} {value}" for key, value in found.items())
 
 
 def debris(root: Path) -> list[str]:

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from pipelines.console.options import HomeOption
-from pipelines.console.output import progress, say, say_next
+from pipelines.console.output import progress, say, say_next, show
 from ubp_platform.choices import LogName
 from ubp_platform.errors import UBPError
 from ubp_platform.home import open_home
@@ -147,8 +147,24 @@ def ingest(
 
 
 @app.command(rich_help_panel=PANEL)
+def batches(
+    json: Annotated[bool, typer.Option("--json", help="Print a JSON list.")] = False,
+    home: HomeOption = None,
+) -> None:
+    """List the deliveries: when each landed, when it became known, and its rows."""
+    from pipelines.console.deliveries import batches_table
+    from pipelines.status import batches as described
+
+    found = described(open_home(home))
+    if json:
+        print(json_format.dumps(found))  # noqa: T201
+    else:
+        show(batches_table(found))
+
+
+@app.command(rich_help_panel=PANEL)
 def retract(
-    batch: Annotated[int, typer.Argument(help="The batch number; 'ubp status' lists them.")],
+    batch: Annotated[int, typer.Argument(help="The batch number; 'ubp batches' lists them.")],
     home: HomeOption = None,
 ) -> None:
     """Retract a batch: remove its rows from the warehouse.

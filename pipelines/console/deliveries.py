@@ -4,15 +4,16 @@ import re
 import shlex
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 from rich.markup import escape
+from rich.table import Table
 from rich.text import Text
 
 from pipelines.console.output import say, say_next, show
-from pipelines.console.tables import plain_table
+from pipelines.console.tables import plain_table, when
 from ubp_platform.layouts import RELEVANT_CLIENTS
 
 if TYPE_CHECKING:
@@ -73,6 +74,18 @@ def show_simulated(directory: Path, files: "list[SimulatedFile]") -> None:
     for listed in (file.path for file in files if file.path.name == RELEVANT_CLIENTS):
         command += f" && ubp clients {shlex.quote(str(listed))}"
     say_next(command)
+
+
+def batches_table(batches: list[dict[str, Any]]) -> Table:
+    """Render what :func:`pipelines.status.batches` found."""
+    counts = ["landed", "known", "quarantined"]
+    columns = ["batch", "delivered at", "landed at", "complete until", "source", *counts]
+    table = plain_table("Batches", columns, numbers=["batch", *counts])
+    for one in batches:
+        times = (when(one[name]) for name in ("delivered_at", "landed_at", "complete_until"))
+        cells = (str(one["batch"]), *times, escape(str(one["source"])))
+        table.add_row(*cells, *(f"{one[name]:,}" for name in counts))
+    return table
 
 
 def show_quarantine(found: "Quarantine") -> None:

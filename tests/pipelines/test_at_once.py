@@ -93,7 +93,7 @@ def test_profiles_that_are_encoded_do_not_mix_two_logs(landed_home: Home, late: 
     progress = during("encode", lambda: ingest(landed_home, str(late)) and None)
     with pytest.warns(UserWarning, match="run `ubp encode` again"):
         _, (first, second) = encode(landed_home, [FIT, LATER], progress=progress)
-    assert np.array_equal(*(Snapshot.read(path).client_ids for path in (first, second)))
+    assert np.array_equal(*(Snapshot.read(one.path).client_ids for one in (first, second)))
 
 
 def train_and_tell(home: Home, found: Path) -> None:

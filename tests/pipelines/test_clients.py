@@ -118,9 +118,9 @@ def test_a_client_no_longer_listed_has_the_same_profile_offline_and_online(
     train(home, BLOCKS)
     publish(home)
     relevant_clients(home, wanted)
-    _, (path,) = encode(home)
+    _, (encoded,) = encode(home)
     publish(home)
-    everybody = Snapshot.read(path).client_ids
+    everybody = Snapshot.read(encoded.path).client_ids
     assert len(everybody) > len(WANTED)
     store = ProfileStore(home.root)
     entities = pd.DataFrame({"client_id": [*everybody, 999]})

@@ -178,8 +178,8 @@ def test_a_removed_fit_keeps_its_name(home: Home) -> None:
         encode(home, [LATER], "v1")
     # The same fit again, under whatever name, is what v1 was made of.
     assert {fit.version for fit in train(home, ["handcrafted"], FIT).fitted} == {"v3"}
-    _, (path,) = encode(home, [LATER], "v1")
-    assert np.isfinite(Snapshot.read(path).vectors).all()
+    _, (encoded,) = encode(home, [LATER], "v1")
+    assert np.isfinite(Snapshot.read(encoded.path).vectors).all()
 
 
 def test_a_removed_profile_keeps_its_name(home: Home) -> None:

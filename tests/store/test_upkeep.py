@@ -117,7 +117,7 @@ def test_a_whole_file_in_another_ones_place_is_found(home: Home, name: str, prob
 
 def test_a_snapshot_under_another_time_is_not_read(home: Home) -> None:
     _, (later,) = encode(home, [LATER], "v1")
-    shutil.copy(later, get_version(home, "v1").snapshot_path(FIT))
+    shutil.copy(later.path, get_version(home, "v1").snapshot_path(FIT))
     with pytest.raises(UBPError, match="is of 2022-07-10 00:00: `ubp encode --cutoff 2022"):
         publish(home)
     assert any("is of 2022-07-10" in problem for problem in problems(home))

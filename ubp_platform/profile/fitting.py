@@ -72,7 +72,7 @@ def fit_blocks(
         The blocks to fit; by default those of ``among`` that have events to read. Blocks not named
         keep their newest version in the profile.
     cutoff : datetime, optional
-        The midnight after the last event by default.
+        The newest instant up to which the log is complete by default.
     preset : {"small", "paper"}
     seed : int
     progress : ProgressFactory

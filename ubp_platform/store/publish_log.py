@@ -116,8 +116,8 @@ def served_files(version: ProfileVersion, record: PublishRecord) -> list[Snapsho
     return files
 
 
-def is_served(version: ProfileVersion) -> set[tuple[datetime, Origin]]:
-    """Return the snapshots that any publish has read."""
+def ever_served(version: ProfileVersion) -> set[tuple[datetime, Origin]]:
+    """Return the snapshots that any publish has read, by cutoff and origin."""
     return {(one.cutoff, one.made_from) for record in _records(version) for one in record.snapshots}
 
 

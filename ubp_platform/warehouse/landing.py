@@ -21,6 +21,9 @@ from ubp_platform.warehouse import identifiers, products, values
 from ubp_platform.warehouse.scan import Scan
 from ubp_platform.warehouse.staged import CSV_RULE, RejectedLine
 
+# New rows that are compared with earlier ones, and the seconds by which a wrong zone shifts times.
+_COMPARED, _SHIFT = 10_000, 86_400
+
 
 @dataclass(frozen=True)
 class BadRows:
@@ -196,29 +199,38 @@ def overlap_warnings(
             )
     others = [name for name in table.columns if name != "timestamp"]
     same = " AND ".join(f"n.{name} = o.{name}" for name in others)
-    second = f"SELECT *, date_trunc('second', timestamp) AS second FROM {table.name}"
-    alike = connection.execute(
-        f"""SELECT count(*) FROM ({second} WHERE batch_id = $batch) n
-            SEMI JOIN ({second} WHERE batch_id < $batch) o
-                ON {same} AND n.second = o.second AND n.timestamp <> o.timestamp""",
+    rows = connection.execute(
+        f"""WITH new_row AS (SELECT *, row_number() OVER () AS number FROM {table.name}
+                             WHERE batch_id = $batch LIMIT {_COMPARED})
+            SELECT date_trunc('second', n.timestamp) - date_trunc('second', o.timestamp) AS shift,
+                   count(DISTINCT number) AS alike, (SELECT count(*) FROM new_row)
+            FROM new_row n JOIN (FROM {table.name} WHERE batch_id < $batch) o
+                ON {same} AND n.timestamp <> o.timestamp
+                   AND abs(date_diff('second', o.timestamp, n.timestamp)) <= {_SHIFT}
+            GROUP BY shift ORDER BY alike DESC, abs(epoch(shift)) LIMIT 1""",
         {"batch": batch},
-    ).fetchall()[0][0]
-    if landed.landed and alike > landed.landed / 2:
-        yield (
-            f"{alike:,} of the {landed.landed:,} new rows of {table.name} differ from earlier rows "
-            "only by less than a second: if they are the same events, "
-            f"`ubp retract {batch}` removes this batch"
-        )
+    ).fetchall()
+    for shift, alike, compared in rows:
+        if alike > compared / 2:
+            hours = shift.total_seconds() / 3600
+            how = f"are {abs(hours):.2g} hours {'later' if hours > 0 else 'earlier'} than"
+            if not hours:
+                how = "differ only by less than a second from"
+            yield (
+                f"{alike:,} of {compared:,} new rows of {table.name} {how} an earlier row that is "
+                f"the same otherwise: if they are the same events, `ubp retract {batch}` removes "
+                "this batch"
+            )
 
 
 def _overlaps_before(connection: duckdb.DuckDBPyConnection, table: Table, batch: int) -> bool:
-    """Whether an earlier batch has events within a second of this batch's span."""
+    """Whether an earlier batch has events within a day of this batch's span."""
     rows = connection.execute(
         """SELECT count(*) FROM batch_file AS before JOIN batch_file AS this
                ON this.batch_id = $batch AND before.batch_id < $batch
                   AND this.table_name = $table AND before.table_name = $table
-           WHERE before.first_event <= this.last_event + INTERVAL 1 SECOND
-                 AND before.last_event >= this.first_event - INTERVAL 1 SECOND""",
+           WHERE before.first_event <= this.last_event + INTERVAL 1 DAY
+                 AND before.last_event >= this.first_event - INTERVAL 1 DAY""",
         {"batch": batch, "table": table.name},
     ).fetchall()
     return bool(rows[0][0])
