@@ -49,8 +49,12 @@ def _add(found: Found, name: str, read: Callable[[], Found]) -> None:
 
 def without_names(found: Found) -> list[str]:
     """Drop the numbers of versions, so that homes that gave other names can be compared."""
-    names = r"/(v|publishes/p)[0-9]+(?=[/.])"
-    return sorted(f"{re.sub(names, r'/\1N', key)} {value}" for key, value in found.items())
+    number = re.compile(r"/(v|publishes/p)[0-9]+(?=[/.])")
+    return sorted(f"{number.sub(_any_number, key)} {value}" for key, value in found.items())
+
+
+def _any_number(found: re.Match[str]) -> str:
+    return f"/{found[1]}N"
 
 
 def debris(root: Path) -> list[str]:
