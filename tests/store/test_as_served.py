@@ -15,9 +15,11 @@ from pipelines.ingest import ingest
 from pipelines.publish import publish
 from pipelines.train import train
 from tests.pipelines.deliveries import deliver
+from tests.pipelines.job import LATER
 from tests.shops import random_shop
 from ubp_platform.home import Home
 from ubp_platform.profile.version import get_version
+from ubp_platform.store.online import OnlineStore, Publication
 from ubp_platform.store.retrieval import ProfileStore
 
 PARTS, CLIENTS = 5, 40
@@ -127,3 +129,34 @@ def test_before_the_first_publish_nobody_is_known(home: Home) -> None:
     served = ProfileStore(home).training_set(rows, as_served=True)
     assert not served.known.any()
     assert ProfileStore(home).training_set(rows).known.any()
+
+
+@pytest.mark.parametrize("moment", ["before the switch", "after it"])
+def test_a_publish_that_is_killed_is_recorded_if_it_was_seen(
+    home: Home, monkeypatch: pytest.MonkeyPatch, moment: str
+) -> None:
+    publish(home)
+    store, version = ProfileStore(home), get_version(home, "v1")
+    encode(home, [LATER])
+    before = datetime.now(UTC)
+    announce, calls = OnlineStore.announce, []
+
+    def killed(self: OnlineStore, name: str, publication: Publication) -> None:
+        calls.append(name)
+        if len(calls) == 2 and moment == "before the switch":
+            raise KeyboardInterrupt
+        announce(self, name, publication)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(OnlineStore, "announce", killed)
+    with pytest.raises(KeyboardInterrupt):
+        publish(home)
+    monkeypatch.undo()
+    then, seen = datetime.now(UTC), looked_up(store)
+    assert row_by_row(store, [then], as_served=True) == [seen]
+    publish(home)
+    assert row_by_row(store, [then], as_served=True) == [seen]
+    assert (row_by_row(store, [before], as_served=True) == [seen]) == (moment != "after it")
+    names = sorted(path.stem for path in (version.directory / "publishes").iterdir())
+    assert names == (["p1", "p3"] if moment == "before the switch" else ["p1", "p2", "p3"])

@@ -66,13 +66,16 @@ def begin(version: ProfileVersion, publish: str) -> None:
 def complete(version: ProfileVersion, publication: Publication) -> None:
     """Note since when readers have been served what they are served now.
 
-    Called right after the switch, and before the next one, for a process that was killed between.
+    Called right after the switch, and before the next one, for a process that was killed between;
+    the records of publishes that never came to it are removed.
     """
-    path = _directory(version) / f"{publication.publish}.json"
-    if publication.publish and path.exists():
+    for path in record_paths(version):
         record = read_record(path)
-        if record.served_from != publication.served_from:
-            record.model_copy(update={"served_from": publication.served_from}).write(version)
+        if record.publish == publication.publish:
+            if record.served_from != publication.served_from:
+                record.model_copy(update={"served_from": publication.served_from}).write(version)
+        elif record.served_from is None:
+            path.unlink()
 
 
 def served_over_time(
