@@ -21,7 +21,7 @@ from ubp_platform.store.entities import ClientId
 from ubp_platform.store.publish_log import served_files, served_over_time
 from ubp_platform.store.retrieval import Profile, ProfileStore
 from ubp_platform.warehouse import Warehouse, key_states
-from ubp_platform.warehouse.delivery_times import EVERYTHING, Known
+from ubp_platform.warehouse.delivery_times import Known, landing_times
 from ubp_platform.warehouse.frozen import frozen
 
 
@@ -197,14 +197,14 @@ def _compute_again(
 
 def _as_then(warehouse: Warehouse, file: SnapshotFile) -> Known | None:
     """Return what was known when a snapshot was made; None if that cannot be had any more."""
-    ways = [EVERYTHING, Known(delivered_before=file.cutoff)]
-    if file.created:
-        ways += [
-            Known(landed_before=file.created),
-            Known(delivered_before=file.cutoff, landed_before=file.created),
-        ]
-    found = (way for way in ways if warehouse.identity(file.cutoff, way) == file.made_from.history)
-    return next(found, None)
+    # After each of the batches, the newest first.
+    landings = [None, *landing_times(warehouse.connection)]
+    for landed in landings:
+        for delivered in (None, file.cutoff):
+            known = Known(delivered_before=delivered, landed_before=landed)
+            if warehouse.identity(file.cutoff, known) == file.made_from.history:
+                return known
+    return None
 
 
 def _differing(one: np.ndarray, other: np.ndarray) -> int:

@@ -160,7 +160,8 @@ def test_events_may_say_when_they_became_known(home: Home, tmp_path: Path) -> No
             history = warehouse.history(LATER, known=Known(delivered_before=day(known)))
             assert history.counts["product_buy"] == expected
         identities = [
-            warehouse.identity(LATER, day(known)) for known in ("2022-06-03", "2022-06-09")
+            warehouse.identity(LATER, Known(delivered_before=day(known)))
+            for known in ("2022-06-03", "2022-06-09")
         ]
         assert len({*identities, warehouse.identity(LATER)}) == 2
 

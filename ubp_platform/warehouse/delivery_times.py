@@ -1,7 +1,7 @@
 """When events and batches became known: how late they are, and up to when the log is complete."""
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import duckdb
@@ -90,6 +90,12 @@ def last_event(connection: duckdb.DuckDBPyConnection, batch: int) -> datetime | 
 def newest_known(connection: duckdb.DuckDBPyConnection) -> datetime | None:
     """Return the time of the last event; what claims to be from after its delivery is left out."""
     return _time(connection, f"SELECT max(least(last_event, last_delivered)) FROM {_EVENT_FILES}")
+
+
+def landing_times(connection: duckdb.DuckDBPyConnection) -> list[datetime]:
+    """Return the times at which batches landed, the newest first."""
+    rows = connection.execute("SELECT DISTINCT landed_at FROM batch ORDER BY landed_at DESC")
+    return [time.replace(tzinfo=UTC) for (time,) in rows.fetchall()]
 
 
 def landed_since(connection: duckdb.DuckDBPyConnection, cutoff: datetime, time: datetime) -> int:
