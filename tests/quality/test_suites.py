@@ -22,6 +22,7 @@ def visits(**columns: object) -> pd.DataFrame:
             "timestamp": pd.to_datetime(["2022-06-01"] * 3, utc=True),
             "url": [5, 6, 7],
             "known_from_unreadable": False,
+            "delivered_at_unreadable": False,
         }
     )
     return frame.assign(**columns)
