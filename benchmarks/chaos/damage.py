@@ -70,7 +70,9 @@ def damage(world: World, case: str, rng: Random) -> str | None:
     # A cure may publish what was encoded.
     if found.get("served") == published["served"]:
         found["served"] = whole["served"]
-    return _other_values(found, whole, "", f" after the cure [{outcome.error}]")
+    return _other_values(
+        found, whole, _unread(world, path, left), f" after the cure [{outcome.error}]"
+    )
 
 
 def _cured(
@@ -119,14 +121,17 @@ def _command_lines(text: str) -> list[list[str]]:
 
 def _another(world: World, whole: Found, damaged: tuple[Path, bytes | None]) -> str | None:
     """Compare what a command leaves in a damaged home with what it leaves in a whole one."""
-    path, left = damaged
-    now = path.read_bytes() if path.exists() else None
-    # A file that nobody has read is as damaged as it was.
-    skipped = f"home/{path.relative_to(world.home)}" if now == left else ""
+    skipped = _unread(world, *damaged)
     found = world.state()
     if skipped.endswith((".db", "warehouse.duckdb")):
         found = {key: value for key, value in found.items() if key.startswith("home/")}
     return _other_values(found, whole, skipped, "")
+
+
+def _unread(world: World, path: Path, left: bytes | None) -> str:
+    """Return the name of a file that is as damaged as it was, which is no fault; else nothing."""
+    now = path.read_bytes() if path.exists() else None
+    return f"home/{path.relative_to(world.home)}" if now == left else ""
 
 
 def _other_values(found: Found, whole: Found, skipped: str, when: str) -> str | None:

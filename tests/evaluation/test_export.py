@@ -130,6 +130,8 @@ def test_the_windows_are_those_of_the_organisers(out: Path, tables: Tables) -> N
     }.items():
         found = pd.read_parquet(out / f"target/{name}.parquet")
         assert found["category"].isna().any(), "products without properties are not lost"
+        in_order = found.sort_values(["client_id", "timestamp", "sku"], kind="stable")
+        assert in_order.index.equals(found.index), "the same input gives the same file"
         expected = bought[rows].join(properties, on="sku")
         assert_same_rows(*(frame.fillna({"name": "none"}) for frame in (found, expected)))
     assert found["timestamp"].max() == end

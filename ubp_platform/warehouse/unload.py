@@ -29,7 +29,8 @@ def event_file(warehouse: Warehouse, name: str, before: datetime, path: Path) ->
 def product_file(warehouse: Warehouse, before: datetime, path: Path) -> int:
     """Write the product properties as of a time to a Parquet file; return their number."""
     query = f"""SELECT {_columns(PRODUCTS)} FROM {products.OVER_TIME} WHERE since < $before
-                QUALIFY row_number() OVER (PARTITION BY sku ORDER BY since DESC) = 1"""
+                QUALIFY row_number() OVER (PARTITION BY sku ORDER BY since DESC) = 1
+                ORDER BY sku"""
     return _copy(warehouse, _with_ids(warehouse, query, PRODUCTS.columns), path, before=before)
 
 
@@ -41,7 +42,8 @@ def purchase_file(warehouse: Warehouse, start: datetime, end: datetime, path: Pa
     query = f"""SELECT client_id, timestamp, sku, {_columns(PRODUCTS, "sku")}
                 FROM (SELECT client_id, timestamp, sku, timestamp AS since FROM product_buy
                       WHERE timestamp >= $start AND timestamp < $end)
-                ASOF LEFT JOIN {products.OVER_TIME} USING (sku, since)"""
+                ASOF LEFT JOIN {products.OVER_TIME} USING (sku, since)
+                ORDER BY client_id, timestamp, sku"""
     columns = ("client_id", *PRODUCTS.columns)
     return _copy(warehouse, _with_ids(warehouse, query, columns), path, start=start, end=end)
 
