@@ -98,7 +98,7 @@ def test_a_damaged_file_is_found(home: Home, name: str, damage: Callable[[Path],
 @pytest.mark.parametrize(
     ("name", "problem"),
     [
-        ("blocks/ials_categories/{}/weights.safetensors", "is of another fit"),
+        ("blocks/lightfm/{}/weights.safetensors", "is of another fit"),
         ("profiles/{}/normalizers.safetensors", "is of another profile"),
         ("profiles/{}/20220701T000000Z.parquet", "is made from other fits"),
     ],
@@ -106,7 +106,7 @@ def test_a_damaged_file_is_found(home: Home, name: str, damage: Callable[[Path],
 def test_a_whole_file_in_another_ones_place_is_found(home: Home, name: str, problem: str) -> None:
     """Every checksum holds, but the file is that of the last version."""
     for seed in (1, 2):
-        train(home, ["ials_categories"], FIT, seed=seed)
+        train(home, ["lightfm"], FIT, seed=seed)
     first, other = ("v1", "v2") if name.startswith("blocks") else ("v2", "v3")
     shutil.copy(home.root / name.format(other), home.root / name.format(first))
     assert any(problem in one for one in problems(home))
@@ -173,13 +173,13 @@ def test_rows_that_a_killed_process_did_not_remove_are_removed(home: Home, momen
 
 
 def test_prune_keeps_every_fit_that_can_be_resumed(home: Home) -> None:
-    directory = home.checkpoints / "ials_categories"
+    directory = home.checkpoints / "lightfm"
     directory.mkdir(parents=True)
     for name in ("one", "other"):
         (directory / f"{name}.safetensors").write_bytes(b"")
     assert not [removal for removal in plan(home, 1) if "checkpoints" in removal.what]
     old, new = directory / "one.safetensors", directory / "other.safetensors"
-    train(home, ["ials_categories"], FIT)
+    train(home, ["lightfm"], FIT)
     os.utime(new, (2**32, 2**32))
     assert [one.what for one in plan(home, 2) if "checkpoints" in one.what] == [str(old)]
 
