@@ -13,7 +13,7 @@ from ubp_platform.events import completejourney
 from ubp_platform.files import temporary_directory
 from ubp_platform.home import Home
 from ubp_platform.layouts import MAX_QUARANTINE, RELEVANT_CLIENTS
-from ubp_platform.layouts.description import layout_named, shipped
+from ubp_platform.layouts.description import COMPLETE_UNTIL, layout_named, shipped
 from ubp_platform.layouts.source import Delivery, Source, recognise
 from ubp_platform.layouts.staging import DeliveredTable, StagingArea, staging
 from ubp_platform.progress import ProgressFactory, logged
@@ -80,8 +80,8 @@ def ingest(
     delivered_at : datetime, optional
         When the delivery became known, where it is loaded later; now by default.
     complete_until : datetime, optional
-        Up to when the log is complete with it; by default the last midnight that is certain, see
-        :func:`~ubp_platform.warehouse.delivery_times.complete`.
+        Up to when the log is complete with it; by default what the layout says, else the last
+        midnight that is certain, see :func:`~ubp_platform.warehouse.delivery_times.complete`.
 
     Raises
     ------
@@ -107,12 +107,17 @@ def _delivered(at: datetime | None, complete_until: datetime | None) -> ledger.D
     now = datetime.now(UTC)
     if at and at > now:
         raise UBPError(f"--delivered-at {at:%Y-%m-%d %H:%M} is in the future")
-    if complete_until and complete_until > (at or now):
+    return _complete(ledger.Delivered(now, at or now), complete_until, "--complete-until")
+
+
+def _complete(delivered: ledger.Delivered, until: datetime | None, named: str) -> ledger.Delivered:
+    """Set up to when the log is complete, if that is known."""
+    if until and until > delivered.at:
         raise UBPError(
-            f"--complete-until {complete_until:%Y-%m-%d %H:%M} is after the delivery: what happens "
-            "later cannot be in it"
+            f"{named} {until:%Y-%m-%d %H:%M} is after the delivery: what happens later cannot be "
+            "in it"
         )
-    return ledger.Delivered(now, at or now, complete_until)
+    return ledger.Delivered(delivered.landed_at, delivered.at, until)
 
 
 def open_delivery(source: str, layout: str | None) -> tuple[Delivery, list[str]]:
@@ -166,6 +171,8 @@ def _land(
         new, result.skipped = _new_tables(connection, stage, replace)
         if not new:
             return result
+        if not delivered.complete_until:
+            delivered = _complete(delivered, stage.complete_until(), f"{COMPLETE_UNTIL}.sql:")
         batch, docs = ledger.next_batch(connection), DataDocs(home.data_docs)
         known_kinds = identifiers.kinds(connection)
         if ledger.numbers(connection) == [replace]:
@@ -175,8 +182,8 @@ def _land(
         result.batch = batch
         with warehouse.transaction():
             if replace is not None:
-                ledger.retract(connection, replace)
-                result.notes.append(f"batch {replace} was retracted, and this one replaces it")
+                ledger.revert(connection, replace)
+                result.notes.append(f"batch {replace} was reverted, and this one replaces it")
             identifiers.remember(connection, checked[0].staged.kinds)
             for table, item in zip(new, checked, strict=True):
                 _land_table(connection, table, item, batch, delivered.at, result, progress)
@@ -294,8 +301,8 @@ def _notes(
         )
 
 
-def retract(home: Home, batch: int) -> tuple[dict[str, int], list[str]]:
-    """Remove a batch; see :func:`ledger.retract`.
+def revert(home: Home, batch: int) -> tuple[dict[str, int], list[str]]:
+    """Remove a batch; see :func:`ledger.revert`.
 
     Returns
     -------
@@ -312,5 +319,5 @@ def retract(home: Home, batch: int) -> tuple[dict[str, int], list[str]]:
         Warehouse(home.warehouse, write=True, memory_share=INGEST_SHARE, wait=True) as warehouse,
         warehouse.transaction(),
     ):
-        lost = ledger.retract(warehouse.connection, batch)
+        lost = ledger.revert(warehouse.connection, batch)
         return lost, ledger.to_deliver_again(warehouse.connection)

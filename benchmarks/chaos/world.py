@@ -38,7 +38,7 @@ def _command(base: str, text: str) -> Command:
 WRITES = {
     "ingest": _command("served", "ingest {shop}/third"),
     "ingest --replace": _command("served", "ingest {shop}/corrected --replace 2"),
-    "retract": _command("served", "retract 2"),
+    "revert": _command("served", "revert 2"),
     "clients": _command("served", "clients {shop}/clients.npy"),
     "train": _command("served", f"train counters ials_categories --cutoff {LATER}"),
     "encode": _command("served", "encode --cutoff 2022-11-22"),

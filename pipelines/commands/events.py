@@ -100,7 +100,7 @@ def ingest(
         bool, typer.Option("--dry-run", help="Stage, check and preview the delivery; land nothing.")
     ] = False,
     replace: Annotated[
-        int | None, typer.Option(help="Retract this batch and land the delivery in its place.")
+        int | None, typer.Option(help="Revert this batch and land the delivery in its place.")
     ] = None,
     delivered_at: Annotated[
         str | None,
@@ -163,11 +163,11 @@ def batches(
 
 
 @app.command(rich_help_panel=PANEL)
-def retract(
+def revert(
     batch: Annotated[int, typer.Argument(help="The batch number; 'ubp batches' lists them.")],
     home: HomeOption = None,
 ) -> None:
-    """Retract a batch: remove its rows from the warehouse.
+    """Revert a batch: remove its rows from the warehouse.
 
     Existing profiles stay as they are; 'ubp status' shows what to do next.
     """
@@ -175,9 +175,9 @@ def retract(
     from pipelines.status import status
 
     place = open_home(home)
-    lost, again = pipeline.retract(place, batch)
+    lost, again = pipeline.revert(place, batch)
     rows = ", ".join(f"{count:,} of {table}" for table, count in lost.items()) or "no rows"
-    say(f"Batch {batch} retracted: {rows}")
+    say(f"Batch {batch} reverted: {rows}")
     if again:
         say(
             f"Ingest these files again, they may hold the same rows: {', '.join(again)}", wrap=False

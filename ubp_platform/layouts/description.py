@@ -17,6 +17,8 @@ from ubp_platform.events.schema import TABLES
 DESCRIPTION = "layout.toml"
 #: The query that returns the reason for each delivered row that becomes no row of any table.
 DROPPED = "dropped"
+#: The query that returns the time up to which the log is complete with a delivery.
+COMPLETE_UNTIL = "complete_until"
 #: The prefix of the files of views, which queries of tables may read.
 VIEW = "_"
 #: The suffixes of the files of a format; each file may be compressed as ``.gz`` or ``.zst``.
@@ -121,7 +123,8 @@ class Layout:
     directory : Path
     description : Description
     queries : mapping of str to str
-        The text of the ``SELECT`` of each table, and of :data:`DROPPED`, if any.
+        The text of the ``SELECT`` of each table, and of :data:`DROPPED` and
+        :data:`COMPLETE_UNTIL`, if any.
     views : mapping of str to str
         The text of the ``SELECT`` of each view, by name.
     """
@@ -157,21 +160,23 @@ class Layout:
         }
         if twice := sorted(views.keys() & description.relation.keys()):
             raise UBPError(f"{directory}: {twice[0]} is a relation and a view: rename one of them")
-        if strange := [name for name in scripts if name not in (*TABLES, DROPPED)]:
+        known = (*TABLES, DROPPED, COMPLETE_UNTIL)
+        if strange := [name for name in scripts if name not in known]:
             raise UBPError(
                 f"{scripts[strange[0]]}: there is no table {strange[0]!r}; tables are "
-                f"{', '.join(TABLES)}, and {DROPPED} for rows that become none of them"
+                f"{', '.join(TABLES)}; {DROPPED} is for rows that become none of them, "
+                f"{COMPLETE_UNTIL} for the time up to which the log is complete"
             )
         if not scripts.keys() & TABLES.keys():
             raise UBPError(f"{directory} has no TABLE.sql with a SELECT, such as product_buy.sql")
-        names = [name for name in (*TABLES, DROPPED) if name in scripts]
+        names = [name for name in known if name in scripts]
         queries = {name: scripts[name].read_text("utf-8") for name in names}
         return cls(directory.name, directory, description, queries, views)
 
     @property
     def tables(self) -> tuple[str, ...]:
         """The tables that the layout has a ``SELECT`` for."""
-        return tuple(name for name in self.queries if name != DROPPED)
+        return tuple(name for name in self.queries if name in TABLES)
 
     @cached_property
     def relations(self) -> Mapping[str, Relation]:

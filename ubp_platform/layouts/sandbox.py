@@ -6,6 +6,7 @@ only into the staging directory, load nothing, and change no setting.
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 
 import duckdb
@@ -22,7 +23,7 @@ from ubp_platform.layouts.reader import (
 )
 from ubp_platform.layouts.scripts import Scripts
 from ubp_platform.limits import require_lines
-from ubp_platform.warehouse.casts import quoted
+from ubp_platform.warehouse.casts import quoted, time_of
 from ubp_platform.warehouse.connection import INGEST_SHARE, configure
 from ubp_platform.warehouse.staged import RejectedLine
 
@@ -166,6 +167,41 @@ class Sandbox:
         except duckdb.Error as error:
             raise UBPError(f"{self._scripts.path(query)}{_with_line(error)}") from None
         return {str(reason): count for reason, count in rows}
+
+    def time(self, query: str, zone: str | None) -> datetime:
+        """Return the time that a query returns, in UTC.
+
+        Parameters
+        ----------
+        query : str
+        zone : str, optional
+            Of a time that names none.
+
+        Raises
+        ------
+        UBPError
+            If it returns anything but one time.
+        """
+        self._create_views(query)
+        text = self._layout.queries[query].strip().rstrip(";")
+        path = self._scripts.path(query)
+        try:
+            columns = self._connection.execute(f"DESCRIBE FROM (\n{text}\n)").fetchall()
+            cast = time_of("value", columns[0][1], zone)
+            rows = self._connection.execute(
+                f"SELECT {cast or 'NULL'}, value FROM (\n{text}\n) AS one(value) LIMIT 2"
+            ).fetchall()
+        except duckdb.Error as error:
+            raise UBPError(f"{path}{_with_line(error)}") from None
+        if len(columns) != 1 or len(rows) != 1:
+            raise UBPError(f"{path}: one row with one time is needed")
+        ((time, shown),) = rows
+        if time is None:
+            raise UBPError(
+                f"{path}: {shown!r} is not a time with a zone; time_zone in {DESCRIPTION} is the "
+                "zone of times that name none"
+            )
+        return time.replace(tzinfo=UTC)
 
     def stage(self, table: str, path: Path) -> None:
         """Write the result of a table's ``SELECT`` to a Parquet file; errors name the script."""

@@ -4,13 +4,14 @@ import hashlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from datetime import datetime
 from pathlib import Path
 
 import duckdb
 
 from ubp_platform.errors import BatchRejected, UBPError
 from ubp_platform.events.schema import PRODUCTS, TABLES, ColumnKind
-from ubp_platform.layouts.description import DROPPED
+from ubp_platform.layouts.description import COMPLETE_UNTIL, DROPPED
 from ubp_platform.layouts.sandbox import Sandbox, sandbox
 from ubp_platform.layouts.source import Delivery
 from ubp_platform.warehouse.column_kinds import decide
@@ -116,6 +117,15 @@ class StagingArea:
         if DROPPED not in layout.queries or self.box.reads(DROPPED) - self.delivery.files.keys():
             return {}
         return self.box.count(DROPPED)
+
+    def complete_until(self) -> datetime | None:
+        """Return up to when the log is complete with the delivery, if the layout can say so."""
+        layout = self.delivery.layout
+        if COMPLETE_UNTIL not in layout.queries:
+            return None
+        if self.box.reads(COMPLETE_UNTIL) - self.delivery.files.keys():
+            return None
+        return self.box.time(COMPLETE_UNTIL, layout.description.time_zone)
 
     def unread(self, rows: Mapping[str, int]) -> Iterator[str]:
         """Report relations with fewer events than rows, if the layout gives no reasons for them."""

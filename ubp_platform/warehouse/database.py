@@ -31,7 +31,7 @@ CREATE TABLE quarantine (batch_id INTEGER NOT NULL, table_name VARCHAR NOT NULL,
                          file VARCHAR NOT NULL, row_number BIGINT NOT NULL, rule VARCHAR NOT NULL,
                          original JSON NOT NULL);
 """
-# The numbers of retracted batches are never assigned again.
+# The numbers of reverted batches are never assigned again.
 _RETRACTED = """
 CREATE TABLE IF NOT EXISTS retracted (batch_id INTEGER NOT NULL, retracted_at TIMESTAMP NOT NULL)
 """

@@ -218,7 +218,7 @@ def overlap_warnings(
                 how = "differ only by less than a second from"
             yield (
                 f"{alike:,} of {compared:,} new rows of {table.name} {how} an earlier row that is "
-                f"the same otherwise: if they are the same events, `ubp retract {batch}` removes "
+                f"the same otherwise: if they are the same events, `ubp revert {batch}` removes "
                 "this batch"
             )
 

@@ -84,7 +84,7 @@ def require(connection: duckdb.DuckDBPyConnection, batch: int) -> None:
         raise UBPError(f"there is no batch {batch}; there are: {known}")
 
 
-def retract(connection: duckdb.DuckDBPyConnection, batch: int) -> dict[str, int]:
+def revert(connection: duckdb.DuckDBPyConnection, batch: int) -> dict[str, int]:
     """Remove a batch from the warehouse: its rows, its quarantine, its entry in the ledger.
 
     Rows that later batches delivered as well are lost until they are delivered again; the files of
@@ -125,7 +125,7 @@ def retract(connection: duckdb.DuckDBPyConnection, batch: int) -> dict[str, int]
 
 
 def to_deliver_again(connection: duckdb.DuckDBPyConnection) -> list[str]:
-    """Return the files, with source and batch, that lost rows to another batch's retraction."""
+    """Return the files, with source and batch, that lost rows to another reverted batch."""
     rows = connection.execute(
         """SELECT DISTINCT file, source, batch_id FROM batch_file JOIN batch USING (batch_id)
            WHERE sha256 LIKE '% again' ORDER BY batch_id, file"""

@@ -1,4 +1,4 @@
-"""A wrong batch is retracted, or replaced by the right one."""
+"""A wrong batch is reverted, or replaced by the right one."""
 
 from pathlib import Path
 
@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from pipelines.encode import encode
-from pipelines.ingest import ingest, retract
+from pipelines.ingest import ingest, revert
 from pipelines.train import train
 from tests.pipelines.commands import run_ubp
 from tests.pipelines.deliveries import deliver, purchases
@@ -23,14 +23,14 @@ def ledger_and_identity(home: Home) -> tuple[list[tuple], str]:
     return rows(home, "SELECT batch_id, rows_landed FROM batch_file ORDER BY ALL"), identity
 
 
-def test_a_retracted_batch_leaves_the_warehouse_as_it_was(home: Home, tmp_path: Path) -> None:
+def test_a_reverted_batch_leaves_the_warehouse_as_it_was(home: Home, tmp_path: Path) -> None:
     ingest(home, str(deliver(tmp_path / "first", **random_shop(events=200))))
     before = events(home), events(home, "page_visit"), ledger_and_identity(home)
     second = random_shop(seed=1, events=100)
     del second["product_properties"]
     result = ingest(home, str(deliver(tmp_path / "second", **second)))
     assert events(home) != before[0]
-    lost, again = retract(home, result.batch)
+    lost, again = revert(home, result.batch)
     assert lost == {file.table: file.landed for file in result.files if file.landed}
     assert not again
     assert (events(home), events(home, "page_visit"), ledger_and_identity(home)) == before
@@ -48,11 +48,11 @@ def test_a_corrected_delivery_replaces_the_wrong_one(home: Home, tmp_path: Path)
     done = ingest(home, str(deliver(tmp_path / "right", product_buy=right)), replace=first.batch)
     assert len(events(home)) == 50
     assert {row[1] for row in events(home)} == set(right["timestamp"])
-    assert any("was retracted" in note for note in done.notes)
+    assert any("was reverted" in note for note in done.notes)
     assert rows(home, "SELECT batch_id FROM batch") == [(done.batch,)]
 
 
-def test_a_rejected_replacement_retracts_nothing(home: Home, tmp_path: Path) -> None:
+def test_a_rejected_replacement_reverts_nothing(home: Home, tmp_path: Path) -> None:
     first = ingest(home, str(deliver(tmp_path / "first", product_buy=purchases(50))))
     before = events(home)
     bad = purchases(50, timestamp=pd.Timestamp("1970-01-01"))
@@ -66,16 +66,16 @@ def test_a_rejected_replacement_retracts_nothing(home: Home, tmp_path: Path) -> 
 
 def test_the_command(home: Home, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     where = ("--home", str(home.root))
-    outcome = run_ubp(capsys, "retract", "1", *where)
+    outcome = run_ubp(capsys, "revert", "1", *where)
     assert (outcome.code, "no warehouse at" in outcome.err) == (2, True)
     assert not home.warehouse.exists()
     ingest(home, str(deliver(tmp_path / "first", product_buy=purchases(50))))
-    outcome = run_ubp(capsys, "retract", "2", *where)
+    outcome = run_ubp(capsys, "revert", "2", *where)
     assert (outcome.code, "there is no batch 2; there are: 1" in outcome.err) == (2, True)
-    outcome = run_ubp(capsys, "retract", "1", *where)
+    outcome = run_ubp(capsys, "revert", "1", *where)
     assert (outcome.code, outcome.out) == (
         0,
-        "Batch 1 retracted: 50 of product_buy\nNext ubp ingest SOURCE\n",
+        "Batch 1 reverted: 50 of product_buy\nNext ubp ingest SOURCE\n",
     )
 
 
@@ -87,7 +87,7 @@ def test_the_same_events_with_fractions_of_seconds_cause_a_warning(
     finer["timestamp"] += pd.to_timedelta(range(1, 51), unit="ms")
     notes = ingest(home, str(deliver(tmp_path / "again", product_buy=finer))).notes
     assert any("50 of 50 new rows of product_buy differ only by less" in note for note in notes)
-    assert any("`ubp retract 2` removes" in note for note in notes)
+    assert any("`ubp revert 2` removes" in note for note in notes)
     other = purchases(50, sku=77)
     notes = ingest(home, str(deliver(tmp_path / "other", product_buy=other))).notes
     assert not any("an earlier row" in note for note in notes)
@@ -113,7 +113,7 @@ def test_rows_that_other_batches_delivered_can_land_again(home: Home, tmp_path: 
     more = purchases(60)
     ingest(home, str(deliver(tmp_path / "first", product_buy=more.head(50))))
     ingest(home, str(deliver(tmp_path / "second", product_buy=more)))
-    lost, again = retract(home, 1)
+    lost, again = revert(home, 1)
     assert (lost, again) == (
         {"product_buy": 50},
         [f"product_buy.parquet of {tmp_path / 'second'} (batch 2)"],
@@ -129,7 +129,7 @@ def test_without_the_batch_that_changed_a_product_it_is_as_before(
     for name, price in {"first": 5, "second": 50}.items():
         products = pd.DataFrame({"sku": ["a"], "price": [f"{price}.50"]})
         ingest(home, str(deliver(tmp_path / name, ".csv", product_properties=products)))
-    assert retract(home, 2)[1] == []
+    assert revert(home, 2)[1] == []
     assert rows(home, "SELECT money FROM product_properties") == [(5.5,)]
 
 
@@ -138,7 +138,7 @@ def test_without_any_batch_left_another_kind_may_land(home: Home, tmp_path: Path
     text = deliver(tmp_path / "text", product_buy=purchases(20, client_id="anna"))
     ingest(home, str(text), replace=1)
     assert rows(home, "SELECT id FROM client_id_key") == [("anna",)]
-    retract(home, 2)
+    revert(home, 2)
     ingest(home, str(tmp_path / "numbers"))
     assert rows(home, "SELECT count(*) FROM client_id_key") == [(0,)]
 
