@@ -1,6 +1,8 @@
 """Small warehouses for tests: from literal rows, or a random shop with all event types."""
 
+from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import pandas as pd
@@ -15,15 +17,56 @@ END = START + pd.Timedelta(days=DAYS)
 
 def land(path: Path, tables: dict[str, pd.DataFrame]) -> Warehouse:
     """Put rows straight into a warehouse, past the checks, and open it for reading."""
-    with Warehouse(path, write=True) as warehouse:
-        for name, frame in tables.items():
-            columns = ", ".join(TABLES[name].columns)
-            warehouse.connection.register("rows", frame)
-            warehouse.connection.execute(
-                f"INSERT INTO {name} ({columns}, batch_id) SELECT {columns}, 1 FROM rows"
-            )
-            warehouse.connection.unregister("rows")
+    with _new(path) as warehouse:
+        _insert(warehouse, tables, 1)
     return Warehouse(path)
+
+
+def land_late(
+    path: Path, tables: dict[str, pd.DataFrame], cutoff: pd.Timestamp, seed: int = 1
+) -> Warehouse:
+    """Land tables just before a cutoff, and at it more events from before it, and other prices."""
+    shop = random_shop(seed, 50, 400)
+    late = {
+        name: frame[frame["timestamp"] < cutoff]
+        for name, frame in shop.items()
+        if name in EVENT_TYPES
+    }
+    late["product_properties"] = shop["product_properties"].assign(valid_from=START)
+    with _new(path) as warehouse:
+        for batch, time in enumerate((cutoff - pd.Timedelta("1us"), cutoff), 1):
+            warehouse.connection.execute(
+                """INSERT INTO batch (batch_id, source, landed_at, delivered_at)
+                   VALUES (?, '', ?, ?)""",
+                [batch, time, time],
+            )
+            _insert(warehouse, tables if batch == 1 else late, batch)
+    return Warehouse(path)
+
+
+def _new(path: Path) -> Warehouse:
+    """Open a new warehouse; a copy of an empty one takes half as long as making it."""
+    if not path.exists():
+        path.write_bytes(_empty())
+    return Warehouse(path, write=True)
+
+
+@cache
+def _empty() -> bytes:
+    with TemporaryDirectory() as directory:
+        path = Path(directory) / "warehouse.duckdb"
+        Warehouse(path, write=True).__exit__(None, None, None)
+        return path.read_bytes()
+
+
+def _insert(warehouse: Warehouse, tables: dict[str, pd.DataFrame], batch: int) -> None:
+    for name, frame in tables.items():
+        columns = ", ".join(column for column in TABLES[name].stored if column in frame)
+        warehouse.connection.register("rows", frame)
+        warehouse.connection.execute(
+            f"INSERT INTO {name} ({columns}, batch_id) SELECT {columns}, {batch} FROM rows"
+        )
+        warehouse.connection.unregister("rows")
 
 
 def random_shop(
@@ -64,13 +107,16 @@ def random_shop(
 def plant_future(tables: dict[str, pd.DataFrame], cutoff: pd.Timestamp) -> dict[str, pd.DataFrame]:
     """Add rows at the cutoff and after it that would change every count, were they seen.
 
-    Known and new clients, known and new products and pages, and one client with a great many
-    events at the very cutoff.
+    Known and new clients, known and new products and pages, other properties of all products, and
+    one client with a great many events at the very cutoff.
     """
     new = 10_000
     products = tables["product_properties"]
     more = products.tail(4).assign(sku=np.arange(new, new + 4), category=np.arange(new, new + 4))
-    planted = {**tables, "product_properties": pd.concat([products, more], ignore_index=True)}
+    other = products.assign(valid_from=cutoff, price=products["price"][::-1].to_numpy())
+    other["category"] = products["category"][::-1].to_numpy()
+    properties = pd.concat([products, more, other], ignore_index=True)
+    planted = {**tables, "product_properties": properties}
     later = np.resize([pd.Timedelta(0), pd.Timedelta("1us"), pd.Timedelta("20D")], 40)
     for name in EVENT_TYPES:
         frame = tables[name]

@@ -10,6 +10,8 @@ from multiprocessing import get_context
 from pathlib import Path
 from resource import RUSAGE_SELF, getrusage
 
+import torch._dynamo  # noqa: F401 - otherwise the first optimizer imports it
+
 from benchmarks.full_log import log, profiles
 from benchmarks.full_log.outcome import Results
 from benchmarks.machine import today

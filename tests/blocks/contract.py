@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.blocks.bars import Bars
-from tests.shops import START, land, plant_future, random_shop, shuffle
+from tests.shops import START, land, land_late, plant_future, random_shop, shuffle
 from ubp_platform.blocks.base import Block
 from ubp_platform.blocks.encoding import encode_to_file
 from ubp_platform.blocks.registry import block_class
@@ -24,6 +24,7 @@ from ubp_platform.blocks.snapshot import Snapshot
 from ubp_platform.errors import BlockUnavailable
 from ubp_platform.events.schema import EVENT_TYPES
 from ubp_platform.warehouse import Warehouse
+from ubp_platform.warehouse.delivery_times import EVERYTHING, Known
 
 CUTOFF_DAY = START + pd.Timedelta(days=45)
 CUTOFF = CUTOFF_DAY.to_pydatetime().replace(tzinfo=UTC)
@@ -52,8 +53,9 @@ class BlockContract:
         return block_class(cls.block_name).from_preset("small", **{**cls.params, **params})
 
     @classmethod
-    def fit(cls, warehouse: Warehouse, **params: Any) -> Block:
-        return cls.new_block(**params).fit(warehouse.history(CUTOFF, FITTED_CLIENTS))
+    def fit(cls, warehouse: Warehouse, known: Known = EVERYTHING, **params: Any) -> Block:
+        history = warehouse.history(CUTOFF, FITTED_CLIENTS, known=known)
+        return cls.new_block(**params).fit(history)
 
     @pytest.fixture(scope="class")
     @classmethod
@@ -136,14 +138,20 @@ class BlockContract:
             again = self.fit(shuffled)
             self.assert_same_fit(again, block)
 
-    def test_rows_at_and_after_the_cutoff_change_nothing(
+    def test_rows_from_the_cutoff_on_and_rows_that_came_then_change_nothing(
         self, tables: Tables, block: Block, snapshot: Snapshot, tmp_path: Path
     ) -> None:
-        with land(tmp_path / "planted.duckdb", plant_future(tables, CUTOFF_DAY)) as planted:
-            self.assert_same_snapshot(block.encode(planted.history(CUTOFF)), snapshot)
-            again = self.fit(planted)
+        then = Known(delivered_before=CUTOFF)
+        shop = plant_future(tables, CUTOFF_DAY)
+        with land_late(tmp_path / "planted.duckdb", shop, CUTOFF_DAY) as planted:
+            as_known = planted.history(CUTOFF, known=then)
+            self.assert_same_snapshot(block.encode(as_known), snapshot)
+            again = self.fit(planted, then)
             self.assert_same_fit(again, block)
-            self.assert_same_snapshot(again.encode(planted.history(CUTOFF)), snapshot)
+            self.assert_same_snapshot(again.encode(as_known), snapshot)
+            # They are not too few to matter.
+            restated = block.encode(planted.history(CUTOFF))
+            assert restated.vectors.tobytes() != snapshot.vectors.tobytes()
 
     def test_saved_and_loaded_it_gives_the_same_vectors(
         self, block: Block, warehouse: Warehouse, snapshot: Snapshot, tmp_path: Path

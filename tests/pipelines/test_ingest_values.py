@@ -13,56 +13,59 @@ from tests.shops import random_shop
 from ubp_platform.errors import BatchRejected
 from ubp_platform.home import Home
 
+BAD = [
+    ("client_id", 2**63, "whole number of 64 bits"),
+    ("sku", None, "sku is present"),
+    ("sku", "1e3.4", "sku is present and a whole number"),
+    ("timestamp", "2999-01-01 00:00:00", "timestamp is not in the future"),
+    ("timestamp", "infinity", "timestamp is present and a time"),
+    ("timestamp", "-infinity", "timestamp is present and a time"),
+    ("timestamp", "epoch", "timestamp is present and a time"),
+    ("timestamp", "1970-01-01 00:00:00", "timestamp is not before 1995"),
+    ("client_id", "5.12E+08", "client_id is present and a whole number"),
+    ("client_id", "1001_2", "client_id is present and a whole number"),
+    ("client_id", "007", "client_id is present and a whole number"),
+    ("sku", "1_000", "sku is present and a whole number"),
+    ("sku", "9223372036854774784.5", "sku is present and a whole number"),
+    ("sku", "1.0000000000000000001", "sku is present and a whole number"),
+    ("timestamp", "01/06/2022", "timestamp is present and a time"),
+]
+BAD_CODES = [
+    (as_text(range(15)), "exactly 16 codes"),
+    (as_text(range(17)), "exactly 16 codes"),
+    (as_text([-1, *range(15)]), "no code below 0"),
+    (as_text([256, *range(15)]), "no code above 255"),
+    (as_text(["x", *range(15)]), "list of whole numbers"),
+    (as_text([1.5, *range(15)]), "list of whole numbers"),
+    ("", "list of whole numbers"),
+]
 
-@pytest.mark.parametrize(
-    ("column", "value", "rule"),
-    [
-        ("client_id", 2**63, "whole number of 64 bits"),
-        ("sku", None, "sku is present"),
-        ("sku", "1e3.4", "sku is present and a whole number"),
-        ("timestamp", "2999-01-01 00:00:00", "timestamp is not in the future"),
-        ("timestamp", "infinity", "timestamp is present and a time"),
-        ("timestamp", "-infinity", "timestamp is present and a time"),
-        ("timestamp", "epoch", "timestamp is present and a time"),
-        ("timestamp", "1970-01-01 00:00:00", "timestamp is not before 1995"),
-        ("client_id", "5.12E+08", "client_id is present and a whole number"),
-        ("client_id", "1001_2", "client_id is present and a whole number"),
-        ("client_id", "007", "client_id is present and a whole number"),
-        ("sku", "1_000", "sku is present and a whole number"),
-        ("sku", "9223372036854774784.5", "sku is present and a whole number"),
-        ("sku", "1.0000000000000000001", "sku is present and a whole number"),
-        ("timestamp", "01/06/2022", "timestamp is present and a time"),
-    ],
-)
-def test_each_rule_for_values_of_events(
-    home: Home, tmp_path: Path, column: str, value: object, rule: str
-) -> None:
-    frame = purchases().astype(object)
-    frame.loc[50, column] = value
+
+def broken_rules(home: Home) -> list[str]:
+    return [rule for (rule,) in rows(home, "SELECT rule FROM quarantine ORDER BY row_number")]
+
+
+def test_each_rule_for_values_of_events(home: Home, tmp_path: Path) -> None:
+    frame = purchases(1000).astype(object)
+    for row, (column, value, _) in enumerate(BAD):
+        frame.loc[50 * row, column] = value
     result = ingest(home, str(deliver(tmp_path / "delivery", ".csv", product_buy=frame)))
-    assert landed(result) == (99, 0, 1)
-    assert rule in rows(home, "SELECT rule FROM quarantine")[0][0]
+    assert landed(result) == (1000 - len(BAD), 0, len(BAD))
+    for broken, (column, value, rule) in zip(broken_rules(home), BAD, strict=True):
+        assert rule in broken, (column, value)
 
 
-@pytest.mark.parametrize(
-    ("text", "rule"),
-    [
-        (as_text(range(15)), "exactly 16 codes"),
-        (as_text(range(17)), "exactly 16 codes"),
-        (as_text([-1, *range(15)]), "no code below 0"),
-        (as_text([256, *range(15)]), "no code above 255"),
-        (as_text(["x", *range(15)]), "list of whole numbers"),
-        (as_text([1.5, *range(15)]), "list of whole numbers"),
-        ("", "list of whole numbers"),
-    ],
-)
-def test_each_rule_for_codes(home: Home, tmp_path: Path, text: str, rule: str) -> None:
-    good = as_text(range(16))
+def test_each_rule_for_codes(home: Home, tmp_path: Path) -> None:
+    texts = [as_text(range(16))] * 300
+    for row, (text, _) in enumerate(BAD_CODES):
+        texts[20 * row] = text
     delivery = tmp_path / "delivery"
     delivery.mkdir()
-    queries([good] * 30 + [text]).to_csv(delivery / "search_query.csv", index=False)
-    assert landed(ingest(home, str(delivery)), "search_query") == (30, 0, 1)
-    assert rule in rows(home, "SELECT rule FROM quarantine")[0][0]
+    queries(texts).to_csv(delivery / "search_query.csv", index=False)
+    expected = (300 - len(BAD_CODES), 0, len(BAD_CODES))
+    assert landed(ingest(home, str(delivery)), "search_query") == expected
+    for broken, (text, rule) in zip(broken_rules(home), BAD_CODES, strict=True):
+        assert rule in broken, text
 
 
 def test_price_buckets(home: Home, tmp_path: Path) -> None:
@@ -128,42 +131,42 @@ def test_a_line_that_begins_with_a_number_sign_is_not_a_comment(home: Home, tmp_
         ingest(home, str(delivery), "challenge")
 
 
-@pytest.mark.parametrize(
-    ("text", "hour"),
-    [
-        ("2022-06-01 10:00:00+02:00 ", 8),
-        (" 2022-06-01 10:00:00 Europe/Berlin ", 8),
-        ("2022-06-01T10:00Z", 10),
-        ("2022-06-01 10:00:00 +02", 8),
-        ("2022-06-01 10:00:00 +2:00", None),
-        ("2022-06-01 10:00:00+02:00:30", None),
-        ("2022-06-01 10:00:00+99:00", None),
-        ("2022-06-01 10:00:00 nowhere", None),
-        ("2022-06-01 10:00:00 2", None),
-    ],
-)
-def test_text_after_a_time_is_a_zone_or_makes_it_unreadable(
-    home: Home, tmp_path: Path, text: str, hour: int | None
-) -> None:
-    frame = purchases(50).astype({"timestamp": object})
-    frame.loc[7, "timestamp"] = text
+TIMES = [
+    ("2022-06-01 10:00:00+02:00 ", 8),
+    (" 2022-06-01 10:00:00 Europe/Berlin ", 8),
+    ("2022-06-01T10:00Z", 10),
+    ("2022-06-01 10:00:00 +02", 8),
+    ("2022-06-01 10:00:00 +2:00", None),
+    ("2022-06-01 10:00:00+02:00:30", None),
+    ("2022-06-01 10:00:00+99:00", None),
+    ("2022-06-01 10:00:00 nowhere", None),
+    ("2022-06-01 10:00:00 2", None),
+]
+
+
+def test_text_after_a_time_is_a_zone_or_makes_it_unreadable(home: Home, tmp_path: Path) -> None:
+    frame = purchases(500).astype({"timestamp": object})
+    for number, (text, _) in enumerate(TIMES):
+        frame.loc[number, ["client_id", "timestamp"]] = [1000 + number, text]
     result = ingest(home, str(deliver(tmp_path / "delivery", ".csv", product_buy=frame)))
-    assert landed(result) == ((49, 0, 1) if hour is None else (50, 0, 0))
-    if hour is not None:
-        found = rows(home, "SELECT timestamp FROM product_buy WHERE client_id = 7 ORDER BY ALL")
-        assert found[0][0] == datetime(2022, 6, 1, hour) or (datetime(2022, 6, 1, hour),) in found
+    unreadable = sum(hour is None for _, hour in TIMES)
+    assert landed(result) == (500 - unreadable, 0, unreadable)
+    found = dict(rows(home, "SELECT client_id, timestamp FROM product_buy WHERE client_id > 999"))
+    for number, (text, hour) in enumerate(TIMES):
+        assert found.get(1000 + number) == (hour and datetime(2022, 6, 1, hour)), text
 
 
-@pytest.mark.parametrize("name", ["original", "rule", "row_number", "number", "file", "filename"])
-def test_further_columns_may_have_any_name(home: Home, tmp_path: Path, name: str) -> None:
+def test_further_columns_may_have_any_name(home: Home, tmp_path: Path) -> None:
+    names = ["original", "rule", "row_number", "number", "file", "filename"]
     frame = purchases(50).astype(object)
-    frame[name] = "x"
+    frame[names] = "x"
     frame.loc[3, "client_id"] = ""
     result = ingest(home, str(deliver(tmp_path / "delivery", ".csv", product_buy=frame)))
     assert landed(result) == (49, 0, 1)
     file, row, original = rows(home, "SELECT file, row_number, original FROM quarantine")[0]
     assert (file, row) == ("product_buy.csv", 4)
-    assert f'"{name}":"x"' in original
+    for name in names:
+        assert f'"{name}":"x"' in original
 
 
 def test_rows_are_numbered_within_their_file(home: Home, tmp_path: Path) -> None:

@@ -51,6 +51,16 @@ def test_buckets_hold_equally_many_and_their_edges_are_frozen(home: Home, tmp_pa
     assert rows(home, "SELECT money FROM product_properties WHERE sku = 17") == [(17.5,)]
 
 
+def test_later_prices_and_repeated_rows_move_no_edge(home: Home, tmp_path: Path) -> None:
+    first = catalogue(200)
+    later = first.assign(price="9000.5", valid_from="2022-07-01")
+    wrong = first.head(5).assign(price="8000.5")  # the row after it counts
+    both = pd.concat([wrong, first, later])
+    assert land(home, tmp_path / "first", product_properties=both) == [(400, 0)]
+    query = "SELECT price, count(*) FROM product_properties WHERE valid_from IS NULL GROUP BY price"
+    assert sorted(rows(home, query)) == [(bucket, 2) for bucket in range(100)]
+
+
 @pytest.mark.parametrize("price", ["12,50", "EUR 3", "1e3", "-1.00", "0x10", "nan", "inf", "1 000"])
 def test_invalid_amounts_are_quarantined(home: Home, tmp_path: Path, price: str) -> None:
     frame = catalogue()

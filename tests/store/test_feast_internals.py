@@ -6,9 +6,11 @@ file to change.
 
 import inspect
 from datetime import UTC, datetime
+from pathlib import Path
 
 import numpy as np
 import pytest
+from feast import torch_wrapper
 from feast.infra.offline_stores import duckdb, ibis
 from feast.infra.online_stores import helpers, sqlite
 from feast.infra.online_stores.redis import RedisOnlineStore
@@ -24,6 +26,17 @@ from ubp_platform.store import feast_internals as ours
 
 def names(function: object) -> list[str]:
     return list(inspect.signature(function).parameters)  # type: ignore[arg-type]
+
+
+def test_an_offline_store_is_imported_when_it_is_used() -> None:
+    """Its validation alone would import it; `feast.torch_wrapper` has nothing but `get_torch`."""
+    store = {"type": "duckdb"}
+    config = ours.deferring_offline_store(
+        Path(), {"project": "p", "provider": "local", "registry": "r", "offline_store": store}
+    )
+    assert isinstance(config.offline_store, duckdb.DuckDBOfflineStoreConfig)
+    public = {name for name, value in vars(torch_wrapper).items() if inspect.isfunction(value)}
+    assert public == {"get_torch", "_import_torch"}
 
 
 def test_the_signatures_that_we_call() -> None:

@@ -40,14 +40,17 @@ assert store.training_set(entities).known.tolist() == [True, True, False]
 assert store.lookup(1).known
 assert settings() == before, (before, settings())
 """
-# With type checks, a class of Feast's refuses a number as a name.
+# With type checks, a class of Feast's refuses a number as a name. Only what needs torch imports it.
 UNCHECKED = """
 import typeguard
 original = typeguard.typechecked
 from ubp_platform.store.fast_import import fast_feast_import
 fast_feast_import()
 assert typeguard.typechecked is original
-import feast
+import feast, sys
+from feast.torch_wrapper import get_torch
+assert "torch" not in sys.modules
+assert get_torch().__name__ == "torch"
 feast.Entity(name=5, value_type=feast.ValueType.INT64)
 """
 
@@ -68,6 +71,6 @@ def test_reading_profiles_changes_nothing_in_the_process(home: Home) -> None:
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
-def test_the_command_line_alone_imports_feast_without_type_checks() -> None:
+def test_the_command_line_alone_imports_feast_without_type_checks_and_torch() -> None:
     done = python(UNCHECKED)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")

@@ -27,6 +27,8 @@ def parquet(directory: Path, tables: dict[str, pd.DataFrame]) -> dict[str, Path]
 @pytest.mark.parametrize("form", ["pandas", "arrow", "parquet"])
 def test_a_block_fits_and_encodes_as_on_a_warehouse(form: str, tmp_path: Path) -> None:
     tables = plant_future(SHOP, DAY)
+    # Frames have one row for each product.
+    tables["product_properties"] = tables["product_properties"].drop_duplicates("sku")
     with land(tmp_path / "warehouse.duckdb", tables) as warehouse:
         block = Handcrafted().fit(warehouse.history(CUTOFF))
         snapshot = block.encode(warehouse.history(CUTOFF))

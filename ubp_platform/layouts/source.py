@@ -10,7 +10,7 @@ from pathlib import Path
 import duckdb
 
 from ubp_platform.errors import BatchRejected, LimitExceeded, UBPError
-from ubp_platform.layouts.description import PACKED, Layout
+from ubp_platform.layouts.description import PACKED, Layout, Relation
 from ubp_platform.layouts.reader import reading, require_content, unreadable
 
 # The times of files are no finer than a tick of the kernel, which is at most this long, in seconds.
@@ -51,6 +51,10 @@ class Source:
         }
 
     @cached_property
+    def _columns(self) -> dict[tuple[Path, str], list[str]]:
+        return {}
+
+    @cached_property
     def states(self) -> dict[Path, tuple[int, ...] | None]:
         """What identifies the contents of each file, as first seen."""
         states = {path: _state(path) for path in self.files.values()}
@@ -58,6 +62,28 @@ class Source:
         changed = max((state[-1] for state in states.values() if state), default=0) / 1e9
         time.sleep(min(_TICK, max(0.0, changed + _TICK - time.time())))
         return states
+
+    def columns(self, path: Path, relation: Relation) -> list[str]:
+        """Return the columns of a file, read as one of a relation; each way of reading once.
+
+        Raises
+        ------
+        BatchRejected
+            If it is unreadable.
+        """
+        way = (path, relation.model_dump_json(exclude={"files", "columns", "types", "optional"}))
+        if way not in self._columns:
+            require_content([path], relation)
+            # All fields, not only those that the layout reads.
+            every = relation.model_copy(update={"types": {}})
+            try:
+                # Opening a database takes longer than reading a header.
+                with _database().cursor() as connection:
+                    columns = connection.sql(reading(connection, every, [path])).columns
+            except duckdb.Error as error:
+                raise unreadable([path], relation, error) from None
+            self._columns[way] = [name for name in columns if name not in ("_file", "_row")]
+        return self._columns[way]
 
     def of(self, layout: Layout) -> "Delivery":
         """Assign the files to a layout's relations."""
@@ -122,17 +148,7 @@ class Delivery:
 
     def columns(self, name: str) -> list[str]:
         """Return the columns of a relation's first file; BatchRejected if it is unreadable."""
-        relation, first = self.layout.relations[name], self.files[name][:1]
-        require_content(first, relation)
-        # All fields, not only those that the layout reads.
-        every = relation.model_copy(update={"types": {}})
-        try:
-            # Opening a database takes longer than reading a header.
-            with _database().cursor() as connection:
-                columns = connection.sql(reading(connection, every, first)).columns
-        except duckdb.Error as error:
-            raise unreadable(first, relation, error) from None
-        return [column for column in columns if column not in ("_file", "_row")]
+        return self.source.columns(self.files[name][0], self.layout.relations[name])
 
     @cached_property
     def absent(self) -> dict[str, list[str]]:

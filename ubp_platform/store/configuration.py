@@ -18,7 +18,7 @@ from ubp_platform.settings import Settings
 TEMPLATE = PROJECT_ROOT / "feature_repo" / "feature_store.yaml"
 _KINDS = ("sqlite", "redis")
 # Feast's DuckDB store joins wide vectors; ours does the same faster.
-_OFFLINE = {"duckdb": "ubp_platform.store.offline.KeysFirstDuckDBOfflineStore"}
+_OFFLINE = {"duckdb": {"type": "ubp_platform.store.offline.KeysFirstDuckDBOfflineStore"}}
 _REDIS = "localhost:6379"
 # The user's options follow these and override them. Without them, a host that drops packets blocks
 # for minutes.
@@ -93,8 +93,13 @@ def configuration(home: Home, expand: bool = True) -> dict[str, Any]:
     result["online_store"] = {"type": kind, **options}
     offline = result.get("offline_store")
     if expand and isinstance(offline, str):
-        result["offline_store"] = {"type": _OFFLINE.get(offline, offline)}
+        result["offline_store"] = _OFFLINE.get(offline, {"type": offline})
     return result
+
+
+def is_ours(offline_store: object) -> bool:
+    """Whether an offline store of a configuration is ours, with nothing in it to be checked."""
+    return offline_store in _OFFLINE.values()
 
 
 def _read(path: Path) -> str:

@@ -9,8 +9,9 @@ through ``FeatureStore``: readers need no registry, and so neither wait for one 
 
 import struct
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,7 +22,7 @@ from feast.infra.online_stores.sqlite import SqliteOnlineStore, _table_id
 from feast.infra.provider import Provider, get_provider
 from feast.protos.feast.types.EntityKey_pb2 import EntityKey
 from feast.protos.feast.types.Value_pb2 import FloatList, Value
-from feast.repo_config import RepoConfig
+from feast.repo_config import FeastConfigBaseModel, RepoConfig
 from google.protobuf.unknown_fields import UnknownFieldSet
 
 #: As Feast's online stores take it: key, features, time, creation time.
@@ -36,6 +37,31 @@ _FIXED64, _FIXED32 = 1, 5
 def provider_of(config: RepoConfig) -> Provider:
     """Return Feast's access to the stores of a configuration; no server is contacted."""
     return get_provider(config)
+
+
+class DeferredOfflineStoreConfig(FeastConfigBaseModel):
+    """Stands for an offline store until one is used."""
+
+    type: str
+
+
+def deferring_offline_store(repo_path: Path, configuration: Mapping[str, Any]) -> RepoConfig:
+    """Make Feast's configuration without importing the offline store, which takes a second.
+
+    Feast imports the store that a configuration names in order to check it. Here it checks a
+    stand-in, and imports the store when it is used first.
+
+    Parameters
+    ----------
+    repo_path : Path
+    configuration : mapping
+        The other arguments of ``RepoConfig``.
+    """
+    stand_in = f"{__name__}.{DeferredOfflineStoreConfig.__name__.removesuffix('Config')}"
+    arguments = {**configuration, "offline_store": {"type": stand_in}}
+    config = RepoConfig(repo_path=repo_path, **arguments)
+    config.offline_config = configuration["offline_store"]
+    return config
 
 
 def create_table(provider: Provider, config: RepoConfig, view: FeatureView) -> None:

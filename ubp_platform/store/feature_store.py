@@ -14,7 +14,8 @@ from ubp_platform import sealed
 from ubp_platform.errors import UBPError, first_line
 from ubp_platform.files import atomic_file, make_directory, write_text
 from ubp_platform.home import Home
-from ubp_platform.store.configuration import configuration, published, template
+from ubp_platform.store.configuration import configuration, is_ours, published, template
+from ubp_platform.store.feast_internals import deferring_offline_store
 from ubp_platform.store.objects import feast_objects, snapshot_pattern, view_name
 
 
@@ -27,7 +28,10 @@ def repo_config(home: Home) -> RepoConfig:
         If it is invalid.
     """
     try:
-        return RepoConfig(repo_path=template(home).parent, **configuration(home))
+        arguments = configuration(home)
+        if is_ours(arguments.get("offline_store")):
+            return deferring_offline_store(template(home).parent, arguments)
+        return RepoConfig(repo_path=template(home).parent, **arguments)
     except ValidationError as error:
         # Feast's own message repeats the values, and with them passwords.
         first = error.errors(include_input=False)[0]

@@ -110,6 +110,7 @@ def _create(path: Path) -> None:
     make_directory(path.parent, private=path.parent)
     # Another process may be faster.
     with atomic_file(path, replace=False) as unfinished, _new_database(unfinished) as connection:
+        connection.begin()  # one log entry for all
         connection.execute(_LEDGER)
         for table in TABLES.values():
             columns = ", ".join(
@@ -117,6 +118,8 @@ def _create(path: Path) -> None:
                 for name, kind in table.stored.items()
             )
             connection.execute(f"CREATE TABLE {table.name} ({columns}, batch_id INTEGER NOT NULL)")
+        _bring_up_to_date(connection)
+        connection.commit()
         # Closing would write the file as well, but would not report a full disk.
         connection.execute("CHECKPOINT")
 

@@ -27,9 +27,12 @@ class FrozenHome(Home):
     ----------
     copy : Path
         The DuckDB file.
+    state : tuple
+        What identifies the contents that were copied.
     """
 
     copy: Path
+    state: tuple[object, ...]
 
     @property
     def warehouse(self) -> Path:
@@ -62,24 +65,35 @@ def frozen(home: Home) -> Iterator[FrozenHome]:
     with ExitStack() as stack:
         with Warehouse(home.warehouse, wait=True):
             directory = stack.enter_context(temporary_directory(home.scratch))
+            state = _state(home.warehouse)
             _copy(home.warehouse, directory)
         copy = directory / home.warehouse.name
         try:
-            yield FrozenHome(home.root, copy)
+            yield FrozenHome(home.root, copy, state)
         except DamagedFile as error:
             raise DamagedFile(str(error).replace(str(copy), str(home.warehouse))) from None
 
 
+def _files(database: Path) -> list[Path]:
+    """Return the file of a database, and its log if a killed process left one."""
+    log = database.with_name(f"{database.name}.wal")
+    return [path for path in (database, log) if path.exists()]
+
+
+def _state(database: Path) -> tuple[object, ...]:
+    """Return what identifies a database's contents, without opening it."""
+    found = [path.stat() for path in _files(database)]
+    return tuple((file.st_ino, file.st_size, file.st_mtime_ns, file.st_ctime_ns) for file in found)
+
+
 def _copy(database: Path, directory: Path) -> None:
-    """Copy a database that no process writes, with its log if a killed process left one.
+    """Copy a database that no process writes.
 
     By another process: when this one closes a file, it loses all locks that it has on it, DuckDB's
     too. ``cp`` shares the blocks where the file system can.
     """
-    log = database.with_name(f"{database.name}.wal")
-    files = [path for path in (database, log) if path.exists()]
     done = subprocess.run(  # noqa: S603
-        ["cp", "--", *files, directory],  # noqa: S607
+        ["cp", "--", *_files(database), directory],  # noqa: S607
         env={**os.environ, "LC_ALL": "C"},
         capture_output=True,
         text=True,
@@ -99,11 +113,14 @@ def warn_of_changes(home: FrozenHome, cutoffs: Iterable[datetime], again: str) -
     again : str
         The command that takes the new events in.
     """
+    warehouse = Home(home.root).warehouse
+    if _state(warehouse) == home.state:
+        return
     # The result is complete; whatever is wrong by now, the next command says.
     with (
         suppress(UBPError),
         Warehouse(home.copy) as copy,
-        Warehouse(Home(home.root).warehouse) as now,
+        Warehouse(warehouse) as now,
     ):
         for cutoff in cutoffs:
             if now.identity(cutoff) != copy.identity(cutoff):

@@ -1,8 +1,8 @@
 """Conversion of money into price buckets and of words into codes, which blocks compute with.
 
 The edges of the buckets are fitted once, on the products of the first delivery with prices in
-money, and then frozen. A text is encoded once, regardless of case, whitespace and Unicode form; the
-words themselves are kept as delivered.
+money, at their first prices, and then frozen. A text is encoded once, regardless of case,
+whitespace and Unicode form; the words themselves are kept as delivered.
 """
 
 import duckdb
@@ -53,10 +53,17 @@ def create_valued_view(connection: duckdb.DuckDBPyConnection, table: Table) -> N
 
 
 def _fit_edges(connection: duckdb.DuckDBPyConnection) -> None:
-    """Fit buckets with equal numbers of products, unless edges exist already."""
+    """Fit buckets with equal numbers of products, unless edges exist already.
+
+    Each product counts once, with its first price, so that no later one moves an edge.
+    """
     if connection.execute("SELECT count(*) FROM price_edge").fetchall()[0][0]:
         return
-    found = connection.execute("SELECT money FROM keyed WHERE money IS NOT NULL").fetchnumpy()
+    found = connection.execute(
+        """SELECT money FROM keyed WHERE money IS NOT NULL
+           QUALIFY row_number() OVER (
+               PARTITION BY sku ORDER BY valid_from NULLS FIRST, row_number DESC) = 1"""
+    ).fetchnumpy()
     prices = np.asarray(found["money"])
     if len(prices):
         edges = np.quantile(prices, np.linspace(0, 1, BUCKETS + 1)[1:-1])
