@@ -1,4 +1,4 @@
-"""What other processes of tests begin with: as `ubp` does, without type checks. Torch would import Dynamo with the first optimizer."""
+"""What other processes of tests begin with: as `ubp` does, and Dynamo, which optimizers import."""
 
 from importlib import import_module
 
