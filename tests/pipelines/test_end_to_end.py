@@ -44,10 +44,22 @@ def tiny_blocks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 
 @pytest.fixture(scope="module")
-def home(landed_shop: Home, tmp_path_factory: pytest.TempPathFactory) -> Home:
-    """A home after one complete job, fitted at FIT and encoded up to LAST."""
-    place = tmp_path_factory.mktemp("job") / "home"
-    home = Home(home=shutil.copytree(landed_shop.root, place))
+def home(
+    landed_shop: Home, tables: dict[str, pd.DataFrame], tmp_path_factory: pytest.TempPathFactory
+) -> Home:
+    """A home after one complete job, fitted at FIT and encoded up to LAST.
+
+    All prices and categories change at FIT.
+    """
+    directory = tmp_path_factory.mktemp("job")
+    home = Home(home=shutil.copytree(landed_shop.root, directory / "home"))
+    products = tables["product_properties"]
+    changed = products.assign(
+        price=products["price"].to_numpy()[::-1],
+        category=products["category"] + 1,
+        valid_from=FIT.replace(tzinfo=None),
+    )
+    ingest(home, str(deliver(directory / "changed", product_properties=changed)))
     train(home, block_names(), FIT)
     encode(home, [LATER, LAST])
     publish(home)
@@ -127,7 +139,9 @@ def test_unknown_and_too_old_get_the_mean_profile(home: Home) -> None:
     assert np.array_equal(result.X[:2], np.stack([store.version.mean] * 2))
 
 
-def test_training_set_warns_only_of_models_from_the_future(home: Home) -> None:
+def test_a_training_row_older_than_what_its_models_learned_from_causes_a_warning(
+    home: Home,
+) -> None:
     store = ProfileStore(home)
     early = pd.DataFrame({"client_id": [1, 2], "event_timestamp": [FIT - pd.Timedelta("1s"), FIT]})
     with pytest.warns(FutureModelWarning, match="1 of 2 rows are from before 2022-07-01"):
@@ -160,7 +174,7 @@ def test_no_rows_are_a_training_set_too(home: Home) -> None:
     assert store.lookup_many([]) == []
 
 
-def test_future_events_change_no_snapshot(
+def test_no_event_price_or_category_from_a_cutoff_on_reaches_a_model_or_a_feature(
     home: Home, tables: dict[str, pd.DataFrame], tmp_path: Path
 ) -> None:
     """The same job on a log that ends at the cutoff gives the same profiles, bit for bit."""

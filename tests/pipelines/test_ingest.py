@@ -56,9 +56,7 @@ def test_times_may_be_text_or_times_and_codes_text_or_lists(home: Home, tmp_path
     assert landed(result, "search_query") == (0, 1, 0)
 
 
-def test_bad_rows_are_quarantined_with_value_rule_file_and_batch(
-    home: Home, tmp_path: Path
-) -> None:
+def test_bad_rows_are_kept_with_the_rule_they_broke(home: Home, tmp_path: Path) -> None:
     frame = purchases().astype(object)
     frame.loc[3, "client_id"] = "x7"
     frame.loc[5, ["timestamp", "sku"]] = ["nonsense", "4_0"]
@@ -184,14 +182,16 @@ def test_a_warehouse_that_could_not_be_created_leaves_nothing(
     assert ingest(home, delivery).batch == 1
 
 
-def test_the_same_files_are_recognised_by_content(home: Home, tmp_path: Path) -> None:
+def test_files_and_events_delivered_twice_are_recognised(home: Home, tmp_path: Path) -> None:
     first = deliver(tmp_path / "first", product_buy=purchases())
     ingest(home, str(first))
     again = first.rename(tmp_path / "elsewhere")
     result = ingest(home, str(again))
     assert result.batch is None
     assert result.skipped == [("product_buy.parquet", 1)]
-    assert len(events(home)) == 100
+    other = deliver(tmp_path / "other", ".csv", product_buy=purchases(103))
+    assert landed(ingest(home, str(other))) == (3, 100, 0)
+    assert len(events(home)) == 103
 
 
 _deliveries = st.lists(

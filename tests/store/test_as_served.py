@@ -23,7 +23,9 @@ from ubp_platform.store.online import OnlineStore, Publication
 from ubp_platform.store.retrieval import ProfileStore
 
 PARTS, CLIENTS = 5, 40
-STEPS = st.sampled_from(["land", "encode", "encode earlier", "publish", "look up"])
+STEPS = st.sampled_from(
+    ["land", "encode", "encode earlier", "encode within a day", "publish", "look up"]
+)
 
 
 def parts(seed: int) -> Iterator[dict[str, pd.DataFrame]]:
@@ -88,6 +90,7 @@ def test_at_any_instant_online_and_offline_are_the_same(
         "land": land,
         "encode": lambda: encode(home),
         "encode earlier": lambda: encode(home, [earlier]),
+        "encode within a day": lambda: encode(home, [earlier + pd.Timedelta("7h13min")]),
         "publish": lambda: publish(home),
         "look up": look_up,
     }
@@ -103,7 +106,9 @@ def late(home: Home, directory: Path) -> None:
     ingest(home, str(deliver(directory / "late", product_buy=shop["product_buy"])))
 
 
-def test_what_was_served_is_kept_when_late_events_change_it(home: Home, tmp_path: Path) -> None:
+def test_late_events_make_a_new_revision_and_what_was_served_is_kept(
+    home: Home, tmp_path: Path
+) -> None:
     publish(home)
     store = ProfileStore(home)
     before, then = looked_up(store), datetime.now(UTC)
