@@ -18,6 +18,7 @@ SCRIPTS = (
     "lightfm_codes",
     "evaluation",
     "simulate",
+    "two_times",
 )
 
 

@@ -30,6 +30,7 @@ SMALL = {
     "lightfm_codes": ["--small"],
     "evaluation": ["--small"],
     "simulate": ["--clients", "300"],
+    "two_times": ["--small"],
     "shops": ["simulated", "--clients", "150", "--tasks", "churn", "--blocks", "counters"],
     "beside": ["simulated", "--clients", "150", "--tasks", "churn", "--blocks", "ials_*"],
     "codecs": ["simulated", "--clients", "150", "--epochs", "1", "--codecs", "lsa-rq"],
