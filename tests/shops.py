@@ -47,6 +47,7 @@ def land_late(
 def _new(path: Path) -> Warehouse:
     """Open a new warehouse; a copy of an empty one takes half as long as making it."""
     if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(_empty())
     return Warehouse(path, write=True)
 
