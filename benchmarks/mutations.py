@@ -17,8 +17,10 @@ from typing import Any
 from ubp_platform.home import PROJECT_ROOT
 
 LIST = PROJECT_ROOT / "tests" / "mutations.toml"
-COPIED = ("ubp_platform", "pipelines", "tests", "benchmarks", "expectations", "feature_repo")
-FILES = ("cli.py", "pyproject.toml")
+COPIED = (
+    *("ubp_platform", "pipelines", "tests", "benchmarks", "docs", "expectations", "feature_repo"),
+)
+FILES = ("cli.py", "pyproject.toml", "README.md")
 
 
 def main() -> None:
@@ -45,7 +47,7 @@ def passing(mutation: dict[str, Any]) -> list[str]:
         if text.count(mutation["old"]) != 1:
             sys.exit(f"{LIST.name}: {mutation['file']} has not once {mutation['old']!r}")
         path.write_text(text.replace(mutation["old"], mutation["new"]), "utf-8")
-        options = ["-q", "-rfE", "-n", "2", "--no-header", "-p", "no:cacheprovider"]
+        options = ["-rfE", "-n", "2", "--no-header", "-p", "no:cacheprovider"]
         done = subprocess.run(
             [sys.executable, "-m", "pytest", *options, *mutation["tests"]],
             cwd=copy,

@@ -39,6 +39,7 @@ from ubp_platform.profile.version import ProfileVersion
 from ubp_platform.progress import ProgressFactory, logged
 from ubp_platform.sealed import sealed_json
 from ubp_platform.warehouse import Warehouse, ledger
+from ubp_platform.warehouse.delivery_times import EVERYTHING, Known
 from ubp_platform.warehouse.frozen import frozen, warn_of_changes
 
 
@@ -60,6 +61,7 @@ def evaluate(
     clients: Path | None = None,
     classes: Path | None = None,
     embeddings: Path | None = None,
+    as_delivered: bool = False,
 ) -> Evaluation:
     """Score the profile, each of its blocks, the profile without each block, and three baselines.
 
@@ -95,6 +97,9 @@ def evaluate(
         A directory of class lists and popularities.
     embeddings : Path, optional
         A directory of foreign embeddings to score instead of a profile; no block is fitted.
+    as_delivered : bool
+        Whether profiles and baselines are made from what had been delivered by the end of the
+        input, as if they had been made then. What is predicted is what happened.
 
     Returns
     -------
@@ -111,10 +116,10 @@ def evaluate(
     head_names = select_heads(heads, protocol)
     _check_counts(seeds, block_seeds)
     options = (profile, preset, block_seeds)
-    if embeddings and (blocks or model or options != ("default", "small", 1)):
+    if embeddings and (blocks or model or as_delivered or options != ("default", "small", 1)):
         raise UBPError(
-            "--embeddings fits nothing: leave out --blocks, --profile, --preset, --model and "
-            "--block-seeds"
+            "--embeddings fits nothing: leave out --blocks, --profile, --preset, --model, "
+            "--block-seeds and --as-delivered"
         )
     wanted = profile_blocks(profile, blocks)
     select_blocks(preset=preset, model=model, among=wanted)
@@ -129,12 +134,13 @@ def evaluate(
             sources = {str(batch["source"]) for batch in ledger.batches(warehouse.connection)}
         if foreign is None:
             subject = _fitted_profiles(
-                backtest(copy, split, listed, wanted, preset, model, progress, seed)
+                backtest(copy, split, listed, wanted, preset, model, progress, seed, as_delivered)
                 for seed in range(block_seeds)
             )
         else:
             subject = _with_last_profile(copy, split, listed, foreign)
-        rows = [*subject.rows, *_baselines(copy, split, listed, subject.rows)]
+        known = Known(delivered_before=split.cutoff) if as_delivered else EVERYTHING
+        rows = [*subject.rows, *_baselines(copy, split, listed, subject.rows, known)]
         scores = run(
             representations=rows,
             tasks=available,
@@ -148,6 +154,7 @@ def evaluate(
             clients=len(listed),
             clients_from=str(clients) if clients else None,
             preset=preset if foreign is None else None,
+            as_delivered=as_delivered,
             unavailable_tasks=unavailable,
             **_facts(home, split, subject, scores),
         )
@@ -204,11 +211,11 @@ def _with_last_profile(
 
 
 def _baselines(
-    home: Home, split: Split, clients: np.ndarray, rows: Sequence[Representation]
+    home: Home, split: Split, clients: np.ndarray, rows: Sequence[Representation], known: Known
 ) -> list[Representation]:
     """The baselines; the handcrafted features among them unless they are a scored block."""
     with Warehouse(home.warehouse) as warehouse:
-        history = warehouse.history(split.cutoff, clients)
+        history = warehouse.history(split.cutoff, clients, known)
         found = baselines(history, clients)
         if Handcrafted.name not in {row.name for row in rows}:
             with suppress(BlockUnavailable):

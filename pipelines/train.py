@@ -1,7 +1,7 @@
 """``ubp train``: fit blocks, and make a profile version of them."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from ubp_platform.blocks.registry import profile_blocks
@@ -20,7 +20,8 @@ from ubp_platform.warehouse.frozen import frozen, warn_of_changes
 class Trained(BlockFits):
     """What ``ubp train`` did: the fits, and the profile version that was made of them."""
 
-    profile: ProfileVersion
+    #: The profile version.
+    profile: ProfileVersion = field(kw_only=True)
 
 
 def train(
@@ -35,6 +36,7 @@ def train(
     skip: Sequence[str] = (),
     model: str | None = None,
     resume: bool = False,
+    as_delivered: bool = False,
 ) -> Trained:
     """Fit blocks on the history before a cutoff and make a profile version of them.
 
@@ -43,7 +45,7 @@ def train(
 
     Parameters
     ----------
-    home, names, cutoff, preset, seed, progress, skip, model, resume
+    home, names, cutoff, preset, seed, progress, skip, model, resume, as_delivered
         As in :func:`~ubp_platform.profile.fitting.fit_blocks`.
     profile : {"default", "paper"}
         Which blocks to fit where none are named.
@@ -66,6 +68,7 @@ def train(
             skip=skip,
             model=model,
             resume=resume,
+            as_delivered=as_delivered,
         )
         published = Served.read_if_whole(home)
         # A name that is online stays the name of what is online.

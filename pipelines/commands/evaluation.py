@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from pipelines.console.options import (
+    AsDeliveredOption,
     BlocksOption,
     ClassesOption,
     HomeOption,
@@ -77,6 +78,7 @@ def evaluate(
     profile: ProfileOption = "default",
     preset: PresetOption = "small",
     model: ModelOption = None,
+    as_delivered: AsDeliveredOption = False,
     home: HomeOption = None,
 ) -> None:
     """Score the profile on the six tasks of RecSys Challenge 2025.
@@ -108,6 +110,7 @@ def evaluate(
         clients=clients,
         classes=classes,
         embeddings=embeddings,
+        as_delivered=as_delivered,
     )
     show_evaluation(found)
     say(f"Report: {place.report}", wrap=False)

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from pipelines.console.options import (
+    AsDeliveredOption,
     ClientArgument,
     HomeOption,
     ModelOption,
@@ -48,6 +49,7 @@ def train(
         bool,
         typer.Option("--resume", help="Resume interrupted fits from their last epoch."),
     ] = False,
+    as_delivered: AsDeliveredOption = False,
     home: HomeOption = None,
 ) -> None:
     """Fit blocks and make a profile version of them.
@@ -68,6 +70,7 @@ def train(
         skip=skip or (),
         model=model,
         resume=resume,
+        as_delivered=as_delivered,
     )
     show_trained(result)
 
@@ -115,10 +118,7 @@ def encode(
         list[str] | None,
         typer.Option(help="Cutoff time (UTC), past or present; repeatable."),
     ] = None,
-    as_delivered: Annotated[
-        bool,
-        typer.Option("--as-delivered", help="Leave out what was delivered after a cutoff."),
-    ] = False,
+    as_delivered: AsDeliveredOption = False,
     version: VersionOption = None,
     home: HomeOption = None,
 ) -> None:

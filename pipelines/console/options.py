@@ -57,6 +57,10 @@ ModelOption = Annotated[
     str | None,
     typer.Option(help="Language model of the lm_ blocks: a directory or a hub name."),
 ]
+AsDeliveredOption = Annotated[
+    bool,
+    typer.Option("--as-delivered", help="Leave out what was delivered at a cutoff or later."),
+]
 ClientArgument = Annotated[
     str, typer.Argument(help="The client's id, as the shop writes it.", metavar="CLIENT_ID")
 ]

@@ -26,9 +26,10 @@ SHORT = {
 
 def show_evaluation(found: Evaluation) -> None:
     """Show what was scored, on which data, and the scores."""
+    known = ", as delivered by then" if found.as_delivered else ""
     lines = [
-        f"Input before {found.cutoff:%Y-%m-%d}; heads are fitted on what happened from then to "
-        f"{found.validation_start:%Y-%m-%d}, and scored on what happened from then to "
+        f"Input before {found.cutoff:%Y-%m-%d}{known}; heads are fitted on what happened from "
+        f"then to {found.validation_start:%Y-%m-%d}, and scored on what happened from then to "
         f"{found.end:%Y-%m-%d %H:%M}; {found.clients:,} clients"
     ]
     lines += made_of(

@@ -135,24 +135,34 @@ def tiny_blocks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         yield
 
 
-def test_no_bit_of_a_profile_knows_the_windows(tmp_path: Path, tiny_blocks: None) -> None:
+def test_no_bit_of_a_profile_knows_the_windows_or_what_came_later(
+    tmp_path: Path, tiny_blocks: None
+) -> None:
     shop = random_shop(seed=5, clients=60, events=900)
     last = shop["product_buy"]["timestamp"].max()
-    shop = plant_future(shop, last.normalize() - pd.Timedelta("27D"))
+    start = last.normalize() - pd.Timedelta("27D")
+    shop, late = plant_future(shop, start), random_shop(seed=6, clients=60, events=300)
+    products = shop.pop("product_properties")
+    before = {name: frame[frame["timestamp"] < start] for name, frame in shop.items()}
+    # In the windows, or before them and delivered later.
+    after = {
+        name: pd.concat(
+            [frame[frame["timestamp"] >= start], late[name][late[name]["timestamp"] < start]]
+        )
+        for name, frame in shop.items()
+    }
+    assert all(len(before[name]) and len(after[name]) for name in EVENT_TYPES)
     whole_log, cut_log = Home(home=tmp_path / "whole"), Home(home=tmp_path / "cut")
-    ingest(whole_log, str(deliver(tmp_path / "delivery", **shop)))
-    tested = backtest(whole_log, *plan(whole_log), block_names())
+    delivery = deliver(tmp_path / "before", **before, product_properties=products)
+    then = (start - pd.Timedelta("1us")).tz_localize("UTC").to_pydatetime()
+    ingest(whole_log, str(delivery), delivered_at=then)
+    ingest(whole_log, str(deliver(tmp_path / "after", **after)))
+    tested = backtest(whole_log, *plan(whole_log), block_names(), as_delivered=True)
     cutoff = tested.split.cutoff
+    assert cutoff.replace(tzinfo=None) == start
     assert tested.split.end.replace(tzinfo=None) == last
     assert [part.block for part in tested.version.parts] == list(block_names())
 
-    before = {
-        name: frame[frame["timestamp"] < cutoff.replace(tzinfo=None)]
-        for name, frame in shop.items()
-        if name in EVENT_TYPES
-    }
-    assert all(0 < len(before[name]) < len(shop[name]) for name in EVENT_TYPES)
-    products = shop["product_properties"]
     ingest(cut_log, str(deliver(tmp_path / "cut_off", **before, product_properties=products)))
     # Its last purchase is another one, and so would its split be.
     fits = fit_blocks(cut_log, block_names(), cutoff=cutoff)

@@ -56,6 +56,7 @@ def backtest(
     model: str | None = None,
     progress: ProgressFactory = logged,
     seed: int = 0,
+    as_delivered: bool = False,
 ) -> Backtest:
     """Make the profile of a split's input; existing fits and snapshots are reused.
 
@@ -73,6 +74,8 @@ def backtest(
     progress : ProgressFactory
     seed : int
         Random seed of the blocks.
+    as_delivered : bool
+        Whether the input has only what had been delivered by its end.
     """
     with exclusive(home, "fit"):
         fits = fit_blocks(
@@ -85,6 +88,7 @@ def backtest(
             model=model,
             resume=True,
             complete=True,
+            as_delivered=as_delivered,
         )
         version = make_version(home, fits, progress, directory=home.evaluation / "profiles")
     matrix, known = profile_matrix(version, split.cutoff, clients)

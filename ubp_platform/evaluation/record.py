@@ -68,6 +68,8 @@ class Evaluation(BaseModel):
         The version in ``evaluation/profiles``, that of the first block seed; None if no profile
         was evaluated.
     preset : str, optional
+    as_delivered : bool
+        Whether the input has only what had been delivered by its end.
     blocks : list of BlockRecord
     unavailable_blocks, unavailable_tasks : dict of str to str
         What was left out, with the reasons.
@@ -89,6 +91,7 @@ class Evaluation(BaseModel):
     unknown: int
     profile: str | None
     preset: str | None
+    as_delivered: bool = False
     blocks: list[BlockRecord]
     unavailable_blocks: dict[str, str]
     unavailable_tasks: dict[str, str]

@@ -18,6 +18,7 @@ from ubp_platform.profile.encoding import known_cutoff
 from ubp_platform.profile.version import ProfilePart, versions
 from ubp_platform.progress import ProgressFactory, logged
 from ubp_platform.warehouse import Warehouse
+from ubp_platform.warehouse.delivery_times import EVERYTHING, Known, require_delivered
 from ubp_platform.warehouse.history import History
 
 
@@ -37,6 +38,8 @@ class BlockFits:
         Blocks that the caller left out.
     parts : list of FittedBlock
         The blocks of the profile, in its order.
+    known : Known
+        What belonged to the history, of all that happened before the cutoff.
     """
 
     cutoff: datetime
@@ -45,6 +48,7 @@ class BlockFits:
     unavailable: dict[str, str]
     skipped: list[str]
     parts: list[FittedBlock]
+    known: Known = EVERYTHING
 
 
 def fit_blocks(
@@ -60,6 +64,7 @@ def fit_blocks(
     model: str | None = None,
     resume: bool = False,
     complete: bool = False,
+    as_delivered: bool = False,
 ) -> BlockFits:
     """Fit blocks on the history before a cutoff; existing fits are reused.
 
@@ -88,6 +93,8 @@ def fit_blocks(
     complete : bool
         Whether Ctrl-C during a fit ends the run; otherwise it ends that fit, and its best epoch is
         kept.
+    as_delivered : bool
+        Leave out what was delivered at the cutoff or later, as if the blocks were fitted then.
 
     Returns
     -------
@@ -105,7 +112,14 @@ def fit_blocks(
     with Warehouse(home.warehouse) as warehouse:
         home.prepare()
         cutoff = known_cutoff(warehouse, cutoff)
-        history, identity = warehouse.history(cutoff), warehouse.identity(cutoff)
+        known = EVERYTHING
+        if as_delivered:
+            require_delivered(warehouse.connection, cutoff)
+            known = Known(delivered_before=cutoff)
+        history, identity = (
+            warehouse.history(cutoff, known=known),
+            warehouse.identity(cutoff, known),
+        )
         unavailable = _without_events(blocks, history, strict=bool(names))
         available = [block for block in blocks if block.name not in unavailable]
         kept: dict[str, FittedBlock] = {}
@@ -132,7 +146,7 @@ def fit_blocks(
     if not parts:
         reasons = "; ".join(f"{name}: {reason}" for name, reason in unavailable.items())
         raise BlockUnavailable(f"no block can be fitted: {reasons}")
-    return BlockFits(cutoff, fitted, reused, unavailable, skipped, parts)
+    return BlockFits(cutoff, fitted, reused, unavailable, skipped, parts, known)
 
 
 def select_blocks(

@@ -40,7 +40,7 @@ def make_version(
     # All of it, so that no other process replaces a snapshot between its block and its profile.
     with exclusive(home, "encode"):
         with Warehouse(home.warehouse) as warehouse:
-            encode_blocks(home, warehouse, fits.parts, fits.cutoff, progress)
+            encode_blocks(home, warehouse, fits.parts, fits.cutoff, progress, fits.known)
         version = create(home, fits.parts, fits.cutoff, directory, taken)
         assemble(home, version, fits.cutoff, progress)
     return version
