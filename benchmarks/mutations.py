@@ -17,9 +17,15 @@ from typing import Any
 from ubp_platform.home import PROJECT_ROOT
 
 LIST = PROJECT_ROOT / "tests" / "mutations.toml"
-COPIED = (
-    *("ubp_platform", "pipelines", "tests", "benchmarks", "docs", "expectations", "feature_repo"),
-)
+FOLDERS = [
+    "ubp_platform",
+    "pipelines",
+    "tests",
+    "benchmarks",
+    "docs",
+    "expectations",
+    "feature_repo",
+]
 FILES = ("cli.py", "pyproject.toml", "README.md")
 
 
@@ -38,7 +44,7 @@ def passing(mutation: dict[str, Any]) -> list[str]:
     """Return the tests of a mutation that pass in a copy of the project with it."""
     with tempfile.TemporaryDirectory(prefix="mutation-") as directory:
         copy = Path(directory)
-        for name in COPIED:
+        for name in FOLDERS:
             shutil.copytree(PROJECT_ROOT / name, copy / name)
         for name in FILES:
             shutil.copy(PROJECT_ROOT / name, copy)
