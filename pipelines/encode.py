@@ -72,7 +72,7 @@ def encode(
                 path = assemble(copy, profile, cutoff, progress)
                 revised = None
                 if path != before:
-                    revised = compare(warehouse, cutoff, before, path)
+                    revised = compare(warehouse, before, path, known)
                 encoded.append(Encoded(path, revised))
             warn_of_changes(copy, times, "ubp encode")
     return profile, encoded

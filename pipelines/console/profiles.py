@@ -60,9 +60,8 @@ def show_encoded(profile: "ProfileVersion", encoded: "Encoded") -> None:
     """Show where a cutoff's profiles are, and what has changed with a new revision."""
     say(f"profile {profile.name}: {encoded.path}", wrap=False)
     if revised := encoded.revised:
-        events = (
-            "" if revised.events is None else f"{revised.events:,} events before it came late, "
-        )
+        more = revised.events or 0
+        events = f"{more:,} more events, " if more > 0 else f"{-more:,} fewer events, " * (more < 0)
         say(
             f"A new revision: {events}{client_count(revised.clients)} changed. What was served is "
             "kept; `ubp publish` serves the new one"

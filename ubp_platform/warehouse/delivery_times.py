@@ -7,7 +7,7 @@ from typing import Any
 import duckdb
 
 from ubp_platform.errors import UBPError
-from ubp_platform.events.schema import EVENT_TYPES, EVENTS
+from ubp_platform.events.schema import EVENTS
 from ubp_platform.times import aware_utc, literal, naive_utc
 
 
@@ -96,17 +96,6 @@ def landing_times(connection: duckdb.DuckDBPyConnection) -> list[datetime]:
     """Return the times at which batches landed, the newest first."""
     rows = connection.execute("SELECT DISTINCT landed_at FROM batch ORDER BY landed_at DESC")
     return [time.replace(tzinfo=UTC) for (time,) in rows.fetchall()]
-
-
-def landed_since(connection: duckdb.DuckDBPyConnection, cutoff: datetime, time: datetime) -> int:
-    """Count the events from before a cutoff that landed after some time."""
-    late = "batch_id IN (SELECT batch_id FROM batch WHERE landed_at > $time)"
-    parts = " UNION ALL ".join(
-        f"SELECT count(*) AS events FROM {name} WHERE timestamp < $cutoff AND {late}"
-        for name in EVENT_TYPES
-    )
-    times = {"cutoff": naive_utc(cutoff), "time": naive_utc(time)}
-    return int(connection.execute(f"SELECT sum(events) FROM ({parts})", times).fetchall()[0][0])
 
 
 def require_delivered(connection: duckdb.DuckDBPyConnection, cutoff: datetime) -> None:
