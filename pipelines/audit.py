@@ -115,6 +115,11 @@ class _Part:
     client_ids: list[ClientId]
     vectors: np.ndarray
 
+    def of(self, chosen: np.ndarray) -> "_Part":
+        """Return some of the clients: a boolean of each."""
+        ids = [one for one, is_chosen in zip(self.client_ids, chosen, strict=True) if is_chosen]
+        return _Part(self.file, self.keys[chosen], ids, self.vectors[chosen])
+
 
 def _served(store: ProfileStore) -> list[SnapshotFile]:
     """Return the snapshots that are served, newest first."""
@@ -164,6 +169,9 @@ def _compute_again(
 ) -> None:
     """Encode the clients as they were encoded, and compare."""
     cutoff = part.file.cutoff
+    if warehouse.relevant is not None:
+        # The others keep the profile that they had.
+        part = part.of(np.isin(part.keys, warehouse.relevant))
     known = _as_then(warehouse, part.file)
     if known is None:
         result.skipped.append(

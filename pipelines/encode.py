@@ -69,7 +69,8 @@ def encode(
                 before = profile.snapshot_path(cutoff)
                 known = Known(delivered_before=cutoff) if as_delivered else EVERYTHING
                 encode_blocks(copy, warehouse, parts, cutoff, progress, known)
-                path = assemble(copy, profile, cutoff, progress)
+                relevant = None if as_delivered else warehouse.relevant
+                path = assemble(copy, profile, cutoff, progress, relevant)
                 revised = None
                 if path != before:
                     revised = compare(warehouse, before, path, known)

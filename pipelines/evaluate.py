@@ -125,11 +125,12 @@ def evaluate(
     select_blocks(preset=preset, model=model, among=wanted)
     with shared(home, "evaluate"), frozen(home) as copy:
         # All input is checked before anything is fitted.
-        split, listed = plan(copy, clients)
+        split, listed = plan(copy, clients, as_delivered)
+        known = Known(delivered_before=split.cutoff) if as_delivered else EVERYTHING
         budgets = select_budgets(labels, len(listed), protocol)
         foreign = None if embeddings is None else _foreign(copy, embeddings, listed)
         with Warehouse(copy.warehouse) as warehouse:
-            targets = Targets(warehouse, split, listed, classes)
+            targets = Targets(warehouse, split, listed, classes, known)
             available, unavailable = targets.available(task_names, strict=bool(tasks))
             sources = {str(batch["source"]) for batch in ledger.batches(warehouse.connection)}
         if foreign is None:
@@ -139,7 +140,6 @@ def evaluate(
             )
         else:
             subject = _with_last_profile(copy, split, listed, foreign)
-        known = Known(delivered_before=split.cutoff) if as_delivered else EVERYTHING
         rows = [*subject.rows, *_baselines(copy, split, listed, subject.rows, known)]
         scores = run(
             representations=rows,

@@ -168,6 +168,7 @@ def _land(
         staging(delivery, directory) as stage,
     ):
         connection = warehouse.connection
+        delivered = delivered.landing_now()
         new, result.skipped = _new_tables(connection, stage, replace)
         if not new:
             return result
@@ -182,14 +183,24 @@ def _land(
         result.batch = batch
         with warehouse.transaction():
             if replace is not None:
+                listed = warehouse.relevant is not None
                 ledger.revert(connection, replace)
                 result.notes.append(f"batch {replace} was reverted, and this one replaces it")
+                if listed and not ledger.numbers(connection):
+                    result.notes.append(
+                        "the list of relevant clients went with the only batch: `ubp clients FILE`"
+                    )
             identifiers.remember(connection, checked[0].staged.kinds)
             for table, item in zip(new, checked, strict=True):
                 _land_table(connection, table, item, batch, delivered.at, result, progress)
             if decided := column_kinds.describe(checked[0].staged.kinds, known_kinds):
                 result.notes.append(decided)
             result.notes += [*stage.box.notes, *_notes(connection, result, stage)]
+            if replace is not None and (again := ledger.to_deliver_again(connection)):
+                result.notes.append(
+                    "ingest these files again, rows that they share with the replaced batch are "
+                    f"gone: {', '.join(again)}"
+                )
             _require_delivered_after(connection, batch, delivered)
             # From here on, the files are not read again.
             delivery.require_unchanged()

@@ -161,7 +161,7 @@ def _superseded(version: ProfileVersion) -> Iterator[Path]:
     served = ever_served(version)
     newest = {snapshot.path for snapshot in version.snapshots}
     for snapshot in map(describe_snapshot, revision_paths(version.directory)):
-        if snapshot.path not in newest and (snapshot.cutoff, snapshot.made_from) not in served:
+        if snapshot.path not in newest and not any(one.is_of(snapshot) for one in served):
             yield snapshot.path
 
 

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from ubp_platform.blocks.catalog import Catalog
 from ubp_platform.blocks.registry import block_names
-from ubp_platform.blocks.snapshot_files import inspect_snapshots
+from ubp_platform.blocks.snapshot_files import SnapshotFile, inspect_snapshots
 from ubp_platform.errors import DamagedFile, UBPError, WarehouseBusy, WarehouseMissing
 from ubp_platform.evaluation.last import last_evaluation
 from ubp_platform.events.schema import TABLES
@@ -92,7 +92,7 @@ def _warehouse(
                     zip(("client_id", "share"), warehouse.busiest() or (), strict=False)
                 ),
                 "relevant": None if warehouse.relevant is None else len(warehouse.relevant),
-                "changed": _changed(warehouse, served),
+                "changed": _changed(warehouse, served, profiles),
                 "last_event": _latest(span["last"] for span in tables.values()),
                 "complete_until": _complete_until(warehouse),
                 "lateness_hours": delivery_times.lateness(warehouse.connection),
@@ -115,11 +115,19 @@ def batches(home: Home) -> list[dict[str, Any]]:
         return [_json(batch) for batch in ledger.batches(warehouse.connection)]
 
 
-def _changed(warehouse: Warehouse, served: Served | None) -> bool:
-    """Whether events before the served cutoff have landed since it was encoded."""
-    if served is None:
+def _changed(warehouse: Warehouse, served: Served | None, profiles: list[ProfileVersion]) -> bool:
+    """Whether more is known by now of the time before the served cutoff than it was made of."""
+    if (
+        served is None
+        or warehouse.identity(datetime.fromisoformat(served.cutoff)) == served.identity
+    ):
         return False
-    return warehouse.identity(datetime.fromisoformat(served.cutoff)) != served.identity
+    mine = next((one for one in profiles if one.name == served.version), None)
+    snapshots = _whole([], lambda: mine.snapshots) if mine else None
+    return not any(
+        snapshot.made_from.history == served.identity and _is_as_delivered(warehouse, snapshot)
+        for snapshot in snapshots or []
+    )
 
 
 def _complete_until(warehouse: Warehouse) -> str | None:
@@ -134,13 +142,19 @@ def _stale(warehouse: Warehouse, version: ProfileVersion, damaged: list[DamagedF
     found = []
     for snapshot in _whole(damaged, lambda: version.snapshots) or []:
         cutoff, history = snapshot.cutoff, snapshot.made_from.history
-        known = (
-            warehouse.identity(cutoff),
-            warehouse.identity(cutoff, Known(delivered_before=cutoff)),
-        )
-        if snapshot.made_from.fits and history not in known:
+        same = warehouse.identity(cutoff) == history or _is_as_delivered(warehouse, snapshot)
+        if snapshot.made_from.fits and not same:
             found.append(cutoff.isoformat())
     return found
+
+
+def _is_as_delivered(warehouse: Warehouse, snapshot: SnapshotFile) -> bool:
+    """Whether events were left out of a snapshot that were delivered later, and only these."""
+    cutoff, history = snapshot.cutoff, snapshot.made_from.history
+    if warehouse.identity(cutoff, Known(delivered_before=cutoff)) != history:
+        return False
+    # Where nothing had come late yet, it was made of all that was known.
+    return warehouse.identity(cutoff, Known(landed_before=snapshot.created)) != history
 
 
 def _latest(times: Any) -> str | None:
@@ -261,11 +275,14 @@ def _next(
     mine = next((found for found in profiles if found["version"] == served["version"]), newest)
     # An older version is served on purpose: it was published after the newest was made.
     option = "" if mine is newest else f" --profile-version {mine['version']}"
-    later = mine["cutoffs"] and mine["cutoffs"][-1] > served["cutoff"]
+    last = mine["cutoffs"][-1] if mine["cutoffs"] else ""
+    if last in warehouse["stale"].get(mine["version"], []) or last < warehouse["complete_until"]:
+        # The default cutoff, unless one within a day that has begun since was encoded.
+        of = f" --cutoff {last}" if last > warehouse["complete_until"] else ""
+        return f"ubp encode{of}{option} && ubp publish{option}"
+    later = last > served["cutoff"]
     if later or served["outdated"] or served["online_store"] != online:
         return f"ubp publish{option}"
-    if served["days_behind"] or served["late_events"]:
-        return f"ubp encode{option} && ubp publish{option}"
     return "ubp profile CLIENT_ID"
 
 

@@ -42,7 +42,7 @@ def parse_time(text: str) -> datetime:
 
 
 def time_stem(time: datetime) -> str:
-    """Return a file name for a point in time; names sort like times.
+    """Return a file name for a point in time; without the ``Z``, names sort like times.
 
     Examples
     --------

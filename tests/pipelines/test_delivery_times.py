@@ -172,7 +172,8 @@ def test_events_may_say_when_they_became_known(home: Home, tmp_path: Path) -> No
 def test_properties_of_products_hold_from_a_time_on(home: Home, tmp_path: Path) -> None:
     products = random_shop()["product_properties"].head(3).drop(columns="name")
     dated = products.assign(price=7, valid_from="2022-06-03 12:00:00").head(1)
-    land(home, tmp_path / "first", None, product_buy=purchases(10), product_properties=products)
+    first = {"product_buy": purchases(10), "product_properties": products}
+    land(home, tmp_path / "first", day("2022-06-02"), **first)
     land(home, tmp_path / "second", day("2022-06-10"), product_properties=products.assign(price=9))
     land(home, tmp_path / "third", None, product_properties=dated)
     expected = {

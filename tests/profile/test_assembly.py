@@ -95,9 +95,10 @@ def test_clients_no_longer_encoded_keep_their_profiles(
     vectors = np.array([[3, 4], [0, 2], [5, 1], [1, 1]])
     version = create(home, [put(home, "ials_categories", [1, 5, 7, 9], vectors)], CUTOFF)
     before = Snapshot.read(assemble(home, version, CUTOFF))
+    relevant = np.array([2, 5])
     put(home, "ials_categories", [2, 5], np.array([[3, 4], [9, 1]]), "another list")
     monkeypatch.setattr("ubp_platform.profile.assembly.ROWS_PER_GROUP", 3)
-    after = Snapshot.read(assemble(home, version, CUTOFF))
+    after = Snapshot.read(assemble(home, version, CUTOFF, relevant=relevant))
     assert after.client_ids.tolist() == [1, 2, 5, 7, 9]
     np.testing.assert_array_equal(after.vectors[[0, 3, 4]], before.vectors[[0, 2, 3]])
     # A client encoded again gets the new profile; client 2 has the vector that client 1 had.

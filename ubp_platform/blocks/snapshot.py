@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -108,6 +108,8 @@ class SnapshotWriter:
     shop_ids : callable, optional
         Maps client keys to the shop's text ids. The column ``client_id`` then holds these ids, and
         ``client_key`` the keys; without it the keys are the ids.
+    after : datetime, optional
+        When the revision before was made; this one is made later.
     """
 
     def __init__(
@@ -118,8 +120,11 @@ class SnapshotWriter:
         names: tuple[str, ...] | None = None,
         made_from: Origin = UNKNOWN,
         shop_ids: ShopIds | None = None,
+        after: datetime | None = None,
     ) -> None:
         created = datetime.now(UTC)
+        if after:  # the clock may have been corrected backwards
+            created = max(created, after + timedelta(microseconds=1))
         self._shop_ids = shop_ids
         self._path, self._cutoff, self._names, self._width = path, cutoff, names, width
         text_ids = [("client_id", pa.string()), (_KEY, pa.int64())]

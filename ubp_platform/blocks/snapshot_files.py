@@ -67,7 +67,10 @@ def snapshot_files(directory: Path) -> list[SnapshotFile]:
 
 def revision_paths(directory: Path, cutoff: datetime | None = None) -> list[Path]:
     """Return the files of all revisions, of one cutoff or of all, oldest first."""
-    found = sorted(directory.glob("*.parquet"), key=_order)
+    # Without the Z, that a part of a second comes after the second.
+    found = sorted(
+        directory.glob("*.parquet"), key=lambda path: (_order(path)[0].rstrip("Z"), _order(path)[1])
+    )
     return [path for path in found if cutoff is None or _order(path)[0] == time_stem(cutoff)]
 
 

@@ -19,6 +19,7 @@ from ubp_platform.profile.making import make_version
 from ubp_platform.profile.version import ProfileVersion, encoded_from, versions
 from ubp_platform.progress import ProgressFactory, logged
 from ubp_platform.warehouse import Warehouse, targets
+from ubp_platform.warehouse.delivery_times import EVERYTHING, Known
 
 
 @dataclass(frozen=True)
@@ -95,7 +96,9 @@ def backtest(
     return Backtest(split, clients, fits, version, matrix, len(clients) - known)
 
 
-def plan(home: Home, clients_file: Path | None = None) -> tuple[Split, np.ndarray]:
+def plan(
+    home: Home, clients_file: Path | None = None, as_delivered: bool = False
+) -> tuple[Split, np.ndarray]:
     """Divide the log, and list the clients to evaluate.
 
     Parameters
@@ -103,6 +106,8 @@ def plan(home: Home, clients_file: Path | None = None) -> tuple[Split, np.ndarra
     home : Home
     clients_file : Path, optional
         The list; by default the warehouse's relevant clients, or all with an event in the input.
+    as_delivered : bool
+        Whether the input has only what had been delivered by its end.
 
     Returns
     -------
@@ -116,7 +121,8 @@ def plan(home: Home, clients_file: Path | None = None) -> tuple[Split, np.ndarra
             return split, warehouse.identifiers("client_id").keys(ids)
         if warehouse.relevant is not None:
             return split, warehouse.relevant
-        return split, targets.clients(warehouse, split.cutoff)
+        known = Known(delivered_before=split.cutoff) if as_delivered else EVERYTHING
+        return split, targets.clients(warehouse, split.cutoff, known)
 
 
 def evaluated_profile(home: Home, split: Split) -> ProfileVersion | None:

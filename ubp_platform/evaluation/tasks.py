@@ -19,6 +19,7 @@ from ubp_platform.evaluation.class_lists import PROPENSITIES, Classes, read_clas
 from ubp_platform.evaluation.lookup import positions_in
 from ubp_platform.evaluation.split import Split
 from ubp_platform.warehouse import Warehouse, targets
+from ubp_platform.warehouse.delivery_times import EVERYTHING, Known
 
 #: The maximum number of classes of a multi-label task.
 CLASSES = 100
@@ -71,6 +72,8 @@ class Targets:
     class_lists : Path, optional
         A directory of class lists that replace computed classes, see
         :func:`~ubp_platform.evaluation.class_lists.read_class_lists`.
+    known : Known
+        What was known of the input; what is predicted is what happened.
     """
 
     def __init__(
@@ -79,8 +82,9 @@ class Targets:
         split: Split,
         clients: np.ndarray,
         class_lists: Path | None = None,
+        known: Known = EVERYTHING,
     ) -> None:
-        self._warehouse, self._split = warehouse, split
+        self._warehouse, self._split, self._known = warehouse, split, known
         self.clients = clients
         self._given = read_class_lists(warehouse, class_lists) if class_lists else {}
 
@@ -96,7 +100,7 @@ class Targets:
     @cached_property
     def active(self) -> np.ndarray:
         """The listed clients with a purchase in the input, as positions, ascending."""
-        buyers = targets.buyers(self._warehouse, self._split.cutoff)
+        buyers = targets.buyers(self._warehouse, self._split.cutoff, self._known)
         return np.sort(positions_in(self.clients, buyers)[0])
 
     def available(
@@ -206,7 +210,7 @@ class Targets:
         column, bought = PROPENSITIES[name], train
         if name == "propensity_new_sku":
             bought = pa.concat_tables([train, validation])
-            seen = targets.touched_skus(self._warehouse, self._split.cutoff)
+            seen = targets.touched_skus(self._warehouse, self._split.cutoff, self._known)
             bought = bought.filter(pa.array(~positions_in(seen, bought[column].to_numpy())[1]))
         bought = bought.filter(pc.is_valid(bought[column]))
         values, which = np.unique(bought[column].to_numpy(), return_inverse=True)

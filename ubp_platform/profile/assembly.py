@@ -30,12 +30,17 @@ from ubp_platform.progress import ProgressFactory, logged
 
 
 def assemble(
-    home: Home, version: ProfileVersion, cutoff: datetime, progress: ProgressFactory = logged
+    home: Home,
+    version: ProfileVersion,
+    cutoff: datetime,
+    progress: ProgressFactory = logged,
+    relevant: np.ndarray | None = None,
 ) -> Path:
     """Write the profiles of all clients at a cutoff.
 
-    Clients who left the list of relevant clients keep their profiles, as in the online store, so
-    that both continue to agree.
+    Nobody who is in the revision before is left out of the next one, or joins would return the
+    row before. Clients who left the list of relevant clients keep their profiles; those of whom
+    nothing is known any more, as after a reverted batch, get the mean profile.
 
     Parameters
     ----------
@@ -44,6 +49,8 @@ def assemble(
         Its blocks have snapshots at the cutoff.
     cutoff : datetime
     progress : ProgressFactory
+    relevant : ndarray of int64, optional
+        The list of relevant clients, where there is one that clients may have left.
 
     Returns
     -------
@@ -59,8 +66,9 @@ def assemble(
         return newest
     encoded = np.unique(np.concatenate([client_keys(path) for path in paths]))
     before = _clients_before(newest)
-    left = np.setdiff1d(before, encoded, assume_unique=True)
-    clients = np.union1d(encoded, left)
+    gone = np.setdiff1d(before, encoded, assume_unique=True)
+    left = gone[:0] if relevant is None else np.setdiff1d(gone, relevant, assume_unique=True)
+    clients = np.union1d(encoded, gone)
     readers = [_Reader(path) for path in paths]
     previous = _Reader(newest) if len(left) else None
     target = next_revision(newest)
@@ -70,7 +78,8 @@ def assemble(
             cutoff,
             version.width,
             made_from=made_from,
-            shop_ids=_shop_ids([*paths, newest] if len(left) else paths),
+            shop_ids=_shop_ids([*paths, newest] if len(gone) else paths),
+            after=_created(newest),
         ) as writer,
         progress(f"profile {version.name} {cutoff:%Y-%m-%d}", len(clients), "clients") as advance,
     ):
@@ -107,6 +116,13 @@ def _clients_before(target: Path) -> np.ndarray:
     except DamagedFile:
         return np.empty(0, np.int64)
     return client_keys(target)
+
+
+def _created(path: Path) -> datetime | None:
+    try:
+        return describe_snapshot(path).created
+    except DamagedFile:
+        return None
 
 
 def _shop_ids(paths: list[Path]) -> ShopIds | None:

@@ -41,6 +41,7 @@ def make_version(
     with exclusive(home, "encode"):
         with Warehouse(home.warehouse) as warehouse:
             encode_blocks(home, warehouse, fits.parts, fits.cutoff, progress, fits.known)
+            relevant = None if fits.known.delivered_before else warehouse.relevant
         version = create(home, fits.parts, fits.cutoff, directory, taken)
-        assemble(home, version, fits.cutoff, progress)
+        assemble(home, version, fits.cutoff, progress, relevant)
     return version

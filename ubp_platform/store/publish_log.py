@@ -26,10 +26,20 @@ _CURE = "restore it from a backup, or remove it; nobody can say then what was se
 
 
 class ServedSnapshot(BaseModel):
-    """A snapshot that a publish read: the cutoff, and what its revision was made from."""
+    """A snapshot that a publish read: cutoff, origin, and the file's name.
+
+    Revisions of equal origin may differ in clients who keep an earlier profile. Records of earlier
+    releases have no name.
+    """
 
     cutoff: datetime
     made_from: Origin
+    file: str = ""
+
+    def is_of(self, file: SnapshotFile) -> bool:
+        """Whether a file is the snapshot that was read."""
+        same = (file.cutoff, file.made_from) == (self.cutoff, self.made_from)
+        return same and self.file in ("", file.path.name)
 
 
 class PublishRecord(BaseModel):
@@ -58,7 +68,8 @@ class PublishRecord(BaseModel):
 def begin(version: ProfileVersion, publish: str) -> None:
     """Record that a publish of the version's snapshots is about to be served."""
     snapshots = [
-        ServedSnapshot(cutoff=one.cutoff, made_from=one.made_from) for one in version.snapshots
+        ServedSnapshot(cutoff=one.cutoff, made_from=one.made_from, file=one.path.name)
+        for one in version.snapshots
     ]
     PublishRecord(publish=publish, snapshots=snapshots).write(version)
 
@@ -89,13 +100,16 @@ def served_over_time(
     publication : Publication, optional
         What is online now; its record may still have to be completed.
     """
-    found = []
-    for record in _records(version):
+    found: list[PublishRecord] = []
+    for record in sorted(_records(version), key=lambda one: int(one.publish.removeprefix("p"))):
         if publication and publication.publish == record.publish:
             record.served_from = publication.served_from
         if record.served_from:
-            found.append((record.served_from, record))
-    return [record for _, record in sorted(found, key=lambda one: one[0])]
+            # Seen later, even if the clock was corrected backwards meanwhile.
+            earlier = [one.served_from for one in found[-1:] if one.served_from]
+            record.served_from = max([record.served_from, *earlier])
+            found.append(record)
+    return found
 
 
 def served_files(version: ProfileVersion, record: PublishRecord) -> list[SnapshotFile]:
@@ -109,7 +123,7 @@ def served_files(version: ProfileVersion, record: PublishRecord) -> list[Snapsho
     files = []
     for one in record.snapshots:
         revisions = map(describe_snapshot, revision_paths(version.directory, one.cutoff))
-        whole = [file for file in revisions if file.made_from == one.made_from]
+        whole = [file for file in revisions if one.is_of(file)]
         if not whole:
             raise UBPError(
                 f"the profiles that {record.publish} served of {one.cutoff:%Y-%m-%d %H:%M} are not "
@@ -119,9 +133,9 @@ def served_files(version: ProfileVersion, record: PublishRecord) -> list[Snapsho
     return files
 
 
-def ever_served(version: ProfileVersion) -> set[tuple[datetime, Origin]]:
-    """Return the snapshots that any publish has read, by cutoff and origin."""
-    return {(one.cutoff, one.made_from) for record in _records(version) for one in record.snapshots}
+def ever_served(version: ProfileVersion) -> list[ServedSnapshot]:
+    """Return the snapshots that any publish has read."""
+    return [one for record in _records(version) for one in record.snapshots]
 
 
 def record_paths(version: ProfileVersion) -> list[Path]:

@@ -1,5 +1,6 @@
 """When events and batches became known: how late they are, and up to when the log is complete."""
 
+import warnings
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -7,8 +8,8 @@ from typing import Any
 import duckdb
 
 from ubp_platform.errors import UBPError
-from ubp_platform.events.schema import EVENTS
-from ubp_platform.times import aware_utc, literal, naive_utc
+from ubp_platform.events.schema import EVENT_TYPES, EVENTS
+from ubp_platform.times import aware_utc, literal
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,10 @@ class Known:
 #: All that has landed by now.
 EVERYTHING = Known()
 
+_TRUE_TIME = (
+    "What was loaded later than it was delivered can be landed with its true time: `ubp ingest "
+    "--replace BATCH --delivered-at TIME`"
+)
 _EVENT_FILES = "batch_file WHERE table_name <> 'product_properties'"
 
 
@@ -99,31 +104,49 @@ def landing_times(connection: duckdb.DuckDBPyConnection) -> list[datetime]:
 
 
 def require_delivered(connection: duckdb.DuckDBPyConnection, cutoff: datetime) -> None:
-    """Check that something had been delivered at a cutoff.
+    """Check that events and products had been delivered at a cutoff.
+
+    Warns
+    -----
+    UserWarning
+        If less than half of the events before the cutoff had.
 
     Raises
     ------
     UBPError
-        If nothing had, as far as the ledger knows.
+        If no event, or no product, had, as far as the ledger knows.
     """
-    first = _time(
-        connection,
-        f"SELECT min(first_delivered) FROM {_EVENT_FILES} AND first_event < ?",
-        [naive_utc(cutoff)],
+    database = connection.execute("SELECT current_database()").fetchall()[0][0]
+    known, at = Known(cutoff), f"{cutoff:%Y-%m-%d %H:%M}"
+    happened = f"timestamp < {literal(cutoff)}"
+    parts = " UNION ALL ".join(
+        f"SELECT timestamp, {known.of_events(database)} AS delivered FROM {name} WHERE {happened}"
+        for name in EVENT_TYPES
     )
-    if first is None or first >= cutoff:
-        since = f"; the first events from before it came on {first:%Y-%m-%d %H:%M}" if first else ""
-        raise UBPError(
-            f"nothing had been delivered at {cutoff:%Y-%m-%d %H:%M}{since}. What was loaded later "
-            "than it was delivered can be landed with its true time: `ubp ingest --replace BATCH "
-            "--delivered-at TIME`"
+    events, delivered, last = connection.execute(
+        f"""SELECT count(*), count(*) FILTER (delivered), max(timestamp) FILTER (delivered)
+            FROM ({parts})"""
+    ).fetchall()[0]
+    if not delivered:
+        raise UBPError(f"nothing had been delivered at {at}. {_TRUE_TIME}")
+    products, of_them = connection.execute(
+        f"""SELECT count(*), count(*) FILTER ({known.of_batches(database)})
+            FROM product_properties WHERE valid_from IS NULL OR valid_from < {literal(cutoff)}"""
+    ).fetchall()[0]
+    if products and not of_them:
+        raise UBPError(f"no properties of products had been delivered at {at}. {_TRUE_TIME}")
+    if delivered < events / 2:
+        warnings.warn(
+            f"only {delivered:,} of {events:,} events before {at} had been delivered then, the "
+            f"last of them from {last:%Y-%m-%d %H:%M}; the others are left out. {_TRUE_TIME}",
+            stacklevel=3,
         )
 
 
 def lateness(connection: duckdb.DuckDBPyConnection) -> tuple[float, float] | None:
     """Return how late events are delivered, in hours: the median and the 99th percentile.
 
-    Without the first batch, which often holds a history; None if there is no other.
+    Without the batch of the oldest event, which often holds a history; None if there is no other.
     """
     events = " UNION ALL ".join(
         f"SELECT batch_id, timestamp, delivered_at AS own FROM {table.name}" for table in EVENTS
@@ -133,7 +156,8 @@ def lateness(connection: duckdb.DuckDBPyConnection) -> tuple[float, float] | Non
                 SELECT date_diff('minute', timestamp, coalesce(own, delivered_at)) AS minutes,
                        count(*) AS events
                 FROM ({events}) JOIN batch USING (batch_id)
-                WHERE batch_id > (SELECT min(batch_id) FROM batch) GROUP BY minutes),
+                WHERE batch_id <> (SELECT arg_min(batch_id, first_event) FROM {_EVENT_FILES})
+                GROUP BY minutes),
             counted AS (
                 SELECT minutes, sum(events) OVER (ORDER BY minutes) / sum(events) OVER () AS share
                 FROM late)

@@ -30,6 +30,12 @@ class Delivered:
     at: datetime
     complete_until: datetime | None = None
 
+    def landing_now(self) -> "Delivered":
+        """Return the same, after a wait for other processes."""
+        now = datetime.now(UTC)
+        at = now if self.at == self.landed_at else self.at
+        return Delivered(now, at, self.complete_until)
+
 
 def known_files(connection: duckdb.DuckDBPyConnection) -> dict[tuple[str, str], int]:
     """Return the batch of each file that has landed, by table and SHA-256."""
@@ -120,7 +126,7 @@ def revert(connection: duckdb.DuckDBPyConnection, batch: int) -> dict[str, int]:
     if not connection.execute("SELECT count(*) FROM batch").fetchall()[0][0]:
         identifiers.forget(connection)
         key_states.forget(connection)
-        values.forget(connection)
+    values.forget(connection)
     return lost
 
 

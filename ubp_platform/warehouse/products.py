@@ -3,7 +3,7 @@
 The table ``product_properties`` keeps every row that says something new of a product.
 ``valid_from`` is the time from which it holds: as delivered, or else when it was delivered. The
 first delivery of properties holds from the beginning, where it does not say otherwise: nothing
-earlier is known.
+earlier is known. That is the one that was delivered first, also if it landed later than others.
 """
 
 from datetime import datetime
@@ -27,6 +27,7 @@ def land(connection: duckdb.DuckDBPyConnection, batch: int, delivered_at: dateti
     delivered_at : datetime
         From which rows without a time of their own hold, unless they are the first.
     """
+    _begin_later(connection, delivered_at)
     columns = ", ".join(PRODUCTS.stored)
     typed = ", ".join(
         f"{name}::{kind} AS {name}"
@@ -36,7 +37,8 @@ def land(connection: duckdb.DuckDBPyConnection, batch: int, delivered_at: dateti
     connection.execute(
         f"""CREATE OR REPLACE TEMP TABLE new_product AS
             WITH start AS (
-                SELECT CASE WHEN EXISTS (FROM product_properties WHERE valid_from IS NULL)
+                SELECT CASE WHEN EXISTS (FROM product_properties JOIN batch USING (batch_id)
+                                         WHERE delivered_at <= $delivered)
                             THEN $delivered::TIMESTAMP END AS default_start),
             delivered_product AS (
                 SELECT {typed}, coalesce(valid_from, default_start) AS valid_from
@@ -64,6 +66,24 @@ def land(connection: duckdb.DuckDBPyConnection, batch: int, delivered_at: dateti
     ).fetchall()
     connection.execute("DROP TABLE new_product")
     return int(inserted[0][0])
+
+
+def _begin_later(connection: duckdb.DuckDBPyConnection, delivered_at: datetime) -> None:
+    """Let properties hold from their delivery on, of products that an earlier delivery has, too."""
+    rows = connection.execute(
+        """UPDATE product_properties SET valid_from = batch.delivered_at FROM batch
+           WHERE batch.batch_id = product_properties.batch_id AND valid_from IS NULL
+                 AND batch.delivered_at > $delivered AND sku IN (SELECT sku FROM valued)""",
+        {"delivered": naive_utc(delivered_at)},
+    ).fetchall()
+    if rows[0][0]:
+        connection.execute(
+            """UPDATE batch_file SET first_event = first, last_event = last
+               FROM (SELECT batch_id, max(valid_from) AS last,
+                            CASE WHEN count(*) = count(valid_from) THEN min(valid_from) END AS first
+                     FROM product_properties GROUP BY batch_id) AS held
+               WHERE held.batch_id = batch_file.batch_id AND table_name = 'product_properties'"""
+        )
 
 
 def create_view(

@@ -8,10 +8,9 @@ import pyarrow as pa
 from ubp_platform.events.schema import EVENT_TYPES, PRODUCT_EVENTS
 from ubp_platform.times import aware_utc, naive_utc
 from ubp_platform.warehouse import products
+from ubp_platform.warehouse.delivery_times import EVERYTHING, Known
 from ubp_platform.warehouse.views import known_before
 from ubp_platform.warehouse.warehouse import Warehouse
-
-_KNOWN = known_before("$before")
 
 
 def churn(warehouse: Warehouse, cutoff: datetime, days: int) -> pa.Table:
@@ -47,21 +46,24 @@ def last_purchase(warehouse: Warehouse) -> datetime | None:
     return aware_utc(warehouse.connection.execute(query).fetchall()[0][0])
 
 
-def clients(warehouse: Warehouse, before: datetime) -> np.ndarray:
-    """Return all clients with an event before a time, int64, ascending."""
-    parts = " UNION ".join(f"SELECT client_id FROM {name} WHERE {_KNOWN}" for name in EVENT_TYPES)
+def clients(warehouse: Warehouse, before: datetime, known: Known = EVERYTHING) -> np.ndarray:
+    """Return all clients with a known event before a time, int64, ascending."""
+    visible = _visible(warehouse, known)
+    parts = " UNION ".join(f"SELECT client_id FROM {name} WHERE {visible}" for name in EVENT_TYPES)
     return _ascending(warehouse, f"SELECT client_id AS value FROM ({parts})", before)
 
 
-def buyers(warehouse: Warehouse, before: datetime) -> np.ndarray:
-    """Return all clients with a purchase before a time, int64, ascending."""
-    query = f"SELECT DISTINCT client_id AS value FROM product_buy WHERE {_KNOWN}"
+def buyers(warehouse: Warehouse, before: datetime, known: Known = EVERYTHING) -> np.ndarray:
+    """Return all clients with a known purchase before a time, int64, ascending."""
+    visible = _visible(warehouse, known)
+    query = f"SELECT DISTINCT client_id AS value FROM product_buy WHERE {visible}"
     return _ascending(warehouse, query, before)
 
 
-def touched_skus(warehouse: Warehouse, before: datetime) -> np.ndarray:
-    """Return all products that were bought, added or removed before a time, int64, ascending."""
-    parts = " UNION ".join(f"SELECT sku FROM {name} WHERE {_KNOWN}" for name in PRODUCT_EVENTS)
+def touched_skus(warehouse: Warehouse, before: datetime, known: Known = EVERYTHING) -> np.ndarray:
+    """Return all products known to be bought, added or removed before a time, int64, ascending."""
+    visible = _visible(warehouse, known)
+    parts = " UNION ".join(f"SELECT sku FROM {name} WHERE {visible}" for name in PRODUCT_EVENTS)
     return _ascending(warehouse, f"SELECT sku AS value FROM ({parts})", before)
 
 
@@ -88,6 +90,12 @@ def purchases(warehouse: Warehouse, start: datetime, end: datetime) -> pa.Table:
         .to_arrow_table()
         .combine_chunks()
     )
+
+
+def _visible(warehouse: Warehouse, known: Known) -> str:
+    """Return the condition that an event before the parameter ``before`` was known."""
+    database = warehouse.connection.execute("SELECT current_database()").fetchall()[0][0]
+    return f"{known_before('$before')} AND {known.of_events(database)}"
 
 
 def _ascending(warehouse: Warehouse, query: str, before: datetime) -> np.ndarray:

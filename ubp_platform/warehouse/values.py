@@ -27,8 +27,11 @@ def create_tables(connection: duckdb.DuckDBPyConnection) -> None:
 
 
 def forget(connection: duckdb.DuckDBPyConnection) -> None:
-    """Delete the edges of the buckets, in a warehouse that has become empty."""
-    connection.execute("DELETE FROM price_edge")
+    """Delete the edges of the buckets, if no price in money is left."""
+    connection.execute(
+        """DELETE FROM price_edge
+           WHERE NOT EXISTS (FROM product_properties WHERE money IS NOT NULL)"""
+    )
 
 
 def create_valued_view(connection: duckdb.DuckDBPyConnection, table: Table) -> None:

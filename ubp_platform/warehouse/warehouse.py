@@ -211,7 +211,8 @@ class Warehouse:
         landed = known.landed_before and naive_utc(known.landed_before)
         rows = self.connection.execute(
             """SELECT table_name, sha256, batch_id,
-                      coalesce(last_delivered >= $late, false) AS in_part
+                      coalesce(last_delivered >= $late, false) AS in_part,
+                      CASE WHEN table_name = 'product_properties' THEN last_event END AS holds_from
                FROM batch_file JOIN batch USING (batch_id)
                WHERE rows_landed > 0 AND (first_event IS NULL OR first_event < $cutoff)
                      AND ($late::TIMESTAMP IS NULL OR first_delivered < $late)
@@ -220,7 +221,13 @@ class Warehouse:
             {"cutoff": naive_utc(cutoff), "late": late, "landed": landed},
         ).fetchall()
         parts = [cutoff.astimezone(UTC).isoformat()]
-        parts += [f"{name}:{digest}" + f" {late}" * in_part for name, digest, _, in_part in rows]
+        parts += [
+            # Products without a time of their own hold from their delivery on.
+            f"{name}:{digest}"
+            + f" {late}" * in_part
+            + (f" from {holds_from}" if holds_from else "")
+            for name, digest, _, in_part, holds_from in rows
+        ]
         # Histories of text ids are of their keys.
         keys = key_states.newest(self.connection, up_to=rows[-1][2] if rows else None)
         parts += [keys] if keys else []
