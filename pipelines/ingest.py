@@ -19,10 +19,16 @@ from ubp_platform.layouts.staging import DeliveredTable, StagingArea, staging
 from ubp_platform.progress import ProgressFactory, logged
 from ubp_platform.quality import DataDocs
 from ubp_platform.quality.checks import CheckedTable, Rejection, check
-from ubp_platform.warehouse import Warehouse, column_kinds, identifiers, landing, ledger
+from ubp_platform.warehouse import (
+    Warehouse,
+    column_kinds,
+    delivery_times,
+    identifiers,
+    landing,
+    ledger,
+)
 from ubp_platform.warehouse.clock_changes import clock_changes
 from ubp_platform.warehouse.connection import INGEST_SHARE
-from ubp_platform.warehouse.delivery_times import last_event
 from ubp_platform.warehouse.scan import Scan
 from ubp_platform.warehouse.staged import StagedTable
 
@@ -91,6 +97,7 @@ def ingest(
         If there is nothing to ingest, no layout fits, or one of the times cannot be.
     """
     delivered = _delivered(delivered_at, complete_until)
+    timed = delivered_at or complete_until
     if not 0 <= max_quarantine <= 1:
         raise UBPError(f"--max-quarantine is a share between 0 and 1, not {max_quarantine}")
     delivery, notes = open_delivery(source, layout)
@@ -98,6 +105,12 @@ def ingest(
         result = _land(home, source, delivery, delivered, max_quarantine, progress, replace)
     except BatchRejected as reason:
         raise BatchRejected(f"nothing was ingested: {reason}") from None
+    if timed and result.batch is None:
+        batches = sorted({batch for _, batch in result.skipped})
+        raise UBPError(
+            f"all of it landed before, in batch {', '.join(map(str, batches))}, so its times stay: "
+            f"`ubp ingest {source} --replace {batches[-1]}` with the same options lands it again"
+        )
     result.notes[:0] = notes
     result.next = next_after_delivery(home)
     return result
@@ -168,7 +181,7 @@ def _land(
         staging(delivery, directory) as stage,
     ):
         connection = warehouse.connection
-        delivered = delivered.landing_now()
+        delivered, listed = delivered.landing_now(), warehouse.relevant is not None
         new, result.skipped = _new_tables(connection, stage, replace)
         if not new:
             return result
@@ -183,7 +196,6 @@ def _land(
         result.batch = batch
         with warehouse.transaction():
             if replace is not None:
-                listed = warehouse.relevant is not None
                 ledger.revert(connection, replace)
                 result.notes.append(f"batch {replace} was reverted, and this one replaces it")
                 if listed and not ledger.numbers(connection):
@@ -195,7 +207,7 @@ def _land(
                 _land_table(connection, table, item, batch, delivered.at, result, progress)
             if decided := column_kinds.describe(checked[0].staged.kinds, known_kinds):
                 result.notes.append(decided)
-            result.notes += [*stage.box.notes, *_notes(connection, result, stage)]
+            result.notes += [*stage.box.notes, *_notes(connection, result, stage, delivered)]
             if replace is not None and (again := ledger.to_deliver_again(connection)):
                 result.notes.append(
                     "ingest these files again, rows that they share with the replaced batch are "
@@ -278,7 +290,7 @@ def _require_delivered_after(
     connection: duckdb.DuckDBPyConnection, batch: int, delivered: ledger.Delivered
 ) -> None:
     """Refuse a time of delivery, as the user gave it, at which its events had not happened."""
-    last = last_event(connection, batch)
+    last = delivery_times.last_event(connection, batch)
     if delivered.at < delivered.landed_at and last and last >= delivered.at:
         raise UBPError(
             f"--delivered-at {delivered.at:%Y-%m-%d %H:%M:%S} is not after the delivery's last "
@@ -287,8 +299,24 @@ def _require_delivered_after(
 
 
 def _notes(
-    connection: duckdb.DuckDBPyConnection, result: Ingested, stage: StagingArea
+    connection: duckdb.DuckDBPyConnection,
+    result: Ingested,
+    stage: StagingArea,
+    delivered: ledger.Delivered,
 ) -> Iterator[str]:
+    known = sum(file.known for file in result.files)
+    if known and delivered.at < delivered.landed_at:
+        yield (
+            f"{known:,} rows had landed before and keep the time of that delivery: load histories "
+            "in the order in which they were delivered"
+        )
+    for table, early, late in delivery_times.impossible(connection, result.batch):
+        if early:
+            yield f"{table}: {early:,} events were delivered before they happened, it says"
+        if late:
+            yield f"{table}: {late:,} events will be delivered in the future, it says"
+    if not sum(file.read for file in result.files):
+        yield "no file has a row"
     for file in result.files:
         for rule, count in ledger.broken_rules(connection, result.batch, file.table).items():
             yield (

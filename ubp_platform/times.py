@@ -53,6 +53,19 @@ def time_stem(time: datetime) -> str:
     return f"{time.astimezone(UTC):%Y%m%dT%H%M%S}{fraction}Z"
 
 
+def shown(time: datetime) -> str:
+    """Return a time for a message, in UTC, as precise as it is.
+
+    Examples
+    --------
+    >>> shown(parse_time("2017-12-18")), shown(parse_time("2017-12-18 06:00:01"))
+    ('2017-12-18 00:00', '2017-12-18 06:00:01')
+    """
+    utc = time.astimezone(UTC).replace(tzinfo=None)
+    precision = "minutes" if not (utc.second or utc.microsecond) else "auto"
+    return utc.isoformat(" ", precision)
+
+
 def literal(time: datetime) -> str:
     """Return an aware time as DuckDB's SQL.
 

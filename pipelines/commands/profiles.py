@@ -35,7 +35,9 @@ def train(
     ] = None,
     cutoff: Annotated[
         str | None,
-        typer.Option(help="Use only events before this time (UTC); all events by default."),
+        typer.Option(
+            help="Use only events before this time (UTC); where the log is complete by default."
+        ),
     ] = None,
     profile: ProfileOption = "default",
     preset: PresetOption = "small",

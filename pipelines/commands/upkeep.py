@@ -45,7 +45,7 @@ def audit(
 ) -> None:
     """Compare served profiles with the events: look clients up, and compute them again.
 
-    Nothing may differ in a single bit. Exit code 3 if something does.
+    Nothing may differ in a single bit. Exit code 3 if something does, or nothing could be computed.
     """
     fast_feast_import()
     from pipelines import audit as pipeline
@@ -53,7 +53,7 @@ def audit(
 
     found = pipeline.audit(open_home(home), clients, progress())
     show_audit(found)
-    if found.differences:
+    if found.differences or not found.computed:
         raise typer.Exit(3)
 
 

@@ -59,7 +59,7 @@ ModelOption = Annotated[
 ]
 AsDeliveredOption = Annotated[
     bool,
-    typer.Option("--as-delivered", help="Leave out what was delivered at a cutoff or later."),
+    typer.Option("--as-delivered", help="Leave out what was delivered at the cutoff or later."),
 ]
 ClientArgument = Annotated[
     str, typer.Argument(help="The client's id, as the shop writes it.", metavar="CLIENT_ID")

@@ -63,8 +63,8 @@ def show_encoded(profile: "ProfileVersion", encoded: "Encoded") -> None:
         more = revised.events or 0
         events = f"{more:,} more events, " if more > 0 else f"{-more:,} fewer events, " * (more < 0)
         say(
-            f"A new revision: {events}{client_count(revised.clients)} changed. What was served is "
-            "kept; `ubp publish` serves the new one"
+            f"A new revision: {events}{client_count(revised.clients)} changed. The one before is "
+            "kept"
         )
 
 
@@ -75,10 +75,11 @@ def show_audit(found: "Audit") -> None:
         f"{found.computed:,} computed again, {len(found.differences):,} differ"
     )
     if found.knows_until and found.last_event:
-        behind = found.last_event - found.knows_until
+        hours = (found.last_event - found.knows_until).total_seconds() / 3600
+        behind = f"{hours:.1f} hours" if hours < 48 else f"{hours / 24:.1f} days"
         say(
             f"The profiles know events until {when(found.knows_until)}; the log ends at "
-            f"{when(found.last_event)}, {behind.total_seconds() / 3600:.1f} hours later"
+            f"{when(found.last_event)}, {behind} later"
         )
     for reason in found.skipped:
         say(f"Not computed again: {reason}")

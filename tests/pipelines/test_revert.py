@@ -79,18 +79,32 @@ def test_the_command(home: Home, tmp_path: Path, capsys: pytest.CaptureFixture[s
     )
 
 
-def test_the_same_events_with_fractions_of_seconds_cause_a_warning(
-    home: Home, tmp_path: Path
+@pytest.mark.parametrize("unit", ["s", "min", "D"])
+def test_the_same_events_in_another_precision_cause_a_warning(
+    home: Home, tmp_path: Path, unit: str
 ) -> None:
-    ingest(home, str(deliver(tmp_path / "first", product_buy=purchases(50))))
     finer = purchases(50)
-    finer["timestamp"] += pd.to_timedelta(range(1, 51), unit="ms")
+    finer["timestamp"] += pd.to_timedelta(range(1001, 1051), unit="ms")
+    coarse = finer.assign(timestamp=finer["timestamp"].dt.floor(unit))
+    ingest(home, str(deliver(tmp_path / "first", product_buy=coarse)))
     notes = ingest(home, str(deliver(tmp_path / "again", product_buy=finer))).notes
-    assert any("50 of 50 new rows of product_buy differ only by less" in note for note in notes)
+    assert any("50 of 50 new rows of product_buy have the time of" in note for note in notes)
     assert any("`ubp revert 2` removes" in note for note in notes)
-    other = purchases(50, sku=77)
-    notes = ingest(home, str(deliver(tmp_path / "other", product_buy=other))).notes
-    assert not any("an earlier row" in note for note in notes)
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        purchases(50, sku=77),
+        # The same the next day, and one client who does the same again.
+        purchases(50).assign(timestamp=lambda frame: frame["timestamp"] + pd.Timedelta("1D")),
+        purchases(1).assign(timestamp=lambda frame: frame["timestamp"] + pd.Timedelta("30min")),
+    ],
+)
+def test_other_events_cause_no_warning(home: Home, tmp_path: Path, more: pd.DataFrame) -> None:
+    ingest(home, str(deliver(tmp_path / "first", product_buy=purchases(50))))
+    notes = ingest(home, str(deliver(tmp_path / "other", product_buy=more))).notes
+    assert not any("same otherwise" in note for note in notes)
 
 
 def test_the_same_events_in_another_time_zone_cause_a_warning(home: Home, tmp_path: Path) -> None:
@@ -98,7 +112,9 @@ def test_the_same_events_in_another_time_zone_cause_a_warning(home: Home, tmp_pa
     later = purchases(50)
     later["timestamp"] += pd.Timedelta("2h")
     notes = ingest(home, str(deliver(tmp_path / "again", product_buy=later))).notes
-    assert any("50 of 50 new rows of product_buy are 2 hours later than" in note for note in notes)
+    assert any(
+        "50 of 50 new rows of product_buy are 2 hours later than a row" in note for note in notes
+    )
 
 
 def test_repeats_of_coarse_times_cause_a_warning(home: Home, tmp_path: Path) -> None:

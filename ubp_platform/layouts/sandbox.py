@@ -193,7 +193,7 @@ class Sandbox:
             ).fetchall()
         except duckdb.Error as error:
             raise UBPError(f"{path}{_with_line(error)}") from None
-        if len(columns) != 1 or len(rows) != 1:
+        if len(columns) != 1 or len(rows) != 1 or rows[0][1] is None:
             raise UBPError(f"{path}: one row with one time is needed")
         ((time, shown),) = rows
         if time is None:

@@ -8,6 +8,7 @@ from ubp_platform.blocks.snapshot_files import Origin, is_current
 from ubp_platform.errors import UBPError
 from ubp_platform.home import Home
 from ubp_platform.progress import ProgressFactory
+from ubp_platform.times import shown
 from ubp_platform.warehouse import Warehouse, delivery_times, key_states
 from ubp_platform.warehouse.delivery_times import EVERYTHING, Known
 
@@ -34,15 +35,14 @@ def known_cutoff(warehouse: Warehouse, cutoff: datetime | None) -> datetime:
     chosen = complete if cutoff is None else cutoff
     if chosen > max(complete, newest):
         raise UBPError(
-            f"the cutoff {chosen:%Y-%m-%d %H:%M} is too late: the last event is from "
-            f"{last:%Y-%m-%d %H:%M}, and the log is complete until {complete:%Y-%m-%d %H:%M}; "
+            f"the cutoff {shown(chosen)} is too late: the last event is from "
+            f"{shown(last)}, and the log is complete until {shown(complete)}; "
             "`ubp ingest --complete-until` can say otherwise"
         )
     if chosen <= first:
         hint = "" if cutoff else ", and no later day is complete: name one with --cutoff"
         raise UBPError(
-            f"no event is before the cutoff {chosen:%Y-%m-%d %H:%M}; the first is from "
-            f"{first:%Y-%m-%d %H:%M}{hint}"
+            f"no event is before the cutoff {shown(chosen)}; the first is from {shown(first)}{hint}"
         )
     return chosen
 

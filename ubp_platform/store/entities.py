@@ -78,7 +78,8 @@ def _times(column: pd.Series) -> pd.Series:
             f"the entities' event_timestamp in row {row + 1}, {str(column.iloc[row])!r}, cannot be "
             "read: it must be present in every row, in the form 2017-12-18 06:00:00"
         )
-    return times
+    # Cutoffs are no finer than a microsecond.
+    return times.dt.floor("us")
 
 
 def _integer_ids(column: pd.Series) -> np.ndarray:

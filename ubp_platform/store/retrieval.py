@@ -3,7 +3,7 @@
 import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 
@@ -26,7 +26,7 @@ from ubp_platform.store.as_served import profiles_as_served
 from ubp_platform.store.entities import ClientId, check_client_ids, entity_keys
 from ubp_platform.store.objects import profile_view, text_ids
 from ubp_platform.store.online import OnlineProfile, OnlineStore, Publication
-from ubp_platform.store.publish_log import served_over_time
+from ubp_platform.store.publish_log import PublishRecord, served_over_time
 from ubp_platform.store.served import Served
 
 # Size of a training set's slice, whose profiles are in memory more than once. Small slices are
@@ -288,6 +288,7 @@ class ProfileStore:
                 f"profile {self.version.name} was published by a release that kept no record of "
                 "it: what was served is known from the next `ubp publish` on"
             )
+        self._warn_of_rows_not_served(keys["event_timestamp"], records)
         with progress("training set", len(keys), "rows") as advance:
             for rows, vectors in profiles_as_served(self.version, records, keys):
                 X[rows], known[rows] = vectors[:, : self.width], True
@@ -325,6 +326,24 @@ class ProfileStore:
             joined = joined.filter(joined[EMBEDDING].is_valid())
         vectors = joined[EMBEDDING].combine_chunks().flatten().to_numpy()
         return joined["row"].to_numpy(), vectors.reshape(-1, self.version.width)[:, : self.width]
+
+    def _warn_of_rows_not_served(self, times: pd.Series, records: list[PublishRecord]) -> None:
+        since = records[0].served_from if records else None
+        if early := int((times < since).sum()) if since else len(times):
+            first = f"before the first publish of {self.version.name}" + (
+                f", {since:%Y-%m-%d %H:%M}" if since else ""
+            )
+            warnings.warn(
+                f"{early:,} of {len(times):,} rows are from {first}: nothing was served then, and "
+                "they get the mean profile; for earlier times see `ubp encode --as-delivered`",
+                stacklevel=4,
+            )
+        if ahead := int((times > datetime.now(UTC)).sum()):
+            warnings.warn(
+                f"{ahead:,} of {len(times):,} rows are in the future: what will be served then is "
+                "not known; they get what is served now",
+                stacklevel=4,
+            )
 
     def _warn_of_future_models(self, times: pd.Series) -> None:
         learned = self.version.model_cutoff

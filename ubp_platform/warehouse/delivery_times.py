@@ -9,7 +9,7 @@ import duckdb
 
 from ubp_platform.errors import UBPError
 from ubp_platform.events.schema import EVENT_TYPES, EVENTS
-from ubp_platform.times import aware_utc, literal
+from ubp_platform.times import aware_utc, literal, naive_utc
 
 
 @dataclass(frozen=True)
@@ -90,6 +90,28 @@ def last_event(connection: duckdb.DuckDBPyConnection, batch: int) -> datetime | 
     return _time(
         connection, f"SELECT max(last_event) FROM {_EVENT_FILES} AND batch_id = ?", [batch]
     )
+
+
+def impossible(
+    connection: duckdb.DuckDBPyConnection, batch: int | None
+) -> list[tuple[str, int, int]]:
+    """Count a batch's events that claim to be delivered before they happened, or in the future.
+
+    Returns
+    -------
+    list of (str, int, int)
+        By table; those without such events are left out.
+    """
+    parts = " UNION ALL ".join(
+        f"""SELECT '{table.name}' AS name, count(*) FILTER (delivered_at < timestamp) AS early,
+                   count(*) FILTER (delivered_at > $now) AS late
+            FROM {table.name} WHERE batch_id = $batch"""
+        for table in EVENTS
+    )
+    return connection.execute(
+        f"FROM ({parts}) WHERE early + late > 0",
+        {"batch": batch, "now": naive_utc(datetime.now(UTC))},
+    ).fetchall()
 
 
 def newest_known(connection: duckdb.DuckDBPyConnection) -> datetime | None:

@@ -21,8 +21,9 @@ from ubp_platform.warehouse import identifiers, products, values
 from ubp_platform.warehouse.scan import Scan
 from ubp_platform.warehouse.staged import CSV_RULE, RejectedLine
 
-# New rows that are compared with earlier ones, and the seconds by which a wrong zone shifts times.
-_COMPARED, _SHIFT = 10_000, 86_400
+# New rows that are compared with earlier ones: at most, at least, and the seconds by which a wrong
+# zone shifts times. A whole day is no zone: clients come again the next day.
+_COMPARED, _FEWEST, _SHIFT = 10_000, 20, 14 * 3600
 
 
 @dataclass(frozen=True)
@@ -199,27 +200,37 @@ def overlap_warnings(
             )
     others = [name for name in table.columns if name != "timestamp"]
     same = " AND ".join(f"n.{name} = o.{name}" for name in others)
+    # One of the two times is the other one without its seconds, minutes or hours.
+    finer = " OR ".join(
+        f"date_trunc('{unit}', n.timestamp) = date_trunc('{unit}', o.timestamp) "
+        f"AND date_trunc('{unit}', o.timestamp) IN (n.timestamp, o.timestamp)"
+        for unit in ("minute", "hour", "day")
+    )
     rows = connection.execute(
         f"""WITH new_row AS (SELECT *, row_number() OVER () AS number FROM {table.name}
-                             WHERE batch_id = $batch LIMIT {_COMPARED})
-            SELECT date_trunc('second', n.timestamp) - date_trunc('second', o.timestamp) AS shift,
+                             WHERE batch_id = $batch LIMIT {_COMPARED}),
+                 pair AS (SELECT number, n.timestamp AS new, o.timestamp AS old,
+                                 ({finer}) OR abs(date_diff('ms', o.timestamp, n.timestamp)) < 1000
+                                 AS is_finer
+                          FROM new_row n JOIN (FROM {table.name} WHERE batch_id < $batch) o
+                          ON {same} AND n.timestamp <> o.timestamp
+                             AND abs(date_diff('second', o.timestamp, n.timestamp)) <= 86400)
+            SELECT CASE WHEN NOT is_finer
+                        THEN date_trunc('second', new) - date_trunc('second', old) END AS shift,
                    count(DISTINCT number) AS alike, (SELECT count(*) FROM new_row)
-            FROM new_row n JOIN (FROM {table.name} WHERE batch_id < $batch) o
-                ON {same} AND n.timestamp <> o.timestamp
-                   AND abs(date_diff('second', o.timestamp, n.timestamp)) <= {_SHIFT}
+            FROM pair WHERE is_finer OR abs(date_diff('second', old, new)) <= {_SHIFT}
             GROUP BY shift ORDER BY alike DESC, abs(epoch(shift)) LIMIT 1""",
         {"batch": batch},
     ).fetchall()
     for shift, alike, compared in rows:
-        if alike > compared / 2:
-            hours = shift.total_seconds() / 3600
-            how = f"are {abs(hours):.2g} hours {'later' if hours > 0 else 'earlier'} than"
-            if not hours:
-                how = "differ only by less than a second from"
+        if alike > compared / 2 and compared >= _FEWEST:
+            how = "have the time of an earlier row in another precision"
+            if shift is not None:
+                hours = shift.total_seconds() / 3600
+                how = f"are {abs(hours):.2g} hours {'later' if hours > 0 else 'earlier'} than a row"
             yield (
-                f"{alike:,} of {compared:,} new rows of {table.name} {how} an earlier row that is "
-                f"the same otherwise: if they are the same events, `ubp revert {batch}` removes "
-                "this batch"
+                f"{alike:,} of {compared:,} new rows of {table.name} {how} that is the same "
+                f"otherwise: if they are the same events, `ubp revert {batch}` removes this batch"
             )
 
 
