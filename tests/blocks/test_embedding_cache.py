@@ -56,3 +56,5 @@ def test_a_foreign_file_is_refused(tmp_path: Path) -> None:
 def test_the_key_depends_on_the_full_text() -> None:
     assert len(text_key("a")) == 16
     assert len(set(KEYS)) == 200
+    long = "a" * 500
+    assert len({text_key(text) for text in (f"{long}x", f"{long}y", f"x{long}", f"y{long}")}) == 4

@@ -145,6 +145,17 @@ def test_propensities_by_hand(made: Targets, name: str, expected: tuple) -> None
     assert answers(task.validation, CLIENTS) == validation
 
 
+def test_a_purchase_has_the_category_and_the_price_of_its_time(tmp_path: Path) -> None:
+    changed = catalog({1: (11, 50)}).assign(valid_from=pd.Timestamp("2022-11-15"))
+    tables = {
+        "product_properties": pd.concat([catalog({1: (10, 5)}), changed]),
+        "product_buy": frame([(1, "2022-11-14", 1), (2, "2022-11-15", 1)], "sku"),
+    }
+    with land(tmp_path / "changed.duckdb", tables) as warehouse:
+        found = targets.purchases(warehouse, *SPLIT.train_window).select(["category", "price"])
+    assert found.to_pydict() == {"category": [10, 11], "price": [5, 50]}
+
+
 def test_classes_that_no_listed_client_bought_are_counted(made: Targets) -> None:
     # The first class of sku; the second of the new ones.
     assert made.task("propensity_sku").unanswerable == 1
