@@ -1,6 +1,6 @@
 """What does it cost that the log knows when events became known, and from when prices hold?
 
-    python -m benchmarks.two_times            # some minutes on two cores
+    python -m benchmarks.two_times            # ten minutes on two cores
     python -m benchmarks.two_times --small    # seconds, as a smoke test
 
 The baseline is a log in 30 deliveries whose products never change. It is compared with the same log
