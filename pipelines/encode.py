@@ -13,7 +13,7 @@ from ubp_platform.profile.revisions import Revised, compare
 from ubp_platform.profile.version import ProfileVersion, get_version, newest_version
 from ubp_platform.progress import ProgressFactory, logged
 from ubp_platform.warehouse import Warehouse
-from ubp_platform.warehouse.delivery_times import EVERYTHING, Known, require_delivered
+from ubp_platform.warehouse.delivery_times import Known, require_delivered
 from ubp_platform.warehouse.frozen import frozen, warn_of_changes
 
 
@@ -67,7 +67,7 @@ def encode(
                 require_delivered(warehouse.connection, cutoff)
             for cutoff in times:
                 before = profile.snapshot_path(cutoff)
-                known = Known(delivered_before=cutoff) if as_delivered else EVERYTHING
+                known = Known.at(cutoff, as_delivered)
                 encode_blocks(copy, warehouse, parts, cutoff, progress, known)
                 relevant = None if as_delivered else warehouse.relevant
                 path = assemble(copy, profile, cutoff, progress, relevant)

@@ -39,7 +39,7 @@ from ubp_platform.profile.version import ProfileVersion
 from ubp_platform.progress import ProgressFactory, logged
 from ubp_platform.sealed import sealed_json
 from ubp_platform.warehouse import Warehouse, ledger
-from ubp_platform.warehouse.delivery_times import EVERYTHING, Known
+from ubp_platform.warehouse.delivery_times import Known
 from ubp_platform.warehouse.frozen import frozen, warn_of_changes
 
 
@@ -126,7 +126,7 @@ def evaluate(
     with shared(home, "evaluate"), frozen(home) as copy:
         # All input is checked before anything is fitted.
         split, listed = plan(copy, clients, as_delivered)
-        known = Known(delivered_before=split.cutoff) if as_delivered else EVERYTHING
+        known = Known.at(split.cutoff, as_delivered)
         budgets = select_budgets(labels, len(listed), protocol)
         foreign = None if embeddings is None else _foreign(copy, embeddings, listed)
         with Warehouse(copy.warehouse) as warehouse:

@@ -97,7 +97,6 @@ def ingest(
         If there is nothing to ingest, no layout fits, or one of the times cannot be.
     """
     delivered = _delivered(delivered_at, complete_until)
-    timed = delivered_at or complete_until
     if not 0 <= max_quarantine <= 1:
         raise UBPError(f"--max-quarantine is a share between 0 and 1, not {max_quarantine}")
     delivery, notes = open_delivery(source, layout)
@@ -105,7 +104,7 @@ def ingest(
         result = _land(home, source, delivery, delivered, max_quarantine, progress, replace)
     except BatchRejected as reason:
         raise BatchRejected(f"nothing was ingested: {reason}") from None
-    if timed and result.batch is None:
+    if (delivered_at or complete_until) and result.batch is None:
         batches = sorted({batch for _, batch in result.skipped})
         raise UBPError(
             f"all of it landed before, in batch {', '.join(map(str, batches))}, so its times stay: "
@@ -312,9 +311,9 @@ def _notes(
         )
     for table, early, late in delivery_times.impossible(connection, result.batch):
         if early:
-            yield f"{table}: {early:,} events were delivered before they happened, it says"
+            yield f"{early:,} events of {table} have a delivered_at before their timestamp"
         if late:
-            yield f"{table}: {late:,} events will be delivered in the future, it says"
+            yield f"{late:,} events of {table} have a delivered_at in the future"
     if not sum(file.read for file in result.files):
         yield "no file has a row"
     for file in result.files:

@@ -117,10 +117,9 @@ def batches(home: Home) -> list[dict[str, Any]]:
 
 def _changed(warehouse: Warehouse, served: Served | None, profiles: list[ProfileVersion]) -> bool:
     """Whether more is known by now of the time before the served cutoff than it was made of."""
-    if (
-        served is None
-        or warehouse.identity(datetime.fromisoformat(served.cutoff)) == served.identity
-    ):
+    if served is None:
+        return False
+    if warehouse.identity(datetime.fromisoformat(served.cutoff)) == served.identity:
         return False
     mine = next((one for one in profiles if one.name == served.version), None)
     snapshots = _whole([], lambda: mine.snapshots) if mine else None
@@ -283,6 +282,8 @@ def _next(
     later = last > served["cutoff"]
     if later or served["outdated"] or served["online_store"] != online:
         return f"ubp publish{option}"
+    if served["late_events"]:
+        return f"ubp encode{option} && ubp publish{option}"
     return "ubp profile CLIENT_ID"
 
 

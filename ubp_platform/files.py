@@ -220,6 +220,15 @@ def discard(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
+def fingerprint(path: Path) -> tuple[int, ...] | None:
+    """Return what identifies a file's contents without reading them; None if it is gone."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
+
+
 def size(path: Path) -> int:
     """Return the bytes of a file, or of all files in a directory."""
     files = [path, *path.rglob("*")] if path.is_dir() else [path]

@@ -110,7 +110,7 @@ def ingest(
         str | None,
         typer.Option(
             metavar="TIME",
-            help="With it the log is complete until then; by default see docs/time.md.",
+            help="The log is complete until then; by default until the last certain midnight.",
         ),
     ] = None,
     home: HomeOption = None,

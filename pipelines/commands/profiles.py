@@ -36,7 +36,7 @@ def train(
     cutoff: Annotated[
         str | None,
         typer.Option(
-            help="Use only events before this time (UTC); where the log is complete by default."
+            help="Use only events before this time (UTC); by default all of the complete log."
         ),
     ] = None,
     profile: ProfileOption = "default",

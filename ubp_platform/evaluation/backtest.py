@@ -19,7 +19,7 @@ from ubp_platform.profile.making import make_version
 from ubp_platform.profile.version import ProfileVersion, encoded_from, versions
 from ubp_platform.progress import ProgressFactory, logged
 from ubp_platform.warehouse import Warehouse, targets
-from ubp_platform.warehouse.delivery_times import EVERYTHING, Known
+from ubp_platform.warehouse.delivery_times import Known
 
 
 @dataclass(frozen=True)
@@ -121,7 +121,7 @@ def plan(
             return split, warehouse.identifiers("client_id").keys(ids)
         if warehouse.relevant is not None:
             return split, warehouse.relevant
-        known = Known(delivered_before=split.cutoff) if as_delivered else EVERYTHING
+        known = Known.at(split.cutoff, as_delivered)
         return split, targets.clients(warehouse, split.cutoff, known)
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import duckdb
 
 from ubp_platform.errors import BatchRejected, LimitExceeded, UBPError
+from ubp_platform.files import fingerprint
 from ubp_platform.layouts.description import PACKED, Layout, Relation
 from ubp_platform.layouts.reader import reading, require_content, unreadable
 
@@ -57,7 +58,7 @@ class Source:
     @cached_property
     def states(self) -> dict[Path, tuple[int, ...] | None]:
         """What identifies the contents of each file, as first seen."""
-        states = {path: _state(path) for path in self.files.values()}
+        states = {path: fingerprint(path) for path in self.files.values()}
         # What is written in the same tick has the same time: nothing is read before it is over.
         changed = max((state[-1] for state in states.values() if state), default=0) / 1e9
         time.sleep(min(_TICK, max(0.0, changed + _TICK - time.time())))
@@ -112,7 +113,7 @@ class Delivery:
         """
         for files in self.files.values():
             for path in files:
-                now = _state(path)
+                now = fingerprint(path)
                 if now != self.source.states[path] or now is None:
                     what = "removed" if now is None else "changed"
                     raise BatchRejected(
@@ -202,15 +203,6 @@ def recognise(source: Source, layouts: Mapping[str, Layout]) -> Delivery:
         )
     names = " and ".join(delivery.layout.name for delivery in fitting)
     raise UBPError(f"{source.path} could be {names}: choose one with --layout")
-
-
-def _state(path: Path) -> tuple[int, ...] | None:
-    """Return what identifies a file's contents without reading them; None if it is gone."""
-    try:
-        found = path.stat()
-    except OSError:
-        return None
-    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
 
 
 @cache

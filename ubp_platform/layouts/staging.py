@@ -113,19 +113,19 @@ class StagingArea:
 
     def dropped(self) -> dict[str, int]:
         """Count the delivered rows that the layout drops by reason, most frequent first."""
-        layout = self.delivery.layout
-        if DROPPED not in layout.queries or self.box.reads(DROPPED) - self.delivery.files.keys():
-            return {}
-        return self.box.count(DROPPED)
+        return self.box.count(DROPPED) if self._has_files_of(DROPPED) else {}
 
     def complete_until(self) -> datetime | None:
         """Return up to when the log is complete with the delivery, if the layout can say so."""
-        layout = self.delivery.layout
-        if COMPLETE_UNTIL not in layout.queries:
+        if not self._has_files_of(COMPLETE_UNTIL):
             return None
-        if self.box.reads(COMPLETE_UNTIL) - self.delivery.files.keys():
-            return None
-        return self.box.time(COMPLETE_UNTIL, layout.description.time_zone)
+        return self.box.time(COMPLETE_UNTIL, self.delivery.layout.description.time_zone)
+
+    def _has_files_of(self, query: str) -> bool:
+        """Whether the layout has a query, and the delivery all files that it reads."""
+        if query not in self.delivery.layout.queries:
+            return False
+        return self.box.reads(query) <= self.delivery.files.keys()
 
     def unread(self, rows: Mapping[str, int]) -> Iterator[str]:
         """Report relations with fewer events than rows, if the layout gives no reasons for them."""

@@ -18,6 +18,7 @@ from ubp_platform.blocks.snapshot import (
 )
 from ubp_platform.blocks.snapshot_files import (
     Origin,
+    SnapshotFile,
     check_snapshot,
     describe_snapshot,
     is_current,
@@ -65,8 +66,8 @@ def assemble(
     if is_current(newest, made_from):
         return newest
     encoded = np.unique(np.concatenate([client_keys(path) for path in paths]))
-    before = _clients_before(newest)
-    gone = np.setdiff1d(before, encoded, assume_unique=True)
+    before = _if_whole(newest)
+    gone = np.setdiff1d(client_keys(newest) if before else encoded[:0], encoded, assume_unique=True)
     left = gone[:0] if relevant is None else np.setdiff1d(gone, relevant, assume_unique=True)
     clients = np.union1d(encoded, gone)
     readers = [_Reader(path) for path in paths]
@@ -79,7 +80,7 @@ def assemble(
             version.width,
             made_from=made_from,
             shop_ids=_shop_ids([*paths, newest] if len(gone) else paths),
-            after=_created(newest),
+            after=before.created if before else None,
         ) as writer,
         progress(f"profile {version.name} {cutoff:%Y-%m-%d}", len(clients), "clients") as advance,
     ):
@@ -109,18 +110,10 @@ def _origin(fits: list[FittedBlock], paths: list[Path]) -> Origin:
     return Origin("\n".join(sorted(histories)), hash_of_fits(fit.fit for fit in fits))
 
 
-def _clients_before(target: Path) -> np.ndarray:
-    """Return the clients of a profile's snapshot; none if it does not exist or is damaged."""
+def _if_whole(path: Path) -> SnapshotFile | None:
+    """Return what a snapshot says of itself; None if it does not exist or is damaged."""
     try:
-        check_snapshot(target)
-    except DamagedFile:
-        return np.empty(0, np.int64)
-    return client_keys(target)
-
-
-def _created(path: Path) -> datetime | None:
-    try:
-        return describe_snapshot(path).created
+        return check_snapshot(path)
     except DamagedFile:
         return None
 

@@ -112,14 +112,11 @@ def fit_blocks(
     with Warehouse(home.warehouse) as warehouse:
         home.prepare()
         cutoff = known_cutoff(warehouse, cutoff)
-        known = EVERYTHING
         if as_delivered:
             require_delivered(warehouse.connection, cutoff)
-            known = Known(delivered_before=cutoff)
-        history, identity = (
-            warehouse.history(cutoff, known=known),
-            warehouse.identity(cutoff, known),
-        )
+        known = Known.at(cutoff, as_delivered)
+        history = warehouse.history(cutoff, known=known)
+        identity = warehouse.identity(cutoff, known)
         unavailable = _without_events(blocks, history, strict=bool(names))
         available = [block for block in blocks if block.name not in unavailable]
         kept: dict[str, FittedBlock] = {}

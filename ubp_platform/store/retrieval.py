@@ -329,13 +329,12 @@ class ProfileStore:
 
     def _warn_of_rows_not_served(self, times: pd.Series, records: list[PublishRecord]) -> None:
         since = records[0].served_from if records else None
-        if early := int((times < since).sum()) if since else len(times):
-            first = f"before the first publish of {self.version.name}" + (
-                f", {since:%Y-%m-%d %H:%M}" if since else ""
-            )
+        early = int((times < since).sum()) if since else len(times)
+        if early:
             warnings.warn(
-                f"{early:,} of {len(times):,} rows are from {first}: nothing was served then, and "
-                "they get the mean profile; for earlier times see `ubp encode --as-delivered`",
+                f"{early:,} of {len(times):,} rows are from before the first publish of "
+                f"{self.version.name}: nothing was served then, and they get the mean profile; for "
+                "earlier times see `ubp encode --as-delivered`",
                 stacklevel=4,
             )
         if ahead := int((times > datetime.now(UTC)).sum()):

@@ -8,6 +8,11 @@ from ubp_platform.settings import Settings
 INGEST_SHARE = 0.5
 
 
+def database_name(connection: duckdb.DuckDBPyConnection) -> str:
+    """Return the name of a connection's database, where its tables have views of the same name."""
+    return str(connection.execute("SELECT current_database()").fetchall()[0][0])
+
+
 def configure(connection: duckdb.DuckDBPyConnection, memory_share: float = 1.0) -> None:
     """Set a connection to UTC, to the limits of the settings, and to no output of its own.
 

@@ -10,6 +10,7 @@ import duckdb
 from ubp_platform.errors import UBPError
 from ubp_platform.events.schema import EVENT_TYPES, EVENTS
 from ubp_platform.times import aware_utc, literal, naive_utc
+from ubp_platform.warehouse.connection import database_name
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,11 @@ class Known:
 
     delivered_before: datetime | None = None
     landed_before: datetime | None = None
+
+    @classmethod
+    def at(cls, cutoff: datetime, as_delivered: bool) -> "Known":
+        """Return what belongs to a history of a cutoff: all, or what had been delivered by it."""
+        return cls(delivered_before=cutoff) if as_delivered else EVERYTHING
 
     def of_batches(self, database: str) -> str:
         """Return the SQL condition that a row's batch is known."""
@@ -138,7 +144,7 @@ def require_delivered(connection: duckdb.DuckDBPyConnection, cutoff: datetime) -
     UBPError
         If no event, or no product, had, as far as the ledger knows.
     """
-    database = connection.execute("SELECT current_database()").fetchall()[0][0]
+    database = database_name(connection)
     known, at = Known(cutoff), f"{cutoff:%Y-%m-%d %H:%M}"
     happened = f"timestamp < {literal(cutoff)}"
     parts = " UNION ALL ".join(

@@ -14,7 +14,7 @@ from datetime import datetime
 from pathlib import Path
 
 from ubp_platform.errors import DamagedFile, UBPError, first_line
-from ubp_platform.files import temporary_directory
+from ubp_platform.files import fingerprint, temporary_directory
 from ubp_platform.home import Home
 from ubp_platform.warehouse.warehouse import Warehouse
 
@@ -65,11 +65,11 @@ def frozen(home: Home) -> Iterator[FrozenHome]:
     with ExitStack() as stack:
         with Warehouse(home.warehouse, wait=True):
             directory = stack.enter_context(temporary_directory(home.scratch))
-            state = _state(home.warehouse)
+            copied = _state(home.warehouse)
             _copy(home.warehouse, directory)
         copy = directory / home.warehouse.name
         try:
-            yield FrozenHome(home.root, copy, state)
+            yield FrozenHome(home.root, copy, copied)
         except DamagedFile as error:
             raise DamagedFile(str(error).replace(str(copy), str(home.warehouse))) from None
 
@@ -82,8 +82,7 @@ def _files(database: Path) -> list[Path]:
 
 def _state(database: Path) -> tuple[object, ...]:
     """Return what identifies a database's contents, without opening it."""
-    found = [path.stat() for path in _files(database)]
-    return tuple((file.st_ino, file.st_size, file.st_mtime_ns, file.st_ctime_ns) for file in found)
+    return tuple(map(fingerprint, _files(database)))
 
 
 def _copy(database: Path, directory: Path) -> None:

@@ -8,6 +8,7 @@ import pyarrow as pa
 from ubp_platform.events.schema import EVENT_TYPES, PRODUCT_EVENTS
 from ubp_platform.times import aware_utc, naive_utc
 from ubp_platform.warehouse import products
+from ubp_platform.warehouse.connection import database_name
 from ubp_platform.warehouse.delivery_times import EVERYTHING, Known
 from ubp_platform.warehouse.views import known_before
 from ubp_platform.warehouse.warehouse import Warehouse
@@ -94,7 +95,7 @@ def purchases(warehouse: Warehouse, start: datetime, end: datetime) -> pa.Table:
 
 def _visible(warehouse: Warehouse, known: Known) -> str:
     """Return the condition that an event before the parameter ``before`` was known."""
-    database = warehouse.connection.execute("SELECT current_database()").fetchall()[0][0]
+    database = database_name(warehouse.connection)
     return f"{known_before('$before')} AND {known.of_events(database)}"
 
 

@@ -14,6 +14,7 @@ import pyarrow as pa
 from ubp_platform.events.schema import EVENT_CODES, EVENT_TYPES, EVENTS, PRODUCT_EVENTS
 from ubp_platform.times import literal
 from ubp_platform.warehouse import products
+from ubp_platform.warehouse.connection import database_name
 from ubp_platform.warehouse.delivery_times import EVERYTHING, Known
 
 MICROSECONDS_PER_DAY = 86_400_000_000
@@ -62,7 +63,7 @@ def create_views(
     """
     run = connection.execute
     run("SET TimeZone = 'UTC'")
-    database = run("SELECT current_database()").fetchall()[0][0]
+    database = database_name(connection)
     end = literal(cutoff)
     visible = f"{known_before(end)} AND {known.of_events(database)}"
     visible += f" AND timestamp >= {literal(start)}" if start else ""

@@ -221,13 +221,10 @@ class Warehouse:
             {"cutoff": naive_utc(cutoff), "late": late, "landed": landed},
         ).fetchall()
         parts = [cutoff.astimezone(UTC).isoformat()]
-        parts += [
+        for name, digest, _, in_part, holds_from in rows:
             # Products without a time of their own hold from their delivery on.
-            f"{name}:{digest}"
-            + f" {late}" * in_part
-            + (f" from {holds_from}" if holds_from else "")
-            for name, digest, _, in_part, holds_from in rows
-        ]
+            held = f" from {holds_from}" if holds_from else ""
+            parts.append(f"{name}:{digest}" + f" {late}" * in_part + held)
         # Histories of text ids are of their keys.
         keys = key_states.newest(self.connection, up_to=rows[-1][2] if rows else None)
         parts += [keys] if keys else []
