@@ -3,12 +3,18 @@
 import tempfile
 from collections import Counter
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 
 import duckdb
 import pandas as pd
 
-from pipelines.ingest import open_delivery
+from pipelines.ingest import (
+    complete_by_layout,
+    delivered_as,
+    open_delivery,
+    require_delivered_after,
+)
 from ubp_platform.layouts import MAX_QUARANTINE
 from ubp_platform.layouts.staging import staging
 from ubp_platform.progress import ProgressFactory, logged
@@ -65,6 +71,8 @@ class DryRun:
     dropped : mapping of str to int
         The number of delivered rows that the layout drops, by reason.
     notes : list of str
+    complete_until : datetime, optional
+        Up to when the log would be complete, where the user or the layout says so.
     """
 
     layout: str
@@ -73,6 +81,7 @@ class DryRun:
     left_out: list[str]
     dropped: dict[str, int]
     notes: list[str]
+    complete_until: datetime | None = None
 
     @property
     def rejected(self) -> bool:
@@ -85,14 +94,18 @@ def dry_run(
     layout: str | None = None,
     max_quarantine: float = MAX_QUARANTINE,
     progress: ProgressFactory = logged,
+    delivered_at: datetime | None = None,
+    complete_until: datetime | None = None,
 ) -> DryRun:
     """Stage and check a delivery without landing it; parameters as in :func:`ingest`.
 
     Raises
     ------
     UBPError
-        If there is nothing to ingest, no layout fits, or a file cannot be read.
+        If there is nothing to ingest, no layout fits, a file cannot be read, or one of the times
+        cannot be.
     """
+    delivered = delivered_as(delivered_at, complete_until)
     delivery, notes = open_delivery(source, layout)
     with (
         # In the system's directory for them: a dry run writes nothing beside the delivery or home.
@@ -101,11 +114,15 @@ def dry_run(
         duckdb.connect() as connection,
     ):
         configure(connection, INGEST_SHARE)
+        if not complete_until:
+            delivered = complete_by_layout(delivered, stage)
         staged = stage.stage_all(connection, stage.tables(), {})
         tables = [_preview(connection, one, max_quarantine, progress) for one in staged.values()]
         notes += [*stage.box.notes, *stage.unread({table.table: table.rows for table in tables})]
         for item in staged.values():
-            notes += clock_changes(connection, Scan(connection, item))
+            scan = Scan(connection, item)
+            notes += clock_changes(connection, scan)
+            require_delivered_after(scan.last_event(), delivered)
         kinds = next(iter(staged.values())).kinds
         if decided := column_kinds.describe(kinds, {}, "if this is the first delivery,"):
             notes.append(decided)
@@ -118,6 +135,7 @@ def dry_run(
             left_out=[name for name in delivery.layout.tables if name not in staged],
             dropped=dropped,
             notes=notes,
+            complete_until=delivered.complete_until,
         )
 
 

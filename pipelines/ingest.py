@@ -96,7 +96,7 @@ def ingest(
     UBPError
         If there is nothing to ingest, no layout fits, or one of the times cannot be.
     """
-    delivered = _delivered(delivered_at, complete_until)
+    delivered = delivered_as(delivered_at, complete_until)
     if not 0 <= max_quarantine <= 1:
         raise UBPError(f"--max-quarantine is a share between 0 and 1, not {max_quarantine}")
     delivery, notes = open_delivery(source, layout)
@@ -115,7 +115,8 @@ def ingest(
     return result
 
 
-def _delivered(at: datetime | None, complete_until: datetime | None) -> ledger.Delivered:
+def delivered_as(at: datetime | None, complete_until: datetime | None) -> ledger.Delivered:
+    """Return the times of a delivery that lands now; UBPError if they cannot be."""
     now = datetime.now(UTC)
     if at and at > now:
         raise UBPError(f"--delivered-at {at:%Y-%m-%d %H:%M} is in the future")
@@ -130,6 +131,11 @@ def _complete(delivered: ledger.Delivered, until: datetime | None, named: str) -
             "in it"
         )
     return ledger.Delivered(delivered.landed_at, delivered.at, until)
+
+
+def complete_by_layout(delivered: ledger.Delivered, stage: StagingArea) -> ledger.Delivered:
+    """Set up to when the log is complete, if the layout says so; UBPError if that cannot be."""
+    return _complete(delivered, stage.complete_until(), f"{COMPLETE_UNTIL}.sql:")
 
 
 def open_delivery(source: str, layout: str | None) -> tuple[Delivery, list[str]]:
@@ -185,7 +191,7 @@ def _land(
         if not new:
             return result
         if not delivered.complete_until:
-            delivered = _complete(delivered, stage.complete_until(), f"{COMPLETE_UNTIL}.sql:")
+            delivered = complete_by_layout(delivered, stage)
         batch, docs = ledger.next_batch(connection), DataDocs(home.data_docs)
         known_kinds = identifiers.kinds(connection)
         if ledger.numbers(connection) == [replace]:
@@ -212,7 +218,7 @@ def _land(
                     "ingest these files again, rows that they share with the replaced batch are "
                     f"gone: {', '.join(again)}"
                 )
-            _require_delivered_after(connection, batch, delivered)
+            require_delivered_after(delivery_times.last_event(connection, batch), delivered)
             # From here on, the files are not read again.
             delivery.require_unchanged()
             # Before the commit, so that every batch in the ledger has its pages.
@@ -285,11 +291,8 @@ def _land_table(
     result.notes += landing.overlap_warnings(connection, file, batch)
 
 
-def _require_delivered_after(
-    connection: duckdb.DuckDBPyConnection, batch: int, delivered: ledger.Delivered
-) -> None:
-    """Refuse a time of delivery, as the user gave it, at which its events had not happened."""
-    last = delivery_times.last_event(connection, batch)
+def require_delivered_after(last: datetime | None, delivered: ledger.Delivered) -> None:
+    """Refuse a time of delivery, as the user gave it, at which its last event had not happened."""
     if delivered.at < delivered.landed_at and last and last >= delivered.at:
         raise UBPError(
             f"--delivered-at {delivered.at:%Y-%m-%d %H:%M:%S} is not after the delivery's last "

@@ -124,23 +124,15 @@ def ingest(
     from pipelines import ingest as pipeline
     from pipelines.console.deliveries import show_dry_run, show_ingested
 
+    times = [parse_time(time) if time else None for time in (delivered_at, complete_until)]
     if dry_run:
-        if replace or delivered_at or complete_until:
-            raise UBPError(
-                "--dry-run lands nothing: leave out --replace, --delivered-at and --complete-until"
-            )
-        found = rehearsal.dry_run(source, layout, max_quarantine, progress())
+        if replace:
+            raise UBPError("--dry-run lands nothing: leave out --replace")
+        found = rehearsal.dry_run(source, layout, max_quarantine, progress(), *times)
         show_dry_run(found)
         raise typer.Exit(2 if found.rejected else 0)
     result = pipeline.ingest(
-        open_home(home),
-        source,
-        layout,
-        max_quarantine,
-        progress(),
-        replace,
-        parse_time(delivered_at) if delivered_at else None,
-        parse_time(complete_until) if complete_until else None,
+        open_home(home), source, layout, max_quarantine, progress(), replace, *times
     )
     show_ingested(result)
     say_next(result.next)

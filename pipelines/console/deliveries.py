@@ -32,10 +32,10 @@ _LONGEST = 36
 def show_ingested(result: "Ingested") -> None:
     """Show what happened to the rows of each table."""
     if result.skipped and result.batch is not None:
-        for name, batch in result.skipped:
+        for name, batch in dict.fromkeys(result.skipped):
             say(f"{name}: landed before, in batch {batch}; skipped")
     if result.batch is not None:
-        numbers = ["rows", "landed", "known", "quarantined"]
+        numbers = ["rows", "landed", "landed before", "quarantined"]
         if any(file.repeated for file in result.files):
             numbers.append("repeated")
         table = plain_table(f"Batch {result.batch}", ["table", *numbers], numbers=numbers)
@@ -76,15 +76,19 @@ def show_simulated(directory: Path, files: "list[SimulatedFile]") -> None:
     say_next(command)
 
 
+#: The numbers of a batch's rows.
+COUNTS = ("landed", "known", "quarantined")
+
+
 def batches_table(batches: list[dict[str, Any]]) -> Table:
     """Render what :func:`pipelines.status.batches` found."""
-    counts = ["landed", "known", "quarantined"]
+    counts = ["landed", "landed before", "quarantined"]
     columns = ["batch", "delivered at", "landed at", "complete until", "source", *counts]
     table = plain_table("Batches", columns, numbers=["batch", *counts])
     for one in batches:
         times = (when(one[name]) for name in ("delivered_at", "landed_at", "complete_until"))
         cells = (str(one["batch"]), *times, escape(str(one["source"])))
-        table.add_row(*cells, *(f"{one[name]:,}" for name in counts))
+        table.add_row(*cells, *(f"{one[name]:,}" for name in COUNTS))
     return table
 
 
@@ -155,6 +159,8 @@ def show_dry_run(found: "DryRun") -> None:
         say(f"no event: {count:,} rows: {reason}")
     for name in found.left_out:
         say(f"{name}: no files")
+    if found.complete_until:
+        say(f"The log would be complete until {when(found.complete_until.isoformat())}")
     for table in found.tables:
         if table.rejection:
             show(f"[red]rejected:[/red] {escape(table.rejection)}")

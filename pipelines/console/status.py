@@ -7,6 +7,7 @@ from rich.console import Group, RenderableType
 from rich.markup import escape
 from rich.table import Table
 
+from pipelines.console.deliveries import COUNTS
 from pipelines.console.tables import client_count, cutoffs, day, in_store, plain_table, when
 
 # A client with a larger share of all events is pointed out, among so many clients at least.
@@ -108,12 +109,12 @@ def _as_argument(time: str) -> str:
 def _batches(batches: list[dict[str, Any]]) -> Table:
     last = batches[-_BATCHES:]
     title = "Batches" if len(last) == len(batches) else "The last batches"
-    counts = ["landed", "known", "quarantined"]
+    counts = ["landed", "landed before", "quarantined"]
     columns = ["batch", "landed at", "source", *counts]
     table = plain_table(title, columns, numbers=["batch", *counts])
     for one in last:
         cells = (str(one["batch"]), when(one["landed_at"]), escape(str(one["source"])))
-        table.add_row(*cells, *(f"{one[name]:,}" for name in counts))
+        table.add_row(*cells, *(f"{one[name]:,}" for name in COUNTS))
     return table
 
 

@@ -97,7 +97,10 @@ DELIVERIES: dict[str, tuple[dict[str, str], dict[str, list[tuple[Any, ...]]]]] =
             "add_to_cart": [("7204500000000000001", 1, "11")],
             "remove_from_cart": [("7204500000000000001", 2, "11")],
             "product_buy": [("7204500000000000004", 3, "11")],
-            "product_properties": [("11", "home.pan", "10.50", "acme")],
+            "product_properties": [
+                ("11", "home.pan", "10.50", "acme", 3),
+                ("11", "home.pan", "9.50", "acme", 0),
+            ],
         },
     ),
     "retailrocket": (
@@ -106,14 +109,19 @@ DELIVERIES: dict[str, tuple[dict[str, str], dict[str, list[tuple[Any, ...]]]]] =
             f"{SECONDS}000,1,view,11,\n{SECONDS + 1}000,1,addtocart,11,\n"
             f"{SECONDS + 3}000,1,transaction,11,9\n",
             "item_properties_part1.csv": "timestamp,itemid,property,value\n"
-            "1,11,790,n9.500\n3,11,790,n10.500\n2,11,790,n99.000\n"
-            "1,11,categoryid,5\n1,11,283,7 8\n",
+            f"{SECONDS}000,11,790,n9.500\n{SECONDS + 2}000,11,790,n10.500\n"
+            f"{SECONDS + 1}000,11,790,n9.500\n{SECONDS + 3}000,11,available,1\n"
+            f"{SECONDS}000,11,categoryid,5\n{SECONDS + 1}000,11,283,7 8\n",
         },
         {
             "page_visit": [("1", 0, "11")],
             "add_to_cart": [("1", 1, "11")],
             "product_buy": [("1", 3, "11")],
-            "product_properties": [("11", "5", "10.500", "7 8")],
+            "product_properties": [
+                ("11", "5", "10.500", "7 8", 2),
+                ("11", "5", "9.500", "7 8", 1),
+                ("11", "5", "9.500", None, 0),
+            ],
         },
     ),
     "otto": (
@@ -144,21 +152,21 @@ DELIVERIES: dict[str, tuple[dict[str, str], dict[str, list[tuple[Any, ...]]]]] =
             "page_visit": [("1", 0, "11")],
             "add_to_cart": [("1", 1, "11")],
             "product_buy": [("1", 3, "12")],
-            "product_properties": [("11", None), ("12", None)],
+            "product_properties": [("11", "5", 0), ("12", None, 3)],
         },
     ),
     "online_retail": (
         {"data.csv": RETAIL},
         {
             "product_buy": [("17850", 0, "85123A")],
-            "product_properties": [("85123A", "2.55", "HOLDER")],
+            "product_properties": [("85123A", "2.55", "HOLDER", 0)],
         },
     ),
     "shopify": (
         {"orders_export.csv": "\ufeff" + SHOPIFY},
         {
             "product_buy": [("ann", 3, "LI-1"), ("ann", 3, "PA-1")],
-            "product_properties": [("LI-1", "3.00", "Lid"), ("PA-1", "9.50", "Pan")],
+            "product_properties": [("LI-1", "3.00", "Lid", 3), ("PA-1", "9.50", "Pan", 3)],
         },
     ),
     "ga4": (
@@ -177,7 +185,7 @@ DELIVERIES: dict[str, tuple[dict[str, str], dict[str, list[tuple[Any, ...]]]]] =
             "add_to_cart": [],
             "remove_from_cart": [],
             "product_buy": [("ann", 3, "PA-1")],
-            "product_properties": [("PA-1", None, "9.5", "Pan")],
+            "product_properties": [("PA-1", None, "9.5", "Pan", 3), ("PA-1", None, None, None, 0)],
         },
     ),
     "segment": (
@@ -196,7 +204,7 @@ DELIVERIES: dict[str, tuple[dict[str, str], dict[str, list[tuple[Any, ...]]]]] =
             "add_to_cart": [("ann", 2, "PA-1")],
             "remove_from_cart": [],
             "product_buy": [("ann", 3, "PA-1")],
-            "product_properties": [("PA-1", "x", "10.5", "Pan")],
+            "product_properties": [("PA-1", "x", "10.5", "Pan", 3), ("PA-1", "x", "9.5", "Pan", 2)],
         },
     ),
     "snowplow": (
@@ -207,7 +215,7 @@ DELIVERIES: dict[str, tuple[dict[str, str], dict[str, list[tuple[Any, ...]]]]] =
             "add_to_cart": [("ann", 2, "PA-1")],
             "remove_from_cart": [],
             "product_buy": [("ann", 3, "PA-1")],
-            "product_properties": [("PA-1", "home/pan", "9.50", "Pan")],
+            "product_properties": [("PA-1", "home/pan", "9.50", "Pan", 2)],
         },
     ),
 }
@@ -231,12 +239,13 @@ def staged(source: Path, layout: str, tmp_path: Path) -> dict[str, list[tuple[An
         for part in stage.tables():
             rows = stage.stage(part)
             columns = [name for name in TABLES[part.table].columns if name != "timestamp"]
+            Scan(connection, rows)
             if part.table == "product_properties":
                 given = connection.read_parquet(str(rows.path)).columns
-                listed = ", ".join(name for name in columns if name in given)
-                query = f"SELECT {listed} FROM read_parquet('{rows.path}')"
+                listed = ", ".join(f"d.{name}" for name in columns if name in given)
+                query = f"""SELECT {listed}, epoch(s.valid_from)::BIGINT - {SECONDS}
+                            FROM delivered d JOIN staged s ON s.row_number = d._ubp_row"""
             else:
-                Scan(connection, rows)
                 query = f"""SELECT d.client_id, epoch(s.timestamp)::BIGINT - {SECONDS},
                                    d.{columns[1]}
                             FROM delivered d JOIN staged s ON s.row_number = d._ubp_row"""

@@ -222,6 +222,18 @@ def test_a_dry_run_shows_what_would_land_and_lands_nothing(ubp: Ubp, tmp_path: P
     assert "the batch would be rejected" in outcome.out
 
 
+def test_a_dry_run_knows_the_times_of_the_delivery(ubp: Ubp, tmp_path: Path) -> None:
+    delivery = deliver(tmp_path / "delivery", ".csv", product_buy=purchases())
+    outcome = ubp("ingest", delivery, "--dry-run", "--complete-until", "2022-06-02")
+    assert "The log would be complete until 2022-06-02" in outcome.out
+    for option, time, message in (
+        ("--delivered-at", "2022-06-01", "is not after the delivery's last event"),
+        ("--delivered-at", "2999-01-01", "is in the future"),
+        ("--complete-until", "2999-01-01", "is after the delivery"),
+    ):
+        assert_one_line(ubp("ingest", delivery, "--dry-run", option, time), message)
+
+
 def test_layouts_are_listed(ubp: Ubp) -> None:
     assert "rees46" in ubp("layouts").out
 

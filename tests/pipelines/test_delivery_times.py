@@ -194,6 +194,33 @@ def test_properties_of_products_hold_from_a_time_on(home: Home, tmp_path: Path) 
     )
 
 
+def test_a_history_shows_the_prices_that_its_events_had_shown(home: Home, tmp_path: Path) -> None:
+    """In one bulk load, where a layout finds the products in the events."""
+    head = "event_time,event_type,product_id,category_id,category_code,brand,price,user_id,x\n"
+    shown = {"2022-06-01": "9.50", "2022-06-03": "10.50", "2022-06-05": "9.50"}
+    lines = [f"{day} 12:00:00 UTC,view,11,5,pan,acme,{price},7,s\n" for day, price in shown.items()]
+    (tmp_path / "2022-Jun.csv").write_text(
+        (head + "".join(lines)).replace("user_id,x", "user_id,user_session")
+    )
+    ingest(home, str(tmp_path / "2022-Jun.csv"))
+    with Warehouse(home.warehouse) as warehouse:
+        for cutoff, price in (*shown.items(), ("2022-06-20", None)):
+            history = warehouse.history(parse_time(f"{cutoff} 13:00"))
+            found = history.query("SELECT money FROM product_properties")["money"].to_pylist()
+            assert found == [float(price or "9.50")]
+
+
+def test_a_column_of_times_that_the_layout_leaves_out_is_reported(
+    home: Home, tmp_path: Path
+) -> None:
+    events = purchases(10).assign(delivered_at="2022-06-09 12:00:00")
+    text = "SELECT client_id, timestamp, sku FROM rows"
+    directory = layout(tmp_path / "shop", product_buy=text)
+    source = deliver(tmp_path / "in", ".csv", product_buy=events)
+    notes = ingest(home, str(source), str(directory)).notes
+    assert any("a column delivered_at, and the layout's product_buy.sql does" in n for n in notes)
+
+
 def test_status_says_how_late_events_come(home: Home, tmp_path: Path) -> None:
     events = purchases(100)
     land(home, tmp_path / "history", None, product_buy=events.head(10))

@@ -180,14 +180,25 @@ def _products(family: Family, product: Column, time: Column | None) -> Iterator[
     known = [(role, column) for role, column in columns if column]
     if not known:
         return
-    newest = "any_value({})" if time is None else f"arg_max({{}}, {time.reading})"
-    parts = [_as(_name(product), "sku")]
-    parts += [
-        f"{newest.format(column.reading or _name(column))} AS {role}" for role, column in known
-    ]
-    note = "-- The values of the newest event.\n" if time else ""
-    group = f"\nFROM {family.name}\nWHERE {_name(product)} IS NOT NULL GROUP BY {_name(product)}\n"
-    yield "product_properties", f"{note}SELECT {_listed(parts)}{group}"
+    sku, source = _as(_name(product), "sku"), f"\nFROM {family.name}"
+    if time is None:
+        parts = [sku, *(f"any_value({_read(column)}) AS {role}" for role, column in known)]
+        group = f"WHERE {_name(product)} IS NOT NULL GROUP BY {_name(product)}"
+        yield "product_properties", f"SELECT {_listed(parts)}{source}\n{group}\n"
+        return
+    parts = [sku, *(f"{_read(column) if column else 'NULL'} AS {role}" for role, column in columns)]
+    parts.append(f"{time.reading} AS valid_from")
+    kept = ", ".join(["sku", *(role for role, _ in known), "valid_from"])
+    yield (
+        "product_properties",
+        "-- What an event shows of a product holds from then on.\n"
+        f"WITH seen AS (SELECT {_listed(parts)}{source})\n"
+        f"SELECT {kept} FROM product_changes('seen')\n",
+    )
+
+
+def _read(column: Column) -> str:
+    return column.reading or _name(column)
 
 
 def _name(column: Column) -> str:

@@ -105,11 +105,26 @@ class StagingArea:
         """Write the rows of tables, and decide those kinds of their columns that are not known."""
         lines = self.rejected_lines(tables)
         staged = {one.table: self.stage(one) for one in tables}
+        for one in tables:
+            self.box.notes += self._unselected_times(connection, one, staged[one.table])
         text = self.delivery.layout.description.text_ids
         kinds = decide(connection, [*staged.values()], known, text)
         return {
             table: replace(one, kinds=kinds, lines=lines[table]) for table, one in staged.items()
         }
+
+    def _unselected_times(
+        self, connection: duckdb.DuckDBPyConnection, delivered: DeliveredTable, staged: StagedTable
+    ) -> Iterator[str]:
+        """Report delivered columns that say when a row became known, or holds, and get lost."""
+        selected = {name.lower() for name in connection.read_parquet(str(staged.path)).columns}
+        times = {name for name, kind in staged.table.details.items() if kind == "moment"}
+        given = {name.lower() for one in delivered.relations for name in self.delivery.columns(one)}
+        for name in sorted((times & given) - selected):
+            yield (
+                f"{delivered.table}: the files have a column {name}, and the layout's "
+                f"{delivered.table}.sql does not select it"
+            )
 
     def dropped(self) -> dict[str, int]:
         """Count the delivered rows that the layout drops by reason, most frequent first."""

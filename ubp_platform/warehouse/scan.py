@@ -5,6 +5,7 @@ A value that cannot be cast becomes NULL here; whether NULL is allowed is a rule
 
 import json
 from collections.abc import Iterator, Mapping
+from datetime import datetime
 
 import duckdb
 import numpy as np
@@ -13,6 +14,7 @@ import pyarrow as pa
 
 from ubp_platform.errors import BatchRejected, first_line
 from ubp_platform.events.schema import ColumnKind
+from ubp_platform.times import aware_utc
 from ubp_platform.warehouse.casts import quoted
 from ubp_platform.warehouse.staged import StagedTable
 from ubp_platform.warehouse.staged_casts import column_casts
@@ -50,6 +52,13 @@ class Scan:
     def kinds(self) -> Mapping[str, ColumnKind]:
         """The kinds of the columns."""
         return self.staged.kinds
+
+    def last_event(self) -> datetime | None:
+        """Return the time of the last event among the rows; None for products."""
+        if "timestamp" not in self.table.columns:
+            return None
+        query = "SELECT max(timestamp) FROM staged"
+        return aware_utc(self._connection.execute(query).fetchall()[0][0])
 
     def _open(self) -> dict[str, str]:
         try:

@@ -1,4 +1,5 @@
--- The values of the newest row.
-SELECT product_id AS sku, arg_max(category_code, event_time) AS category,
-       arg_max(price, event_time) AS price, arg_max(brand, event_time) AS name
-FROM events WHERE product_id IS NOT NULL GROUP BY product_id
+-- What a row shows of a product holds from then on.
+WITH seen AS (
+    SELECT product_id AS sku, category_code AS category, price, brand AS name,
+           event_time AS valid_from FROM events)
+FROM product_changes('seen')

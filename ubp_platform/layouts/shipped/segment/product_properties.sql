@@ -1,9 +1,11 @@
--- The values of the newest call.
-WITH seen AS (
+-- What a call shows of a product holds from then on.
+WITH shown AS (
     SELECT timestamp, properties AS product FROM calls WHERE (properties->>'sku') IS NOT NULL
     UNION ALL
     SELECT timestamp, unnest((properties->'products')::JSON[]) FROM calls
-    WHERE (properties->'products') IS NOT NULL)
-SELECT product->>'sku' AS sku, arg_max(product->>'category', timestamp) AS category,
-       arg_max(product->>'price', timestamp) AS price, arg_max(product->>'name', timestamp) AS name
-FROM seen GROUP BY ALL
+    WHERE (properties->'products') IS NOT NULL),
+seen AS (
+    SELECT product->>'sku' AS sku, product->>'category' AS category, product->>'price' AS price,
+           product->>'name' AS name, TRY_CAST(timestamp AS TIMESTAMPTZ) AS valid_from
+    FROM shown)
+FROM product_changes('seen')

@@ -1,3 +1,5 @@
--- Category 0 means none.
-SELECT item_id AS sku, nullif(arg_max(category_id, seconds::BIGINT), '0') AS category
-FROM behaviour GROUP BY item_id
+-- What a row shows of a product holds from then on; category 0 means none.
+WITH seen AS (
+    SELECT item_id AS sku, nullif(category_id, '0') AS category, NULL AS price, NULL AS name,
+           from_seconds(seconds) AS valid_from FROM behaviour)
+SELECT sku, category, valid_from FROM product_changes('seen')
