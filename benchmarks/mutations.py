@@ -3,6 +3,7 @@
 The last line is JSON: the number of guards, and those whose absence a test did not see.
 """
 
+import argparse
 import json
 import os
 import re
@@ -30,8 +31,11 @@ FILES = ("cli.py", "pyproject.toml", "README.md")
 
 
 def main() -> None:
-    unseen = []
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--only", default="", help="only guards whose name contains this")
+    only, unseen = parser.parse_args().only, []
     mutations = tomllib.loads(LIST.read_text("utf-8"))["mutation"]
+    mutations = [mutation for mutation in mutations if only in mutation["guard"]]
     for mutation in mutations:
         passed = passing(mutation)
         print(f"{'NOT SEEN' if passed else 'seen'}: {mutation['guard']}", *passed, sep="\n  ")

@@ -69,15 +69,16 @@ def test_a_price_without_a_time_holds_from_its_delivery_on_after_one_with_a_time
 def test_a_price_delivered_at_another_time_is_another_history(home: Home, tmp_path: Path) -> None:
     land(home, tmp_path / "d", "2022-06-02", product_properties=price(10))
     changed = deliver(tmp_path / "changed", product_properties=price(70))
-    ingest(home, str(changed), delivered_at=day("2022-06-08"))
     land(home, tmp_path / "d", product_buy=purchases(200))
+    # The last batch, so that its time is all that the next one changes.
+    ingest(home, str(changed), delivered_at=day("2022-06-08"))
 
     def identity() -> str:
         with Warehouse(home.warehouse) as warehouse:
             return warehouse.identity(day("2022-06-09"))
 
     before = identity()
-    ingest(home, str(changed), replace=2, delivered_at=day("2022-06-04"))
+    ingest(home, str(changed), replace=3, delivered_at=day("2022-06-04"))
     assert identity() != before
 
 
