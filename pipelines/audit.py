@@ -15,12 +15,13 @@ from ubp_platform.blocks.snapshot_files import SnapshotFile
 from ubp_platform.errors import UBPError
 from ubp_platform.home import Home
 from ubp_platform.locks import exclusive
+from ubp_platform.profile.encoding import profiles_of
 from ubp_platform.profile.version import ProfileVersion
 from ubp_platform.progress import ProgressFactory, logged
 from ubp_platform.store.entities import ClientId
 from ubp_platform.store.publish_log import served_files, served_over_time
 from ubp_platform.store.retrieval import Profile, ProfileStore
-from ubp_platform.warehouse import Warehouse, key_states
+from ubp_platform.warehouse import Warehouse
 from ubp_platform.warehouse.delivery_times import Known, landing_times
 from ubp_platform.warehouse.frozen import frozen
 
@@ -183,18 +184,7 @@ def _compute_again(
     newest = history.last
     if newest and (result.knows_until is None or newest > result.knows_until):
         result.knows_until = newest
-    computed = np.tile(version.mean, (len(part.keys), 1))
-    for place, normalizer, fitted in zip(
-        version.parts, version.normalizers, version.fits(home), strict=True
-    ):
-        key_states.require(warehouse.connection, fitted.keys, f"{fitted.name} {fitted.version}")
-        block = fitted.load()
-        block.scratch = home.scratch
-        snapshot = block.encode(history)
-        if len(snapshot.client_ids):
-            rows = np.searchsorted(part.keys, snapshot.client_ids)
-            columns = slice(place.start, place.start + place.width)
-            computed[rows, columns] = normalizer.transform(snapshot.vectors)
+    computed = profiles_of(home, warehouse, version, history)
     result.computed += len(part.keys)
     for client_id, vector, expected in zip(part.client_ids, part.vectors, computed, strict=True):
         if vector.tobytes() != expected.tobytes():

@@ -16,7 +16,7 @@ from ubp_platform.errors import DamagedFile, UBPError, WarehouseBusy, WarehouseM
 from ubp_platform.events.schema import TABLES
 from ubp_platform.home import Home
 from ubp_platform.names import remember
-from ubp_platform.profile.version import ProfileVersion, inspect_versions
+from ubp_platform.profile.version import ProfileVersion, inspect_aligned, inspect_versions
 from ubp_platform.progress import ProgressFactory, logged
 from ubp_platform.store.configuration import published
 from ubp_platform.store.feature_store import read_registry, write_configuration, write_registry
@@ -151,6 +151,9 @@ def _fits(home: Home) -> Iterator[Finding]:
 def _profiles(home: Home) -> Iterator[Finding]:
     for directory in (home.profiles, home.evaluation / "profiles"):
         versions, damaged = inspect_versions(home, directory)
+        if directory == home.profiles:
+            aligned, broken = inspect_aligned(home)
+            versions, damaged = [*versions, *aligned], [*damaged, *broken]
         yield from _named(damaged)
         for version in versions:
             yield from _try(lambda version: version.normalizers, version)
@@ -186,8 +189,8 @@ def _feast(home: Home) -> Iterator[Finding]:
     served = Served.read(home)
     if served is None:
         return
-    versions, _ = inspect_versions(home)
-    known = {version.name: version for version in versions}
+    versions, aligned = inspect_versions(home)[0], inspect_aligned(home)[0]
+    known = {version.name: version for version in (*versions, *aligned)}
     if served.version not in known:
         yield Finding(
             f"{home.profiles / served.version} is missing, and served: restore it from a backup, "

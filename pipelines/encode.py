@@ -10,7 +10,12 @@ from ubp_platform.locks import exclusive
 from ubp_platform.profile.assembly import assemble
 from ubp_platform.profile.encoding import encode_blocks, known_cutoff
 from ubp_platform.profile.revisions import Revised, compare
-from ubp_platform.profile.version import ProfileVersion, get_version, newest_version
+from ubp_platform.profile.version import (
+    ProfileVersion,
+    aligned_versions,
+    get_version,
+    newest_version,
+)
 from ubp_platform.progress import ProgressFactory, logged
 from ubp_platform.warehouse import Warehouse
 from ubp_platform.warehouse.delivery_times import Known, require_delivered
@@ -21,6 +26,7 @@ from ubp_platform.warehouse.frozen import frozen, warn_of_changes
 class Encoded:
     """The snapshot of a cutoff, and what it revises, if it does."""
 
+    version: ProfileVersion
     path: Path
     revised: Revised | None = None
 
@@ -34,6 +40,8 @@ def encode(
     as_delivered: bool = False,
 ) -> tuple[ProfileVersion, list[Encoded]]:
     """Encode cutoffs with the fitted blocks of a profile version, and assemble the profiles.
+
+    Those of the versions that map it into another version's space, too.
 
     Parameters
     ----------
@@ -50,7 +58,7 @@ def encode(
     -------
     version : ProfileVersion
     encoded : list of Encoded
-        In the order of the cutoffs.
+        In the order of the cutoffs, the version itself first.
 
     Raises
     ------
@@ -59,21 +67,20 @@ def encode(
     """
     with exclusive(home, "encode"):
         profile = get_version(home, version) if version else newest_version(home)
-        encoded, parts = [], profile.fits(home)
+        encoded, wanted_versions = [], [profile, *aligned_versions(home, profile.name)]
         with frozen(home) as copy, Warehouse(copy.warehouse) as warehouse:
             wanted: Sequence[datetime | None] = cutoffs or [None]
             times = [known_cutoff(warehouse, time) for time in wanted]
             for cutoff in times if as_delivered else ():
                 require_delivered(warehouse.connection, cutoff)
             for cutoff in times:
-                before = profile.snapshot_path(cutoff)
                 known = Known.at(cutoff, as_delivered)
-                encode_blocks(copy, warehouse, parts, cutoff, progress, known)
                 relevant = None if as_delivered else warehouse.relevant
-                path = assemble(copy, profile, cutoff, progress, relevant)
-                revised = None
-                if path != before:
-                    revised = compare(warehouse, before, path, known)
-                encoded.append(Encoded(path, revised))
+                for one in wanted_versions:
+                    before = one.snapshot_path(cutoff)
+                    encode_blocks(copy, warehouse, one.fits(home), cutoff, progress, known)
+                    path = assemble(copy, one, cutoff, progress, relevant)
+                    revised = compare(warehouse, before, path, known) if path != before else None
+                    encoded.append(Encoded(one, path, revised))
             warn_of_changes(copy, times, "ubp encode")
     return profile, encoded

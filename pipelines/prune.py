@@ -12,7 +12,13 @@ from ubp_platform.errors import UBPError
 from ubp_platform.evaluation.last import last_profile
 from ubp_platform.home import Home
 from ubp_platform.locks import LOCKS, exclusive
-from ubp_platform.profile.version import ProfileVersion, versions
+from ubp_platform.profile.tags import read_tags
+from ubp_platform.profile.version import (
+    ProfileVersion,
+    aligned_directories,
+    aligned_versions,
+    versions,
+)
 from ubp_platform.progress import ProgressFactory, logged
 from ubp_platform.store.feature_store import write_registry
 from ubp_platform.store.online import OnlineStore, Publication
@@ -60,7 +66,7 @@ def plan(home: Home, keep: int) -> list[Removal]:
     ----------
     home : Home
     keep : int
-        The number of newest profile versions that stay; the served one always does.
+        The number of newest profile versions that stay; those served or tagged always do.
 
     Returns
     -------
@@ -78,14 +84,16 @@ def plan(home: Home, keep: int) -> list[Removal]:
     if served:
         served.require_store(OnlineStore(home).kind)
     all_versions = [path.name for path in version_directories(home.profiles)]
-    kept = {*all_versions[-keep:], *([served.version] if served else [])}
-    existing = versions(home)
-    if len(existing) < len(all_versions):
+    # A version that is mapped from another one stays and goes with it.
+    named = [*read_tags(home).values(), *([served.version] if served else [])]
+    kept = {*all_versions[-keep:], *map(_mapped_from, named)}
+    existing = [*versions(home), *aligned_versions(home)]
+    if len(existing) < len(all_versions) + len(aligned_directories(home)):
         raise UBPError("a profile version is damaged: see `ubp doctor`, nothing was removed")
     evaluated = versions(home, home.evaluation / "profiles")
     last = last_profile(home)
-    going = [one for one in existing if one.name not in kept]
-    staying = [one for one in existing if one.name in kept]
+    going = [one for one in existing if _mapped_from(one.name) not in kept]
+    staying = [one for one in existing if _mapped_from(one.name) in kept]
     scored = [one for one in evaluated if one.name == last]
     return [
         *(_version(home, one, served) for one in going),
@@ -106,12 +114,17 @@ def prune(home: Home, removals: list[Removal], progress: ProgressFactory = logge
             removal.remove()
             advance(1)
     if served:
-        names = {path.name for path in version_directories(home.profiles)}
+        directories = [*version_directories(home.profiles), *aligned_directories(home)]
+        names = {path.name for path in directories}
         served.online = {one: at for one, at in served.online.items() if one in names}
         served.publishes = {one: at for one, at in served.publishes.items() if one in names}
         served.write(home)
         write_registry(home, {one: served.publishes.get(one, "") for one in served.online})
         OnlineStore(home).shrink()
+
+
+def _mapped_from(name: str) -> str:
+    return name.partition("@")[0]
 
 
 def _directory(path: Path) -> Removal:

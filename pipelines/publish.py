@@ -8,6 +8,7 @@ from ubp_platform.home import Home
 from ubp_platform.locks import exclusive
 from ubp_platform.profile.version import (
     ProfileVersion,
+    aligned_versions,
     encoded_from,
     get_version,
     newest_version,
@@ -22,6 +23,8 @@ from ubp_platform.store.served import Served
 
 def publish(home: Home, version: str | None = None, progress: ProgressFactory = logged) -> Served:
     """Serve a profile version as of its newest cutoff.
+
+    Beside it, the versions that map it into another version's space can be read by their names.
 
     An interrupted publish leaves what was served before served completely.
 
@@ -61,6 +64,9 @@ def _publish(home: Home, profile: ProfileVersion, progress: ProgressFactory) -> 
     write_configuration(home)
     store = OnlineStore(home)
     published = put_online(home, store, profile, progress)
+    for one in aligned_versions(home, profile.name):
+        if one.snapshots:
+            put_online(home, store, one, progress)
     if before and before.online_store == store.kind and profile.name in before.unnumbered:
         remove(store, profile, "")
     online = _online(home, store, before)
@@ -83,7 +89,7 @@ def _publish(home: Home, profile: ProfileVersion, progress: ProgressFactory) -> 
 def _online(home: Home, store: OnlineStore, before: Served | None) -> dict[str, Publication]:
     """Ask the store what is online of all profile versions."""
     found = {}
-    for version in versions(home):
+    for version in [*versions(home), *aligned_versions(home)]:
         publication = store.publication(version.name)
         if publication and publication.publish:
             found[version.name] = publication

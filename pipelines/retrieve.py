@@ -12,6 +12,7 @@ from ubp_platform.files import atomic_file
 from ubp_platform.home import Home
 from ubp_platform.profile.version import ProfilePart
 from ubp_platform.progress import ProgressFactory, logged
+from ubp_platform.store.profile_lock import lock_path
 from ubp_platform.store.retrieval import Profile, ProfileStore
 from ubp_platform.warehouse.identifiers import integer_id
 
@@ -57,7 +58,7 @@ def training_set(
     *,
     as_served: bool = False,
 ) -> tuple[int, int]:
-    """Write entities with their profiles.
+    """Write entities with their profiles, and beside them a lock of the profile version.
 
     Parameters
     ----------
@@ -91,7 +92,8 @@ def training_set(
         raise UBPError(f"{out} is the input: name another file for the output")
     if taken := {"known", "profile"} & set(table.column_names):
         raise UBPError(f"{entities}: rename the column {', '.join(taken)}: the output adds it")
-    result = ProfileStore(home, version).training_set(table, progress, as_served=as_served)
+    store = ProfileStore(home, version)
+    result = store.training_set(table, progress, as_served=as_served)
     rows, width = result.X.shape
     offsets = np.arange(rows + 1, dtype=np.int64) * width
     profiles = pa.LargeListArray.from_arrays(offsets, result.X.ravel())
@@ -99,6 +101,7 @@ def training_set(
     try:
         with atomic_file(out) as temporary:
             pq.write_table(table, temporary, row_group_size=8192)
+            store.lock(lock_path(out))
     except OSError as error:
         raise UBPError(f"cannot write {out}: {error.strerror}") from None
     return rows, int(result.known.sum())

@@ -13,7 +13,12 @@ from ubp_platform.errors import DamagedFile, UBPError, WarehouseBusy, WarehouseM
 from ubp_platform.evaluation.last import last_evaluation
 from ubp_platform.events.schema import TABLES
 from ubp_platform.home import Home
-from ubp_platform.profile.version import ProfileVersion, encoded_from, inspect_versions
+from ubp_platform.profile.version import (
+    ProfileVersion,
+    encoded_from,
+    inspect_aligned,
+    inspect_versions,
+)
 from ubp_platform.store.configuration import online_store
 from ubp_platform.store.served import Served
 from ubp_platform.warehouse import Warehouse, delivery_times, landing, ledger
@@ -40,7 +45,8 @@ def status(home: Home) -> Status:
     damaged: list[DamagedFile] = []
     pointer = _whole(damaged, lambda: Served.read(home))
     existing, broken = inspect_versions(home)
-    damaged += broken
+    aligned, broken_too = inspect_aligned(home)
+    existing, damaged = [*existing, *aligned], [*damaged, *broken, *broken_too]
     profiles = [_profile(version, damaged) for version in existing]
     warehouse, quarantine = _warehouse(home, pointer, existing, damaged)
     blocks = _blocks(home, damaged)
@@ -205,6 +211,7 @@ def _profile(version: ProfileVersion, damaged: list[DamagedFile]) -> dict[str, A
     return {
         "version": version.name,
         "width": version.width,
+        "aligned_with": version.description.aligned and version.description.aligned.to,
         "blocks": {part.block: part.version for part in version.parts},
         "created_at": version.description.created_at.isoformat(),
         "model_cutoff": version.model_cutoff.isoformat(),
@@ -266,7 +273,7 @@ def _next(
         return "ubp ingest SOURCE"
     if not profiles:
         return "ubp train --resume" if cut_off else "ubp train"
-    newest = profiles[-1]
+    newest = [one for one in profiles if not one["aligned_with"]][-1]
     if not served:
         return "ubp publish"
     if served["version"] != newest["version"] and newest["created_at"] >= served["published_at"]:

@@ -16,8 +16,10 @@ from pipelines.console.options import (
     ServedOption,
     VersionOption,
 )
-from pipelines.console.output import progress, say, show
+from pipelines.console.output import progress, say, say_next, show
+from ubp_platform.errors import UBPError
 from ubp_platform.home import open_home
+from ubp_platform.profile.version import get_version
 from ubp_platform.store.fast_import import fast_feast_import
 from ubp_platform.times import parse_time
 
@@ -52,17 +54,27 @@ def train(
         typer.Option("--resume", help="Resume interrupted fits from their last epoch."),
     ] = False,
     as_delivered: AsDeliveredOption = False,
+    align_to: Annotated[
+        str | None,
+        typer.Option(
+            metavar="VERSION", help="Then map the new version into the space of this one."
+        ),
+    ] = None,
     home: HomeOption = None,
 ) -> None:
     """Fit blocks and make a profile version of them.
 
     Ctrl-C ends the current fit and keeps its best epoch; --resume finishes it later.
     """
-    from pipelines.console.profiles import show_trained
+    from pipelines.align import align
+    from pipelines.console.profiles import show_aligned, show_trained
     from pipelines.train import train
 
+    place = open_home(home)
+    if align_to:
+        get_version(place, align_to)
     result = train(
-        open_home(home),
+        place,
         blocks or (),
         cutoff=None if cutoff is None else parse_time(cutoff),
         preset=preset,
@@ -75,6 +87,8 @@ def train(
         as_delivered=as_delivered,
     )
     show_trained(result)
+    if align_to:
+        show_aligned(align(place, align_to, result.profile.name, progress()))
 
 
 @app.command("blocks", rich_help_panel=PANEL)
@@ -133,11 +147,34 @@ def encode(
     from pipelines.console.profiles import show_encoded
 
     times = [parse_time(text) for text in cutoff or []]
-    profile, encoded = pipeline.encode(
+    _, encoded = pipeline.encode(
         open_home(home), times, version, progress(), as_delivered=as_delivered
     )
     for one in encoded:
-        show_encoded(profile, one)
+        show_encoded(one)
+
+
+@app.command(rich_help_panel=PANEL)
+def align(
+    version: Annotated[
+        str | None, typer.Argument(help="The profile version to map; the newest by default.")
+    ] = None,
+    to: Annotated[
+        str, typer.Option("--to", help="The version that downstream models were fitted on.")
+    ] = ...,  # type: ignore[assignment]
+    home: HomeOption = None,
+) -> None:
+    """Map a version's profiles into the space of an older one, for its downstream models.
+
+    The result is a version of its own, such as v2@v1. 'ubp encode' and 'ubp publish' of v2 write
+    it, too.
+    """
+    from pipelines import align as pipeline
+    from pipelines.console.profiles import show_aligned
+
+    made = pipeline.align(open_home(home), to, version, progress())
+    show_aligned(made)
+    say_next(f"ubp publish --profile-version {made.name.partition('@')[0]}")
 
 
 @app.command(rich_help_panel=PANEL)
@@ -148,6 +185,48 @@ def publish(version: VersionOption = None, home: HomeOption = None) -> None:
     from pipelines.console.profiles import show_served
 
     show_served(pipeline.publish(open_home(home), version, progress()))
+
+
+@app.command(rich_help_panel=PANEL)
+def rollback(
+    version: Annotated[str, typer.Argument(help="A profile version that is online, or a tag.")],
+    home: HomeOption = None,
+) -> None:
+    """Serve an earlier version again, at once: its profiles are still online."""
+    fast_feast_import()
+    from pipelines import versions as pipeline
+    from pipelines.console.profiles import show_served
+
+    show_served(pipeline.rollback(open_home(home), version))
+
+
+@app.command(rich_help_panel=PANEL)
+def tag(
+    version: Annotated[
+        str | None, typer.Argument(help="A profile version, such as v2; lists tags by default.")
+    ] = None,
+    name: Annotated[str | None, typer.Argument(help="The tag, such as 'production'.")] = None,
+    remove: Annotated[str | None, typer.Option(metavar="TAG", help="Remove this tag.")] = None,
+    home: HomeOption = None,
+) -> None:
+    """Name a profile version, so that others can ask for it by that name.
+
+    A tag can be used wherever a version is named. Tagged versions are never pruned.
+    """
+    from pipelines import versions as pipeline
+    from ubp_platform.profile.tags import read_tags
+
+    place = open_home(home)
+    if remove:
+        pipeline.untag(place, remove)
+    elif version and name:
+        found, before = pipeline.tag(place, version, name)
+        say(f"{name}: {found}" + f", {before} until now" * (before not in ("", found)))
+        return
+    elif version:
+        raise UBPError(f"how is {version} to be called? `ubp tag {version} production`")
+    for one, tagged in read_tags(place).items():
+        say(f"{one}: {tagged}")
 
 
 @app.command(rich_help_panel=PANEL)
@@ -186,8 +265,10 @@ def training_set(
     """Join clients at past times with their profiles as of those times."""
     fast_feast_import()
     from pipelines import retrieve
+    from ubp_platform.store.profile_lock import lock_path
 
     rows, known = retrieve.training_set(
         open_home(home), entities, out, version, progress(), as_served=as_served
     )
     say(f"{out}: {rows:,} rows, {known:,} with a profile of their own")
+    say(f"{lock_path(out)}: for ProfileStore.from_lock, which opens the same profile", wrap=False)

@@ -65,8 +65,8 @@ def prune(
 ) -> None:
     """Remove what nothing reads: old profile versions, publishes, fits, checkpoints, debris.
 
-    The served version stays, and the newest ones. A model that reads another version by name
-    must be counted in with --keep.
+    The served version stays, tagged ones, and the newest. A model that reads another version by
+    name must be counted in with --keep.
     """
     fast_feast_import()
     from pipelines import prune as pipeline

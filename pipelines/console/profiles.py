@@ -56,9 +56,50 @@ def show_trained(result: "Trained") -> None:
     say(f"Profile {profile.name}, {profile.width} numbers: {parts}")
 
 
-def show_encoded(profile: "ProfileVersion", encoded: "Encoded") -> None:
+def show_aligned(version: "ProfileVersion") -> None:
+    """Show how well a version fits into the space of another one."""
+    aligned = version.description.aligned
+    if aligned is None:
+        return
+    title = f"{version.name}, by {client_count(aligned.anchors)} at {when(aligned.cutoff)}"
+    table = plain_table(
+        title, ["block", "width", "map", "explained"], numbers=("width", "explained")
+    )
+    for part, block in zip(version.parts, aligned.blocks, strict=True):
+        share = "" if block.explained is None else f"{block.explained:.3f}"
+        table.add_row(part.block, str(part.width), _MAPS[block.method], share)
+    show(table)
+    if aligned.scores and aligned.scored_at:
+        columns = [aligned.to, f"{aligned.of} as it is", version.name, f"{aligned.of}, refitted"]
+        scores = plain_table(
+            f"AUROC of models fitted on {aligned.to}, at {when(aligned.scored_at)}",
+            ["task", "model", *columns, "recovered"],
+            numbers=(*columns, "recovered"),
+        )
+        for one in aligned.scores:
+            raw = "" if one.raw is None else f"{one.raw:.4f}"
+            recovered = "" if one.recovered is None else f"{one.recovered:.0%}"
+            values = (f"{one.old:.4f}", raw, f"{one.aligned:.4f}", f"{one.native:.4f}")
+            scores.add_row(one.task, one.head, *values, recovered)
+        show(scores)
+    if lost := [block.block for block in aligned.blocks if block.method == "filled"]:
+        say(
+            f"Not compatible: {', '.join(lost)}. Models of {aligned.to} get the mean of all "
+            "clients there"
+        )
+
+
+_MAPS = {
+    "kept": "computed as before",
+    "rotation": "rotation of the block",
+    "ridge": "ridge map of the profile",
+    "filled": "none: the mean",
+}
+
+
+def show_encoded(encoded: "Encoded") -> None:
     """Show where a cutoff's profiles are, and what has changed with a new revision."""
-    say(f"profile {profile.name}: {encoded.path}", wrap=False)
+    say(f"profile {encoded.version.name}: {encoded.path}", wrap=False)
     if revised := encoded.revised:
         more = revised.events or 0
         events = f"{more:,} more events, " if more > 0 else f"{-more:,} fewer events, " * (more < 0)
@@ -184,6 +225,8 @@ def show_served(served: "Served") -> None:
         f"Serving profile {served.version} of {client_count(served.clients)}, as of "
         f"{when(served.cutoff)}{in_store(served.online_store)}"
     )
+    if others := [name for name in served.online if name != served.version]:
+        say(f"Also online, to be read by name: {', '.join(others)}")
 
 
 def profile_table(found: "Profile", parts: "list[ProfilePart]") -> Table:

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from ubp_platform.blocks.catalog import Catalog, FittedBlock
+from ubp_platform.blocks.catalog import Catalog
 from ubp_platform.blocks.snapshot import (
     ROWS_PER_GROUP,
     ShopIds,
@@ -47,7 +47,8 @@ def assemble(
     ----------
     home : Home
     version : ProfileVersion
-        Its blocks have snapshots at the cutoff.
+        Its blocks have snapshots at the cutoff. Of an aligned version, the profiles that it maps
+        are written first, if they are not there.
     cutoff : datetime
     progress : ProgressFactory
     relevant : ndarray of int64, optional
@@ -59,9 +60,11 @@ def assemble(
         The profile's snapshot: the newest revision if its blocks' snapshots are unchanged, or else
         a further one.
     """
-    catalog, fits = Catalog(home), version.fits(home)
-    paths = [catalog.snapshot_path(fit.name, fit.version, cutoff) for fit in fits]
-    made_from = _origin(fits, paths)
+    source = version.source
+    mapped = [assemble(home, source, cutoff, progress, relevant)] if source else []
+    own = _own(home, version, cutoff)
+    paths = [*mapped, *own]
+    made_from = _origin(home, version, paths)
     newest = version.snapshot_path(cutoff)
     if is_current(newest, made_from):
         return newest
@@ -70,7 +73,8 @@ def assemble(
     gone = np.setdiff1d(client_keys(newest) if before else encoded[:0], encoded, assume_unique=True)
     left = gone[:0] if relevant is None else np.setdiff1d(gone, relevant, assume_unique=True)
     clients = np.union1d(encoded, gone)
-    readers = [_Reader(path) for path in paths]
+    parts = [(*one, _Reader(path)) for one, path in zip(version.own, own, strict=True)]
+    mapping = _Reader(mapped[0]) if mapped else None
     previous = _Reader(newest) if len(left) else None
     target = next_revision(newest)
     with (
@@ -87,9 +91,12 @@ def assemble(
         for start in range(0, len(clients), ROWS_PER_GROUP):
             slice_ids = clients[start : start + ROWS_PER_GROUP]
             profiles = np.tile(version.mean, (len(slice_ids), 1))
-            for part, normalizer, reader in zip(
-                version.parts, version.normalizers, readers, strict=True
-            ):
+            if source and mapping:
+                others = np.tile(source.mean, (len(slice_ids), 1))
+                ids, vectors = mapping.up_to(slice_ids[-1])
+                others[np.searchsorted(slice_ids, ids)] = vectors if len(ids) else others[:0]
+                version.map(others, profiles)
+            for part, normalizer, reader in parts:
                 ids, vectors = reader.up_to(slice_ids[-1])
                 if len(ids):
                     columns = slice(part.start, part.start + part.width)
@@ -104,10 +111,18 @@ def assemble(
     return target
 
 
-def _origin(fits: list[FittedBlock], paths: list[Path]) -> Origin:
+def _own(home: Home, version: ProfileVersion, cutoff: datetime) -> list[Path]:
+    """Return the snapshots of the blocks that parts of the version are computed from."""
+    catalog = Catalog(home)
+    fits = [catalog.get(part.block, part.version, part.fit) for part in version.own_parts]
+    return [catalog.snapshot_path(fit.name, fit.version, cutoff) for fit in fits]
+
+
+def _origin(home: Home, version: ProfileVersion, paths: list[Path]) -> Origin:
     """Identify what a profile is made from: the history that all blocks encoded, and the fits."""
     histories = {describe_snapshot(path).made_from.history for path in paths}
-    return Origin("\n".join(sorted(histories)), hash_of_fits(fit.fit for fit in fits))
+    fits = version.made_from or hash_of_fits(fit.fit for fit in version.fits(home))
+    return Origin("\n".join(sorted(histories)), fits)
 
 
 def _if_whole(path: Path) -> SnapshotFile | None:

@@ -2,15 +2,19 @@
 
 from datetime import datetime
 
+import numpy as np
+
 from ubp_platform.blocks.catalog import Catalog, FittedBlock
 from ubp_platform.blocks.encoding import encode_to_file
 from ubp_platform.blocks.snapshot_files import Origin, is_current
 from ubp_platform.errors import UBPError
 from ubp_platform.home import Home
+from ubp_platform.profile.version import ProfileVersion
 from ubp_platform.progress import ProgressFactory
 from ubp_platform.times import shown
 from ubp_platform.warehouse import Warehouse, delivery_times, key_states
 from ubp_platform.warehouse.delivery_times import EVERYTHING, Known
+from ubp_platform.warehouse.history import History
 
 
 def known_cutoff(warehouse: Warehouse, cutoff: datetime | None) -> datetime:
@@ -45,6 +49,33 @@ def known_cutoff(warehouse: Warehouse, cutoff: datetime | None) -> datetime:
             f"no event is before the cutoff {shown(chosen)}; the first is from {shown(first)}{hint}"
         )
     return chosen
+
+
+def profiles_of(
+    home: Home, warehouse: Warehouse, version: ProfileVersion, history: History
+) -> np.ndarray:
+    """Compute the profiles of a history's clients, in memory; nothing is read but the fits.
+
+    Returns
+    -------
+    ndarray of float32, shape (n_clients, width)
+        In the order of ``history.clients``; the mean profile of those without a usable event.
+    """
+    clients = history.clients
+    profiles = np.tile(version.mean, (len(clients), 1))
+    if version.source:
+        version.map(profiles_of(home, warehouse, version.source, history), profiles)
+    for part, normalizer in version.own:
+        fitted = Catalog(home).get(part.block, part.version, part.fit)
+        key_states.require(warehouse.connection, fitted.keys, f"{fitted.name} {fitted.version}")
+        block = fitted.load()
+        block.scratch = home.scratch
+        snapshot = block.encode(history)
+        if len(snapshot.client_ids):
+            rows = np.searchsorted(clients, snapshot.client_ids)
+            columns = slice(part.start, part.start + part.width)
+            profiles[rows, columns] = normalizer.transform(snapshot.vectors)
+    return profiles
 
 
 def encode_blocks(

@@ -1,7 +1,7 @@
 """Profile versions: immutable pairings of block versions and fitted normalizers."""
 
 import hashlib
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
@@ -29,13 +29,17 @@ from ubp_platform.blocks.snapshot_files import (
 from ubp_platform.blocks.state_arrays import digest, strip_prefix
 from ubp_platform.errors import DamagedFile, UBPError
 from ubp_platform.home import Home
+from ubp_platform.names import number
+from ubp_platform.profile.alignment import Alignment, transform
 from ubp_platform.profile.normalizer import FIT_CLIENTS, REVISION, Normalizer
+from ubp_platform.profile.tags import read_tags
 
 
 class ProfilePart(BaseModel):
     """The columns ``start`` to ``start + width`` of the profile, which hold one block.
 
-    ``fit`` is the hash of the fit; empty in profiles of earlier releases.
+    ``fit`` is the hash of the fit; empty in profiles of earlier releases. A part that an aligned
+    version maps from another profile names that profile's version, and the hash of all its fits.
     """
 
     block: str
@@ -63,6 +67,8 @@ class ProfileDescription(BaseModel):
     created_at: datetime
     #: The hash of the normalizers; empty in profiles of earlier releases.
     normalizers: str = ""
+    #: How a version gets its numbers that is aligned with another one.
+    aligned: Alignment | None = None
 
 
 @dataclass(frozen=True)
@@ -72,7 +78,7 @@ class ProfileVersion:
     Parameters
     ----------
     name : str
-        ``v1``, ``v2``, …
+        ``v1``, ``v2``, …; ``v2@v1`` for the version that maps ``v2`` into the space of ``v1``.
     directory : Path
         Holds ``profile.json``, ``normalizers.safetensors`` and one snapshot per cutoff.
     description : ProfileDescription
@@ -109,8 +115,27 @@ class ProfileVersion:
         """The blocks with their widths, in the order of the vector."""
         return [(part.block, part.width) for part in self.parts]
 
+    @cached_property
+    def source(self) -> "ProfileVersion | None":
+        """The version that an aligned version maps; None for any other version.
+
+        Raises
+        ------
+        DamagedFile
+            If it is missing or damaged.
+        """
+        aligned = self.description.aligned
+        return self.load(self.directory.with_name(aligned.of)) if aligned else None
+
+    @property
+    def own_parts(self) -> list[ProfilePart]:
+        """The parts that are computed from a block of their own: of most versions, all."""
+        aligned = self.description.aligned
+        mapped = {one.block for one in aligned.blocks if one.method != "kept"} if aligned else {}
+        return [part for part in self.parts if part.block not in mapped]
+
     def fits(self, home: Home) -> list[FittedBlock]:
-        """Return the fitted blocks, in the order of the vector.
+        """Return the fitted blocks that it is made of, in the order of the vector.
 
         Raises
         ------
@@ -118,7 +143,11 @@ class ProfileVersion:
             If one is missing or damaged.
         """
         catalog = Catalog(home)
-        return [catalog.get(part.block, part.version, part.fit) for part in self.parts]
+        own = [catalog.get(part.block, part.version, part.fit) for part in self.own_parts]
+        if not self.source:
+            return own
+        others = self.source.fits(home)
+        return [*others, *(fit for fit in own if fit not in others)]
 
     @property
     def model_cutoff(self) -> datetime:
@@ -126,13 +155,16 @@ class ProfileVersion:
 
         Handcrafted features are not fitted.
         """
-        learned = [part.fit_cutoff for part in self.parts if part.kind != "quantile"]
-        return max([*learned, self.description.normalizer_cutoff])
+        learned = [part.fit_cutoff for part in self.own_parts if part.kind != "quantile"]
+        others = [self.source.model_cutoff] if self.source else []
+        return max([*learned, *others, self.description.normalizer_cutoff])
 
     @property
     def made_from(self) -> str:
         """The hash of all fits; empty if one of them has none, of an earlier release."""
         fits = [part.fit for part in self.parts]
+        if self.description.aligned:
+            fits.append(self.description.normalizers)
         return hash_of_fits(fits) if all(fits) else ""
 
     @property
@@ -171,6 +203,31 @@ class ProfileVersion:
         if self.description.normalizers not in ("", digest(arrays)):
             raise DamagedFile(f"{path} is of another profile: {_CURE}")
         return [Normalizer(part.kind, strip_prefix(arrays, part.block)) for part in self.parts]
+
+    @property
+    def own(self) -> list[tuple[ProfilePart, Normalizer]]:
+        """The parts that are computed from a block of their own, with their normalizers."""
+        named = {
+            normalizer[0].block: normalizer
+            for normalizer in zip(self.parts, self.normalizers, strict=True)
+        }
+        return [named[part.block] for part in self.own_parts]
+
+    def map(self, source: np.ndarray, profiles: np.ndarray) -> None:
+        """Fill in the parts that are mapped from another version, for the same clients.
+
+        Parameters
+        ----------
+        source : ndarray of float32, shape (n, source_width)
+            The profiles of :attr:`source`.
+        profiles : ndarray of float32, shape (n, width)
+            Changed in place.
+        """
+        own = {part.block for part in self.own_parts}
+        for part, normalizer in zip(self.parts, self.normalizers, strict=True):
+            if part.block not in own:
+                columns = slice(part.start, part.start + part.width)
+                profiles[:, columns] = transform(source, normalizer.arrays)
 
     @cached_property
     def mean(self) -> np.ndarray:
@@ -274,12 +331,21 @@ def create(
         normalizers=digest(arrays),
     )
 
+    write = writing(description, arrays)
+    return ProfileVersion.load(new_version(home, directory or home.profiles, write, taken))
+
+
+def writing(
+    description: ProfileDescription, arrays: dict[str, np.ndarray]
+) -> Callable[[Path], None]:
+    """Return a function that writes a version into a directory."""
+
     def write(directory: Path) -> None:
         (directory / "profile.json").write_text(sealed.sealed_json(description), "utf-8")
         content = save(arrays, metadata={sealed.FIELD: sealed.UNSEALED})
         (directory / "normalizers.safetensors").write_bytes(sealed.sealed(content))
 
-    return ProfileVersion.load(new_version(home, directory or home.profiles, write, taken))
+    return write
 
 
 def _pairs(version: ProfileVersion, blocks: list[FittedBlock], cutoff: datetime) -> bool:
@@ -322,6 +388,35 @@ def inspect_versions(
     return sealed.sort_out(version_directories(directory or home.profiles), ProfileVersion.load)
 
 
+def aligned_name(of: str, to: str) -> str:
+    """Return the name of the version that maps one version into the space of another one."""
+    return f"{of}@{to}"
+
+
+def aligned_directories(home: Home, of: str = "") -> list[Path]:
+    """List ``v2@v1``, …: the versions that are aligned with another one, or those of one version.
+
+    They are no versions of their own: none is ever the newest.
+    """
+    numbers = {
+        path: [number(name) for name in path.name.split("@")]
+        for path in home.profiles.glob("v*@v*")
+    }
+    found = [path for path, pair in numbers.items() if len(pair) == 2 and all(pair)]
+    ordered = sorted(found, key=numbers.__getitem__)
+    return [path for path in ordered if of in ("", path.name.partition("@")[0])]
+
+
+def inspect_aligned(home: Home, of: str = "") -> tuple[list[ProfileVersion], list[DamagedFile]]:
+    """List aligned versions, as :func:`aligned_directories`, and what is wrong with others."""
+    return sealed.sort_out(aligned_directories(home, of), ProfileVersion.load)
+
+
+def aligned_versions(home: Home, of: str = "") -> list[ProfileVersion]:
+    """List aligned versions, as :func:`aligned_directories`; warn of damaged ones."""
+    return sealed.whole(inspect_aligned(home, of))
+
+
 def newest_version(home: Home) -> ProfileVersion:
     """Return the newest profile version.
 
@@ -338,7 +433,7 @@ def newest_version(home: Home) -> ProfileVersion:
 
 
 def get_version(home: Home, name: str) -> ProfileVersion:
-    """Return the profile version of a name.
+    """Return the profile version of a name, or of a tag.
 
     Raises
     ------
@@ -346,8 +441,11 @@ def get_version(home: Home, name: str) -> ProfileVersion:
         If there is no such version.
     """
     home.require()
-    known = [path.name for path in version_directories(home.profiles)]
+    tags = read_tags(home)
+    name = tags.get(name, name)
+    directories = [*version_directories(home.profiles), *aligned_directories(home)]
+    known = [path.name for path in directories]
     if name not in known:
-        names = ", ".join(known) or "none yet"
+        names = ", ".join([*known, *tags]) or "none yet"
         raise UBPError(f"no profile version is called {name!r}; there are: {names}")
     return ProfileVersion.load(home.profiles / name)

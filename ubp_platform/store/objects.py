@@ -14,7 +14,7 @@ from feast.types import Array, Float32, Int64, PrimitiveFeastType, String
 from ubp_platform.blocks.snapshot import EMBEDDING, feature_names, has_text_ids
 from ubp_platform.blocks.snapshot_files import inspect_snapshots
 from ubp_platform.home import Home
-from ubp_platform.profile.version import ProfileVersion, versions
+from ubp_platform.profile.version import ProfileVersion, aligned_versions, versions
 
 #: The key of a client's row, and that of a profile version's :class:`Publication`.
 CLIENT, PROFILE = "client_id", "profile"
@@ -45,7 +45,7 @@ def snapshot_pattern(directory: Path) -> str:
 
 def service_name(version: str) -> str:
     """Return the name of a profile version's feature service."""
-    return f"profile_{version}"
+    return f"profile_{version.replace('@', '_as_')}"
 
 
 def view_name(version: str, publish: str = "") -> str:
@@ -58,7 +58,8 @@ def view_name(version: str, publish: str = "") -> str:
         The publish that wrote it to the online store. Empty for the view that is offline only, and
         for what releases without publishes have put online.
     """
-    return f"profile_{version}_{publish}" if publish else f"profile_{version}"
+    name = service_name(version)
+    return f"{name}_{publish}" if publish else name
 
 
 def profile_view(version: ProfileVersion, text: bool, publish: str = "") -> FeatureView:
@@ -98,8 +99,8 @@ def feast_objects(home: Home, publishes: Mapping[str, str]) -> list[FeastObject]
     list
         The entity ``client``; for each block of the newest profile version a view with the block's
         name, offline only; for each profile version ``vN`` a view ``profile_vN``, offline only, and
-        a service of the same name. If the version is online, the service is of the view
-        ``profile_vN_pM`` of the publish that is read.
+        a service of the same name; for ``vN@vM`` they are called ``profile_vN_as_vM``. If the
+        version is online, the service is of the view ``profile_vN_pM`` of the publish that is read.
     """
     profiles = versions(home)
     text = text_ids(profiles)
@@ -111,7 +112,7 @@ def feast_objects(home: Home, publishes: Mapping[str, str]) -> list[FeastObject]
             description = f"Block {part.block}, version {fitted}."
             path = home.snapshots / part.block / fitted
             objects.append(_view(client, part.block, path, online=False, description=description))
-    for version in profiles:
+    for version in [*profiles, *aligned_versions(home)]:
         offline = profile_view(version, text)
         offline.online = version.name in publishes
         views = [offline]

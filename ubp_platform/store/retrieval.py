@@ -14,7 +14,7 @@ from feast import FeatureView
 
 from ubp_platform.blocks.snapshot import EMBEDDING
 from ubp_platform.errors import UBPError
-from ubp_platform.home import Home
+from ubp_platform.home import Home, open_home
 from ubp_platform.profile.version import (
     ProfileVersion,
     checked_width,
@@ -26,6 +26,7 @@ from ubp_platform.store.as_served import profiles_as_served
 from ubp_platform.store.entities import ClientId, check_client_ids, entity_keys
 from ubp_platform.store.objects import profile_view, text_ids
 from ubp_platform.store.online import OnlineProfile, OnlineStore, Publication
+from ubp_platform.store.profile_lock import ProfileLock
 from ubp_platform.store.publish_log import PublishRecord, served_over_time
 from ubp_platform.store.served import Served
 
@@ -123,6 +124,38 @@ class ProfileStore:
         self._online = OnlineStore(self._home)
         # Making one takes as long as a lookup.
         self._views: dict[str, FeatureView] = {}
+
+    @classmethod
+    def from_lock(
+        cls, path: Path | str, home: Home | Path | str | None = None, version: str | None = None
+    ) -> "ProfileStore":
+        """Open the profile that a downstream model was trained on, and no other.
+
+        Parameters
+        ----------
+        path : Path or str
+            The ``*.profile.lock`` that `ubp training-set` wrote beside its output.
+        home : Home or path, optional
+            By default that of the settings.
+        version : str, optional
+            A version that is mapped into the space of the locked one, such as ``"v2@v1"``; by
+            default the locked one itself.
+
+        Raises
+        ------
+        UBPError
+            If the version is not there, is another one of that name, or lies in another space.
+        """
+        lock = ProfileLock.read(Path(path))
+        if not isinstance(home, Home):
+            home = open_home(None if home is None else Path(home))
+        found = get_version(home, version or lock.version)
+        lock.require(found)
+        return cls(home, found.name, lock.width)
+
+    def lock(self, path: Path | str) -> None:
+        """Write the lock that :meth:`from_lock` reads, for a model trained on this profile."""
+        ProfileLock.of(self._home, self.version, self.width).write(Path(path))
 
     @cached_property
     def has_text_ids(self) -> bool:
