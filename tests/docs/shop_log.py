@@ -10,7 +10,7 @@ WORDS = ("oak", "pine", "steel", "glass", "small", "round")
 THINGS = ("table", "chair", "lamp", "shelf", "desk")
 
 
-def write_log(directory: Path, clients: int = 60, sessions: int = 700, seed: int = 0) -> Path:
+def write_log(directory: Path, clients: int = 130, sessions: int = 1000, seed: int = 0) -> Path:
     """Write the files of :data:`DAYS`; `user_00017` and `TB-0413` are in them."""
     rng = np.random.default_rng(seed)
     articles = [f"TB-{number:04}" for number in range(401, 441)]

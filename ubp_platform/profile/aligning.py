@@ -173,10 +173,12 @@ def _scores(
             one.of(aligned)[:] = transform(new_rows[test], found.arrays)
         return aligned
 
-    return at, head_scores(old_rows, new_rows, align, _tasks(both.warehouse, clients, at, cutoff))
+    return at, head_scores(
+        old_rows, new_rows, align, recent_and_next(both.warehouse, clients, at, cutoff)
+    )
 
 
-def _tasks(
+def recent_and_next(
     warehouse: Warehouse, clients: np.ndarray, at: datetime, until: datetime
 ) -> dict[str, np.ndarray]:
     """Label clients who were active in the two weeks before a time, and in those after it."""
