@@ -26,6 +26,7 @@ from ubp_platform.blocks.torch_learner import Optimizers, TorchLearner
 from ubp_platform.blocks.torch_runtime import (
     device,
     load_weight_arrays,
+    padded,
     seeded,
     threads,
     weight_arrays,
@@ -135,9 +136,10 @@ class FutureWindow(FutureBlock):
         bar = progress(f"{self.name}: encode", len(inputs), "clients")
         with threads(self.threads), torch.inference_mode(), bar as advance:
             for start in range(0, len(inputs), _ROWS_PER_BATCH):
-                rows = slice(start, start + _ROWS_PER_BATCH)
-                vectors[rows] = self.encoder_(inputs[rows].to(device())).cpu().numpy()
-                advance(len(inputs[rows]))
+                part = inputs[start : start + _ROWS_PER_BATCH]
+                found = self.encoder_(padded(part).to(device()))[: len(part)]
+                vectors[start : start + len(part)] = found.cpu().numpy()
+                advance(len(part))
         return Snapshot(history.cutoff, counters.client_ids, vectors)
 
     def state(self) -> Arrays:  # noqa: D102

@@ -5,6 +5,8 @@ from collections.abc import Callable, Iterable
 import torch
 from torch import Tensor, nn
 
+from ubp_platform.blocks.torch_runtime import LEAST_ROWS, padded
+
 
 class _GRUStep:
     """One layer's weights, rearranged for a single step.
@@ -28,6 +30,9 @@ class _GRUStep:
 
     def __call__(self, events: Tensor, state: Tensor) -> Tensor:
         """Update the clients' states (clients, hidden), in place, with one event each."""
+        if len(state) < LEAST_ROWS:
+            enough = self(padded(events), padded(state))
+            return state.copy_(enough[: len(state)])
         hidden = state.shape[1]
         parts = torch.addmm(self.bias, events, self.input)  # (clients, 3 * hidden)
         gates, new = parts[:, : 2 * hidden], parts[:, 2 * hidden :]

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from ubp_platform.blocks.state_arrays import Arrays
 
@@ -17,6 +17,20 @@ def device() -> torch.device:
 def mixed_precision(device_type: str) -> torch.autocast:
     """Compute in bfloat16 on a GPU."""
     return torch.autocast(device_type, torch.bfloat16, enabled=device_type == "cuda")
+
+
+#: With fewer rows, products of matrices go another way on CPUs and round differently.
+LEAST_ROWS = 16
+
+
+def padded(rows: Tensor) -> Tensor:
+    """Append zeros to have :data:`LEAST_ROWS` rows.
+
+    So what a network computes of a row does not depend on how many others there are: a client who
+    is encoded alone gets the same bits as among all.
+    """
+    missing = LEAST_ROWS - len(rows)
+    return rows if missing <= 0 else torch.cat([rows, rows.new_zeros(missing, *rows.shape[1:])])
 
 
 @contextmanager

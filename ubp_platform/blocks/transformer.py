@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from ubp_platform.blocks.ragged import Batch
 from ubp_platform.blocks.sequence_block import SequenceBlock
+from ubp_platform.blocks.torch_runtime import LEAST_ROWS, padded
 from ubp_platform.warehouse.history import History
 from ubp_platform.warehouse.sequences import Sequences
 
@@ -154,10 +155,14 @@ class Transformer(nn.Module):
     def newest(self, batch: Batch) -> Tensor:
         """Return the hidden state at each client's newest event: (clients, hidden)."""
         x = self.embed(batch.inputs)
+        clients, steps, _ = x.shape
+        # To whole vectors, so that sums over steps do not depend on the longest sequence.
+        x = padded(nn.functional.pad(x, (0, 0, 0, -steps % LEAST_ROWS)))
         top: Any = self.layers[-1]
         for layer in self.layers[:-1]:
             x = layer(x)
-        return self.norm(top.newest(x, batch.last))
+        newest: Tensor = self.norm(top.newest(x, padded(batch.last)))
+        return newest[:clients]
 
     @abstractmethod
     def cross_entropy(self, hidden: Tensor, targets: Tensor) -> Tensor:
