@@ -15,14 +15,13 @@ from ubp_platform.blocks.snapshot_files import SnapshotFile
 from ubp_platform.errors import UBPError
 from ubp_platform.home import Home
 from ubp_platform.locks import exclusive
-from ubp_platform.profile.encoding import profiles_of
+from ubp_platform.profile.encoding import ProfileEncoder, known_then
 from ubp_platform.profile.version import ProfileVersion
 from ubp_platform.progress import ProgressFactory, logged
 from ubp_platform.store.entities import ClientId
 from ubp_platform.store.publish_log import served_files, served_over_time
 from ubp_platform.store.retrieval import Profile, ProfileStore
 from ubp_platform.warehouse import Warehouse
-from ubp_platform.warehouse.delivery_times import Known, landing_times
 from ubp_platform.warehouse.frozen import frozen
 
 
@@ -173,7 +172,7 @@ def _compute_again(
     if warehouse.relevant is not None:
         # The others keep the profile that they had.
         part = part.of(np.isin(part.keys, warehouse.relevant))
-    known = _as_then(warehouse, part.file)
+    known = known_then(warehouse, part.file)
     if known is None:
         result.skipped.append(
             f"{cutoff:%Y-%m-%d %H:%M}: the events that it was encoded from are not all there any "
@@ -184,25 +183,13 @@ def _compute_again(
     newest = history.last
     if newest and (result.knows_until is None or newest > result.knows_until):
         result.knows_until = newest
-    computed = profiles_of(home, warehouse, version, history)
+    computed = ProfileEncoder(home, warehouse, version).encode(history, part.keys)
     result.computed += len(part.keys)
     for client_id, vector, expected in zip(part.client_ids, part.vectors, computed, strict=True):
         if vector.tobytes() != expected.tobytes():
             numbers = _differing(vector, expected)
             what = "on disk, not as computed again"
             result.differences.append(Difference(client_id, cutoff, what, numbers))
-
-
-def _as_then(warehouse: Warehouse, file: SnapshotFile) -> Known | None:
-    """Return what was known when a snapshot was made; None if that cannot be had any more."""
-    # After each of the batches, the newest first.
-    landings = [None, *landing_times(warehouse.connection)]
-    for landed in landings:
-        for delivered in (None, file.cutoff):
-            known = Known(delivered_before=delivered, landed_before=landed)
-            if warehouse.identity(file.cutoff, known) == file.made_from.history:
-                return known
-    return None
 
 
 def _differing(one: np.ndarray, other: np.ndarray) -> int:

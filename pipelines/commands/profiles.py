@@ -1,6 +1,7 @@
 """Commands about profiles: fitting, encoding, publishing, looking up."""
 
 import json as json_format
+from datetime import timedelta
 from pathlib import Path
 from typing import Annotated
 
@@ -152,6 +153,29 @@ def encode(
     )
     for one in encoded:
         show_encoded(one)
+
+
+@app.command(rich_help_panel=PANEL)
+def refresh(
+    cutoff: Annotated[
+        str | None,
+        typer.Option(help="As of this time (UTC); by default all of the complete log."),
+    ] = None,
+    max_age: Annotated[
+        float, typer.Option(help="Days after which a profile is encoded again in any case.")
+    ] = 7,
+    version: ServedOption = None,
+    home: HomeOption = None,
+) -> None:
+    """Take a delivery in: encode the clients of whom something new is known.
+
+    The others keep their profiles, with the cutoff of these.
+    """
+    from pipelines import refresh as pipeline
+    from pipelines.console.profiles import show_refreshed
+
+    time, age = parse_time(cutoff) if cutoff else None, timedelta(days=max_age)
+    show_refreshed(pipeline.refresh(open_home(home), version, time, age, progress()))
 
 
 @app.command(rich_help_panel=PANEL)

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from pipelines.encode import Encoded
     from pipelines.explain import Explanation
     from pipelines.export import Exported
+    from pipelines.refresh import Refreshed
     from pipelines.train import Trained
     from ubp_platform.profile.version import ProfilePart, ProfileVersion
     from ubp_platform.store.retrieval import Profile
@@ -107,6 +108,15 @@ def show_encoded(encoded: "Encoded") -> None:
             f"A new revision: {events}{client_count(revised.clients)} changed. The one before is "
             "kept"
         )
+
+
+def show_refreshed(done: "Refreshed") -> None:
+    """Show how many profiles are new."""
+    name = f"profile {done.version.name}, as of {when(done.cutoff)}"
+    if done.whole:
+        say(f"{name}: all of {client_count(done.clients)}, because it is not known what is new")
+    else:
+        say(f"{name}: {client_count(done.clients)} encoded, {done.others:,} keep their profile")
 
 
 def show_audit(found: "Audit") -> None:

@@ -51,6 +51,10 @@ class SnapshotFile:
     #: When it was made; None in files of earlier releases.
     created: datetime | None
     revision: int = 1
+    #: Whether a refresh made it, so that not all of its profiles were computed again.
+    refreshed: bool = False
+    #: Whether it holds only clients whose profile was due; the others have older ones.
+    partial: bool = False
 
 
 def snapshot_path(directory: Path, cutoff: datetime, revision: int = 1) -> Path:
@@ -117,6 +121,8 @@ def describe_snapshot(path: Path) -> SnapshotFile:
             made_from=Origin(history, fits),
             created=datetime.fromisoformat(created.decode()) if created else None,
             revision=_order(path)[1],
+            refreshed=b"refreshed" in metadata,
+            partial=metadata.get(b"refreshed") == b"some",
         )
 
     found = sealed.read(path, _cure(path), read, rows=False)
@@ -152,11 +158,12 @@ def require_fits(snapshot: SnapshotFile, fits: str) -> None:
 
 
 def is_current(path: Path, made_from: Origin) -> bool:
-    """Whether a whole snapshot is there that was made from this."""
+    """Whether a whole snapshot is there, all of which was made from this."""
     try:
-        return check_snapshot(path).made_from == made_from
+        found = check_snapshot(path)
     except DamagedFile:
         return False
+    return found.made_from == made_from and not found.refreshed
 
 
 def _cure(path: Path) -> str:

@@ -19,7 +19,7 @@ from ubp_platform.profile.alignment import (
     fit_maps,
     transform,
 )
-from ubp_platform.profile.encoding import profiles_of
+from ubp_platform.profile.encoding import ProfileEncoder
 from ubp_platform.profile.head_scores import HeadScore, head_scores
 from ubp_platform.profile.version import (
     ProfileDescription,
@@ -94,7 +94,8 @@ class _Both:
     def __init__(
         self, home: Home, warehouse: Warehouse, new: ProfileVersion, old: ProfileVersion
     ) -> None:
-        self.home, self.warehouse, self.new, self.old = home, warehouse, new, old
+        self.warehouse, self.new, self.old = warehouse, new, old
+        self._encoders = [ProfileEncoder(home, warehouse, one) for one in (new, old)]
 
     def at(
         self, cutoff: datetime, advance: Callable[[float], None], among: np.ndarray | None = None
@@ -104,11 +105,11 @@ class _Both:
         clients = everybody.clients_with(_events(self.new))
         step = max(1, -(-len(clients) // ANCHORS))
         history = self.warehouse.history(cutoff, clients[::step])
-        new = profiles_of(self.home, self.warehouse, self.new, history)
-        advance(1)
-        old = profiles_of(self.home, self.warehouse, self.old, history)
-        advance(1)
-        return history.clients, new, old
+        encoded = []
+        for encoder in self._encoders:
+            encoded.append(encoder.encode(history, history.clients))
+            advance(1)
+        return history.clients, encoded[0], encoded[1]
 
 
 def _events(version: ProfileVersion) -> tuple[str, ...]:

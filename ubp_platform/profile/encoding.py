@@ -4,16 +4,18 @@ from datetime import datetime
 
 import numpy as np
 
+from ubp_platform.blocks.base import Block
 from ubp_platform.blocks.catalog import Catalog, FittedBlock
 from ubp_platform.blocks.encoding import encode_to_file
-from ubp_platform.blocks.snapshot_files import Origin, is_current
+from ubp_platform.blocks.snapshot_files import Origin, SnapshotFile, is_current
 from ubp_platform.errors import UBPError
 from ubp_platform.home import Home
+from ubp_platform.profile.normalizer import Normalizer
 from ubp_platform.profile.version import ProfileVersion
 from ubp_platform.progress import ProgressFactory
 from ubp_platform.times import shown
 from ubp_platform.warehouse import Warehouse, delivery_times, key_states
-from ubp_platform.warehouse.delivery_times import EVERYTHING, Known
+from ubp_platform.warehouse.delivery_times import EVERYTHING, Known, landing_times
 from ubp_platform.warehouse.history import History
 
 
@@ -51,31 +53,75 @@ def known_cutoff(warehouse: Warehouse, cutoff: datetime | None) -> datetime:
     return chosen
 
 
-def profiles_of(
-    home: Home, warehouse: Warehouse, version: ProfileVersion, history: History
-) -> np.ndarray:
-    """Compute the profiles of a history's clients, in memory; nothing is read but the fits.
+class ProfileEncoder:
+    """Computes profiles of a version in memory; nothing is read but the fits.
 
-    Returns
-    -------
-    ndarray of float32, shape (n_clients, width)
-        In the order of ``history.clients``; the mean profile of those without a usable event.
+    Parameters
+    ----------
+    home : Home
+    warehouse : Warehouse
+    version : ProfileVersion
+
+    Raises
+    ------
+    UBPError
+        If the fits are of other keys than the warehouse has.
     """
-    clients = history.clients
-    profiles = np.tile(version.mean, (len(clients), 1))
-    if version.source:
-        version.map(profiles_of(home, warehouse, version.source, history), profiles)
-    for part, normalizer in version.own:
-        fitted = Catalog(home).get(part.block, part.version, part.fit)
-        key_states.require(warehouse.connection, fitted.keys, f"{fitted.name} {fitted.version}")
-        block = fitted.load()
-        block.scratch = home.scratch
-        snapshot = block.encode(history)
-        if len(snapshot.client_ids):
-            rows = np.searchsorted(clients, snapshot.client_ids)
+
+    def __init__(self, home: Home, warehouse: Warehouse, version: ProfileVersion) -> None:
+        self._version = version
+        self._source = ProfileEncoder(home, warehouse, version.source) if version.source else None
+        self._parts: list[tuple[slice, Normalizer, Block]] = []
+        for part, normalizer in version.own:
+            fitted = Catalog(home).get(part.block, part.version, part.fit)
+            key_states.require(warehouse.connection, fitted.keys, f"{fitted.name} {fitted.version}")
+            block = fitted.load()
+            block.scratch = home.scratch
             columns = slice(part.start, part.start + part.width)
-            profiles[rows, columns] = normalizer.transform(snapshot.vectors)
-    return profiles
+            self._parts.append((columns, normalizer, block))
+
+    def encode(
+        self, history: History, clients: np.ndarray, source: np.ndarray | None = None
+    ) -> np.ndarray:
+        """Compute the profiles of the clients to which a history is narrowed.
+
+        Parameters
+        ----------
+        history : History
+        clients : ndarray of int64, shape (n_clients,)
+            Ascending.
+        source : ndarray of float32, optional
+            Their profiles of the version that an aligned version maps, if they are known.
+
+        Returns
+        -------
+        ndarray of float32, shape (n_clients, width)
+            In their order; the mean profile of those without a usable event.
+        """
+        profiles = np.tile(self._version.mean, (len(clients), 1))
+        if self._source:
+            mapped = self._source.encode(history, clients) if source is None else source
+            self._version.map(mapped, profiles)
+        for columns, normalizer, block in self._parts:
+            snapshot = block.encode(history)
+            if len(snapshot.client_ids):
+                rows = np.searchsorted(clients, snapshot.client_ids)
+                profiles[rows, columns] = normalizer.transform(snapshot.vectors)
+        return profiles
+
+
+def known_then(warehouse: Warehouse, file: SnapshotFile) -> Known | None:
+    """Return what was known when a snapshot was made; None if that cannot be had any more.
+
+    As after a reverted batch, or where the list of relevant clients is another one.
+    """
+    # After each of the batches, the newest first.
+    for landed in (None, *landing_times(warehouse.connection)):
+        for delivered in (None, file.cutoff):
+            known = Known(delivered_before=delivered, landed_before=landed)
+            if warehouse.identity(file.cutoff, known) == file.made_from.history:
+                return known
+    return None
 
 
 def encode_blocks(

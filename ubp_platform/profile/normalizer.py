@@ -107,7 +107,8 @@ class Normalizer:
             with np.errstate(invalid="ignore"):
                 pca = PCA(n_components=kept, svd_solver="covariance_eigh").fit(several)
             arrays["center"] = pca.mean_.astype(np.float32)
-            arrays["axes"] = pca.components_.astype(np.float32)
+            # In double precision, so that a row does not depend on the rows beside it.
+            arrays["axes"] = pca.components_.astype(np.float64)
         scaled = cls(kind, arrays).transform(population)
         arrays["mean"] = scaled.mean(axis=0, dtype=np.float64).astype(np.float32)
         return cls(kind, arrays)
@@ -137,7 +138,7 @@ class Normalizer:
             bound = _MAX_DEVIATIONS * (_LOG_DEVIATION if self.kind == "log" else 1)
             return np.clip(result / self.arrays["scale"], -bound, bound)
         if "axes" in self.arrays:
-            result = result @ self.arrays["axes"].T
+            result = (result @ self.arrays["axes"].T).astype(np.float32)
         length = np.linalg.norm(result, axis=1, keepdims=True)
         return np.divide(result, length, out=np.zeros_like(result), where=length > 0)
 

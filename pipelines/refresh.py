@@ -1,0 +1,111 @@
+"""``ubp refresh``: take a delivery in at the cost of what is new."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import numpy as np
+
+from pipelines.encode import encode
+from ubp_platform.errors import UBPError
+from ubp_platform.home import Home
+from ubp_platform.locks import exclusive
+from ubp_platform.profile import refreshing
+from ubp_platform.profile.encoding import known_cutoff
+from ubp_platform.profile.version import (
+    ProfileVersion,
+    aligned_versions,
+    get_version,
+    newest_version,
+)
+from ubp_platform.progress import ProgressFactory, logged
+from ubp_platform.store.served import Served
+from ubp_platform.warehouse import Warehouse
+from ubp_platform.warehouse.frozen import frozen, warn_of_changes
+
+#: How old the profile of a client may get of whom nothing new is known.
+MAX_AGE = timedelta(days=7)
+
+
+@dataclass(frozen=True)
+class Refreshed:
+    """What ``ubp refresh`` did.
+
+    Parameters
+    ----------
+    version : ProfileVersion
+    cutoff : datetime
+    clients : int
+        Those with a new profile.
+    others : int
+        Those who keep theirs.
+    whole : bool
+        Whether all had to be encoded.
+    """
+
+    version: ProfileVersion
+    cutoff: datetime
+    clients: int
+    others: int
+    whole: bool = False
+
+
+def refresh(
+    home: Home,
+    version: str | None = None,
+    cutoff: datetime | None = None,
+    max_age: timedelta = MAX_AGE,
+    progress: ProgressFactory = logged,
+) -> Refreshed:
+    """Encode the clients of whom something new is known, and those whose profiles are old.
+
+    Parameters
+    ----------
+    home : Home
+    version : str, optional
+        By default the served one, or the newest before the first publish.
+    cutoff : datetime, optional
+        The newest instant up to which the log is complete by default.
+    max_age : timedelta
+        From this age on, a profile is encoded again in any case.
+    progress : ProgressFactory
+
+    Raises
+    ------
+    UBPError
+        If the version has profiles of a later cutoff, or is aligned with another one: it is
+        refreshed with the version that it maps.
+    """
+    if max_age <= timedelta(0):
+        raise UBPError("--max-age is a number of days above 0")
+    with exclusive(home, "encode"):
+        profile = _version(home, version)
+        wanted = [profile, *aligned_versions(home, profile.name)]
+        with frozen(home) as copy, Warehouse(copy.warehouse) as warehouse:
+            at = known_cutoff(warehouse, cutoff)
+            found = [refreshing.due(warehouse, one, at, max_age) for one in wanted]
+            plans = [one for one in found if one is not None]
+            if len(plans) == len(wanted):
+                clients = np.unique(np.concatenate([plan.clients for plan in plans]))
+                others = plans[0].others - int(
+                    np.isin(clients, plans[0].clients, invert=True).sum()
+                )
+                refreshing.refresh(copy, warehouse, wanted, at, clients, progress)
+                warn_of_changes(copy, [at], "ubp refresh")
+                return Refreshed(profile, at, len(clients), others)
+    _, encoded = encode(home, [at], profile.name, progress)
+    return Refreshed(profile, at, encoded[0].version.snapshots[-1].clients, 0, whole=True)
+
+
+def _version(home: Home, name: str | None) -> ProfileVersion:
+    if name is None:
+        home.require()
+        served = Served.read_if_whole(home)
+        profile = get_version(home, served.version) if served else newest_version(home)
+        return profile.source or profile
+    profile = get_version(home, name)
+    if profile.source:
+        raise UBPError(
+            f"profile {profile.name} is mapped from {profile.source.name}: `ubp refresh "
+            f"--profile-version {profile.source.name}` refreshes both"
+        )
+    return profile

@@ -1,0 +1,231 @@
+"""Refreshing: new profiles for the clients of whom something new is known, and for old profiles.
+
+The others keep theirs, with its cutoff: the snapshot of a refresh holds some clients. A training
+set and a publish take each client's newest profile, so they agree.
+"""
+
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+
+from ubp_platform.blocks.snapshot import (
+    ROWS_PER_GROUP,
+    ShopIds,
+    SnapshotWriter,
+    client_keys,
+    iterate,
+)
+from ubp_platform.blocks.snapshot_files import Origin, SnapshotFile, next_revision, snapshot_path
+from ubp_platform.errors import UBPError
+from ubp_platform.events.schema import EVENTS
+from ubp_platform.home import Home
+from ubp_platform.profile.encoding import ProfileEncoder, known_then
+from ubp_platform.profile.version import ProfileVersion
+from ubp_platform.progress import ProgressFactory
+from ubp_platform.times import literal, shown
+from ubp_platform.warehouse import Warehouse
+from ubp_platform.warehouse.connection import database_name
+from ubp_platform.warehouse.delivery_times import Known
+from ubp_platform.warehouse.history import CLIENTS_PER_SLICE
+from ubp_platform.warehouse.views import known_before
+
+
+@dataclass(frozen=True)
+class Due:
+    """Whose profiles are due at a cutoff.
+
+    Parameters
+    ----------
+    clients : ndarray of int64
+        Keys, ascending.
+    others : int
+        Clients who keep their profile.
+    """
+
+    clients: np.ndarray
+    others: int
+
+
+def due(
+    warehouse: Warehouse, version: ProfileVersion, cutoff: datetime, max_age: timedelta
+) -> Due | None:
+    """Find out whose profiles are due.
+
+    Parameters
+    ----------
+    warehouse : Warehouse
+    version : ProfileVersion
+    cutoff : datetime
+    max_age : timedelta
+        A profile that is as old at the cutoff is due also if nothing new is known of its client.
+
+    Returns
+    -------
+    Due or None
+        None if it is not known what the profiles were made of: then all are due.
+
+    Raises
+    ------
+    UBPError
+        If there are profiles of a later cutoff.
+    """
+    snapshots = version.snapshots[::-1]
+    if snapshots and snapshots[0].cutoff > cutoff:
+        raise UBPError(
+            f"profile {version.name} is as of {shown(snapshots[0].cutoff)} already, which is later "
+            f"than {shown(cutoff)}: `ubp encode --cutoff TIME` encodes past times"
+        )
+    seen, found = np.empty(0, np.int64), [np.empty(0, np.int64)]
+    for snapshot in snapshots:
+        known = known_then(warehouse, snapshot)
+        if known is None or known.delivered_before:
+            return None
+        keys = client_keys(snapshot.path)
+        mine = np.setdiff1d(keys, seen, assume_unique=True)
+        seen = np.union1d(seen, keys)
+        if cutoff - snapshot.cutoff >= max_age and snapshot.cutoff < cutoff:
+            found.append(mine)
+        else:
+            touched = _touched(warehouse, snapshot, known, cutoff)
+            found.append(np.intersect1d(mine, touched, assume_unique=True))
+        if not snapshot.partial:
+            strangers = _touched(warehouse, snapshot, known, cutoff)
+            found.append(np.setdiff1d(strangers, seen, assume_unique=True))
+            clients = np.unique(np.concatenate(found))
+            if warehouse.relevant is not None:
+                clients = np.intersect1d(clients, warehouse.relevant, assume_unique=True)
+            return Due(clients, len(np.setdiff1d(seen, clients, assume_unique=True)))
+    return None
+
+
+def _touched(
+    warehouse: Warehouse, snapshot: SnapshotFile, known: Known, cutoff: datetime
+) -> np.ndarray:
+    """Return the clients with an event that a snapshot does not know of, ascending."""
+    database = database_name(warehouse.connection)
+    since, landed = literal(snapshot.cutoff), known.landed_before
+    late = "false"
+    if landed:
+        batches = f'SELECT batch_id FROM "{database}".main.batch WHERE landed_at >= '  # noqa: S608
+        late = f"batch_id IN ({batches}{literal(landed)})"
+    new = f"(timestamp >= {since} OR known_from >= {since} OR {late})"
+    parts = " UNION ".join(
+        f'SELECT client_id FROM "{database}".main.{event.name} '  # noqa: S608
+        f"WHERE {known_before(literal(cutoff))} AND {new}"
+        for event in EVENTS
+    )
+    query = f"SELECT client_id FROM ({parts}) ORDER BY client_id"  # noqa: S608
+    found: np.ndarray = warehouse.connection.execute(query).fetchnumpy()["client_id"]
+    return found
+
+
+def refresh(
+    home: Home,
+    warehouse: Warehouse,
+    versions: Sequence[ProfileVersion],
+    cutoff: datetime,
+    clients: np.ndarray,
+    progress: ProgressFactory,
+) -> list[Path]:
+    """Write the profiles of some clients at a cutoff.
+
+    At the cutoff of the newest snapshot, that is a further revision of it, with its other clients.
+
+    Parameters
+    ----------
+    home : Home
+    warehouse : Warehouse
+    versions : sequence of ProfileVersion
+        A version, then the aligned versions that map it.
+    cutoff : datetime
+    clients : ndarray of int64
+        Ascending.
+    progress : ProgressFactory
+
+    Returns
+    -------
+    list of Path
+        The snapshot of each version.
+    """
+    history = warehouse.history(cutoff, clients)
+    identity = warehouse.identity(cutoff)
+    shop_ids = warehouse.identifiers("client_id").shop_ids
+    encoders = [ProfileEncoder(home, warehouse, version) for version in versions]
+    with ExitStack() as stack:
+        written = [_Refreshed(version, cutoff, identity, shop_ids) for version in versions]
+        for one in written:
+            stack.enter_context(one.writer)
+        title = f"refresh {versions[0].name} {cutoff:%Y-%m-%d}"
+        advance = stack.enter_context(progress(title, len(clients), "clients"))
+        for start, (_, narrowed) in zip(
+            range(0, max(len(clients), 1), CLIENTS_PER_SLICE), history.slices(), strict=True
+        ):
+            some = clients[start : start + CLIENTS_PER_SLICE]
+            if not len(some):
+                continue
+            profiles: np.ndarray | None = None
+            for encoder, one in zip(encoders, written, strict=True):
+                found = encoder.encode(narrowed, some, profiles)
+                profiles = found if profiles is None else profiles
+                one.write(some, found)
+            advance(len(some))
+        for one in written:
+            one.write_rest()
+    return [one.path for one in written]
+
+
+class _Refreshed:
+    """Writes new profiles, and between them those of the other clients of the same snapshot."""
+
+    def __init__(
+        self,
+        version: ProfileVersion,
+        cutoff: datetime,
+        identity: str,
+        shop_ids: ShopIds | None,
+    ) -> None:
+        newest = version.snapshots[-1]
+        again = newest.cutoff == cutoff
+        self.path = (
+            next_revision(newest.path) if again else snapshot_path(version.directory, cutoff)
+        )
+        self.writer = SnapshotWriter(
+            self.path,
+            cutoff,
+            version.width,
+            made_from=Origin(identity, version.made_from),
+            shop_ids=shop_ids,
+            after=newest.created if again else None,
+            refreshed="all" if again and not newest.partial else "some",
+        )
+        self._others = iterate(newest.path) if again else iter(())
+        self._ids, self._vectors = np.empty(0, np.int64), np.empty((0, version.width), np.float32)
+
+    def write(self, clients: np.ndarray, profiles: np.ndarray) -> None:
+        """Write the next new profiles, and the others of the snapshot before up to the last."""
+        while not len(self._ids) or self._ids[-1] < clients[-1]:
+            following = next(self._others, None)
+            if following is None:
+                break
+            self._ids = np.concatenate([self._ids, following[0]])
+            self._vectors = np.concatenate([self._vectors, following[1]])
+        before = self._ids <= clients[-1]
+        kept = before & ~np.isin(self._ids, clients, assume_unique=True)
+        ids = np.concatenate([clients, self._ids[kept]])
+        vectors = np.concatenate([profiles, self._vectors[kept]])
+        self._ids, self._vectors = self._ids[~before], self._vectors[~before]
+        order = np.argsort(ids)
+        for start in range(0, len(ids), ROWS_PER_GROUP):
+            rows = order[start : start + ROWS_PER_GROUP]
+            self.writer.write(ids[rows], vectors[rows])
+
+    def write_rest(self) -> None:
+        """Write the others after the last new profile."""
+        if len(self._ids):
+            self.writer.write(self._ids, self._vectors)
+        for ids, vectors in self._others:
+            self.writer.write(ids, vectors)
