@@ -20,9 +20,10 @@ from ubp_platform.profile.version import ProfileVersion, inspect_aligned, inspec
 from ubp_platform.progress import ProgressFactory, logged
 from ubp_platform.store.configuration import published
 from ubp_platform.store.feature_store import read_registry, write_configuration, write_registry
-from ubp_platform.store.online import OnlineStore
+from ubp_platform.store.objects import profile_view, text_ids
+from ubp_platform.store.online import OnlineStore, Publication
 from ubp_platform.store.publish_log import read_record, record_paths
-from ubp_platform.store.publishing import difference, may_drop
+from ubp_platform.store.publishing import difference, may_drop, newest_profiles
 from ubp_platform.store.served import Served
 from ubp_platform.warehouse import Warehouse
 
@@ -221,9 +222,9 @@ def _online(store: OnlineStore, version: ProfileVersion, served: Served) -> Iter
     publication, newest = store.publication(version.name), version.snapshots[-1:]
     if publication is None or not publication.publish:
         yield Finding(f"profile {version.name} is not online in {store.where} any more: {again}")
-    elif publication.publish != served.publishes.get(version.name, publication.publish):
+    elif publication.table != served.publishes.get(version.name, publication.table):
         yield Finding(
-            f"{store.where}: profile {version.name} is of the publish {publication.publish}, but "
+            f"{store.where}: profile {version.name} is of the publish {publication.table}, but "
             f"{served.publishes[version.name]} was the last: is it a restored backup? {again}"
         )
     elif not newest or (publication.cutoff and newest[0].cutoff < publication.cutoff):
@@ -233,10 +234,16 @@ def _online(store: OnlineStore, version: ProfileVersion, served: Served) -> Iter
         )
     elif newest[0].made_from != publication.made_from:
         return  # encoded since
-    elif problem := difference(store, version, publication.publish):
+    elif problem := _differs(store, version, publication):
         yield Finding(f"{store.where}: profile {version.name}: {problem}: {again}")
     if policy := store.evicts:
         yield Finding(may_drop(store, policy))
+
+
+def _differs(store: OnlineStore, version: ProfileVersion, publication: Publication) -> str:
+    view = profile_view(version, text_ids([version]), publication.table)
+    rows = partial(newest_profiles, version.snapshots)
+    return difference(store, view, rows, publication.clients)
 
 
 def _try(

@@ -138,7 +138,7 @@ def _version(home: Home, version: ProfileVersion, served: Served | None) -> Remo
         if served and version.name in served.online:
             store = OnlineStore(home)
             state = store.publication(version.name) or Publication()
-            leaving = sorted({state.publish, *state.former})
+            leaving = sorted({state.publish, state.base, *state.former} - {""})
             store.announce(version.name, Publication(leaving=leaving))
             for publish in leaving:
                 remove(store, version, publish)

@@ -70,13 +70,13 @@ def _publish(home: Home, profile: ProfileVersion, progress: ProgressFactory) -> 
     if before and before.online_store == store.kind and profile.name in before.unnumbered:
         remove(store, profile, "")
     online = _online(home, store, before)
-    write_registry(home, {name: one.publish for name, one in online.items()})
+    write_registry(home, {name: one.table for name, one in online.items()})
     store.flush()
     served = Served(
         version=profile.name,
         online_store=store.kind,
         online={name: one.cutoff.isoformat() for name, one in online.items() if one.cutoff},
-        publishes={name: one.publish for name, one in online.items() if one.publish},
+        publishes={name: one.table for name, one in online.items() if one.publish},
         cutoff=newest.cutoff.isoformat(),
         identity=encoded_from(home, profile, newest.cutoff),
         clients=published.clients,

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from pipelines.encode import encode
 from pipelines.ingest import ingest
 from pipelines.publish import publish
+from pipelines.refresh import refresh
 from pipelines.train import train
 from tests.pipelines.deliveries import deliver
 from tests.pipelines.job import LATER
@@ -24,16 +25,19 @@ from ubp_platform.store.retrieval import ProfileStore
 
 PARTS, CLIENTS = 5, 40
 STEPS = st.sampled_from(
-    ["land", "encode", "encode earlier", "encode within a day", "publish", "look up"]
+    ["land", "encode", "encode earlier", "encode within a day", "refresh", "publish", "look up"]
 )
 
 
 def parts(seed: int) -> Iterator[dict[str, pd.DataFrame]]:
-    """Cut the log of a shop into deliveries that overlap in time, in a random order."""
+    """Cut the log of a shop into deliveries of some clients each, which overlap in time."""
     shop = random_shop(seed=seed, clients=CLIENTS, events=600)
     products = {"product_properties": shop.pop("product_properties")}
     rng = np.random.default_rng(seed)
-    dealt = {name: rng.integers(PARTS, size=len(frame)) for name, frame in shop.items()}
+    dealt = {
+        name: (frame["client_id"] + rng.integers(2, size=len(frame))) % PARTS
+        for name, frame in shop.items()
+    }
     for number in range(PARTS):
         part = {name: frame[dealt[name] == number] for name, frame in shop.items()}
         changed = products["product_properties"].sample(5, random_state=number)
@@ -89,6 +93,7 @@ def test_at_any_instant_online_and_offline_are_the_same(
     do = {
         "land": land,
         "encode": lambda: encode(home),
+        "refresh": lambda: refresh(home),
         "encode earlier": lambda: encode(home, [earlier]),
         "encode within a day": lambda: encode(home, [earlier + pd.Timedelta("7h13min")]),
         "publish": lambda: publish(home),

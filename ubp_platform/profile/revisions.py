@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import duckdb
+import numpy as np
 
 from ubp_platform.blocks.snapshot import EMBEDDING, key_column
 from ubp_platform.blocks.snapshot_files import SnapshotFile, check_snapshot
@@ -32,16 +33,28 @@ class Revised:
 def compare(warehouse: Warehouse, older: Path, newer: Path, known: Known) -> Revised:
     """Say what is new in a revision, which was encoded with ``known``."""
     before = check_snapshot(older)
-    check_snapshot(newer)
+    changed = changed_clients(older, newer)
+    return Revised(_more_events(warehouse, before, known), len(changed))
+
+
+def changed_clients(older: Path, newer: Path) -> np.ndarray:
+    """Return the clients whose profiles differ between two snapshots: keys, int64, ascending.
+
+    Those who are in one of the two only among them.
+    """
+    for path in (older, newer):
+        check_snapshot(path)
     key = key_column(older)
     with duckdb.connect() as connection:
         configure(connection)
-        changed = connection.execute(
-            f"""SELECT count(*) FROM read_parquet($older) AS o FULL JOIN read_parquet($newer) AS n
-                ON o.{key} = n.{key} WHERE o.{EMBEDDING} IS DISTINCT FROM n.{EMBEDDING}""",  # noqa: S608
+        rows = connection.execute(
+            f"""SELECT coalesce(o.{key}, n.{key}) AS client FROM read_parquet($older) AS o
+                FULL JOIN read_parquet($newer) AS n ON o.{key} = n.{key}
+                WHERE o.{EMBEDDING} IS DISTINCT FROM n.{EMBEDDING} ORDER BY client""",  # noqa: S608
             {"older": str(older), "newer": str(newer)},
-        ).fetchall()[0][0]
-    return Revised(_more_events(warehouse, before, known), int(changed))
+        ).fetchnumpy()
+    changed: np.ndarray = rows["client"].astype(np.int64)
+    return changed
 
 
 def _more_events(warehouse: Warehouse, before: SnapshotFile, known: Known) -> int | None:

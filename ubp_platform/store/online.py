@@ -56,6 +56,10 @@ class Publication(BaseModel):
     clients : int
     served_from : datetime, optional
         When readers were switched to it.
+    base : str
+        Of a publish of changes: the one whose view has the rows that did not change.
+    folded : bool
+        Whether the changes have been written into that view, too.
     """
 
     publish: str = ""
@@ -66,6 +70,18 @@ class Publication(BaseModel):
     made_from: Origin | None = None
     clients: int = 0
     served_from: datetime | None = None
+    base: str = ""
+    folded: bool = False
+
+    @property
+    def table(self) -> str:
+        """The publish whose view has all rows, those that are changing excepted."""
+        return self.base or self.publish
+
+    @property
+    def views(self) -> list[str]:
+        """The publishes in whose views a client is looked for, in this order."""
+        return [self.table] if self.folded or not self.base else [self.publish, self.base]
 
     @property
     def former(self) -> list[str]:

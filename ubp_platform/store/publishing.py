@@ -1,16 +1,21 @@
 """Writing a profile version to the online store, checking it, and switching readers to it."""
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
 
 import numpy as np
+from feast import FeatureView
 
-from ubp_platform.blocks.snapshot import iterate_clients
+from ubp_platform.blocks.snapshot import client_keys, iterate_clients
+from ubp_platform.blocks.snapshot_files import SnapshotFile
 from ubp_platform.errors import UBPError
 from ubp_platform.home import Home
 from ubp_platform.names import give_name
+from ubp_platform.profile.revisions import changed_clients
 from ubp_platform.profile.version import ProfileVersion
 from ubp_platform.progress import ProgressFactory
 from ubp_platform.store import publish_log
@@ -31,18 +36,30 @@ class Slice:
     vectors: np.ndarray
 
 
-def newest_profiles(version: ProfileVersion) -> Iterator[Slice]:
+def newest_profiles(
+    files: Sequence[SnapshotFile], only: Mapping[Path, np.ndarray] | None = None
+) -> Iterator[Slice]:
     """Yield each client's newest profile, as a training set would join it now.
 
     A client who is in no newer snapshot, such as one who left the list of relevant clients, keeps
     the profile of an older one.
+
+    Parameters
+    ----------
+    files : sequence of SnapshotFile
+        Oldest cutoff first.
+    only : mapping of Path to ndarray of int64, optional
+        The clients to yield of some files, by key; by default all.
     """
     seen = np.empty(0, np.int64)
-    for snapshot in reversed(version.snapshots):
+    for snapshot in reversed(files):
         keys_here = [np.empty(0, np.int64)]
         for keys, client_ids, vectors in iterate_clients(snapshot.path, _SLICE):
             keys_here.append(keys)
-            new = np.flatnonzero(np.isin(keys, seen, assume_unique=True, invert=True))
+            is_new = np.isin(keys, seen, assume_unique=True, invert=True)
+            if only and snapshot.path in only:
+                is_new &= np.isin(keys, only[snapshot.path], assume_unique=True)
+            new = np.flatnonzero(is_new)
             if len(new):
                 yield Slice(snapshot.cutoff, client_ids.take(new).to_pylist(), vectors[new])
         seen = np.union1d(seen, np.concatenate(keys_here))
@@ -53,6 +70,8 @@ def put_online(
 ) -> Publication:
     """Publish a profile version; readers switch to it when all of it is written and checked.
 
+    Only what has changed is written, if that is less than half, and what is online is whole.
+
     Raises
     ------
     UBPError
@@ -61,6 +80,7 @@ def put_online(
     """
     before = store.publication(version.name) or Publication()
     publish_log.complete(version, before)
+    changes = changes_since(store, version, before)
     publish, text = give_name(home, "publishes", prefix="p"), text_ids([version])
     begun = before.model_copy(
         update={"previous": "", "unfinished": publish, "leaving": before.former}
@@ -70,49 +90,168 @@ def put_online(
         remove(store, version, old)
     view = profile_view(version, text, publish)
     store.create(view)
-    newest, clients = version.snapshots[-1], 0
+    files, clients = version.snapshots, 0
+    rows = partial(newest_profiles, files) if changes is None else changes.rows
+    total = max(file.clients for file in files) if changes is None else changes.clients
     title = f"publish {version.name}" + f" to {store.kind}" * (store.kind != "sqlite")
-    with progress(title, newest.clients, "clients") as advance:
-        for part in newest_profiles(version):
+    with progress(title, total, "clients") as advance:
+        for part in rows():
             store.write(view, part.client_ids, part.cutoff, part.vectors)
             clients += len(part.client_ids)
             advance(len(part.client_ids))
-    _check(store, version, publish)
+    _check(store, view, rows, clients)
     publish_log.begin(version, publish)
     finished = Publication(
         publish=publish,
-        previous=before.publish,
-        cutoff=newest.cutoff,
-        made_from=newest.made_from,
-        clients=clients,
+        # A view that changes are written into is not what it was.
+        previous=before.publish if changes is None else "",
+        leaving=[before.base] if changes is None and before.base else [],
+        cutoff=files[-1].cutoff,
+        made_from=files[-1].made_from,
+        clients=clients if changes is None else changes.everybody,
         served_from=datetime.now(UTC),
+        base="" if changes is None else before.table,
     )
     store.announce(version.name, finished)
     publish_log.complete(version, finished)
-    return finished
+    return finished if changes is None else _fold(store, version, finished, changes)
+
+
+def _fold(
+    store: OnlineStore, version: ProfileVersion, publication: Publication, changes: "Changes"
+) -> Publication:
+    """Write changes into the view of all clients: readers get them from their own view already."""
+    view = profile_view(version, text_ids([version]), publication.base)
+    for part in changes.rows():
+        store.write(view, part.client_ids, part.cutoff, part.vectors)
+    folded = publication.model_copy(update={"folded": True, "leaving": [publication.publish]})
+    store.announce(version.name, folded)
+    return folded
+
+
+@dataclass(frozen=True)
+class Changes:
+    """What has changed since a publish.
+
+    Parameters
+    ----------
+    files : list of SnapshotFile
+        The snapshots that are not online, oldest cutoff first.
+    only : mapping of Path to ndarray of int64
+        Of revisions, the clients with another profile than in the one before.
+    clients : int
+        Those with another profile.
+    everybody : int
+        All clients with a profile.
+    """
+
+    files: list[SnapshotFile]
+    only: dict[Path, np.ndarray]
+    clients: int
+    everybody: int
+
+    def rows(self) -> Iterator[Slice]:
+        """Yield the profiles that have changed."""
+        return newest_profiles(self.files, self.only)
+
+
+def changes_since(
+    store: OnlineStore, version: ProfileVersion, before: Publication
+) -> Changes | None:
+    """Find the profiles that differ from what is online.
+
+    Returns
+    -------
+    Changes or None
+        None if all are to be written: nothing or half of it has changed, or what is online is not
+        what was published.
+    """
+    records = publish_log.served_over_time(version, before)
+    if not records or records[-1].publish != before.publish or (before.base and not before.folded):
+        return None
+    try:
+        online = publish_log.served_files(version, records[-1])
+    except UBPError:  # a file of it is gone
+        return None
+    files = version.snapshots
+    old, now = {file.path for file in online}, {file.path for file in files}
+    new = [file for file in files if file.path not in old]
+    replaced = {file.cutoff: file for file in online if file.path not in now}
+    newest = online[-1].cutoff
+    in_order = all(file.cutoff >= newest for file in new)
+    if not new or not in_order or not replaced.keys() <= {file.cutoff for file in new}:
+        return None
+    only = {
+        file.path: changed_clients(replaced[file.cutoff].path, file.path)
+        for file in new
+        if file.cutoff in replaced
+    }
+    everybody = [client_keys(file.path) for file in new]
+    changed = [only.get(file.path, keys) for file, keys in zip(new, everybody, strict=True)]
+    clients = len(np.unique(np.concatenate(changed)))
+    if 2 * clients >= before.clients:
+        return None
+    if not _seems_whole(store, version, before, online):
+        return None
+    known = np.unique(np.concatenate([client_keys(file.path) for file in online]))
+    strangers = np.setdiff1d(np.concatenate(everybody), known)
+    return Changes(new, only, clients, before.clients + len(strangers))
+
+
+def _seems_whole(
+    store: OnlineStore, version: ProfileVersion, before: Publication, online: list[SnapshotFile]
+) -> bool:
+    """Whether what is online has as many clients as were written, and the first of each snapshot.
+
+    Reading all of it would cost more than what has changed.
+    """
+    view = profile_view(version, text_ids([version]), before.table)
+    if store.kind == "sqlite" and store.count(view, []) != before.clients:
+        return False
+    seen = np.empty(0, np.int64)
+    for file in reversed(online):
+        keys, ids, vectors = next(iterate_clients(file.path, _SLICE), (seen[:0], [], []))
+        wanted = np.flatnonzero(np.isin(keys, seen, invert=True))[:_SAMPLE]
+        chosen = [ids[int(row)].as_py() for row in wanted]
+        for row, one in zip(wanted, store.read(view, chosen), strict=True):
+            if one is None or one.vector.tobytes() != vectors[row].tobytes():
+                return False
+        seen = np.union1d(seen, client_keys(file.path))
+    return True
 
 
 def remove(store: OnlineStore, version: ProfileVersion, publish: str) -> None:
     """Remove a publish from the online store."""
     view = profile_view(version, text_ids([version]), publish)
-    store.drop(view, (part.client_ids for part in newest_profiles(version)))
+    rows = newest_profiles(version.snapshots)
+    store.drop(view, (part.client_ids for part in rows))
 
 
-def difference(store: OnlineStore, version: ProfileVersion, publish: str) -> str:
-    """Say how a publish differs from the snapshots; empty if it does not.
+def difference(
+    store: OnlineStore, view: FeatureView, rows: Callable[[], Iterable[Slice]], clients: int
+) -> str:
+    """Say how a view differs from what it should hold; empty if it does not.
 
     The number of clients is compared, and the profiles of some, bit for bit.
+
+    Parameters
+    ----------
+    store : OnlineStore
+    view : FeatureView
+    rows : callable
+        Yields what it should hold, as often as it is called.
+    clients : int
+        The number of clients about, to choose some evenly.
     """
-    view = profile_view(version, text_ids([version]), publish)
-    clients, sample = 0, []
-    step = max(1, version.snapshots[-1].clients // _SAMPLE)
-    for part in newest_profiles(version):
-        for row in range(-clients % step, len(part.client_ids), step):
+    found, sample = 0, []
+    step = max(1, clients // _SAMPLE)
+    for part in rows():
+        for row in range(-found % step, len(part.client_ids), step):
             sample.append((part.client_ids[row], part.cutoff, part.vectors[row].copy()))
-        clients += len(part.client_ids)
-    found = store.count(view, (part.client_ids for part in newest_profiles(version)))
-    if found not in (None, clients):
-        return f"only {found:,} of {clients:,} clients are there"
+        found += len(part.client_ids)
+    counted = store.count(view, (part.client_ids for part in rows()))
+    if counted not in (None, found):
+        return f"only {counted:,} of {found:,} clients are there"
     read = store.read(view, [client_id for client_id, _, _ in sample])
     for one, (client_id, cutoff, vector) in zip(read, sample, strict=True):
         if one is None:
@@ -122,9 +261,11 @@ def difference(store: OnlineStore, version: ProfileVersion, publish: str) -> str
     return ""
 
 
-def _check(store: OnlineStore, version: ProfileVersion, publish: str) -> None:
+def _check(
+    store: OnlineStore, view: FeatureView, rows: Callable[[], Iterable[Slice]], clients: int
+) -> None:
     policy = store.evicts
-    if problem := difference(store, version, publish):
+    if problem := difference(store, view, rows, clients):
         cause = f" (its policy {policy} drops keys for want of memory)" if policy else ""
         raise UBPError(
             f"{store.where} does not hold what was just written: {problem}{cause}. Readers go on "

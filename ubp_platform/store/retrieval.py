@@ -1,7 +1,7 @@
 """Reading profiles: training sets as of past times, and lookups of clients."""
 
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
@@ -188,18 +188,32 @@ class ProfileStore:
         for _ in range(_TRIES):
             publication = self.publication()
             try:
-                found = list(self._online.read(self._view(publication.publish), ids))
+                found = self._read(publication, ids)
             except UBPError:
                 if self._is_readable(publication):
                     raise
                 continue
-            # Rows of a publish that is no longer kept are missing.
-            if None not in found or self._is_readable(publication):
+            # Rows of a publish that is no longer kept are missing; and of several rows some may be
+            # of the next publish, if that writes its changes into the same view.
+            if (len(ids) == 1 and None not in found) or self._is_readable(publication):
                 return [self._profile(*one) for one in zip(ids, found, strict=True)]
         raise UBPError(
             f"profile {self.version.name} was published {_TRIES} times during this lookup: look up "
             "fewer clients at once, or publish less often"
         )
+
+    def _read(
+        self, publication: Publication, ids: Sequence[ClientId]
+    ) -> list[OnlineProfile | None]:
+        """Look clients up in the views of a publish, one after the other."""
+        first, *others = publication.views or [""]
+        found = list(self._online.read(self._view(first), ids))
+        for publish in others:
+            missing = [row for row, one in enumerate(found) if one is None]
+            rest = self._online.read(self._view(publish), [ids[row] for row in missing])
+            for row, one in zip(missing, rest, strict=True):
+                found[row] = one
+        return found
 
     def publication(self) -> Publication:
         """Return what is online of the version; raises as :meth:`lookup_many`."""
@@ -241,7 +255,9 @@ class ProfileStore:
     def _view(self, publish: str = "") -> FeatureView:
         """Return the view of a publish, or without one that of the snapshots."""
         if publish not in self._views:
-            self._views = {publish: profile_view(self.version, self.has_text_ids, publish)}
+            if len(self._views) > 1:  # of publishes that have been replaced
+                self._views.clear()
+            self._views[publish] = profile_view(self.version, self.has_text_ids, publish)
         return self._views[publish]
 
     def _is_readable(self, publication: Publication) -> bool:
@@ -249,7 +265,9 @@ class ProfileStore:
         now = self._online.publication(self.version.name) or Publication()
         if not publication.publish:  # of an earlier release
             return not now.publish
-        return publication.publish in (now.publish, now.previous)
+        if publication.publish == now.publish:
+            return publication.views == now.views
+        return publication.publish == now.previous
 
     def _profile(self, client_id: ClientId, found: OnlineProfile | None) -> Profile:
         name = self.version.name

@@ -21,7 +21,7 @@ class Served(BaseModel):
     online_store: str = "sqlite"
     #: The cutoff of every version with profiles online, the served one included.
     online: dict[str, str]
-    #: The publish of each of them; those of earlier releases have none.
+    #: The publish in whose view each of them is; those of earlier releases have none.
     publishes: dict[str, str] = {}
     cutoff: str
     #: Of the warehouse's history at the cutoff.
