@@ -216,7 +216,7 @@ def _profile(version: ProfileVersion, damaged: list[DamagedFile]) -> dict[str, A
         "created_at": version.description.created_at.isoformat(),
         "model_cutoff": version.model_cutoff.isoformat(),
         "cutoffs": list(dict.fromkeys(snapshot.cutoff.isoformat() for snapshot in snapshots)),
-        "clients": snapshots[-1].clients if snapshots else 0,
+        "clients": max((one.clients for one in snapshots), default=0),
     }
 
 
@@ -285,12 +285,12 @@ def _next(
     if last in warehouse["stale"].get(mine["version"], []) or last < warehouse["complete_until"]:
         # The default cutoff, unless one within a day that has begun since was encoded.
         of = f" --cutoff {last}" if last > warehouse["complete_until"] else ""
-        return f"ubp encode{of}{option} && ubp publish{option}"
+        return f"ubp refresh{of}{option} && ubp publish{option}"
     later = last > served["cutoff"]
     if later or served["outdated"] or served["online_store"] != online:
         return f"ubp publish{option}"
     if served["late_events"]:
-        return f"ubp encode{option} && ubp publish{option}"
+        return f"ubp refresh{option} && ubp publish{option}"
     return "ubp profile CLIENT_ID"
 
 
@@ -306,7 +306,7 @@ def next_after_delivery(home: Home) -> str:
         if existing[-1].description.created_at.isoformat() >= served.published_at:
             return "ubp publish"
         option = f" --profile-version {served.version}"
-    return f"ubp encode{option} && ubp publish{option}"
+    return f"ubp refresh{option} && ubp publish{option}"
 
 
 def _json(values: dict[str, Any]) -> dict[str, Any]:

@@ -93,7 +93,7 @@ def test_it_is_served_and_joined_beside_the_new_version(aligned: Home) -> None:
     assert store.training_set(rows).X.tobytes() == written.vectors.tobytes()
     stranger = store.lookup(10**9)
     np.testing.assert_array_equal(stranger.vector, get_version(aligned, "v1").mean)
-    assert status(aligned)["next"] == "ubp encode && ubp publish"
+    assert status(aligned)["next"] == "ubp refresh && ubp publish"
     assert examine(aligned) == []
 
 

@@ -53,7 +53,7 @@ def test_what_it_served_is_served(home: Home, version: str, cutoff: object) -> N
 
 def test_it_goes_on(home: Home) -> None:
     """Nothing is fitted again, and names are not given again."""
-    assert status(home)["next"] == "ubp encode && ubp publish"
+    assert status(home)["next"] == "ubp refresh && ubp publish"
     before = Snapshot.read(get_version(home, "v2").snapshot_path(SECOND))
     done = train(home, ["handcrafted"], SECOND)
     assert {fit.version for fit in done.reused} == {"v1"}

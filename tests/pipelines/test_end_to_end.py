@@ -277,7 +277,7 @@ def test_status_and_commands(
         assert set(block) >= {"name", "version", "cutoffs", "clients", "width"}
         assert len(block["cutoffs"]) == 3
     assert found["served"]["version"] == "v1"
-    assert found["next"] == "ubp encode && ubp publish"
+    assert found["next"] == "ubp refresh && ubp publish"
     found = json.loads(run_ubp(capsys, "profile", "5", "--json").out)
     assert found["known"]
     assert np.array_equal(

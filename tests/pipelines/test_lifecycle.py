@@ -133,7 +133,7 @@ def test_an_older_version_that_is_served_on_purpose_stays(
     assert status(home)["next"] == "ubp profile CLIENT_ID"
     visits = tables["page_visit"].head(3).assign(timestamp=pd.Timestamp("2022-12-01"))
     ingest(home, str(deliver(tmp_path / "next", page_visit=visits)))
-    both = "ubp encode --profile-version v1 && ubp publish --profile-version v1"
+    both = "ubp refresh --profile-version v1 && ubp publish --profile-version v1"
     assert status(home)["next"] == both
     encode(home, version="v1")
     assert status(home)["next"] == "ubp publish --profile-version v1"
@@ -204,7 +204,7 @@ def test_late_events_are_noticed(
     late = tables["product_buy"].head(3).assign(client_id=777)
     ingest(home, str(deliver(tmp_path / "second", product_buy=late)))
     assert status(home)["served"]["late_events"]
-    assert status(home)["next"] == "ubp encode && ubp publish"
+    assert status(home)["next"] == "ubp refresh && ubp publish"
     encode(home, [])
     assert status(home)["next"] == "ubp publish"
     publish(home)

@@ -74,7 +74,7 @@ def test_redis_and_sqlite_agree(home: Home, redis: Redis, monkeypatch: pytest.Mo
         UBPError, match="v1 is online in redis, not in sqlite: set UBP_ONLINE_STORE"
     ):
         ProfileStore(home).lookup(1)
-    assert status(home)["next"] == "ubp encode && ubp publish"
+    assert status(home)["next"] == "ubp refresh && ubp publish"
 
 
 def test_one_line_of_configuration_selects_redis(home: Home, redis: Redis, template: Path) -> None:
