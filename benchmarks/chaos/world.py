@@ -44,6 +44,10 @@ WRITES = {
     "encode": _command("served", "encode --cutoff 2022-11-22"),
     "first publish": _command("fitted", "publish"),
     "publish": _command("served", "publish"),
+    "refresh": _command("grown", "refresh"),
+    "publish of changes": _command("refreshed", "publish"),
+    "align": _command("retrained", "align v2 --to v1"),
+    "tag": _command("served", "tag v1 production"),
     "training-set": _command("served", "training-set {shop}/entities.parquet {out}/set.parquet"),
     "export": _command("served", "export {out}/export --blocks counters"),
 }
@@ -76,6 +80,10 @@ class World:
         self._fresh()
         self.build("fitted", "ingest {shop}/first", "ingest {shop}/second", _train())
         self.build("served", "publish", f"encode --cutoff {LATER}")
+        self.build("retrained", f"train ials_categories --cutoff {LATER} --seed 1")
+        self.reset("served")
+        self.build("grown", "publish", "ingest {shop}/fourth")
+        self.build("refreshed", "refresh")
 
     def _fresh(self) -> None:
         shutil.rmtree(self.root, ignore_errors=True)
@@ -120,13 +128,17 @@ def _write_state(home: Path, out: Path, path: Path) -> None:
 
 
 def write_shop(directory: Path, clients: int = 120) -> Path:
-    """Write deliveries of a simulated shop: ``first``, ``second``, ``corrected`` and ``third``."""
+    """Write deliveries of a simulated shop: ``first``, ``second``, ``corrected`` and ``third``.
+
+    The ``fourth`` has the third's events of some clients.
+    """
     whole = directory / "whole"
     simulate(whole, clients=clients, days=60)
     times = [None, pd.Timestamp(FIT), pd.Timestamp("2022-11-25"), None]
     for name, start, end in zip(("first", "second", "third"), times, times[1:], strict=False):
         _deliver(whole, directory / name, start, end)
     _deliver(whole, directory / "corrected", times[1], times[2] - pd.Timedelta("12h"))
+    _deliver(whole, directory / "fourth", times[2], None, some=5)
     shutil.copy(whole / "product_properties.parquet", directory / "first")
     np.save(directory / "clients.npy", np.arange(1, clients // 2))
     when = [datetime(2022, 11, day, tzinfo=UTC) for day in (19, 21, 25)]
@@ -137,13 +149,17 @@ def write_shop(directory: Path, clients: int = 120) -> Path:
 
 
 def _deliver(
-    whole: Path, place: Path, start: pd.Timestamp | None, end: pd.Timestamp | None
+    whole: Path,
+    place: Path,
+    start: pd.Timestamp | None,
+    end: pd.Timestamp | None,
+    some: int = 1,
 ) -> None:
     place.mkdir()
     for event in EVENT_TYPES:
         frame = pd.read_parquet(whole / f"{event}.parquet")
         times = pd.to_datetime(frame["timestamp"])
-        kept = pd.Series(True, index=frame.index)
+        kept = frame["client_id"] % some == 0
         if start is not None:
             kept &= times >= start
         if end is not None:
