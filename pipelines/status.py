@@ -145,7 +145,8 @@ def _complete_until(warehouse: Warehouse) -> str | None:
 def _stale(warehouse: Warehouse, version: ProfileVersion, damaged: list[DamagedFile]) -> list[str]:
     """Return the cutoffs of which more is known by now than when they were encoded."""
     found = []
-    for snapshot in _whole(damaged, lambda: version.snapshots) or []:
+    newest = {one.cutoff: one for one in _whole(damaged, lambda: version.snapshots) or []}
+    for snapshot in newest.values():
         cutoff, history = snapshot.cutoff, snapshot.made_from.history
         same = warehouse.identity(cutoff) == history or _is_as_delivered(warehouse, snapshot)
         if snapshot.made_from.fits and not same:

@@ -5,7 +5,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -110,9 +110,8 @@ class SnapshotWriter:
         ``client_key`` the keys; without it the keys are the ids.
     after : datetime, optional
         When the revision before was made; this one is made later.
-    refreshed : {"some", "all"}, optional
-        Given if it is made by a refresh: whether it holds only clients whose profile was due, or
-        all of the revision before.
+    partial : bool
+        Whether it holds only clients whose profile was due.
     """
 
     def __init__(
@@ -124,7 +123,7 @@ class SnapshotWriter:
         made_from: Origin = UNKNOWN,
         shop_ids: ShopIds | None = None,
         after: datetime | None = None,
-        refreshed: Literal["some", "all"] | None = None,
+        partial: bool = False,
     ) -> None:
         created = datetime.now(UTC)
         if after:  # the clock may have been corrected backwards
@@ -146,7 +145,7 @@ class SnapshotWriter:
                 "identity": made_from.history,
                 "fits": made_from.fits,
                 "created": created.isoformat(),
-                **({"refreshed": refreshed} if refreshed else {}),
+                **({"partial": "yes"} if partial else {}),
             },
         )
         self._created = created

@@ -51,9 +51,8 @@ class SnapshotFile:
     #: When it was made; None in files of earlier releases.
     created: datetime | None
     revision: int = 1
-    #: Whether a refresh made it, so that not all of its profiles were computed again.
-    refreshed: bool = False
-    #: Whether it holds only clients whose profile was due; the others have older ones.
+    #: Whether it holds only clients whose profile was due; the others have older ones, maybe in an
+    #: earlier revision of the same cutoff.
     partial: bool = False
 
 
@@ -63,10 +62,18 @@ def snapshot_path(directory: Path, cutoff: datetime, revision: int = 1) -> Path:
     return directory / f"{time_stem(cutoff)}{suffix}.parquet"
 
 
-def snapshot_files(directory: Path) -> list[SnapshotFile]:
-    """Describe the newest revision of each snapshot of a directory, oldest cutoff first."""
-    newest = {_order(path)[0]: path for path in revision_paths(directory)}
-    return [describe_snapshot(path) for path in newest.values()]
+def snapshot_files(directory: Path, cutoff: datetime | None = None) -> list[SnapshotFile]:
+    """Describe the snapshots that have clients' newest profiles, oldest first.
+
+    Of each cutoff, or of the given one, the newest revision; and where that is partial, those
+    before it as far back as one of all clients.
+    """
+    found: dict[datetime, list[SnapshotFile]] = {}
+    for path in revision_paths(directory, cutoff):
+        file = describe_snapshot(path)
+        before = found.get(file.cutoff, []) if file.partial else []
+        found[file.cutoff] = [*before, file]
+    return [file for files in found.values() for file in files]
 
 
 def revision_paths(directory: Path, cutoff: datetime | None = None) -> list[Path]:
@@ -121,8 +128,7 @@ def describe_snapshot(path: Path) -> SnapshotFile:
             made_from=Origin(history, fits),
             created=datetime.fromisoformat(created.decode()) if created else None,
             revision=_order(path)[1],
-            refreshed=b"refreshed" in metadata,
-            partial=metadata.get(b"refreshed") == b"some",
+            partial=b"partial" in metadata,
         )
 
     found = sealed.read(path, _cure(path), read, rows=False)
@@ -163,7 +169,7 @@ def is_current(path: Path, made_from: Origin) -> bool:
         found = check_snapshot(path)
     except DamagedFile:
         return False
-    return found.made_from == made_from and not found.refreshed
+    return found.made_from == made_from and not found.partial
 
 
 def _cure(path: Path) -> str:

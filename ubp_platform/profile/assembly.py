@@ -23,6 +23,7 @@ from ubp_platform.blocks.snapshot_files import (
     describe_snapshot,
     is_current,
     next_revision,
+    snapshot_files,
 )
 from ubp_platform.errors import DamagedFile
 from ubp_platform.home import Home
@@ -69,13 +70,15 @@ def assemble(
     if is_current(newest, made_from):
         return newest
     encoded = np.unique(np.concatenate([client_keys(path) for path in paths]))
-    before = _if_whole(newest)
-    gone = np.setdiff1d(client_keys(newest) if before else encoded[:0], encoded, assume_unique=True)
+    before = _at(version, cutoff)
+    known = np.unique(np.concatenate([encoded[:0], *(client_keys(one.path) for one in before)]))
+    gone = np.setdiff1d(known, encoded, assume_unique=True)
     left = gone[:0] if relevant is None else np.setdiff1d(gone, relevant, assume_unique=True)
     clients = np.union1d(encoded, gone)
     parts = [(*one, _Reader(path)) for one, path in zip(version.own, own, strict=True)]
     mapping = _Reader(mapped[0]) if mapped else None
-    previous = _Reader(newest) if len(left) else None
+    # A profile of a newer revision replaces that of an older one.
+    previous = [_Reader(one.path) for one in before] if len(left) else []
     target = next_revision(newest)
     with (
         SnapshotWriter(
@@ -83,8 +86,8 @@ def assemble(
             cutoff,
             version.width,
             made_from=made_from,
-            shop_ids=_shop_ids([*paths, newest] if len(gone) else paths),
-            after=before.created if before else None,
+            shop_ids=_shop_ids([*paths, *(one.path for one in before)] if len(gone) else paths),
+            after=before[-1].created if before else None,
         ) as writer,
         progress(f"profile {version.name} {cutoff:%Y-%m-%d}", len(clients), "clients") as advance,
     ):
@@ -102,8 +105,8 @@ def assemble(
                     columns = slice(part.start, part.start + part.width)
                     rows = np.searchsorted(slice_ids, ids)
                     profiles[rows, columns] = normalizer.transform(vectors)
-            if previous:
-                ids, vectors = previous.up_to(slice_ids[-1])
+            for reader in previous:
+                ids, vectors = reader.up_to(slice_ids[-1])
                 kept = np.isin(ids, left, assume_unique=True)
                 profiles[np.searchsorted(slice_ids, ids[kept])] = vectors[kept]
             writer.write(slice_ids, profiles)
@@ -125,12 +128,13 @@ def _origin(home: Home, version: ProfileVersion, paths: list[Path]) -> Origin:
     return Origin("\n".join(sorted(histories)), fits)
 
 
-def _if_whole(path: Path) -> SnapshotFile | None:
-    """Return what a snapshot says of itself; None if it does not exist or is damaged."""
+def _at(version: ProfileVersion, cutoff: datetime) -> list[SnapshotFile]:
+    """Return the snapshots with the newest profiles at a cutoff, oldest first; none if damaged."""
     try:
-        return check_snapshot(path)
+        found = snapshot_files(version.directory, cutoff)
+        return [check_snapshot(one.path) for one in found]
     except DamagedFile:
-        return None
+        return []
 
 
 def _shop_ids(paths: list[Path]) -> ShopIds | None:

@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from pathlib import Path
 
 import numpy as np
 
@@ -17,7 +16,6 @@ from ubp_platform.blocks.snapshot import (
     ShopIds,
     SnapshotWriter,
     client_keys,
-    iterate,
 )
 from ubp_platform.blocks.snapshot_files import Origin, SnapshotFile, next_revision, snapshot_path
 from ubp_platform.errors import UBPError
@@ -130,10 +128,10 @@ def refresh(
     cutoff: datetime,
     clients: np.ndarray,
     progress: ProgressFactory,
-) -> list[Path]:
-    """Write the profiles of some clients at a cutoff.
+) -> None:
+    """Write the profiles of some clients at a cutoff, as a partial snapshot of each version.
 
-    At the cutoff of the newest snapshot, that is a further revision of it, with its other clients.
+    At the cutoff of the newest snapshot, that is a further revision of it.
 
     Parameters
     ----------
@@ -145,87 +143,43 @@ def refresh(
     clients : ndarray of int64
         Ascending.
     progress : ProgressFactory
-
-    Returns
-    -------
-    list of Path
-        The snapshot of each version.
     """
     history = warehouse.history(cutoff, clients)
     identity = warehouse.identity(cutoff)
     shop_ids = warehouse.identifiers("client_id").shop_ids
     encoders = [ProfileEncoder(home, warehouse, version) for version in versions]
     with ExitStack() as stack:
-        written = [_Refreshed(version, cutoff, identity, shop_ids) for version in versions]
-        for one in written:
-            stack.enter_context(one.writer)
+        writers = [
+            stack.enter_context(_writer(version, cutoff, identity, shop_ids))
+            for version in versions
+        ]
         title = f"refresh {versions[0].name} {cutoff:%Y-%m-%d}"
         advance = stack.enter_context(progress(title, len(clients), "clients"))
-        for start, (_, narrowed) in zip(
+        for start, (count, narrowed) in zip(
             range(0, max(len(clients), 1), CLIENTS_PER_SLICE), history.slices(), strict=True
         ):
-            some = clients[start : start + CLIENTS_PER_SLICE]
-            if not len(some):
-                continue
+            some = clients[start : start + count]
             profiles: np.ndarray | None = None
-            for encoder, one in zip(encoders, written, strict=True):
+            for encoder, writer in zip(encoders, writers, strict=True):
                 found = encoder.encode(narrowed, some, profiles)
                 profiles = found if profiles is None else profiles
-                one.write(some, found)
-            advance(len(some))
-        for one in written:
-            one.write_rest()
-    return [one.path for one in written]
+                for row in range(0, count, ROWS_PER_GROUP):
+                    rows = slice(row, row + ROWS_PER_GROUP)
+                    writer.write(some[rows], found[rows])
+            advance(count)
 
 
-class _Refreshed:
-    """Writes new profiles, and between them those of the other clients of the same snapshot."""
-
-    def __init__(
-        self,
-        version: ProfileVersion,
-        cutoff: datetime,
-        identity: str,
-        shop_ids: ShopIds | None,
-    ) -> None:
-        newest = version.snapshots[-1]
-        again = newest.cutoff == cutoff
-        self.path = (
-            next_revision(newest.path) if again else snapshot_path(version.directory, cutoff)
-        )
-        self.writer = SnapshotWriter(
-            self.path,
-            cutoff,
-            version.width,
-            made_from=Origin(identity, version.made_from),
-            shop_ids=shop_ids,
-            after=newest.created if again else None,
-            refreshed="all" if again and not newest.partial else "some",
-        )
-        self._others = iterate(newest.path) if again else iter(())
-        self._ids, self._vectors = np.empty(0, np.int64), np.empty((0, version.width), np.float32)
-
-    def write(self, clients: np.ndarray, profiles: np.ndarray) -> None:
-        """Write the next new profiles, and the others of the snapshot before up to the last."""
-        while not len(self._ids) or self._ids[-1] < clients[-1]:
-            following = next(self._others, None)
-            if following is None:
-                break
-            self._ids = np.concatenate([self._ids, following[0]])
-            self._vectors = np.concatenate([self._vectors, following[1]])
-        before = self._ids <= clients[-1]
-        kept = before & ~np.isin(self._ids, clients, assume_unique=True)
-        ids = np.concatenate([clients, self._ids[kept]])
-        vectors = np.concatenate([profiles, self._vectors[kept]])
-        self._ids, self._vectors = self._ids[~before], self._vectors[~before]
-        order = np.argsort(ids)
-        for start in range(0, len(ids), ROWS_PER_GROUP):
-            rows = order[start : start + ROWS_PER_GROUP]
-            self.writer.write(ids[rows], vectors[rows])
-
-    def write_rest(self) -> None:
-        """Write the others after the last new profile."""
-        if len(self._ids):
-            self.writer.write(self._ids, self._vectors)
-        for ids, vectors in self._others:
-            self.writer.write(ids, vectors)
+def _writer(
+    version: ProfileVersion, cutoff: datetime, identity: str, shop_ids: ShopIds | None
+) -> SnapshotWriter:
+    newest = version.snapshots[-1]
+    again = newest.cutoff == cutoff
+    return SnapshotWriter(
+        next_revision(newest.path) if again else snapshot_path(version.directory, cutoff),
+        cutoff,
+        version.width,
+        made_from=Origin(identity, version.made_from),
+        shop_ids=shop_ids,
+        after=newest.created if again else None,
+        partial=True,
+    )

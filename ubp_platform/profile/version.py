@@ -169,7 +169,9 @@ class ProfileVersion:
 
     @property
     def snapshots(self) -> list[SnapshotFile]:
-        """The newest revision of the profiles at each cutoff, oldest cutoff first.
+        """The snapshots that have clients' newest profiles, oldest first.
+
+        Of a cutoff several where some clients were refreshed; the last one counts.
 
         Raises
         ------
