@@ -1,6 +1,8 @@
 """``ubp align``: a version's profiles in the space of an older version."""
 
-from ubp_platform.errors import UBPError
+from pathlib import Path
+
+from ubp_platform.errors import DamagedFile, UBPError
 from ubp_platform.home import Home
 from ubp_platform.locks import exclusive
 from ubp_platform.profile import aligning
@@ -48,12 +50,22 @@ def align(
     with exclusive(home, "encode"), frozen(home) as copy, Warehouse(copy.warehouse) as warehouse:
         directory = home.profiles / aligned_name(new.name, old.name)
         if directory.exists():
-            made = ProfileVersion.load(directory)
+            made = _existing(directory)
         else:
             made = aligning.align(copy, warehouse, new, old, progress)
         cutoff = new.snapshots[-1].cutoff if new.snapshots else new.description.normalizer_cutoff
         encode_blocks(copy, warehouse, made.fits(copy), cutoff, progress)
         assemble(copy, made, cutoff, progress, warehouse.relevant)
+    return made
+
+
+def _existing(directory: Path) -> ProfileVersion:
+    try:
+        made = ProfileVersion.load(directory)
+        made.normalizers  # noqa: B018
+    except DamagedFile as error:
+        problem = str(error).partition(": ")[0]
+        raise DamagedFile(f"{problem}: remove {directory}, then align again") from None
     return made
 
 

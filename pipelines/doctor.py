@@ -16,13 +16,14 @@ from ubp_platform.errors import DamagedFile, UBPError, WarehouseBusy, WarehouseM
 from ubp_platform.events.schema import TABLES
 from ubp_platform.home import Home
 from ubp_platform.names import remember
+from ubp_platform.profile.tags import read_tags
 from ubp_platform.profile.version import ProfileVersion, inspect_aligned, inspect_versions
 from ubp_platform.progress import ProgressFactory, logged
 from ubp_platform.store.configuration import published
 from ubp_platform.store.feature_store import read_registry, write_configuration, write_registry
 from ubp_platform.store.objects import profile_view, text_ids
 from ubp_platform.store.online import OnlineStore, Publication
-from ubp_platform.store.publish_log import read_record, record_paths
+from ubp_platform.store.publish_log import read_record, record_paths, served_files, served_over_time
 from ubp_platform.store.publishing import difference, may_drop, newest_profiles
 from ubp_platform.store.served import Served
 from ubp_platform.warehouse import Warehouse
@@ -65,7 +66,7 @@ def examine(home: Home, progress: ProgressFactory = logged) -> list[Finding]:
         If there is no home.
     """
     home.require()
-    checks = (_place, _names, _warehouse, _fits, _profiles, _results, _caches, _feast)
+    checks = (_place, _names, _warehouse, _fits, _profiles, _tags, _results, _caches, _feast)
     found: list[Finding] = []
     with progress("doctor", len(checks), "checks") as advance:
         for check in checks:
@@ -165,6 +166,10 @@ def _profiles(home: Home) -> Iterator[Finding]:
                 yield from _try(read_record, path)
 
 
+def _tags(home: Home) -> Iterator[Finding]:
+    yield from _try(lambda _: read_tags(home), home.profiles)
+
+
 def _results(home: Home) -> Iterator[Finding]:
     for path in sorted(home.evaluation.glob("*.json")):
         yield from _try(lambda path: sealed.check(path, "`ubp evaluate` writes it again"), path)
@@ -218,7 +223,7 @@ def _configuration(home: Home, served: Served) -> Iterator[Finding]:
 
 
 def _online(store: OnlineStore, version: ProfileVersion, served: Served) -> Iterator[Finding]:
-    again = f"`ubp publish --profile-version {version.name}` writes it again"
+    again = f"`ubp publish --all --profile-version {version.name}` writes it again"
     publication, newest = store.publication(version.name), version.snapshots[-1:]
     if publication is None or not publication.publish:
         yield Finding(f"profile {version.name} is not online in {store.where} any more: {again}")
@@ -232,8 +237,6 @@ def _online(store: OnlineStore, version: ProfileVersion, served: Served) -> Iter
             f"{version.directory} lacks the profiles that are served, as of {publication.cutoff}: "
             f"restore them from a backup, or `ubp encode --profile-version {version.name}`"
         )
-    elif newest[0].made_from != publication.made_from:
-        return  # encoded since
     elif problem := _differs(store, version, publication):
         yield Finding(f"{store.where}: profile {version.name}: {problem}: {again}")
     if policy := store.evicts:
@@ -241,9 +244,14 @@ def _online(store: OnlineStore, version: ProfileVersion, served: Served) -> Iter
 
 
 def _differs(store: OnlineStore, version: ProfileVersion, publication: Publication) -> str:
+    """Compare what is online with what was published, which may have been encoded again since."""
+    records = served_over_time(version, publication)
+    record = next((one for one in records if one.publish == publication.publish), None)
+    if record is None and version.snapshots[-1].made_from != publication.made_from:
+        return ""
+    files = served_files(version, record) if record else version.snapshots
     view = profile_view(version, text_ids([version]), publication.table)
-    rows = partial(newest_profiles, version.snapshots)
-    return difference(store, view, rows, publication.clients)
+    return difference(store, view, partial(newest_profiles, files), publication.clients)
 
 
 def _try(

@@ -21,7 +21,12 @@ from ubp_platform.store.publishing import put_online, remove
 from ubp_platform.store.served import Served
 
 
-def publish(home: Home, version: str | None = None, progress: ProgressFactory = logged) -> Served:
+def publish(
+    home: Home,
+    version: str | None = None,
+    progress: ProgressFactory = logged,
+    everybody: bool = False,
+) -> Served:
     """Serve a profile version as of its newest cutoff.
 
     Beside it, the versions that map it into another version's space can be read by their names.
@@ -34,6 +39,8 @@ def publish(home: Home, version: str | None = None, progress: ProgressFactory = 
     version : str, optional
         The newest by default.
     progress : ProgressFactory
+    everybody : bool
+        Write all profiles, also those that have not changed: this repairs the online store.
 
     Raises
     ------
@@ -44,10 +51,12 @@ def publish(home: Home, version: str | None = None, progress: ProgressFactory = 
     # Nothing is encoded between what is written and what it is compared with.
     with exclusive(home, "encode"), exclusive(home, "publish"):
         profile = get_version(home, version) if version else newest_version(home)
-        return _publish(home, profile, progress)
+        return _publish(home, profile, progress, everybody)
 
 
-def _publish(home: Home, profile: ProfileVersion, progress: ProgressFactory) -> Served:
+def _publish(
+    home: Home, profile: ProfileVersion, progress: ProgressFactory, everybody: bool
+) -> Served:
     snapshots = profile.snapshots
     if not snapshots:
         raise UBPError(f"profile {profile.name} has no snapshot: run `ubp encode --cutoff TIME`")
@@ -63,10 +72,10 @@ def _publish(home: Home, profile: ProfileVersion, progress: ProgressFactory) -> 
         )
     write_configuration(home)
     store = OnlineStore(home)
-    published = put_online(home, store, profile, progress)
+    published = put_online(home, store, profile, progress, everybody)
     for one in aligned_versions(home, profile.name):
         if one.snapshots:
-            put_online(home, store, one, progress)
+            put_online(home, store, one, progress, everybody)
     if before and before.online_store == store.kind and profile.name in before.unnumbered:
         remove(store, profile, "")
     online = _online(home, store, before)

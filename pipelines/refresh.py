@@ -3,8 +3,6 @@
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-import numpy as np
-
 from pipelines.encode import encode
 from ubp_platform.errors import UBPError
 from ubp_platform.home import Home
@@ -18,7 +16,6 @@ from ubp_platform.profile.version import (
     newest_version,
 )
 from ubp_platform.progress import ProgressFactory, logged
-from ubp_platform.store.served import Served
 from ubp_platform.warehouse import Warehouse
 from ubp_platform.warehouse.frozen import frozen, warn_of_changes
 
@@ -62,7 +59,7 @@ def refresh(
     ----------
     home : Home
     version : str, optional
-        By default the served one, or the newest before the first publish.
+        The newest by default, as for the publish that follows.
     cutoff : datetime, optional
         The newest instant up to which the log is complete by default.
     max_age : timedelta
@@ -78,34 +75,23 @@ def refresh(
     if max_age <= timedelta(0):
         raise UBPError("--max-age is a number of days above 0")
     with exclusive(home, "encode"):
-        profile = _version(home, version)
+        profile = get_version(home, version) if version else newest_version(home)
+        if profile.source:
+            raise UBPError(
+                f"profile {profile.name} is mapped from {profile.source.name}: `ubp refresh "
+                f"--profile-version {profile.source.name}` refreshes both"
+            )
         wanted = [profile, *aligned_versions(home, profile.name)]
         with frozen(home) as copy, Warehouse(copy.warehouse) as warehouse:
             at = known_cutoff(warehouse, cutoff)
             found = [refreshing.due(warehouse, one, at, max_age) for one in wanted]
             plans = [one for one in found if one is not None]
             if len(plans) == len(wanted):
-                clients = np.unique(np.concatenate([plan.clients for plan in plans]))
-                others = plans[0].others - int(
-                    np.isin(clients, plans[0].clients, invert=True).sum()
-                )
-                refreshing.refresh(copy, warehouse, wanted, at, clients, progress)
-                warn_of_changes(copy, [at], "ubp refresh")
-                return Refreshed(profile, at, len(clients), others)
+                plan = refreshing.together(plans)
+                # Once most are due, one snapshot of all is worth its cost.
+                if len(plan.clients) <= plan.others:
+                    written = refreshing.refresh(copy, warehouse, wanted, at, plan, progress)
+                    warn_of_changes(copy, [at], "ubp refresh")
+                    return Refreshed(profile, at, written, plan.others)
     _, encoded = encode(home, [at], profile.name, progress)
     return Refreshed(profile, at, encoded[0].version.snapshots[-1].clients, 0, whole=True)
-
-
-def _version(home: Home, name: str | None) -> ProfileVersion:
-    if name is None:
-        home.require()
-        served = Served.read_if_whole(home)
-        profile = get_version(home, served.version) if served else newest_version(home)
-        return profile.source or profile
-    profile = get_version(home, name)
-    if profile.source:
-        raise UBPError(
-            f"profile {profile.name} is mapped from {profile.source.name}: `ubp refresh "
-            f"--profile-version {profile.source.name}` refreshes both"
-        )
-    return profile

@@ -7,7 +7,7 @@ from ubp_platform.errors import UBPError
 from ubp_platform.home import Home
 from ubp_platform.locks import exclusive
 from ubp_platform.profile.tags import read_tags, require_tag, write_tags
-from ubp_platform.profile.version import encoded_from, get_version
+from ubp_platform.profile.version import get_version
 from ubp_platform.store.online import OnlineStore
 from ubp_platform.store.served import Served
 
@@ -83,7 +83,7 @@ def rollback(home: Home, version: str) -> Served:
             update={
                 "version": profile.name,
                 "cutoff": publication.cutoff.isoformat(),
-                "identity": encoded_from(home, profile, publication.cutoff),
+                "identity": publication.made_from.history if publication.made_from else "",
                 "clients": publication.clients,
                 "published_at": datetime.now(UTC).isoformat(timespec="seconds"),
             }

@@ -164,7 +164,7 @@ def refresh(
     max_age: Annotated[
         float, typer.Option(help="Days after which a profile is encoded again in any case.")
     ] = 7,
-    version: ServedOption = None,
+    version: VersionOption = None,
     home: HomeOption = None,
 ) -> None:
     """Take a delivery in: encode the clients of whom something new is known.
@@ -202,13 +202,22 @@ def align(
 
 
 @app.command(rich_help_panel=PANEL)
-def publish(version: VersionOption = None, home: HomeOption = None) -> None:
-    """Register the profiles with Feast and serve a version online."""
+def publish(
+    everybody: Annotated[
+        bool, typer.Option("--all", help="Write all profiles again; repairs the online store.")
+    ] = False,
+    version: VersionOption = None,
+    home: HomeOption = None,
+) -> None:
+    """Register the profiles with Feast and serve a version online.
+
+    Only profiles that have changed are written.
+    """
     fast_feast_import()
     from pipelines import publish as pipeline
     from pipelines.console.profiles import show_served
 
-    show_served(pipeline.publish(open_home(home), version, progress()))
+    show_served(pipeline.publish(open_home(home), version, progress(), everybody))
 
 
 @app.command(rich_help_panel=PANEL)

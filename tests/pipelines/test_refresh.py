@@ -1,7 +1,7 @@
 """`ubp refresh`: new profiles for those of whom something new is known; the others keep theirs."""
 
 import shutil
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +10,7 @@ import pytest
 
 from pipelines.align import align
 from pipelines.audit import audit
+from pipelines.doctor import examine
 from pipelines.encode import encode
 from pipelines.ingest import ingest, revert
 from pipelines.publish import publish
@@ -21,7 +22,7 @@ from tests.pipelines.deliveries import deliver, deliver_shop
 from tests.pipelines.job import FIT, LATER
 from tests.shops import random_shop
 from ubp_platform.blocks.snapshot import Snapshot
-from ubp_platform.errors import UBPError
+from ubp_platform.errors import DamagedFile, UBPError
 from ubp_platform.home import Home
 from ubp_platform.profile.version import get_version
 from ubp_platform.store.retrieval import ProfileStore
@@ -147,8 +148,10 @@ def test_one_refresh_follows_another_until_profiles_are_too_old(home: Home, tmp_
         time = FIT + timedelta(days=day)
         land(home, tmp_path / "d", product_buy=buys(f"{time:%Y-%m-%d} 10:00", client))
         done = refresh(home, cutoff=time + timedelta(days=1), max_age=timedelta(days=3))
-        # On the third day all but those who were refreshed on the days before.
-        assert (done.clients, done.others) == ((58, 2) if day == 2 else (1, 59))
+        # On the third day all but two are due: then all are encoded.
+        assert (done.clients, done.others, done.whole) == (
+            (60, 0, True) if day == 2 else (1, 59, False)
+        )
     publish(home)
     assert_served_as_joined(home, LATER)
     assert audit(home).differences == []
@@ -200,3 +203,48 @@ def test_mistakes_are_one_line(home: Home, capsys: pytest.CaptureFixture[str]) -
     ):
         outcome = run_ubp(capsys, "refresh", *arguments, "--home", home.root)
         assert (outcome.code, message in outcome.err) == (2, True), outcome.err
+
+
+def test_who_has_no_event_that_a_block_can_use_stays_unknown(home: Home, tmp_path: Path) -> None:
+    queries = buys(f"{FIT:%Y-%m-%d} 10:00", 999).drop(columns="sku").assign(url=1)
+    train(home, ["ials_categories"], FIT, skip=["handcrafted", "counters"])
+    land(home, tmp_path / "d", page_visit=queries, product_buy=buys(f"{NEXT:%Y-%m-%d} 10:00", 1))
+    assert refresh(home, cutoff=NEXT).clients == 0
+    publish(home)
+    assert not ProfileStore(home).lookup(999).known
+
+
+def test_products_that_came_late_are_no_fault(home: Home, tmp_path: Path) -> None:
+    products = random_shop()["product_properties"].assign(price=1, valid_from="2022-06-20")
+    late = {"product_buy": buys("2022-06-20", 3), "product_properties": products}
+    land(home, tmp_path / "d", **late)
+    assert refresh(home, cutoff=FIT).clients == 1
+    publish(home)
+    assert audit(home).differences == []
+
+
+def test_a_damaged_refresh_is_not_replaced_by_what_was_not_served(
+    home: Home, tmp_path: Path
+) -> None:
+    land(home, tmp_path / "d", product_buy=buys(f"{FIT:%Y-%m-%d} 10:00", *ACTIVE))
+    refresh(home, cutoff=NEXT)
+    publish(home)
+    path = get_version(home, "v1").snapshots[-1].path
+    path.write_bytes(path.read_bytes()[:-40] + bytes(40))
+    with pytest.raises(DamagedFile, match="`ubp encode --cutoff 20220702T000000Z"):
+        refresh(home, cutoff=NEXT)
+    encode(home, [NEXT])
+    rows = pd.DataFrame({"client_id": range(1, 60), "event_timestamp": datetime.now(UTC)})
+    with pytest.raises(UBPError, match=r"are not in .* any more: restore it from a backup"):
+        ProfileStore(home).training_set(rows, as_served=True)
+    publish(home)
+    assert_served_as_joined(home, NEXT)
+    assert examine(home) == []
+
+
+def test_doctor_compares_with_what_was_published(home: Home, tmp_path: Path) -> None:
+    land(home, tmp_path / "d", product_buy=buys(f"{FIT:%Y-%m-%d} 10:00", *ACTIVE))
+    refresh(home, cutoff=NEXT)
+    publish(home)
+    encode(home, [NEXT])
+    assert not [one for one in examine(home) if "another profile" in one.problem]

@@ -209,6 +209,26 @@ def iterate_clients(
         yield _keys(batch), batch["client_id"], vectors
 
 
+def sampled(path: Path, clients: int) -> Iterator[tuple[np.ndarray, pa.Array, np.ndarray]]:
+    """Read about so many clients from ten places of a snapshot, as :func:`iterate_clients`."""
+    check_snapshot(path)
+    file = pq.ParquetFile(path, pre_buffer=False)
+    names, groups = feature_names(file.schema_arrow), file.num_row_groups
+    places = sorted({round(place) for place in np.linspace(0, groups - 1, 10)} if groups else ())
+    for group in places:
+        step = max(1, file.metadata.row_group(group).num_rows * len(places) // clients)
+        batch = file.read_row_group(group).combine_chunks().to_batches()[0]
+        batch = batch.take(pa.array(np.arange(0, batch.num_rows, step)))
+        yield _keys(batch), batch["client_id"], _vectors(batch, names)
+
+
+def shop_id_slices(path: Path, rows: int) -> Iterator[list[Any]]:
+    """Read the shop's own ids of a snapshot's clients, some at a time."""
+    file = pq.ParquetFile(path, pre_buffer=False)
+    for batch in file.iter_batches(batch_size=rows, columns=["client_id"]):
+        yield batch["client_id"].to_pylist()
+
+
 def client_keys(path: Path) -> np.ndarray:
     """Read the keys of a snapshot's clients: int64, ascending."""
     check_snapshot(path)
@@ -245,13 +265,15 @@ def _batches(path: Path, rows: int) -> Iterator[tuple[pa.RecordBatch, np.ndarray
     file = pq.ParquetFile(path, pre_buffer=False)
     names = feature_names(file.schema_arrow)
     for batch in file.iter_batches(batch_size=rows):
-        if names:
-            columns = [batch[name].to_numpy(zero_copy_only=False) for name in names]
-            vectors = np.stack(columns, axis=1)
-        else:
-            flat = batch[EMBEDDING].flatten().to_numpy(zero_copy_only=False)
-            vectors = flat.reshape(len(batch), -1)
-        yield batch, vectors
+        yield batch, _vectors(batch, names)
+
+
+def _vectors(batch: pa.RecordBatch, names: tuple[str, ...] | None) -> np.ndarray:
+    if names:
+        columns = [batch[name].to_numpy(zero_copy_only=False) for name in names]
+        return np.stack(columns, axis=1)
+    flat: np.ndarray = batch[EMBEDDING].flatten().to_numpy(zero_copy_only=False)
+    return flat.reshape(len(batch), -1)
 
 
 def thinned(path: Path, clients: int) -> np.ndarray:

@@ -174,7 +174,8 @@ def is_current(path: Path, made_from: Origin) -> bool:
 
 def _cure(path: Path) -> str:
     stem, revision = _order(path)
-    if path.with_name(f"{stem}-{revision + 1}{path.suffix}").exists():
+    following = path.with_name(f"{stem}-{revision + 1}{path.suffix}")
+    if following.exists() and b"partial" not in (pq.read_metadata(following).metadata or {}):
         return f"restore it from a backup, or remove {path}, which is only what was served once"
     version = path.parent.name
     option = f" --profile-version {version}" if path.parent.parent.name == "profiles" else ""

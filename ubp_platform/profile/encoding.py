@@ -62,11 +62,19 @@ class ProfileEncoder:
     warehouse : Warehouse
     version : ProfileVersion
 
+    Attributes
+    ----------
+    known : ndarray of bool
+        Of the clients who were encoded last: those with an event that one of the version's own
+        parts can use.
+
     Raises
     ------
     UBPError
         If the fits are of other keys than the warehouse has.
     """
+
+    known: np.ndarray
 
     def __init__(self, home: Home, warehouse: Warehouse, version: ProfileVersion) -> None:
         self._version = version
@@ -99,6 +107,7 @@ class ProfileEncoder:
             In their order; the mean profile of those without a usable event.
         """
         profiles = np.tile(self._version.mean, (len(clients), 1))
+        self.known = np.zeros(len(clients), bool)
         if self._source:
             mapped = self._source.encode(history, clients) if source is None else source
             self._version.map(mapped, profiles)
@@ -106,6 +115,7 @@ class ProfileEncoder:
             snapshot = block.encode(history)
             if len(snapshot.client_ids):
                 rows = np.searchsorted(clients, snapshot.client_ids)
+                self.known[rows] = True
                 profiles[rows, columns] = normalizer.transform(snapshot.vectors)
         return profiles
 

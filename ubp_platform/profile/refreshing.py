@@ -42,10 +42,21 @@ class Due:
         Keys, ascending.
     others : int
         Clients who keep their profile.
+    strangers : ndarray of int64
+        Those of the clients who have no profile yet.
     """
 
     clients: np.ndarray
     others: int
+    strangers: np.ndarray
+
+
+def together(plans: Sequence[Due]) -> Due:
+    """Return whose profiles are due of any of several versions; the others are of the first."""
+    clients = np.unique(np.concatenate([plan.clients for plan in plans]))
+    more = len(np.setdiff1d(clients, plans[0].clients, assume_unique=True))
+    strangers = np.unique(np.concatenate([plan.strangers for plan in plans]))
+    return Due(clients, plans[0].others - more, strangers)
 
 
 def due(
@@ -91,12 +102,14 @@ def due(
             touched = _touched(warehouse, snapshot, known, cutoff)
             found.append(np.intersect1d(mine, touched, assume_unique=True))
         if not snapshot.partial:
-            strangers = _touched(warehouse, snapshot, known, cutoff)
-            found.append(np.setdiff1d(strangers, seen, assume_unique=True))
+            touched = _touched(warehouse, snapshot, known, cutoff)
+            strangers = np.setdiff1d(touched, seen, assume_unique=True)
+            found.append(strangers)
             clients = np.unique(np.concatenate(found))
             if warehouse.relevant is not None:
                 clients = np.intersect1d(clients, warehouse.relevant, assume_unique=True)
-            return Due(clients, len(np.setdiff1d(seen, clients, assume_unique=True)))
+            others = len(np.setdiff1d(seen, clients, assume_unique=True))
+            return Due(clients, others, strangers)
     return None
 
 
@@ -126,12 +139,13 @@ def refresh(
     warehouse: Warehouse,
     versions: Sequence[ProfileVersion],
     cutoff: datetime,
-    clients: np.ndarray,
+    plan: Due,
     progress: ProgressFactory,
-) -> None:
+) -> int:
     """Write the profiles of some clients at a cutoff, as a partial snapshot of each version.
 
-    At the cutoff of the newest snapshot, that is a further revision of it.
+    At the cutoff of the newest snapshot, that is a further revision of it, unless there is nothing
+    new at all. A stranger is left out without an event that the version can use.
 
     Parameters
     ----------
@@ -140,12 +154,19 @@ def refresh(
     versions : sequence of ProfileVersion
         A version, then the aligned versions that map it.
     cutoff : datetime
-    clients : ndarray of int64
-        Ascending.
+    plan : Due
     progress : ProgressFactory
+
+    Returns
+    -------
+    int
+        The number of clients whose profile was written.
     """
+    clients, identity, count_written = plan.clients, warehouse.identity(cutoff), 0
+    newest = versions[0].snapshots[-1]
+    if not len(clients) and (newest.cutoff, newest.made_from.history) == (cutoff, identity):
+        return 0
     history = warehouse.history(cutoff, clients)
-    identity = warehouse.identity(cutoff)
     shop_ids = warehouse.identifiers("client_id").shop_ids
     encoders = [ProfileEncoder(home, warehouse, version) for version in versions]
     with ExitStack() as stack:
@@ -162,11 +183,15 @@ def refresh(
             profiles: np.ndarray | None = None
             for encoder, writer in zip(encoders, writers, strict=True):
                 found = encoder.encode(narrowed, some, profiles)
-                profiles = found if profiles is None else profiles
-                for row in range(0, count, ROWS_PER_GROUP):
-                    rows = slice(row, row + ROWS_PER_GROUP)
+                if profiles is None:
+                    profiles = found
+                    kept = np.flatnonzero(encoder.known | ~np.isin(some, plan.strangers))
+                    count_written += len(kept)
+                for row in range(0, len(kept), ROWS_PER_GROUP):
+                    rows = kept[row : row + ROWS_PER_GROUP]
                     writer.write(some[rows], found[rows])
             advance(count)
+    return count_written
 
 
 def _writer(

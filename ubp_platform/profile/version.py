@@ -443,10 +443,10 @@ def get_version(home: Home, name: str) -> ProfileVersion:
         If there is no such version.
     """
     home.require()
-    tags = read_tags(home)
-    name = tags.get(name, name)
     directories = [*version_directories(home.profiles), *aligned_directories(home)]
     known = [path.name for path in directories]
+    tags = read_tags(home) if name not in known else {}
+    name = tags.get(name, name)
     if name not in known:
         names = ", ".join([*known, *tags]) or "none yet"
         raise UBPError(f"no profile version is called {name!r}; there are: {names}")

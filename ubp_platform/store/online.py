@@ -238,8 +238,8 @@ class OnlineStore:
             return OnlineProfile(*feast.profile_of(client_id, value, time))
         except ValueError:
             raise UBPError(
-                f"{self.where}: the profile of client {client_id} is damaged: `ubp publish` writes "
-                "all profiles again"
+                f"{self.where}: the profile of client {client_id} is damaged: `ubp publish "
+                "--all` writes all profiles again"
             ) from None
 
     def join(self, view: FeatureView, keys: pd.DataFrame) -> pa.Table:
@@ -299,7 +299,7 @@ class OnlineStore:
         try:
             yield
         except sqlite3.DatabaseError as error:
-            advice = "`ubp publish` writes the online store again"
+            advice = "`ubp publish --all` writes the online store again"
             if self._file and not os.access(self._file, os.W_OK):
                 advice = "readers of SQLite need write access to the file and its directory"
             elif not isinstance(error, sqlite3.OperationalError):

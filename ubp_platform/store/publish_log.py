@@ -35,10 +35,13 @@ class ServedSnapshot(BaseModel):
     cutoff: datetime
     made_from: Origin
     file: str = ""
+    partial: bool = False
 
     def is_of(self, file: SnapshotFile) -> bool:
         """Whether a file is the snapshot that was read."""
-        same = (file.cutoff, file.made_from) == (self.cutoff, self.made_from)
+        # One of all clients under the name of a damaged partial one is another one.
+        ours = (self.cutoff, self.made_from, self.partial)
+        same = (file.cutoff, file.made_from, file.partial) == ours
         return same and self.file in ("", file.path.name)
 
 
@@ -52,11 +55,14 @@ class PublishRecord(BaseModel):
         Oldest cutoff first; a client's profile is that of the newest one that has the client.
     served_from : datetime, optional
         When readers were switched to it; None if that is not known to have happened.
+    base : str
+        The publish that it wrote the changes of; empty if it wrote all profiles.
     """
 
     publish: str
     snapshots: list[ServedSnapshot]
     served_from: datetime | None = None
+    base: str = ""
 
     def write(self, version: ProfileVersion) -> None:
         """Write or replace the record."""
@@ -65,13 +71,15 @@ class PublishRecord(BaseModel):
         write_text(path, sealed.sealed_json(self))
 
 
-def begin(version: ProfileVersion, publish: str) -> None:
+def begin(version: ProfileVersion, publish: str, base: str = "") -> None:
     """Record that a publish of the version's snapshots is about to be served."""
     snapshots = [
-        ServedSnapshot(cutoff=one.cutoff, made_from=one.made_from, file=one.path.name)
+        ServedSnapshot(
+            cutoff=one.cutoff, made_from=one.made_from, file=one.path.name, partial=one.partial
+        )
         for one in version.snapshots
     ]
-    PublishRecord(publish=publish, snapshots=snapshots).write(version)
+    PublishRecord(publish=publish, snapshots=snapshots, base=base).write(version)
 
 
 def complete(version: ProfileVersion, publication: Publication) -> None:
@@ -131,6 +139,17 @@ def served_files(version: ProfileVersion, record: PublishRecord) -> list[Snapsho
             )
         files.append(whole[-1])
     return files
+
+
+def written_files(version: ProfileVersion, publish: str) -> list[SnapshotFile]:
+    """Return the snapshots that have all clients of whom a publish may have written a row."""
+    records = sorted(_records(version), key=lambda one: int(one.publish.removeprefix("p")))
+    place = next((n for n, record in enumerate(records) if record.publish == publish), 0)
+    if not records or not place or not records[place].base:
+        return version.snapshots
+    before = {(one.cutoff, one.file) for one in records[place - 1].snapshots}
+    new = [one for one in records[place].snapshots if (one.cutoff, one.file) not in before]
+    return served_files(version, records[place].model_copy(update={"snapshots": new}))
 
 
 def ever_served(version: ProfileVersion) -> list[ServedSnapshot]:

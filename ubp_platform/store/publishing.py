@@ -10,7 +10,12 @@ from pathlib import Path
 import numpy as np
 from feast import FeatureView
 
-from ubp_platform.blocks.snapshot import client_keys, iterate_clients
+from ubp_platform.blocks.snapshot import (
+    client_keys,
+    iterate_clients,
+    sampled,
+    shop_id_slices,
+)
 from ubp_platform.blocks.snapshot_files import SnapshotFile
 from ubp_platform.errors import UBPError
 from ubp_platform.home import Home
@@ -66,11 +71,16 @@ def newest_profiles(
 
 
 def put_online(
-    home: Home, store: OnlineStore, version: ProfileVersion, progress: ProgressFactory
+    home: Home,
+    store: OnlineStore,
+    version: ProfileVersion,
+    progress: ProgressFactory,
+    everybody: bool = False,
 ) -> Publication:
     """Publish a profile version; readers switch to it when all of it is written and checked.
 
-    Only what has changed is written, if that is less than half, and what is online is whole.
+    Only what has changed is written, if that is less than half, and what is online seems whole;
+    unless ``everybody`` is asked for.
 
     Raises
     ------
@@ -80,7 +90,7 @@ def put_online(
     """
     before = store.publication(version.name) or Publication()
     publish_log.complete(version, before)
-    changes = changes_since(store, version, before)
+    changes = None if everybody else changes_since(store, version, before)
     publish, text = give_name(home, "publishes", prefix="p"), text_ids([version])
     begun = before.model_copy(
         update={"previous": "", "unfinished": publish, "leaving": before.former}
@@ -100,7 +110,7 @@ def put_online(
             clients += len(part.client_ids)
             advance(len(part.client_ids))
     _check(store, view, rows, clients)
-    publish_log.begin(version, publish)
+    publish_log.begin(version, publish, "" if changes is None else before.table)
     finished = Publication(
         publish=publish,
         # A view that changes are written into is not what it was.
@@ -201,7 +211,7 @@ def changes_since(
 def _seems_whole(
     store: OnlineStore, version: ProfileVersion, before: Publication, online: list[SnapshotFile]
 ) -> bool:
-    """Whether what is online has as many clients as were written, and the first of each snapshot.
+    """Whether what is online has as many clients as were written, and those of a sample.
 
     Reading all of it would cost more than what has changed.
     """
@@ -210,12 +220,12 @@ def _seems_whole(
         return False
     seen = np.empty(0, np.int64)
     for file in reversed(online):
-        keys, ids, vectors = next(iterate_clients(file.path, _SLICE), (seen[:0], [], []))
-        wanted = np.flatnonzero(np.isin(keys, seen, invert=True))[:_SAMPLE]
-        chosen = [ids[int(row)].as_py() for row in wanted]
-        for row, one in zip(wanted, store.read(view, chosen), strict=True):
-            if one is None or one.vector.tobytes() != vectors[row].tobytes():
-                return False
+        for keys, ids, vectors in sampled(file.path, _SAMPLE):
+            rows = np.flatnonzero(np.isin(keys, seen, invert=True))
+            found = store.read(view, ids.take(rows).to_pylist())
+            for row, one in zip(rows, found, strict=True):
+                if one is None or one.vector.tobytes() != vectors[row].tobytes():
+                    return False
         seen = np.union1d(seen, client_keys(file.path))
     return True
 
@@ -223,8 +233,11 @@ def _seems_whole(
 def remove(store: OnlineStore, version: ProfileVersion, publish: str) -> None:
     """Remove a publish from the online store."""
     view = profile_view(version, text_ids([version]), publish)
-    rows = newest_profiles(version.snapshots)
-    store.drop(view, (part.client_ids for part in rows))
+    try:
+        files = publish_log.written_files(version, publish)
+    except UBPError:  # one of them is gone
+        files = version.snapshots
+    store.drop(view, (ids for file in files for ids in shop_id_slices(file.path, _SLICE)))
 
 
 def difference(
