@@ -67,7 +67,8 @@ def encode(
     """
     with exclusive(home, "encode"):
         profile = get_version(home, version) if version else newest_version(home)
-        encoded, wanted_versions = [], [profile, *aligned_versions(home, profile.name)]
+        encoded, versions = [], [profile, *aligned_versions(home, profile.name)]
+        fits = [one.fits(home) for one in versions]
         with frozen(home) as copy, Warehouse(copy.warehouse) as warehouse:
             wanted: Sequence[datetime | None] = cutoffs or [None]
             times = [known_cutoff(warehouse, time) for time in wanted]
@@ -76,9 +77,9 @@ def encode(
             for cutoff in times:
                 known = Known.at(cutoff, as_delivered)
                 relevant = None if as_delivered else warehouse.relevant
-                for one in wanted_versions:
+                for one, parts in zip(versions, fits, strict=True):
                     before = one.snapshot_path(cutoff)
-                    encode_blocks(copy, warehouse, one.fits(home), cutoff, progress, known)
+                    encode_blocks(copy, warehouse, parts, cutoff, progress, known)
                     path = assemble(copy, one, cutoff, progress, relevant)
                     revised = compare(warehouse, before, path, known) if path != before else None
                     encoded.append(Encoded(one, path, revised))

@@ -96,13 +96,12 @@ def due(
         keys = client_keys(snapshot.path)
         mine = np.setdiff1d(keys, seen, assume_unique=True)
         seen = np.union1d(seen, keys)
-        if cutoff - snapshot.cutoff >= max_age and snapshot.cutoff < cutoff:
-            found.append(mine)
-        else:
+        aged = cutoff - snapshot.cutoff >= max_age
+        # A scan of all events, which an old partial snapshot does not need.
+        if not (aged and snapshot.partial):
             touched = _touched(warehouse, snapshot, known, cutoff)
-            found.append(np.intersect1d(mine, touched, assume_unique=True))
+        found.append(mine if aged else np.intersect1d(mine, touched, assume_unique=True))
         if not snapshot.partial:
-            touched = _touched(warehouse, snapshot, known, cutoff)
             strangers = np.setdiff1d(touched, seen, assume_unique=True)
             found.append(strangers)
             clients = np.unique(np.concatenate(found))

@@ -130,9 +130,13 @@ class ProfileVersion:
     @property
     def own_parts(self) -> list[ProfilePart]:
         """The parts that are computed from a block of their own: of most versions, all."""
+        return [part for part in self.parts if part.block not in self._mapped]
+
+    @property
+    def _mapped(self) -> set[str]:
+        """The blocks whose columns an aligned version maps from another profile."""
         aligned = self.description.aligned
-        mapped = {one.block for one in aligned.blocks if one.method != "kept"} if aligned else {}
-        return [part for part in self.parts if part.block not in mapped]
+        return {one.block for one in aligned.blocks if one.method != "kept"} if aligned else set()
 
     def fits(self, home: Home) -> list[FittedBlock]:
         """Return the fitted blocks that it is made of, in the order of the vector.
@@ -209,11 +213,8 @@ class ProfileVersion:
     @property
     def own(self) -> list[tuple[ProfilePart, Normalizer]]:
         """The parts that are computed from a block of their own, with their normalizers."""
-        named = {
-            normalizer[0].block: normalizer
-            for normalizer in zip(self.parts, self.normalizers, strict=True)
-        }
-        return [named[part.block] for part in self.own_parts]
+        both = zip(self.parts, self.normalizers, strict=True)
+        return [(part, fitted) for part, fitted in both if part.block not in self._mapped]
 
     def map(self, source: np.ndarray, profiles: np.ndarray) -> None:
         """Fill in the parts that are mapped from another version, for the same clients.
@@ -225,9 +226,8 @@ class ProfileVersion:
         profiles : ndarray of float32, shape (n, width)
             Changed in place.
         """
-        own = {part.block for part in self.own_parts}
         for part, normalizer in zip(self.parts, self.normalizers, strict=True):
-            if part.block not in own:
+            if part.block in self._mapped:
                 columns = slice(part.start, part.start + part.width)
                 profiles[:, columns] = transform(source, normalizer.arrays)
 
