@@ -28,7 +28,8 @@ from ubp_platform.home import Home
 from ubp_platform.profile.aligning import recent_and_next
 from ubp_platform.profile.alignment import Columns, fit_maps, transform
 from ubp_platform.profile.head_scores import HeadScore, head_scores
-from ubp_platform.profile.version import ProfileVersion, get_version
+from ubp_platform.profile.listing import get_version
+from ubp_platform.profile.version import ProfileVersion
 from ubp_platform.progress import ProgressFactory, bars
 from ubp_platform.simulation import simulator
 from ubp_platform.times import parse_time

@@ -35,7 +35,7 @@ from pipelines.train import train
 from ubp_platform.blocks.snapshot import iterate
 from ubp_platform.home import Home
 from ubp_platform.profile.aligning import recent_and_next
-from ubp_platform.profile.version import get_version
+from ubp_platform.profile.listing import get_version
 from ubp_platform.progress import bars
 from ubp_platform.simulation import challenge, simulator
 from ubp_platform.store.online import OnlineStore

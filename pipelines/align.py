@@ -8,12 +8,8 @@ from ubp_platform.locks import exclusive
 from ubp_platform.profile import aligning
 from ubp_platform.profile.assembly import assemble
 from ubp_platform.profile.encoding import encode_blocks
-from ubp_platform.profile.version import (
-    ProfileVersion,
-    aligned_name,
-    get_version,
-    newest_version,
-)
+from ubp_platform.profile.listing import aligned_name, get_version
+from ubp_platform.profile.version import ProfileVersion
 from ubp_platform.progress import ProgressFactory, logged
 from ubp_platform.warehouse import Warehouse
 from ubp_platform.warehouse.frozen import frozen
@@ -78,7 +74,7 @@ def pair(home: Home, to: str, version: str | None) -> tuple[ProfileVersion, Prof
         If they cannot be aligned.
     """
     old = get_version(home, to)
-    new = get_version(home, version) if version else newest_version(home)
+    new = get_version(home, version)
     for one in (new, old):
         if one.source:
             raise UBPError(

@@ -16,8 +16,9 @@ from ubp_platform.errors import DamagedFile, UBPError, WarehouseBusy, WarehouseM
 from ubp_platform.events.schema import TABLES
 from ubp_platform.home import Home
 from ubp_platform.names import remember
+from ubp_platform.profile.listing import inspect_aligned, inspect_versions
 from ubp_platform.profile.tags import read_tags
-from ubp_platform.profile.version import ProfileVersion, inspect_aligned, inspect_versions
+from ubp_platform.profile.version import ProfileVersion
 from ubp_platform.progress import ProgressFactory, logged
 from ubp_platform.store.configuration import published
 from ubp_platform.store.feature_store import read_registry, write_configuration, write_registry

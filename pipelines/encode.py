@@ -9,13 +9,9 @@ from ubp_platform.home import Home
 from ubp_platform.locks import exclusive
 from ubp_platform.profile.assembly import assemble
 from ubp_platform.profile.encoding import encode_blocks, known_cutoff
+from ubp_platform.profile.listing import aligned_versions, get_version
 from ubp_platform.profile.revisions import Revised, compare
-from ubp_platform.profile.version import (
-    ProfileVersion,
-    aligned_versions,
-    get_version,
-    newest_version,
-)
+from ubp_platform.profile.version import ProfileVersion
 from ubp_platform.progress import ProgressFactory, logged
 from ubp_platform.warehouse import Warehouse
 from ubp_platform.warehouse.delivery_times import Known, require_delivered
@@ -66,7 +62,7 @@ def encode(
         If nothing had been delivered at a cutoff, as far as the warehouse knows.
     """
     with exclusive(home, "encode"):
-        profile = get_version(home, version) if version else newest_version(home)
+        profile = get_version(home, version)
         encoded, versions = [], [profile, *aligned_versions(home, profile.name)]
         fits = [one.fits(home) for one in versions]
         with frozen(home) as copy, Warehouse(copy.warehouse) as warehouse:

@@ -13,7 +13,7 @@ from ubp_platform.blocks.registry import block_class
 from ubp_platform.errors import UBPError
 from ubp_platform.events.schema import CODE_VALUES, EVENT_TYPES, ID_COLUMNS
 from ubp_platform.home import Home
-from ubp_platform.profile.version import get_version, newest_version
+from ubp_platform.profile.listing import get_version
 from ubp_platform.warehouse import Warehouse, key_states
 from ubp_platform.warehouse.sequences import Vocabulary
 
@@ -91,7 +91,7 @@ def explain(
     UBPError
         If the profile has no such block, or the client no events that it reads.
     """
-    profile = get_version(home, version) if version else newest_version(home)
+    profile = get_version(home, version)
     fitted = _autoencoder(profile.fits(home), name, profile.name)
     block = fitted.load()
     assert isinstance(block, GRUAutoencoder)  # noqa: S101

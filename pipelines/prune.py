@@ -12,13 +12,9 @@ from ubp_platform.errors import UBPError
 from ubp_platform.evaluation.last import last_profile
 from ubp_platform.home import Home
 from ubp_platform.locks import LOCKS, exclusive
+from ubp_platform.profile.listing import aligned_directories, aligned_versions, versions
 from ubp_platform.profile.tags import read_tags
-from ubp_platform.profile.version import (
-    ProfileVersion,
-    aligned_directories,
-    aligned_versions,
-    versions,
-)
+from ubp_platform.profile.version import ProfileVersion
 from ubp_platform.progress import ProgressFactory, logged
 from ubp_platform.store.feature_store import write_registry
 from ubp_platform.store.online import OnlineStore, Publication

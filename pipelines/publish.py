@@ -6,14 +6,8 @@ from datetime import UTC, datetime
 from ubp_platform.errors import UBPError
 from ubp_platform.home import Home
 from ubp_platform.locks import exclusive
-from ubp_platform.profile.version import (
-    ProfileVersion,
-    aligned_versions,
-    encoded_from,
-    get_version,
-    newest_version,
-    versions,
-)
+from ubp_platform.profile.listing import aligned_versions, get_version, versions
+from ubp_platform.profile.version import ProfileVersion, encoded_from
 from ubp_platform.progress import ProgressFactory, logged
 from ubp_platform.store.feature_store import write_configuration, write_registry
 from ubp_platform.store.online import OnlineStore, Publication
@@ -50,7 +44,7 @@ def publish(
     home.check()
     # Nothing is encoded between what is written and what it is compared with.
     with exclusive(home, "encode"), exclusive(home, "publish"):
-        profile = get_version(home, version) if version else newest_version(home)
+        profile = get_version(home, version)
         return _publish(home, profile, progress, everybody)
 
 

@@ -9,12 +9,8 @@ from ubp_platform.home import Home
 from ubp_platform.locks import exclusive
 from ubp_platform.profile import refreshing
 from ubp_platform.profile.encoding import known_cutoff
-from ubp_platform.profile.version import (
-    ProfileVersion,
-    aligned_versions,
-    get_version,
-    newest_version,
-)
+from ubp_platform.profile.listing import aligned_versions, get_version
+from ubp_platform.profile.version import ProfileVersion
 from ubp_platform.progress import ProgressFactory, logged
 from ubp_platform.warehouse import Warehouse
 from ubp_platform.warehouse.frozen import frozen, warn_of_changes
@@ -75,7 +71,7 @@ def refresh(
     if max_age <= timedelta(0):
         raise UBPError("--max-age is a number of days above 0")
     with exclusive(home, "encode"):
-        profile = get_version(home, version) if version else newest_version(home)
+        profile = get_version(home, version)
         if profile.source:
             raise UBPError(
                 f"profile {profile.name} is mapped from {profile.source.name}: `ubp refresh "

@@ -13,12 +13,8 @@ from ubp_platform.errors import DamagedFile, UBPError, WarehouseBusy, WarehouseM
 from ubp_platform.evaluation.last import last_evaluation
 from ubp_platform.events.schema import TABLES
 from ubp_platform.home import Home
-from ubp_platform.profile.version import (
-    ProfileVersion,
-    encoded_from,
-    inspect_aligned,
-    inspect_versions,
-)
+from ubp_platform.profile.listing import inspect_aligned, inspect_versions
+from ubp_platform.profile.version import ProfileVersion, encoded_from
 from ubp_platform.store.configuration import online_store
 from ubp_platform.store.served import Served
 from ubp_platform.warehouse import Warehouse, delivery_times, landing, ledger

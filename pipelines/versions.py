@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 from ubp_platform.errors import UBPError
 from ubp_platform.home import Home
 from ubp_platform.locks import exclusive
+from ubp_platform.profile.listing import get_version
 from ubp_platform.profile.tags import read_tags, require_tag, write_tags
-from ubp_platform.profile.version import get_version
 from ubp_platform.store.online import OnlineStore
 from ubp_platform.store.served import Served
 

@@ -37,13 +37,9 @@ from ubp_platform.blocks.snapshot import ROWS_PER_GROUP, SnapshotWriter, iterate
 from ubp_platform.files import make_directory
 from ubp_platform.home import Home
 from ubp_platform.profile.assembly import assemble
+from ubp_platform.profile.listing import newest_version
 from ubp_platform.profile.normalizer import Normalizer
-from ubp_platform.profile.version import (
-    ProfileDescription,
-    ProfilePart,
-    ProfileVersion,
-    newest_version,
-)
+from ubp_platform.profile.version import ProfileDescription, ProfilePart, ProfileVersion
 from ubp_platform.store.configuration import configuration
 from ubp_platform.store.feature_store import repo_config, write_configuration
 from ubp_platform.store.objects import feast_objects, view_name

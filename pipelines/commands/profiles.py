@@ -20,7 +20,7 @@ from pipelines.console.options import (
 from pipelines.console.output import progress, say, say_next, show
 from ubp_platform.errors import UBPError
 from ubp_platform.home import open_home
-from ubp_platform.profile.version import get_version
+from ubp_platform.profile.listing import get_version
 from ubp_platform.store.fast_import import fast_feast_import
 from ubp_platform.times import parse_time
 

@@ -15,7 +15,7 @@ from ubp_platform.blocks.snapshot import Snapshot
 from ubp_platform.errors import UBPError
 from ubp_platform.events.completejourney import package_data
 from ubp_platform.home import Home
-from ubp_platform.profile.version import newest_version
+from ubp_platform.profile.listing import newest_version
 from ubp_platform.store.retrieval import ProfileStore
 from ubp_platform.times import parse_time
 from ubp_platform.warehouse import Warehouse

@@ -25,7 +25,7 @@ from tests.shops import random_shop
 from ubp_platform.blocks.snapshot import Snapshot
 from ubp_platform.errors import UBPError
 from ubp_platform.home import Home
-from ubp_platform.profile.version import get_version, newest_version
+from ubp_platform.profile.listing import get_version, newest_version
 from ubp_platform.store.feature_store import write_configuration, write_registry
 from ubp_platform.store.retrieval import ProfileStore
 from ubp_platform.store.served import Served

@@ -22,7 +22,7 @@ from tests.pipelines.landed import rows
 from tests.shops import END, random_shop
 from ubp_platform.errors import UBPError
 from ubp_platform.home import Home
-from ubp_platform.profile.version import get_version
+from ubp_platform.profile.listing import get_version
 from ubp_platform.store.retrieval import ProfileStore
 from ubp_platform.times import parse_time
 from ubp_platform.warehouse import Warehouse

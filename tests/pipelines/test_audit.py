@@ -22,7 +22,7 @@ from tests.pipelines.job import FIT, LATER
 from tests.shops import random_shop
 from ubp_platform.blocks.snapshot import Snapshot
 from ubp_platform.home import Home
-from ubp_platform.profile.version import get_version
+from ubp_platform.profile.listing import get_version
 from ubp_platform.store.online import OnlineStore
 from ubp_platform.store.publishing import profile_view
 from ubp_platform.store.retrieval import ProfileStore

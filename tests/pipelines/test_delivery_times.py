@@ -19,7 +19,7 @@ from tests.shops import random_shop
 from ubp_platform.blocks.snapshot import Snapshot
 from ubp_platform.errors import UBPError
 from ubp_platform.home import Home
-from ubp_platform.profile.version import get_version
+from ubp_platform.profile.listing import get_version
 from ubp_platform.times import parse_time
 from ubp_platform.warehouse import Warehouse
 from ubp_platform.warehouse.delivery_times import Known

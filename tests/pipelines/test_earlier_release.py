@@ -18,7 +18,7 @@ from tests.pipelines.job import day
 from ubp_platform.blocks.snapshot import Snapshot
 from ubp_platform.errors import UBPError
 from ubp_platform.home import LAYOUT, Home, HomeDescription
-from ubp_platform.profile.version import get_version
+from ubp_platform.profile.listing import get_version
 from ubp_platform.sealed import sealed_json
 from ubp_platform.store.retrieval import ProfileStore
 

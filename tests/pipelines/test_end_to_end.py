@@ -32,7 +32,7 @@ from ubp_platform.blocks.registry import block_names
 from ubp_platform.blocks.snapshot import Snapshot
 from ubp_platform.errors import BlockUnavailable, UBPError
 from ubp_platform.home import PROJECT_ROOT, Home
-from ubp_platform.profile.version import newest_version
+from ubp_platform.profile.listing import newest_version
 from ubp_platform.store.feature_store import repo_config
 from ubp_platform.store.retrieval import FutureModelWarning, ProfileStore
 

@@ -21,7 +21,7 @@ from tests.pipelines.job import FIT, LAST, LATER, day
 from tests.shops import random_shop
 from ubp_platform.errors import BlockUnavailable, UBPError
 from ubp_platform.home import Home
-from ubp_platform.profile.version import versions
+from ubp_platform.profile.listing import versions
 from ubp_platform.store.feature_store import repo_config
 from ubp_platform.store.retrieval import ProfileStore
 

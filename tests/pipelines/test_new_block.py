@@ -20,7 +20,7 @@ from ubp_platform.blocks.handcrafted import Handcrafted
 from ubp_platform.blocks.registry import block_class, block_names
 from ubp_platform.errors import UBPError
 from ubp_platform.home import Home
-from ubp_platform.profile.version import versions
+from ubp_platform.profile.listing import versions
 from ubp_platform.store.retrieval import ProfileStore
 
 NAMES = {HOURS: "shop_blocks.hours:Hours", SEARCHES: "shop_blocks.searches:Searches"}

@@ -24,7 +24,7 @@ from tests.shops import random_shop
 from ubp_platform.blocks.snapshot import Snapshot
 from ubp_platform.errors import DamagedFile, UBPError
 from ubp_platform.home import Home
-from ubp_platform.profile.version import get_version
+from ubp_platform.profile.listing import get_version
 from ubp_platform.store.retrieval import ProfileStore
 
 BLOCKS = ["handcrafted", "counters", "ials_categories"]

@@ -23,7 +23,7 @@ from tests.shops import END, random_shop
 from ubp_platform.blocks.snapshot import client_keys, shop_ids
 from ubp_platform.errors import BatchRejected, UBPError
 from ubp_platform.home import Home
-from ubp_platform.profile.version import newest_version
+from ubp_platform.profile.listing import newest_version
 from ubp_platform.store.retrieval import ProfileStore
 
 BLOCKS = ["counters", "item_scores", "ials_categories", "handcrafted"]

@@ -16,7 +16,7 @@ from ubp_platform.blocks.lm import LanguageModelBlock
 from ubp_platform.blocks.registry import block_class, block_names
 from ubp_platform.blocks.sequence_block import SequenceBlock
 from ubp_platform.home import Home
-from ubp_platform.profile.version import newest_version
+from ubp_platform.profile.listing import newest_version
 from ubp_platform.store.retrieval import ProfileStore
 
 # From the paper (section 3.3 and Table 3), in the order of the profile.

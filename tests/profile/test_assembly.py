@@ -13,7 +13,8 @@ from ubp_platform.blocks.snapshot import Snapshot
 from ubp_platform.blocks.snapshot_files import Origin
 from ubp_platform.home import Home
 from ubp_platform.profile.assembly import assemble
-from ubp_platform.profile.version import create, newest_version
+from ubp_platform.profile.listing import newest_version
+from ubp_platform.profile.pairing import create
 
 CUTOFF = datetime(2022, 7, 1, tzinfo=UTC)
 

@@ -19,7 +19,7 @@ from pipelines.refresh import refresh
 from tests.pipelines.deliveries import deliver
 from tests.pipelines.job import FIT
 from ubp_platform.home import Home
-from ubp_platform.profile.version import get_version
+from ubp_platform.profile.listing import get_version
 from ubp_platform.store.objects import profile_view
 from ubp_platform.store.online import OnlineStore, Publication
 from ubp_platform.store.retrieval import ProfileStore

@@ -18,7 +18,7 @@ from tests.pipelines.job import FIT, LATER
 from ubp_platform.blocks.snapshot import Snapshot
 from ubp_platform.errors import UBPError
 from ubp_platform.home import PROJECT_ROOT, Home
-from ubp_platform.profile.version import newest_version
+from ubp_platform.profile.listing import newest_version
 from ubp_platform.store import configuration
 from ubp_platform.store.feature_store import write_configuration
 from ubp_platform.store.retrieval import ProfileStore

@@ -20,7 +20,7 @@ from tests.processes import die, exit_code
 from ubp_platform.blocks.snapshot import Snapshot
 from ubp_platform.errors import UBPError
 from ubp_platform.home import Home
-from ubp_platform.profile.version import get_version
+from ubp_platform.profile.listing import get_version
 from ubp_platform.store import publishing
 from ubp_platform.store.online import OnlineStore
 from ubp_platform.store.retrieval import Profile, ProfileStore

@@ -19,7 +19,7 @@ from tests.store.redis_server import MISSING, PROGRAM, free_port, redis_server
 from ubp_platform.blocks.snapshot import Snapshot
 from ubp_platform.errors import UBPError
 from ubp_platform.home import PROJECT_ROOT, Home
-from ubp_platform.profile.version import newest_version
+from ubp_platform.profile.listing import newest_version
 from ubp_platform.store import configuration
 from ubp_platform.store.redis import describe_server
 from ubp_platform.store.retrieval import ProfileStore

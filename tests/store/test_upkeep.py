@@ -23,7 +23,7 @@ from ubp_platform import files
 from ubp_platform.errors import UBPError
 from ubp_platform.home import Home
 from ubp_platform.locks import shared
-from ubp_platform.profile.version import get_version, versions
+from ubp_platform.profile.listing import get_version, versions
 from ubp_platform.store.feature_store import write_configuration, write_registry
 from ubp_platform.store.online import OnlineStore
 from ubp_platform.store.retrieval import ProfileStore

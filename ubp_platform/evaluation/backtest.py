@@ -15,8 +15,9 @@ from ubp_platform.evaluation.split import Split, split_of
 from ubp_platform.home import Home
 from ubp_platform.locks import exclusive
 from ubp_platform.profile.fitting import BlockFits, fit_blocks
+from ubp_platform.profile.listing import versions
 from ubp_platform.profile.making import make_version
-from ubp_platform.profile.version import ProfileVersion, encoded_from, versions
+from ubp_platform.profile.version import ProfileVersion, encoded_from
 from ubp_platform.progress import ProgressFactory, logged
 from ubp_platform.warehouse import Warehouse, targets
 from ubp_platform.warehouse.delivery_times import Known

@@ -21,13 +21,8 @@ from ubp_platform.profile.alignment import (
 )
 from ubp_platform.profile.encoding import ProfileEncoder
 from ubp_platform.profile.head_scores import HeadScore, head_scores
-from ubp_platform.profile.version import (
-    ProfileDescription,
-    ProfilePart,
-    ProfileVersion,
-    aligned_name,
-    writing,
-)
+from ubp_platform.profile.listing import aligned_name
+from ubp_platform.profile.version import ProfileDescription, ProfilePart, ProfileVersion, writing
 from ubp_platform.progress import ProgressFactory
 from ubp_platform.times import literal
 from ubp_platform.warehouse import Warehouse

@@ -15,7 +15,8 @@ from ubp_platform.choices import Preset
 from ubp_platform.errors import BlockUnavailable, UBPError
 from ubp_platform.home import Home
 from ubp_platform.profile.encoding import known_cutoff
-from ubp_platform.profile.version import ProfilePart, versions
+from ubp_platform.profile.listing import versions
+from ubp_platform.profile.version import ProfilePart
 from ubp_platform.progress import ProgressFactory, logged
 from ubp_platform.warehouse import Warehouse
 from ubp_platform.warehouse.delivery_times import EVERYTHING, Known, require_delivered

@@ -8,7 +8,8 @@ from ubp_platform.locks import exclusive
 from ubp_platform.profile.assembly import assemble
 from ubp_platform.profile.encoding import encode_blocks
 from ubp_platform.profile.fitting import BlockFits
-from ubp_platform.profile.version import ProfileVersion, create
+from ubp_platform.profile.pairing import create
+from ubp_platform.profile.version import ProfileVersion
 from ubp_platform.progress import ProgressFactory, logged
 from ubp_platform.warehouse import Warehouse
 

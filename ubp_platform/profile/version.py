@@ -1,9 +1,9 @@
 """Profile versions: immutable pairings of block versions and fitted normalizers."""
 
 import hashlib
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 from typing import Self
@@ -14,9 +14,7 @@ from safetensors.numpy import load_file, save
 
 from ubp_platform import sealed
 from ubp_platform.blocks.base import Normalization
-from ubp_platform.blocks.catalog import Catalog, FittedBlock, new_version, version_directories
-from ubp_platform.blocks.registry import block_class
-from ubp_platform.blocks.snapshot import thinned
+from ubp_platform.blocks.catalog import Catalog, FittedBlock
 from ubp_platform.blocks.snapshot_files import (
     SnapshotFile,
     check_snapshot,
@@ -29,10 +27,8 @@ from ubp_platform.blocks.snapshot_files import (
 from ubp_platform.blocks.state_arrays import digest, strip_prefix
 from ubp_platform.errors import DamagedFile, UBPError
 from ubp_platform.home import Home
-from ubp_platform.names import number
 from ubp_platform.profile.alignment import Alignment, transform
-from ubp_platform.profile.normalizer import FIT_CLIENTS, REVISION, Normalizer
-from ubp_platform.profile.tags import read_tags
+from ubp_platform.profile.normalizer import Normalizer
 
 
 class ProfilePart(BaseModel):
@@ -274,69 +270,6 @@ def encoded_from(home: Home, version: ProfileVersion, cutoff: datetime) -> str:
     return describe_snapshot(path).made_from.history if path.exists() else ""
 
 
-def create(
-    home: Home,
-    blocks: list[FittedBlock],
-    cutoff: datetime,
-    directory: Path | None = None,
-    taken: Collection[str] = (),
-) -> ProfileVersion:
-    """Fit the normalizers of a new version on the blocks' snapshots at a cutoff.
-
-    Parameters
-    ----------
-    home : Home
-    blocks : list of FittedBlock
-        In the order of the profile; each has a snapshot at the cutoff.
-    cutoff : datetime
-    directory : Path, optional
-        Where versions are kept; by default with those that are served.
-    taken : collection of str
-        Names that a new version must not get: those of profiles in the online store.
-
-    Returns
-    -------
-    ProfileVersion
-        The existing version if these blocks were paired at this cutoff before. Of the versions for
-        serving only the newest is reused, because the newest is what is encoded and published.
-
-    Raises
-    ------
-    UBPError
-        If a block has no client at the cutoff.
-    """
-    existing = versions(home, directory)
-    for version in reversed(existing if directory else existing[-1:]):
-        if _pairs(version, blocks, cutoff):
-            return version
-    parts: list[ProfilePart] = []
-    arrays: dict[str, np.ndarray] = {}
-    for fitted in blocks:
-        normalizer = _fit_normalizer(home, fitted, cutoff)
-        for name, array in normalizer.arrays.items():
-            arrays[f"{fitted.name}.{name}"] = np.ascontiguousarray(array)
-        part = ProfilePart(
-            block=fitted.name,
-            version=fitted.version,
-            fit=fitted.fit,
-            fit_cutoff=fitted.report.cutoff,
-            kind=normalizer.kind,
-            start=sum(part.width for part in parts),
-            width=normalizer.width,
-        )
-        parts.append(part)
-    description = ProfileDescription(
-        parts=parts,
-        normalizer_cutoff=cutoff,
-        normalizer_revision=REVISION,
-        created_at=datetime.now(UTC).replace(microsecond=0),
-        normalizers=digest(arrays),
-    )
-
-    write = writing(description, arrays)
-    return ProfileVersion.load(new_version(home, directory or home.profiles, write, taken))
-
-
 def writing(
     description: ProfileDescription, arrays: dict[str, np.ndarray]
 ) -> Callable[[Path], None]:
@@ -348,106 +281,3 @@ def writing(
         (directory / "normalizers.safetensors").write_bytes(sealed.sealed(content))
 
     return write
-
-
-def _pairs(version: ProfileVersion, blocks: list[FittedBlock], cutoff: datetime) -> bool:
-    """Whether a version, undamaged, is of these fits, under whatever names."""
-    description = version.description
-    try:
-        version.normalizers  # noqa: B018
-    except DamagedFile:
-        return False
-    fits = {part.block: part.fit for part in description.parts}
-    return (
-        description.normalizer_cutoff == cutoff
-        and description.normalizer_revision == REVISION
-        and [(part.block, part.fit or part.version) for part in description.parts]
-        == [(one.name, one.fit if fits.get(one.name) else one.version) for one in blocks]
-    )
-
-
-def _fit_normalizer(home: Home, fitted: FittedBlock, cutoff: datetime) -> Normalizer:
-    path = Catalog(home).snapshot_path(fitted.name, fitted.version, cutoff)
-    population = thinned(path, FIT_CLIENTS)
-    if not len(population):
-        raise UBPError(f"{fitted.name} has no client before {cutoff}: nothing to scale by")
-    block = block_class(fitted.name)
-    return Normalizer.fit(population, block.normalization, block.principal_components)
-
-
-def versions(home: Home, directory: Path | None = None) -> list[ProfileVersion]:
-    """List the profile versions of a directory, oldest first; warn of damaged ones.
-
-    By default those for serving.
-    """
-    return sealed.whole(inspect_versions(home, directory))
-
-
-def inspect_versions(
-    home: Home, directory: Path | None = None
-) -> tuple[list[ProfileVersion], list[DamagedFile]]:
-    """List the profile versions of a directory, and what is wrong with damaged ones."""
-    return sealed.sort_out(version_directories(directory or home.profiles), ProfileVersion.load)
-
-
-def aligned_name(of: str, to: str) -> str:
-    """Return the name of the version that maps one version into the space of another one."""
-    return f"{of}@{to}"
-
-
-def aligned_directories(home: Home, of: str = "") -> list[Path]:
-    """List ``v2@v1``, …: the versions that are aligned with another one, or those of one version.
-
-    They are no versions of their own: none is ever the newest.
-    """
-    numbers = {
-        path: [number(name) for name in path.name.split("@")]
-        for path in home.profiles.glob("v*@v*")
-    }
-    found = [path for path, pair in numbers.items() if len(pair) == 2 and all(pair)]
-    ordered = sorted(found, key=numbers.__getitem__)
-    return [path for path in ordered if of in ("", path.name.partition("@")[0])]
-
-
-def inspect_aligned(home: Home, of: str = "") -> tuple[list[ProfileVersion], list[DamagedFile]]:
-    """List aligned versions, as :func:`aligned_directories`, and what is wrong with others."""
-    return sealed.sort_out(aligned_directories(home, of), ProfileVersion.load)
-
-
-def aligned_versions(home: Home, of: str = "") -> list[ProfileVersion]:
-    """List aligned versions, as :func:`aligned_directories`; warn of damaged ones."""
-    return sealed.whole(inspect_aligned(home, of))
-
-
-def newest_version(home: Home) -> ProfileVersion:
-    """Return the newest profile version.
-
-    Raises
-    ------
-    UBPError
-        If there is none, or it is damaged: an older one is no substitute for it.
-    """
-    home.require()
-    directories = version_directories(home.profiles)
-    if not directories:
-        raise UBPError("there is no profile yet: run `ubp train` first")
-    return ProfileVersion.load(directories[-1])
-
-
-def get_version(home: Home, name: str) -> ProfileVersion:
-    """Return the profile version of a name, or of a tag.
-
-    Raises
-    ------
-    UBPError
-        If there is no such version.
-    """
-    home.require()
-    directories = [*version_directories(home.profiles), *aligned_directories(home)]
-    known = [path.name for path in directories]
-    tags = read_tags(home) if name not in known else {}
-    name = tags.get(name, name)
-    if name not in known:
-        names = ", ".join([*known, *tags]) or "none yet"
-        raise UBPError(f"no profile version is called {name!r}; there are: {names}")
-    return ProfileVersion.load(home.profiles / name)

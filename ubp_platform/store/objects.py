@@ -14,7 +14,8 @@ from feast.types import Array, Float32, Int64, PrimitiveFeastType, String
 from ubp_platform.blocks.snapshot import EMBEDDING, feature_names, has_text_ids
 from ubp_platform.blocks.snapshot_files import inspect_snapshots
 from ubp_platform.home import Home
-from ubp_platform.profile.version import ProfileVersion, aligned_versions, versions
+from ubp_platform.profile.listing import aligned_versions, versions
+from ubp_platform.profile.version import ProfileVersion
 
 #: The key of a client's row, and that of a profile version's :class:`Publication`.
 CLIENT, PROFILE = "client_id", "profile"

@@ -1,7 +1,7 @@
 """Reading profiles: training sets as of past times, and lookups of clients."""
 
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
@@ -10,24 +10,19 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-from feast import FeatureView
 
 from ubp_platform.blocks.snapshot import EMBEDDING
 from ubp_platform.errors import UBPError
 from ubp_platform.home import Home, open_home
-from ubp_platform.profile.version import (
-    ProfileVersion,
-    checked_width,
-    get_version,
-    newest_version,
-)
+from ubp_platform.profile.listing import get_version, newest_version
+from ubp_platform.profile.version import ProfileVersion, checked_width
 from ubp_platform.progress import ProgressFactory, logged
 from ubp_platform.store.as_served import profiles_as_served
 from ubp_platform.store.entities import ClientId, check_client_ids, entity_keys
-from ubp_platform.store.objects import profile_view, text_ids
-from ubp_platform.store.online import OnlineProfile, OnlineStore, Publication
+from ubp_platform.store.online import OnlineProfile, Publication
 from ubp_platform.store.profile_lock import ProfileLock
 from ubp_platform.store.publish_log import PublishRecord, served_over_time
+from ubp_platform.store.published_profiles import PublishedProfiles
 from ubp_platform.store.served import Served
 
 # Size of a training set's slice, whose profiles are in memory more than once. Small slices are
@@ -121,9 +116,7 @@ class ProfileStore:
         name = version or _served_version(self._home)
         self.version: ProfileVersion = get_version(self._home, name)
         self.width = checked_width(self.version, width)
-        self._online = OnlineStore(self._home)
-        # Making one takes as long as a lookup.
-        self._views: dict[str, FeatureView] = {}
+        self._online = PublishedProfiles(self._home, self.version)
 
     @classmethod
     def from_lock(
@@ -160,7 +153,7 @@ class ProfileStore:
     @cached_property
     def has_text_ids(self) -> bool:
         """Whether the shop's client ids are text."""
-        return text_ids([self.version])
+        return self._online.has_text_ids
 
     def lookup(self, client_id: ClientId) -> Profile:
         """Read one client's newest profile from the online store, as :meth:`lookup_many` does."""
@@ -185,89 +178,12 @@ class ProfileStore:
             If the version is not online, or the online store does not answer or has lost it.
         """
         ids = check_client_ids(client_ids, self.has_text_ids)
-        for _ in range(_TRIES):
-            publication = self.publication()
-            try:
-                found = self._read(publication, ids)
-            except UBPError:
-                if self._is_readable(publication):
-                    raise
-                continue
-            # Rows of a publish that is no longer kept are missing; and of several rows some may be
-            # of the next publish, if that writes its changes into the same view.
-            if (len(ids) == 1 and None not in found) or self._is_readable(publication):
-                return [self._profile(*one) for one in zip(ids, found, strict=True)]
-        raise UBPError(
-            f"profile {self.version.name} was published {_TRIES} times during this lookup: look up "
-            "fewer clients at once, or publish less often"
-        )
-
-    def _read(
-        self, publication: Publication, ids: Sequence[ClientId]
-    ) -> list[OnlineProfile | None]:
-        """Look clients up in the views of a publish, one after the other."""
-        first, *others = publication.views or [""]
-        found = list(self._online.read(self._view(first), ids))
-        for publish in others:
-            missing = [row for row, one in enumerate(found) if one is None]
-            rest = self._online.read(self._view(publish), [ids[row] for row in missing])
-            for row, one in zip(missing, rest, strict=True):
-                found[row] = one
-        return found
+        found = self._online.read(ids)
+        return [self._profile(*one) for one in zip(ids, found, strict=True)]
 
     def publication(self) -> Publication:
         """Return what is online of the version; raises as :meth:`lookup_many`."""
-        self._is_the_published_store  # noqa: B018
-        name = self.version.name
-        publication = self._online.publication(name)
-        if publication and publication.publish:
-            self._require_this_version(publication)
-            return publication
-        served = Served.read_if_whole(self._home)
-        if served and name in served.unnumbered and self._online.exists:
-            return Publication()  # of an earlier release
-        if not self.version.directory.exists():
-            raise UBPError(f"profile {name} has been removed: read another version")
-        lost = " any more; is it the same store?" if served and name in served.online else ":"
-        raise UBPError(
-            f"profile {name} is not online in {self._online.where}{lost} "
-            f"`ubp publish --profile-version {name}` puts it there"
-        )
-
-    @cached_property
-    def _is_the_published_store(self) -> bool:
-        """Whether the configured store is the one that was published to; raise UBPError if not."""
-        name, served = self.version.name, Served.read_if_whole(self._home)
-        if served and name in served.online:
-            served.require_store(self._online.kind)
-        return True
-
-    def _require_this_version(self, publication: Publication) -> None:
-        """Refuse what an earlier state of the home published under the version's name."""
-        origin, fits = publication.made_from, self.version.made_from
-        if origin and fits and origin.fits not in ("", fits):
-            name = self.version.name
-            raise UBPError(
-                f"{self._online.where} holds another profile {name}, of an earlier state of this "
-                f"home: `ubp publish --profile-version {name}` replaces it"
-            )
-
-    def _view(self, publish: str = "") -> FeatureView:
-        """Return the view of a publish, or without one that of the snapshots."""
-        if publish not in self._views:
-            if len(self._views) > 1:  # of publishes that have been replaced
-                self._views.clear()
-            self._views[publish] = profile_view(self.version, self.has_text_ids, publish)
-        return self._views[publish]
-
-    def _is_readable(self, publication: Publication) -> bool:
-        """Whether the rows of a publish are still kept."""
-        now = self._online.publication(self.version.name) or Publication()
-        if not publication.publish:  # of an earlier release
-            return not now.publish
-        if publication.publish == now.publish:
-            return publication.views == now.views
-        return publication.publish == now.previous
+        return self._online.publication()
 
     def _profile(self, client_id: ClientId, found: OnlineProfile | None) -> Profile:
         name = self.version.name
@@ -332,7 +248,7 @@ class ProfileStore:
         """Do as :meth:`_join_all`, with what was served at each row's time."""
         X = np.tile(self._mean, (len(keys), 1))
         known = np.zeros(len(keys), dtype=bool)
-        publication = self._online.publication(self.version.name)
+        publication = self._online.newest()
         records = served_over_time(self.version, publication)
         if publication and publication.publish and not records:
             raise UBPError(
@@ -372,7 +288,7 @@ class ProfileStore:
 
     def _join(self, keys: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
         """Let Feast join; return the rows that have a profile, and their profiles."""
-        joined = self._online.join(self._view(), keys)
+        joined = self._online.join(keys)
         if joined[EMBEDDING].null_count:
             joined = joined.filter(joined[EMBEDDING].is_valid())
         vectors = joined[EMBEDDING].combine_chunks().flatten().to_numpy()
