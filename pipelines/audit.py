@@ -13,6 +13,7 @@ import numpy as np
 from ubp_platform.blocks.snapshot import iterate_clients
 from ubp_platform.blocks.snapshot_files import SnapshotFile
 from ubp_platform.errors import UBPError
+from ubp_platform.forgotten import Forgotten
 from ubp_platform.home import Home
 from ubp_platform.locks import exclusive
 from ubp_platform.profile.encoding import ProfileEncoder, known_then
@@ -177,6 +178,12 @@ def _compute_again(
         result.skipped.append(
             f"{cutoff:%Y-%m-%d %H:%M}: the events that it was encoded from are not all there any "
             "more, or the list of clients is another one"
+        )
+        return
+    if lost := Forgotten.read(home).since(part.file.created, cutoff):
+        result.skipped.append(
+            f"{cutoff:%Y-%m-%d %H:%M}: {lost:,} clients have been forgotten since, and what is "
+            "counted over all clients was counted with them"
         )
         return
     history = warehouse.history(cutoff, part.keys, known)

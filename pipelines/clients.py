@@ -1,5 +1,6 @@
 """``ubp clients``: show or set the relevant clients."""
 
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import numpy as np
 
 from ubp_platform.client_list import read_clients
 from ubp_platform.errors import UBPError
+from ubp_platform.forgotten import Forgotten
 from ubp_platform.home import Home
 from ubp_platform.warehouse import Warehouse
 
@@ -25,6 +27,16 @@ class RelevantClients:
 
     clients: np.ndarray | None = None
     with_events: int | None = None
+
+
+def _without_forgotten(home: Home, listed: np.ndarray) -> np.ndarray:
+    refused = Forgotten.read(home).is_refused(listed)
+    if refused.any():
+        warnings.warn(
+            f"{refused.sum():,} clients of the list have been forgotten and are left out",
+            stacklevel=3,
+        )
+    return listed[~refused]
 
 
 def relevant_clients(
@@ -65,6 +77,7 @@ def relevant_clients(
     if file or everybody:
         with Warehouse(home.warehouse, write=True, wait=True) as warehouse:
             if listed is not None:
+                listed = _without_forgotten(home, listed)
                 clients = warehouse.identifiers("client_id").with_new(listed)
             warehouse.set_relevant(clients)
     return RelevantClients(None if clients is None else np.sort(clients), with_events)

@@ -14,6 +14,7 @@ from ubp_platform.blocks.fit_files import read_fit
 from ubp_platform.blocks.snapshot_files import check_snapshot, revision_paths
 from ubp_platform.errors import DamagedFile, UBPError, WarehouseBusy, WarehouseMissing
 from ubp_platform.events.schema import TABLES
+from ubp_platform.forgotten import Forgotten, Unfinished
 from ubp_platform.home import Home
 from ubp_platform.names import remember
 from ubp_platform.profile.listing import inspect_aligned, inspect_versions
@@ -67,7 +68,18 @@ def examine(home: Home, progress: ProgressFactory = logged) -> list[Finding]:
         If there is no home.
     """
     home.require()
-    checks = (_place, _names, _warehouse, _fits, _profiles, _tags, _results, _caches, _feast)
+    checks = (
+        _place,
+        _names,
+        _forgotten,
+        _warehouse,
+        _fits,
+        _profiles,
+        _tags,
+        _results,
+        _caches,
+        _feast,
+    )
     found: list[Finding] = []
     with progress("doctor", len(checks), "checks") as advance:
         for check in checks:
@@ -121,6 +133,12 @@ def _names(home: Home) -> Iterator[Finding]:
                     f"{directory} is removed",
                     lambda marker=marker: remember(marker),  # type: ignore[misc]
                 )
+
+
+def _forgotten(home: Home) -> Iterator[Finding]:
+    Forgotten.read(home)
+    if Unfinished.read(home):
+        yield Finding("clients have not been forgotten everywhere: `ubp forget` finishes that")
 
 
 def _warehouse(home: Home) -> Iterator[Finding]:

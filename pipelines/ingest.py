@@ -1,6 +1,6 @@
 """``ubp ingest``: check a delivery, quarantine what fails, land the rest as one batch."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,6 +11,7 @@ from pipelines.status import next_after_delivery
 from ubp_platform.errors import BatchRejected, UBPError
 from ubp_platform.events import completejourney
 from ubp_platform.files import temporary_directory
+from ubp_platform.forgotten import Forgotten
 from ubp_platform.home import Home
 from ubp_platform.layouts import MAX_QUARANTINE, RELEVANT_CLIENTS
 from ubp_platform.layouts.description import COMPLETE_UNTIL, layout_named, shipped
@@ -23,6 +24,7 @@ from ubp_platform.warehouse import (
     Warehouse,
     column_kinds,
     delivery_times,
+    forgetting,
     identifiers,
     landing,
     ledger,
@@ -197,6 +199,7 @@ def _land(
         if ledger.numbers(connection) == [replace]:
             known_kinds = {}  # they are deleted with the only batch
         staged = stage.stage_all(connection, new, known_kinds)
+        staged, refused = _without_forgotten(connection, staged, Forgotten.read(home))
         checked = _check_all(stage, connection, staged.values(), docs, max_quarantine, progress)
         result.batch = batch
         with warehouse.transaction():
@@ -212,6 +215,7 @@ def _land(
                 _land_table(connection, table, item, batch, delivered.at, result, progress)
             if decided := column_kinds.describe(checked[0].staged.kinds, known_kinds):
                 result.notes.append(decided)
+            result.notes += refused
             result.notes += [*stage.box.notes, *_notes(connection, result, stage, delivered)]
             if replace is not None and (again := ledger.to_deliver_again(connection)):
                 result.notes.append(
@@ -226,6 +230,21 @@ def _land(
             result.data_docs = docs.write(f"batch-{batch}", runs)
             ledger.record_batch(connection, batch, source, result.data_docs, delivered)
     return result
+
+
+def _without_forgotten(
+    connection: duckdb.DuckDBPyConnection, staged: Mapping[str, StagedTable], forgotten: Forgotten
+) -> tuple[dict[str, StagedTable], list[str]]:
+    """Leave out the rows of forgotten clients; return the tables, and a message for the user."""
+    left = {name: forgetting.refuse(connection, one, forgotten) for name, one in staged.items()}
+    rows = sum(len(one.refused) for one in left.values())
+    lines = sum(len(staged[name].lines) - len(one.lines) for name, one in left.items())
+    if not rows + lines:
+        return left, []
+    return left, [
+        f"{rows + lines:,} rows are of forgotten clients and were refused; `ubp forget "
+        "--allow-return CLIENT_ID` takes a client's later deliveries in"
+    ]
 
 
 def _check_all(

@@ -1,7 +1,6 @@
 """``ubp prune``: remove what nothing reads any more."""
 
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +10,6 @@ from ubp_platform.blocks.snapshot_files import describe_snapshot, revision_paths
 from ubp_platform.errors import UBPError
 from ubp_platform.evaluation.last import last_profile
 from ubp_platform.home import Home
-from ubp_platform.locks import LOCKS, exclusive
 from ubp_platform.profile.listing import aligned_directories, aligned_versions, versions
 from ubp_platform.profile.tags import read_tags
 from ubp_platform.profile.version import ProfileVersion
@@ -37,22 +35,6 @@ class Removal:
     what: str
     bytes: int
     remove: Callable[[], object]
-
-
-@contextmanager
-def alone(home: Home) -> Iterator[None]:
-    """Wait until nothing is evaluated, fitted, encoded or published, and keep it so.
-
-    Raises
-    ------
-    UBPError
-        If there is no home.
-    """
-    home.require()
-    with ExitStack() as stack:
-        for name in LOCKS:
-            stack.enter_context(exclusive(home, name))
-        yield
 
 
 def plan(home: Home, keep: int) -> list[Removal]:

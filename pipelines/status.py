@@ -12,6 +12,7 @@ from ubp_platform.blocks.snapshot_files import SnapshotFile, inspect_snapshots
 from ubp_platform.errors import DamagedFile, UBPError, WarehouseBusy, WarehouseMissing
 from ubp_platform.evaluation.last import last_evaluation
 from ubp_platform.events.schema import TABLES
+from ubp_platform.forgotten import Forgotten, Unfinished
 from ubp_platform.home import Home
 from ubp_platform.profile.listing import inspect_aligned, inspect_versions
 from ubp_platform.profile.version import ProfileVersion, encoded_from
@@ -36,7 +37,8 @@ def status(home: Home) -> Status:
     dict
         JSON-ready: ``home``, ``warehouse``, ``quarantine``, ``blocks``, ``cut_off`` (blocks whose
         fit can be resumed), ``profiles``, ``online_store`` (of this run), ``served``,
-        ``evaluation`` (the last one), ``damaged`` (files, with cures) and ``next``.
+        ``evaluation`` (the last one), ``forgotten`` (how many clients), ``damaged`` (files, with
+        cures) and ``next``.
     """
     damaged: list[DamagedFile] = []
     pointer = _whole(damaged, lambda: Served.read(home))
@@ -48,7 +50,10 @@ def status(home: Home) -> Status:
     blocks = _blocks(home, damaged)
     served = _whole(damaged, lambda: _served(home, pointer, warehouse, existing))
     interrupted, online = cut_off(home), online_store(home)
+    forgotten = _whole(damaged, lambda: _forgotten(home))
     following = _next(warehouse, interrupted, profiles, served, online)
+    if forgotten and forgotten["unfinished"]:
+        following = "ubp forget"
     return {
         "home": str(home.root),
         "warehouse": warehouse,
@@ -59,6 +64,7 @@ def status(home: Home) -> Status:
         "online_store": online,
         "served": served,
         "evaluation": _whole(damaged, lambda: _evaluation(home)),
+        "forgotten": forgotten,
         "damaged": list(dict.fromkeys(map(str, damaged))),
         "next": "ubp doctor" if damaged else following,
     }
@@ -166,6 +172,7 @@ def _latest(times: Any) -> str | None:
 
 def _blocks(home: Home, damaged: list[DamagedFile]) -> list[dict[str, Any]]:
     catalog, result = Catalog(home), []
+    forgotten = _whole(damaged, lambda: Forgotten.read(home)) or Forgotten()
     for name in block_names():
         fits, broken = catalog.inspect(name)
         damaged += broken
@@ -183,6 +190,7 @@ def _blocks(home: Home, damaged: list[DamagedFile]) -> list[dict[str, Any]]:
                     "loss": fitted.report.loss,
                     "seconds": fitted.report.seconds,
                     "note": fitted.report.note,
+                    "forgotten": forgotten.learned_by(f"{name}/{fitted.version}"),
                 }
             )
     return result
@@ -238,6 +246,18 @@ def _served(
         "late_events": bool((warehouse or {}).get("changed")),
         # Whether its cutoff has been encoded again since.
         "outdated": any(identity not in ("", served.identity) for identity in found),
+    }
+
+
+def _forgotten(home: Home) -> dict[str, Any] | None:
+    found, unfinished = Forgotten.read(home), Unfinished.read(home) is not None
+    if not found.log and not unfinished:
+        return None
+    return {
+        "clients": sum(entry.clients for entry in found.log),
+        "last": found.log[-1].at.isoformat() if found.log else None,
+        "refused": len(found.refused),
+        "unfinished": unfinished,
     }
 
 

@@ -181,13 +181,22 @@ def _remove_abandoned(path: Path) -> None:
 
 def _is_abandoned(path: Path) -> bool:
     try:
+        is_old = time.time() - path.stat().st_ctime > _SECONDS_TO_LOCK
+    except FileNotFoundError:
+        return False
+    return is_old and not _is_locked(path)
+
+
+def _is_locked(path: Path) -> bool:
+    try:
         descriptor = os.open(path, os.O_RDONLY)
     except FileNotFoundError:
         return False
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        return time.time() - os.fstat(descriptor).st_ctime > _SECONDS_TO_LOCK
-    except BlockingIOError:  # in use
+    except BlockingIOError:
+        return True
+    else:
         return False
     finally:
         os.close(descriptor)
@@ -208,6 +217,18 @@ def debris(root: Path) -> list[Path]:
     found = [path for path in root.rglob(_UNFINISHED) if _is_abandoned(path)]
     # What lies inside others goes with them.
     return [path for path in found if not any(parent in found for parent in path.parents)]
+
+
+def clear_debris(root: Path) -> list[Path]:
+    """Remove what killed processes left below a directory; return what running ones are writing."""
+    while True:
+        for path in debris(root):
+            discard(path)
+        found = list(root.rglob(_UNFINISHED))
+        in_use = [path for path in found if _is_locked(path)]
+        if len(in_use) == len(found):
+            return in_use
+        time.sleep(0.2)  # until what was left a moment ago is known for certain to be left
 
 
 def discard(path: Path) -> None:

@@ -11,7 +11,7 @@ import sys
 import threading
 import warnings
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -96,6 +96,22 @@ def exclusive(home: Home, name: str) -> AbstractContextManager[None]:
         If a later one of :data:`LOCKS` is held already.
     """
     return _held(home, name, shared=False)
+
+
+@contextmanager
+def alone(home: Home) -> Iterator[None]:
+    """Wait until nothing is evaluated, fitted, encoded or published, and keep it so.
+
+    Raises
+    ------
+    UBPError
+        If there is no home.
+    """
+    home.require()
+    with ExitStack() as stack:
+        for name in LOCKS:
+            stack.enter_context(exclusive(home, name))
+        yield
 
 
 def shared(home: Home, name: str) -> AbstractContextManager[None]:

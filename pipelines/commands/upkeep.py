@@ -1,5 +1,6 @@
 """Commands that look after a home: checking it, removing what is no longer read."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -8,6 +9,7 @@ from pipelines.console.options import HomeOption
 from pipelines.console.output import progress, say
 from ubp_platform.files import size
 from ubp_platform.home import open_home
+from ubp_platform.locks import alone
 from ubp_platform.store.fast_import import fast_feast_import
 
 app = typer.Typer()
@@ -58,6 +60,36 @@ def audit(
 
 
 @app.command(rich_help_panel=PANEL)
+def forget(
+    client: Annotated[
+        list[str] | None,
+        typer.Argument(help="Ids of clients, as the shop writes them.", metavar="[CLIENT_ID]..."),
+    ] = None,
+    file: Annotated[
+        Path | None, typer.Option(help="A list of clients: .npy, .parquet or .csv.")
+    ] = None,
+    allow_return: Annotated[
+        bool, typer.Option("--allow-return", help="Take later deliveries of these clients in.")
+    ] = False,
+    home: HomeOption = None,
+) -> None:
+    """Remove clients from everything that the home holds, and from the online store.
+
+    Their rows are refused from now on, of any delivery. Fitted models keep what they learned of
+    everybody. Without an id, finishes what was interrupted.
+    """
+    fast_feast_import()
+    from pipelines import forget as pipeline
+    from pipelines.console.forgotten import show_forgotten
+
+    show_forgotten(
+        pipeline.forget(
+            open_home(home), client or [], file, allow_return=allow_return, progress=progress()
+        )
+    )
+
+
+@app.command(rich_help_panel=PANEL)
 def prune(
     keep: Annotated[int, typer.Option(help="Newest profile versions to keep.", min=1)] = 2,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only list what would go.")] = False,
@@ -72,7 +104,7 @@ def prune(
     from pipelines import prune as pipeline
 
     place = open_home(home)
-    with pipeline.alone(place):
+    with alone(place):
         removals = pipeline.plan(place, keep)
         if not removals:
             say("Nothing to remove")

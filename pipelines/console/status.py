@@ -39,6 +39,8 @@ def status_tables(status: dict[str, Any]) -> RenderableType:
         parts.append(_served(status["served"]))
     if status["evaluation"]:
         parts.append(_evaluation(status["evaluation"]))
+    if status["forgotten"]:
+        parts.append(_forgotten(status["forgotten"], status["blocks"]))
     parts += [f"[bold red]Damaged[/bold red] {escape(one)}" for one in status["damaged"]]
     parts.append(f"[bold]Next[/bold] {status['next']}")
     return Group(*parts)
@@ -151,6 +153,16 @@ def _served(served: dict[str, Any]) -> str:
         f"[bold]Served[/bold] profile {served['version']} of {client_count(served['clients'])}, "
         f"as of {when(served['cutoff'])}{in_store(served['online_store'])}{fresh}"
     )
+
+
+def _forgotten(forgotten: dict[str, Any], blocks: list[dict[str, Any]]) -> str:
+    line = f"[bold]Forgotten[/bold] {client_count(forgotten['clients'])}"
+    if most := max((block["forgotten"] for block in blocks), default=0):
+        of = next(block for block in blocks if block["forgotten"] == most)
+        line += f"; {of['name']} {of['version']} may have learned from {most:,} of them"
+    if forgotten["unfinished"]:
+        line += "; [bold red]more were begun, and not finished[/bold red]"
+    return line
 
 
 def _evaluation(evaluation: dict[str, Any]) -> str:

@@ -8,12 +8,13 @@ from ubp_platform.blocks.embedding_cache import EmbeddingCache, text_key
 from ubp_platform.errors import UBPError
 
 KEYS = [text_key(f"text {number}") for number in range(200)]
+CLIENTS = list(range(200))
 VECTORS = np.random.default_rng(0).normal(size=(200, 5)).astype(np.float32)
 
 
 def test_returns_what_was_written(tmp_path: Path) -> None:
     with EmbeddingCache(tmp_path / "lm" / "cache.sqlite") as cache:
-        cache.write(KEYS[:3], VECTORS[:3])
+        cache.write(KEYS[:3], CLIENTS[:3], VECTORS[:3])
     with EmbeddingCache(tmp_path / "lm" / "cache.sqlite") as cache:
         known = cache.read(KEYS[1:5])
     assert list(known) == KEYS[1:3]
@@ -22,13 +23,13 @@ def test_returns_what_was_written(tmp_path: Path) -> None:
 
 def test_without_a_file_caches_nothing() -> None:
     with EmbeddingCache() as cache:
-        cache.write(KEYS, VECTORS)
+        cache.write(KEYS, CLIENTS, VECTORS)
         assert cache.read(KEYS) == {}
 
 
 def test_written_vectors_survive_a_crash(tmp_path: Path) -> None:
     cache = EmbeddingCache(tmp_path / "cache.sqlite").__enter__()
-    cache.write(KEYS, VECTORS)
+    cache.write(KEYS, CLIENTS, VECTORS)
     with EmbeddingCache(tmp_path / "cache.sqlite") as other:
         assert len(other.read(KEYS)) == len(KEYS)
     cache.__exit__()
@@ -38,7 +39,8 @@ def test_many_write_at_once(tmp_path: Path) -> None:
     def write(worker: int) -> None:
         with EmbeddingCache(tmp_path / "cache.sqlite") as cache:
             for start in range(worker, 200, 2):
-                cache.write(KEYS[start : start + 5], VECTORS[start : start + 5])
+                some = slice(start, start + 5)
+                cache.write(KEYS[some], CLIENTS[some], VECTORS[some])
 
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(write, [0, 1] * 4))

@@ -13,7 +13,7 @@ from pipelines.audit import audit
 from pipelines.doctor import examine
 from pipelines.encode import encode
 from pipelines.ingest import ingest
-from pipelines.prune import alone, plan, prune
+from pipelines.prune import plan, prune
 from pipelines.publish import publish
 from pipelines.status import status
 from pipelines.train import train
@@ -25,6 +25,7 @@ from tests.shops import random_shop
 from ubp_platform.blocks.snapshot import Snapshot
 from ubp_platform.errors import UBPError
 from ubp_platform.home import Home
+from ubp_platform.locks import alone
 from ubp_platform.profile.listing import get_version, newest_version
 from ubp_platform.store.feature_store import write_configuration, write_registry
 from ubp_platform.store.retrieval import ProfileStore

@@ -13,12 +13,13 @@ import pytest
 
 from pipelines.doctor import examine
 from pipelines.ingest import ingest
-from pipelines.prune import alone, plan, prune
+from pipelines.prune import plan, prune
 from pipelines.publish import publish
 from pipelines.refresh import refresh
 from tests.pipelines.deliveries import deliver
 from tests.pipelines.job import FIT
 from ubp_platform.home import Home
+from ubp_platform.locks import alone
 from ubp_platform.profile.listing import get_version
 from ubp_platform.store.objects import profile_view
 from ubp_platform.store.online import OnlineStore, Publication

@@ -14,7 +14,7 @@ from redis import Redis
 
 from pipelines.doctor import examine, repair
 from pipelines.encode import encode
-from pipelines.prune import alone, plan, prune
+from pipelines.prune import plan, prune
 from pipelines.publish import publish
 from pipelines.train import train
 from tests.pipelines.commands import run_ubp
@@ -22,7 +22,7 @@ from tests.pipelines.job import FIT, LATER
 from ubp_platform import files
 from ubp_platform.errors import UBPError
 from ubp_platform.home import Home
-from ubp_platform.locks import shared
+from ubp_platform.locks import alone, shared
 from ubp_platform.profile.listing import get_version, versions
 from ubp_platform.store.feature_store import write_configuration, write_registry
 from ubp_platform.store.online import OnlineStore

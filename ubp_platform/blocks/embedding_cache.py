@@ -52,11 +52,14 @@ class EmbeddingCache:
                 self._connection.execute("PRAGMA synchronous = OFF")
                 self._connection.execute(
                     "CREATE TABLE IF NOT EXISTS embedding "
-                    "(text BLOB PRIMARY KEY, vector BLOB, checksum INTEGER)"
+                    "(text BLOB PRIMARY KEY, vector BLOB, checksum INTEGER, client INTEGER)"
                 )
-                # Caches of earlier releases have no checksums.
-                with suppress(sqlite3.OperationalError):
-                    self._connection.execute("ALTER TABLE embedding ADD COLUMN checksum INTEGER")
+                # Caches of earlier releases have no checksums, or name no clients.
+                for column in ("checksum", "client"):
+                    with suppress(sqlite3.OperationalError):
+                        self._connection.execute(
+                            f"ALTER TABLE embedding ADD COLUMN {column} INTEGER"
+                        )
                 restrict(self._path)
         return self
 
@@ -76,16 +79,33 @@ class EmbeddingCache:
                     cached[key] = np.frombuffer(row[0], np.float32)
         return cached
 
-    def write(self, keys: Iterable[bytes], vectors: np.ndarray) -> None:
-        """Store vectors, float32 of shape (n_keys, width), and commit them."""
+    def write(self, keys: Iterable[bytes], clients: Iterable[int], vectors: np.ndarray) -> None:
+        """Store vectors, float32 of shape (n_keys, width), and whose texts they are of."""
         if self._connection is None:
             return
         rows = [
-            (key, vector.tobytes(), zlib.crc32(vector.tobytes(), zlib.crc32(key)))
-            for key, vector in zip(keys, vectors, strict=True)
+            (key, vector.tobytes(), zlib.crc32(vector.tobytes(), zlib.crc32(key)), client)
+            for key, client, vector in zip(keys, clients, vectors, strict=True)
         ]
         with self._errors_in_one_line(), self._connection:
-            self._connection.executemany("INSERT OR REPLACE INTO embedding VALUES (?, ?, ?)", rows)
+            self._connection.executemany(
+                """INSERT OR REPLACE INTO embedding (text, vector, checksum, client)
+                   VALUES (?, ?, ?, ?)""",
+                rows,
+            )
+
+    def remove_clients(self, clients: Iterable[int]) -> None:
+        """Remove the vectors of some clients, by key, and those of nobody knows whom."""
+        if self._connection is None:
+            return
+        with self._errors_in_one_line():
+            # Overwrites what it deletes.
+            self._connection.execute("PRAGMA secure_delete = ON")
+            with self._connection:
+                self._connection.execute("DELETE FROM embedding WHERE client IS NULL")
+                self._connection.executemany(
+                    "DELETE FROM embedding WHERE client = ?", [(client,) for client in clients]
+                )
 
     @contextmanager
     def _errors_in_one_line(self) -> Iterator[None]:

@@ -88,8 +88,9 @@ class LanguageModelBlock(Block):
             )
         table = history.table(f"{self.texts}_text", last=self.last, codes=self.codes)
         with EmbeddingCache(self._cache_file(model)) as cache:
-            vectors = self._embed(model, table["text"].to_pylist(), cache, progress)
-        return Snapshot(history.cutoff, table["client_id"].to_numpy(), vectors)
+            clients = table["client_id"].to_numpy()
+            vectors = self._embed(model, clients, table["text"].to_pylist(), cache, progress)
+        return Snapshot(history.cutoff, clients, vectors)
 
     def state(self) -> Arrays:
         """Return the model's fingerprint; the model itself is not copied."""
@@ -102,6 +103,7 @@ class LanguageModelBlock(Block):
     def _embed(
         self,
         model: LanguageModel,
+        clients: np.ndarray,
         texts: list[str],
         cache: EmbeddingCache,
         progress: ProgressFactory,
@@ -111,13 +113,14 @@ class LanguageModelBlock(Block):
         cached = cache.read(set(keys))
         new = {key: text for key, text in zip(keys, texts, strict=True) if key not in cached}
         new_keys = np.array(list(new), dtype=object)
+        owners = dict(zip(keys, clients.tolist(), strict=True))
         tokens = model.tokenize(list(new.values()), self._max_tokens(model))
         lengths = np.array([len(ids) for ids in tokens], np.int64)
         title = f"{self.name}: encode"
         with progress(title, int(lengths.sum()) or None, "tokens") as advance:
             for rows in language_model.batches(lengths, model.tokens_per_batch):
                 vectors = model.embed(np.stack([tokens[row] for row in rows]), self.pooling)
-                cache.write(new_keys[rows], vectors)
+                cache.write(new_keys[rows], [owners[key] for key in new_keys[rows]], vectors)
                 cached.update(zip(new_keys[rows], vectors, strict=True))
                 advance(int(lengths[rows].sum()))
         if not keys:

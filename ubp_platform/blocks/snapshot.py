@@ -1,7 +1,7 @@
 """A snapshot: one block's vectors at one cutoff, as arrays and as a Parquet file."""
 
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from ubp_platform import sealed
@@ -151,21 +152,8 @@ class SnapshotWriter:
         self._created = created
 
     def __enter__(self) -> "SnapshotWriter":
-        make_directory(self._path.parent)
-        with ExitStack() as stack:
-            temporary = stack.enter_context(atomic_file(self._path))
-            # When the file is closed.
-            stack.push(lambda kind, *_: None if kind else sealed.seal_parquet(temporary))
-            writer = pq.ParquetWriter(
-                temporary,
-                self._schema,
-                # Embeddings neither compress nor repeat.
-                compression="NONE",
-                use_dictionary=False,
-                write_statistics=["client_id", _KEY] if self._shop_ids else ["client_id"],
-            )
-            self._writer = stack.enter_context(writer)
-            self._stack = stack.pop_all()
+        self._file = _parquet_file(self._path, self._schema)
+        self._writer = self._file.__enter__()
         return self
 
     def write(self, client_ids: np.ndarray, vectors: np.ndarray) -> None:
@@ -185,8 +173,65 @@ class SnapshotWriter:
         self._writer.write_table(table, row_group_size=ROWS_PER_GROUP)
 
     def __exit__(self, *error: Any) -> None:
-        self._writer.add_key_value_metadata(_CHECKSUMS)
-        self._stack.__exit__(*error)
+        self._file.__exit__(*error)
+
+
+@contextmanager
+def _parquet_file(path: Path, schema: pa.Schema) -> Iterator[pq.ParquetWriter]:
+    """Write a snapshot's file, which appears complete and with its checksums, or not at all."""
+    make_directory(path.parent)
+    with atomic_file(path) as temporary:
+        with pq.ParquetWriter(
+            temporary,
+            schema,
+            # Embeddings neither compress nor repeat.
+            compression="NONE",
+            use_dictionary=False,
+            write_statistics=[name for name in ("client_id", _KEY) if name in schema.names],
+        ) as writer:
+            yield writer
+            writer.add_key_value_metadata(_CHECKSUMS)
+        sealed.seal_parquet(temporary)
+
+
+def remove_clients(path: Path, client_ids: np.ndarray) -> int:
+    """Replace a snapshot by one without some clients; all else is as it was.
+
+    Parameters
+    ----------
+    path : Path
+    client_ids : ndarray
+        The shop's ids: int64, or text.
+
+    Returns
+    -------
+    int
+        How many of them were in it; if none was, the file is left alone.
+
+    Raises
+    ------
+    DamagedFile
+        If the file is damaged.
+    """
+    if has_text_ids(path) != (client_ids.dtype.kind == "U"):
+        return 0
+    check_snapshot(path)
+    file = pq.ParquetFile(path, pre_buffer=False)
+    kind = file.schema_arrow.field("client_id").type
+    gone = pa.array(client_ids.tolist(), kind)
+    column = pq.read_table(path, columns=["client_id"])["client_id"]
+    found = pc.is_in(column, gone).to_numpy()
+    if not found.any():
+        return 0
+    kept = dict(file.schema_arrow.metadata)
+    for name in _CHECKSUMS:
+        kept.pop(name.encode(), None)
+    with _parquet_file(path, file.schema_arrow.with_metadata(kept)) as writer:
+        for group in range(file.num_row_groups):
+            rows = file.read_row_group(group)
+            rows = rows.filter(pc.invert(pc.is_in(rows["client_id"], gone)))
+            writer.write_table(rows, row_group_size=ROWS_PER_GROUP)
+    return int(found.sum())
 
 
 def feature_names(schema: pa.Schema) -> tuple[str, ...] | None:

@@ -37,17 +37,38 @@ class DataDocs:
         # The directory of a killed process is never written to again.
         for left in debris(self._directory):
             discard(left)
-        now = datetime.now(UTC)
-        folder = self._directory / "validations" / batch / f"{now:{_TIME}}"
+        folder = self._directory / "validations" / batch / f"{datetime.now(UTC):{_TIME}}"
         make_directory(folder)
         for file, run in runs.items():
-            result = run.result().to_json_dict()
-            write_text(folder / f"{file}.json", json.dumps(result, indent=1))
-            page = _template("page").render(
-                file=file, batch=batch, time=now, table=run.table, rules=_rules(result)
-            )
-            write_text(folder / f"{file}.html", page)
+            self._write_page(folder / f"{file}.json", run.result().to_json_dict())
         return self._write_index()
+
+    def remove_examples(self) -> None:
+        """Remove the values of rows from all pages; what was counted stays.
+
+        Nobody knows any more whose they were.
+        """
+        for path in sorted((self._directory / "validations").rglob("*.json")):
+            result = json.loads(path.read_text("utf-8"))
+            for found in result["results"]:
+                counts = found["result"].items()
+                found["result"] = {
+                    name: value for name, value in counts if isinstance(value, int | float)
+                }
+            self._write_page(path, result)
+
+    def _write_page(self, path: Path, result: dict[str, Any]) -> None:
+        """Write the result of a file and, beside it, its page."""
+        batch, time = path.relative_to(self._directory).parts[1:3]
+        write_text(path, json.dumps(result, indent=1))
+        page = _template("page").render(
+            file=path.stem,
+            batch=batch,
+            time=datetime.strptime(time, _TIME),
+            table=result["suite_name"],
+            rules=_rules(result),
+        )
+        write_text(path.with_name(f"{path.stem}.html"), page)
 
     def _write_index(self) -> Path:
         files = []

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from feast import FeatureView
+from feast.infra.key_encoding_utils import serialize_entity_key
 from feast.infra.offline_stores.offline_store import RetrievalJob
 from feast.infra.online_stores.sqlite import SqliteOnlineStore, _table_id
 from feast.infra.provider import Provider, get_provider
@@ -117,6 +118,32 @@ def count_rows(
                 pipe.hexists(key, written)
             found += sum(map(int, pipe.execute()))
     return found
+
+
+def remove_rows(provider: Provider, config: RepoConfig, keys: Sequence[EntityKey]) -> None:
+    """Remove rows of all views, whatever they hold, with their bytes.
+
+    Raises
+    ------
+    NotImplementedError
+        If the store is neither SQLite nor Redis.
+    """
+    store: Any = provider.online_store
+    if is_redis(config):
+        names = store._generate_redis_keys_for_entities(config, list(keys))
+        redis_client(provider, config).unlink(*names)
+        return
+    if not isinstance(store, SqliteOnlineStore):
+        raise NotImplementedError
+    version = config.entity_key_serialization_version
+    names = [(serialize_entity_key(key, version),) for key in keys]
+    connection = store._get_conn(config)
+    of_tables = "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%'"
+    tables = [name for (name,) in connection.execute(of_tables)]
+    connection.execute("PRAGMA secure_delete = ON")
+    with connection:
+        for table in tables:
+            connection.executemany(f'DELETE FROM "{table}" WHERE entity_key = ?', names)  # noqa: S608
 
 
 def is_redis(config: RepoConfig) -> bool:

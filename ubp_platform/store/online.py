@@ -191,6 +191,26 @@ class OnlineStore:
         with self.one_line_errors():
             self._provider.online_write_batch(self.config, view, rows, progress=None)
 
+    def remove_clients(self, client_ids: Sequence[ClientId]) -> None:
+        """Remove the rows of clients from all views, and their bytes from SQLite's file.
+
+        Raises
+        ------
+        UBPError
+            If the store does not answer, or cannot remove single rows.
+        """
+        with self.one_line_errors():
+            try:
+                for start in range(0, len(client_ids), _ROWS):
+                    keys = [_client(one) for one in client_ids[start : start + _ROWS]]
+                    feast.remove_rows(self._provider, self.config, keys)
+            except NotImplementedError:
+                raise UBPError(
+                    f"the online store {self.kind} cannot remove single clients here: remove them "
+                    "from it by its own means, or use sqlite or redis"
+                ) from None
+        self.shrink()
+
     def flush(self) -> None:
         """Shorten SQLite's log, which is as large as what was written."""
         if self._file:

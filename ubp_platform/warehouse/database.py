@@ -14,8 +14,10 @@ from ubp_platform.errors import (
     first_line,
 )
 from ubp_platform.events.schema import TABLES
-from ubp_platform.files import atomic_file, make_directory
+from ubp_platform.files import atomic_file, make_directory, restrict, sync, temporary_directory
 from ubp_platform.warehouse import delivery_times, identifiers, key_states, values
+from ubp_platform.warehouse.casts import quoted
+from ubp_platform.warehouse.connection import database_name
 
 _LEDGER = """
 CREATE TABLE batch (batch_id INTEGER PRIMARY KEY, source VARCHAR NOT NULL,
@@ -66,6 +68,40 @@ def open_database(path: Path, write: bool) -> duckdb.DuckDBPyConnection:
             open_database(path, write=True).close()
             connection = _connect(path, write)
     return connection
+
+
+def rewrite(connection: duckdb.DuckDBPyConnection, path: Path) -> None:
+    """Replace a warehouse's file by one without free blocks, and close the connection.
+
+    Deleted rows leave their bytes in free blocks. The caller keeps other processes out.
+
+    Raises
+    ------
+    UBPError
+        If there is no room for a second file; the first one stays as it is.
+    """
+    with temporary_directory(path.parent) as directory:
+        anew = directory / path.name
+        try:
+            connection.execute(f"ATTACH {quoted(anew)} AS anew")
+            old = database_name(connection)
+            connection.execute(f'COPY FROM DATABASE "{old}" TO anew')
+            connection.execute("CHECKPOINT anew")
+            connection.execute("DETACH anew")
+            # The log would be of another file.
+            connection.execute("CHECKPOINT")
+        except duckdb.Error as error:
+            if not disk_is_full(error):
+                raise
+            raise UBPError(
+                f"there is no room for {path} a second time: {first_line(error)}"
+            ) from None
+        connection.close()
+        path.with_name(f"{path.name}.wal").unlink(missing_ok=True)
+        restrict(anew)
+        sync(anew)
+        anew.replace(path)
+    sync(path.parent)
 
 
 def has_table(connection: duckdb.DuckDBPyConnection, name: str) -> bool:

@@ -2,7 +2,7 @@
 
 Blocks compute with 64-bit integers. Integer ids are their own keys. For text ids a dictionary in
 the warehouse holds the keys, counted from 0, which are assigned when an id first lands and never
-reused.
+reused. The id of a key is NULL where it has been forgotten.
 """
 
 import re
@@ -20,7 +20,7 @@ _TABLES = """
 CREATE TABLE IF NOT EXISTS column_kind (column_name VARCHAR PRIMARY KEY, kind VARCHAR NOT NULL);
 """
 _TABLES += "".join(
-    f"CREATE TABLE IF NOT EXISTS {column}_key (key BIGINT NOT NULL, id VARCHAR NOT NULL);"
+    f"CREATE TABLE IF NOT EXISTS {column}_key (key BIGINT NOT NULL, id VARCHAR);"
     for column in ID_COLUMNS
 )
 # What a warehouse held before it had dictionaries.
@@ -65,6 +65,7 @@ def forget(connection: duckdb.DuckDBPyConnection) -> None:
     for table in ("column_kind", *(f"{column}_key" for column in ID_COLUMNS)):
         connection.execute(f"DELETE FROM {table}")
     connection.execute("DROP TABLE IF EXISTS relevant_client")
+    connection.execute("DROP TABLE IF EXISTS relevant_list")
 
 
 def create_keyed_view(

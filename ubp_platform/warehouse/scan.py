@@ -77,11 +77,15 @@ class Scan:
                 f"{self.name}: missing column {', '.join(missing)}; its columns are "
                 f"{', '.join(map(repr, types))}"
             )
+        refused = pa.table({_ROW: pa.array(self.staged.refused, pa.int64())})
+        self._connection.register("refused_row", refused)
         self._connection.execute(
             f"""CREATE OR REPLACE TEMP VIEW delivered AS
-                SELECT * EXCLUDE file_row_number, file_row_number + 1 AS {_ROW}
-                FROM read_parquet({quoted(self.staged.path)},
-                                  file_row_number = true, hive_partitioning = false)"""
+                SELECT * FROM (
+                    SELECT * EXCLUDE file_row_number, file_row_number + 1 AS {_ROW}
+                    FROM read_parquet({quoted(self.staged.path)},
+                                      file_row_number = true, hive_partitioning = false)
+                ) {"ANTI JOIN refused_row USING (" + _ROW + ")" if self.staged.refused else ""}"""
         )
         return types
 

@@ -38,6 +38,8 @@ class StagedTable:
         buckets and codes.
     lines : sequence of RejectedLine
         The rejected lines of the table's files.
+    refused : sequence of int
+        The numbers of rows, from 1, that are left out: those of forgotten clients.
     """
 
     table: Table
@@ -46,6 +48,7 @@ class StagedTable:
     time_zone: str | None = None
     kinds: Mapping[str, ColumnKind] = field(default_factory=dict)
     lines: Sequence[RejectedLine] = ()
+    refused: Sequence[int] = ()
 
     def source_of(self, column: str) -> str | None:
         """Return the delivered column that a column of the warehouse's table is made from.

@@ -9,7 +9,7 @@ import duckdb
 import numpy as np
 import pyarrow as pa
 
-from ubp_platform.events.schema import BUCKETS, CODES, PRODUCTS, Table
+from ubp_platform.events.schema import BUCKETS, CODES, PRODUCTS, TABLES, Table
 from ubp_platform.events.text_codec import CODEC, encode
 
 _TABLES = """
@@ -32,6 +32,16 @@ def forget(connection: duckdb.DuckDBPyConnection) -> None:
         """DELETE FROM price_edge
            WHERE NOT EXISTS (FROM product_properties WHERE money IS NOT NULL)"""
     )
+
+
+def forget_texts(connection: duckdb.DuckDBPyConnection) -> None:
+    """Delete the codes of texts that are in no table any more; they can be computed again."""
+    used = " UNION ".join(
+        f"SELECT {_normal('words')} AS text FROM {table.name} WHERE words IS NOT NULL"
+        for table in TABLES.values()
+        if "words" in table.details
+    )
+    connection.execute(f"DELETE FROM text_code WHERE text NOT IN ({used})")
 
 
 def create_valued_view(connection: duckdb.DuckDBPyConnection, table: Table) -> None:

@@ -19,7 +19,7 @@ from ubp_platform.events.schema import EVENT_TYPES, TABLES
 from ubp_platform.times import aware_utc, naive_utc
 from ubp_platform.warehouse import key_states
 from ubp_platform.warehouse.connection import configure
-from ubp_platform.warehouse.database import damaged, has_table, is_damage
+from ubp_platform.warehouse.database import damaged, has_table, is_damage, rewrite
 from ubp_platform.warehouse.delivery_times import EVERYTHING, Known
 from ubp_platform.warehouse.history import History
 from ubp_platform.warehouse.identifiers import Identifiers
@@ -109,6 +109,16 @@ class Warehouse:
             raise
         self.connection.execute("COMMIT")
 
+    def rewrite(self) -> None:
+        """Write the file anew, without the bytes of what was deleted; call it last.
+
+        Raises
+        ------
+        UBPError
+            If there is no room for a second file; the first one stays as it is.
+        """
+        rewrite(self.connection, self.path)
+
     @cached_property
     def relevant(self) -> np.ndarray | None:
         """The relevant clients, int64, ascending; None if all clients are."""
@@ -131,6 +141,24 @@ class Warehouse:
                 self.connection.register("listed", pa.table({"client_id": np.sort(clients)}))
                 self.connection.execute("CREATE TABLE relevant_client AS FROM listed")
                 self.connection.unregister("listed")
+            self._identify_list(clients)
+
+    def _identify_list(self, clients: np.ndarray | None) -> None:
+        """Note what identifies the list: the same later, when clients of it have been forgotten."""
+        self.connection.execute("DROP TABLE IF EXISTS relevant_list")
+        if clients is not None:
+            digest = hashlib.sha256(np.sort(clients).astype("<i8").tobytes()).hexdigest()
+            self.connection.execute("CREATE TABLE relevant_list AS SELECT ? AS sha256", [digest])
+
+    @property
+    def _relevant_identity(self) -> bytes:
+        """What identifies the relevant clients, as they were listed; empty if all are."""
+        if self.relevant is None:
+            return b""
+        if has_table(self.connection, "relevant_list"):
+            rows = self.connection.execute("FROM relevant_list").fetchall()
+            return str(rows[0][0]).encode()
+        return self.relevant.tobytes()  # listed by an earlier release
 
     def history(
         self,
@@ -229,6 +257,5 @@ class Warehouse:
         keys = key_states.newest(self.connection, up_to=rows[-1][2] if rows else None)
         parts += [keys] if keys else []
         digest = hashlib.sha256("\n".join(parts).encode())
-        if self.relevant is not None:
-            digest.update(np.ascontiguousarray(self.relevant).data)
+        digest.update(self._relevant_identity)
         return digest.hexdigest()
