@@ -182,7 +182,7 @@ def _compute_again(
         return
     if lost := Forgotten.read(home).since(part.file.created, cutoff):
         result.skipped.append(
-            f"{cutoff:%Y-%m-%d %H:%M}: {lost:,} clients have been forgotten since, and what is "
+            f"{cutoff:%Y-%m-%d %H:%M}: clients have been forgotten since ({lost:,}), and what is "
             "counted over all clients was counted with them"
         )
         return

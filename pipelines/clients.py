@@ -33,7 +33,7 @@ def _without_forgotten(home: Home, listed: np.ndarray) -> np.ndarray:
     refused = Forgotten.read(home).is_refused(listed)
     if refused.any():
         warnings.warn(
-            f"{refused.sum():,} clients of the list have been forgotten and are left out",
+            f"clients of the list who have been forgotten are left out: {refused.sum():,}",
             stacklevel=3,
         )
     return listed[~refused]

@@ -10,6 +10,7 @@ import duckdb
 from pipelines.status import next_after_delivery
 from ubp_platform.errors import BatchRejected, UBPError
 from ubp_platform.events import completejourney
+from ubp_platform.events.schema import PRODUCTS
 from ubp_platform.files import temporary_directory
 from ubp_platform.forgotten import Forgotten
 from ubp_platform.home import Home
@@ -24,10 +25,10 @@ from ubp_platform.warehouse import (
     Warehouse,
     column_kinds,
     delivery_times,
-    forgetting,
     identifiers,
     landing,
     ledger,
+    refusing,
 )
 from ubp_platform.warehouse.clock_changes import clock_changes
 from ubp_platform.warehouse.connection import INGEST_SHARE
@@ -236,14 +237,14 @@ def _without_forgotten(
     connection: duckdb.DuckDBPyConnection, staged: Mapping[str, StagedTable], forgotten: Forgotten
 ) -> tuple[dict[str, StagedTable], list[str]]:
     """Leave out the rows of forgotten clients; return the tables, and a message for the user."""
-    left = {name: forgetting.refuse(connection, one, forgotten) for name, one in staged.items()}
-    rows = sum(len(one.refused) for one in left.values())
+    left = refusing.refuse(connection, staged, forgotten)
+    rows = sum(len(one.refused) for name, one in left.items() if name != PRODUCTS.name)
     lines = sum(len(staged[name].lines) - len(one.lines) for name, one in left.items())
     if not rows + lines:
         return left, []
     return left, [
-        f"{rows + lines:,} rows are of forgotten clients and were refused; `ubp forget "
-        "--allow-return CLIENT_ID` takes a client's later deliveries in"
+        f"rows of forgotten clients were refused: {rows + lines:,}; `ubp forget --allow-return "
+        "CLIENT_ID` takes a client's later deliveries in"
     ]
 
 

@@ -37,6 +37,7 @@ def train(
     model: str | None = None,
     resume: bool = False,
     as_delivered: bool = False,
+    refit_forgotten: int | None = None,
 ) -> Trained:
     """Fit blocks on the history before a cutoff and make a profile version of them.
 
@@ -45,7 +46,7 @@ def train(
 
     Parameters
     ----------
-    home, names, cutoff, preset, seed, progress, skip, model, resume, as_delivered
+    home, names, cutoff, preset, seed, progress, skip, model, resume, as_delivered, refit_forgotten
         As in :func:`~ubp_platform.profile.fitting.fit_blocks`.
     profile : {"default", "paper"}
         Which blocks to fit where none are named.
@@ -69,6 +70,7 @@ def train(
             model=model,
             resume=resume,
             as_delivered=as_delivered,
+            refit_forgotten=refit_forgotten,
         )
         published = Served.read_if_whole(home)
         # A name that is online stays the name of what is online.

@@ -55,6 +55,14 @@ def train(
         typer.Option("--resume", help="Resume interrupted fits from their last epoch."),
     ] = False,
     as_delivered: AsDeliveredOption = False,
+    refit_forgotten: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            help="Fit blocks again that may know N clients or more who have been forgotten since.",
+            min=1,
+        ),
+    ] = None,
     align_to: Annotated[
         str | None,
         typer.Option(
@@ -86,6 +94,7 @@ def train(
         model=model,
         resume=resume,
         as_delivered=as_delivered,
+        refit_forgotten=refit_forgotten,
     )
     show_trained(result)
     if align_to:

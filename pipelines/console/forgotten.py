@@ -9,7 +9,7 @@ def show_forgotten(removed: Removed) -> None:
     if removed.resumed:
         say("Finished what was interrupted")
     rows = ", ".join(f"{count:,} of {table}" for table, count in removed.rows.items()) or "none"
-    say(f"Forgot {removed.clients:,} clients with events, of {removed.asked:,} named")
+    say(f"Clients forgotten: {removed.clients:,} with events, of {removed.asked:,} named")
     say(f"Rows removed from the warehouse: {rows}; snapshots written anew: {removed.snapshots:,}")
     if removed.fits:
         fits = ", ".join(f"{fit} ({clients:,})" for fit, clients in sorted(removed.fits.items()))

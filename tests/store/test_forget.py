@@ -198,6 +198,10 @@ def test_the_log_counts_and_names_nobody(home: Home) -> None:
     assert Forgotten.read(home).learned_by("handcrafted/v1") == 3
     blocks = {(one["name"], one["version"]): one for one in status(home)["blocks"]}
     assert blocks["handcrafted", "v1"]["forgotten"] == 3
+    assert not train(home, BLOCKS, FIT, refit_forgotten=4).fitted
+    again = train(home, BLOCKS, FIT, refit_forgotten=3)
+    assert [fit.name for fit in again.fitted] == BLOCKS
+    assert again.profile.name not in ("v1", "v2")
     text = (home.root / "forgotten.json").read_text()
     assert not any(name in text for name in (CLIENT, "c001", "c002"))
     assert status(home)["forgotten"]["clients"] == 3
@@ -209,18 +213,47 @@ def test_rows_of_forgotten_clients_are_refused(home: Home, tmp_path: Path) -> No
     more = pd.DataFrame([("c001", pd.Timestamp("2022-06-12"), "sku-002")])
     more.to_csv(again / "product_buy.csv", mode="a", header=False, index=False)
     done = ingest(home, str(again))
-    assert [note for note in done.notes if "7 rows are of forgotten clients" in note]
+    assert [note for note in done.notes if "rows of forgotten clients were refused: 7" in note]
     assert {file.table: file.landed for file in done.files if file.landed} == {"product_buy": 1}
     assert sum(file.quarantined for file in done.files) == 0
     assert places(home, *SECRETS) == set()
     (tmp_path / "listed.csv").write_text(f"client_id\nc001\n{CLIENT}\n")
-    with pytest.warns(UserWarning, match="1 clients of the list have been forgotten"):
+    with pytest.warns(UserWarning, match="who have been forgotten are left out: 1"):
         relevant_clients(home, tmp_path / "listed.csv")
     assert places(home, CLIENT) == set()
     # Also where the warehouse was lost and everything is delivered again.
     home.warehouse.unlink()
     ingest(home, str(again))
     assert places(home, *SECRETS) == set()
+
+
+def test_products_that_a_layout_made_of_the_clients_rows_go_too(tmp_path: Path) -> None:
+    """A log whose rows have prices; the client alone looks at one product, and buys it."""
+    rows = [
+        ("2022-06-01 10:00:00 UTC", kind, sku, 9.5, user)
+        for kind, sku, user in (
+            ("view", 1, 7000001),
+            ("purchase", 1, 7000001),
+            ("view", 5550001, 8880001),
+            ("purchase", 5550001, 8880001),
+            ("view", 1, 8880001),
+            ("purchase", 1, 7000002),
+        )
+    ]
+    log = pd.DataFrame(rows, columns=["event_time", "event_type", "product_id", "price", "user_id"])
+    log["event_time"] = [f"2022-06-01 10:00:0{second} UTC" for second in range(len(log))]
+    log = log.assign(category_id=1, category_code="oak", brand="b", user_session="s")
+    (tmp_path / "log").mkdir()
+    log.to_csv(tmp_path / "log" / "2022-Jun.csv", index=False)
+    home = Home(tmp_path / "home")
+    for _ in range(2):
+        ingest(home, str(tmp_path / "log"), layout="rees46")
+        forget(home, ["8880001"])
+        with Warehouse(home.warehouse) as warehouse:
+            skus = warehouse.connection.sql("SELECT sku FROM product_properties").fetchall()
+        assert skus == [(1,)]
+        assert not {place for place in places(home, "8880001", "5550001") if "table" in place}
+        home.warehouse.unlink()
 
 
 def test_a_client_may_be_allowed_to_return(home: Home, tmp_path: Path) -> None:
@@ -267,7 +300,7 @@ def test_afterwards_a_refresh_and_an_audit_go_on(home: Home, tmp_path: Path) -> 
     forget(home, [CLIENT])
     skipped = audit(home, clients=10)
     assert (skipped.computed, skipped.differences) == (0, [])
-    assert "1 clients have been forgotten since" in skipped.skipped[0]
+    assert "clients have been forgotten since (1)" in skipped.skipped[0]
     more = pd.DataFrame(
         {"client_id": ["c001"], "timestamp": ["2022-07-10 01:00"], "sku": ["sku-002"]}
     )
@@ -300,7 +333,7 @@ def test_the_command(home: Home, capsys: pytest.CaptureFixture[str], tmp_path: P
     where = ("--home", str(home.root))
     done = run_ubp(capsys, "forget", CLIENT, "c999", *where)
     assert (done.code, done.err) == (0, "")
-    assert "Forgot 1 clients with events, of 2 named" in done.out
+    assert "Clients forgotten: 1 with events, of 2 named" in done.out
     assert "Fits keep what they learned of everybody, these clients included: " in done.out
     assert "Forgotten 1 client" in run_ubp(capsys, "status", *where).out
     for wrong, message in {

@@ -13,6 +13,7 @@ from ubp_platform.blocks.checkpoint import Checkpoint
 from ubp_platform.blocks.registry import block_class, block_names, matching, profile_blocks
 from ubp_platform.choices import Preset
 from ubp_platform.errors import BlockUnavailable, UBPError
+from ubp_platform.forgotten import Forgotten
 from ubp_platform.home import Home
 from ubp_platform.profile.encoding import known_cutoff
 from ubp_platform.profile.listing import versions
@@ -66,6 +67,7 @@ def fit_blocks(
     resume: bool = False,
     complete: bool = False,
     as_delivered: bool = False,
+    refit_forgotten: int | None = None,
 ) -> BlockFits:
     """Fit blocks on the history before a cutoff; existing fits are reused.
 
@@ -96,6 +98,8 @@ def fit_blocks(
         kept.
     as_delivered : bool
         Leave out what was delivered at the cutoff or later, as if the blocks were fitted then.
+    refit_forgotten : int, optional
+        Reuse no fit that may have learned from as many clients who have been forgotten since.
 
     Returns
     -------
@@ -125,7 +129,8 @@ def fit_blocks(
         if names:
             kept, later = _kept(home, cutoff, {*skipped, *(block.name for block in blocks)})
         # For complete fits nobody has asked to resume anything: nothing to warn of.
-        reused, to_fit = _reusable(home, available, identity, warn=resume and not complete)
+        warn = resume and not complete
+        reused, to_fit = _reusable(home, available, identity, warn, refit_forgotten)
         fitted, without = _fit(
             home,
             history,
@@ -199,16 +204,20 @@ def _without_events(blocks: list[Block], history: History, strict: bool) -> dict
 
 
 def _reusable(
-    home: Home, blocks: list[Block], history: str, warn: bool
+    home: Home, blocks: list[Block], history: str, warn: bool, refit_forgotten: int | None
 ) -> tuple[list[FittedBlock], list[tuple[Block, Path]]]:
     """Return existing fits, and the blocks to fit with the paths of their checkpoints."""
-    catalog = Catalog(home)
+    catalog, forgotten = Catalog(home), Forgotten.read(home)
     reused: list[FittedBlock] = []
     to_fit: list[tuple[Block, Path]] = []
     for block in blocks:
         identity = block.identity(history)
         path = home.checkpoints / block.name / f"{identity}.safetensors"
-        if same := catalog.complete_fit(block.name, identity):
+        same = catalog.complete_fit(block.name, identity)
+        if same and (
+            refit_forgotten is None
+            or forgotten.learned_by(f"{same.name}/{same.version}") < refit_forgotten
+        ):
             reused.append(same)
             Checkpoint(path).clear()
             continue

@@ -5,51 +5,16 @@ What is removed leaves its bytes in free blocks of DuckDB's file, until that is 
 :meth:`~ubp_platform.warehouse.warehouse.Warehouse.rewrite`.
 """
 
-import re
 from collections.abc import Iterable
-from dataclasses import replace
 
 import duckdb
 import numpy as np
 import pyarrow as pa
 
 from ubp_platform.events.schema import EVENTS, ID_COLUMNS, PRODUCT_EVENTS, PRODUCTS, TABLES
-from ubp_platform.forgotten import Forgotten
 from ubp_platform.warehouse import values
 from ubp_platform.warehouse.casts import quoted
-from ubp_platform.warehouse.scan import Scan
-from ubp_platform.warehouse.staged import StagedTable
-
-# What separates the values of a line that could not be read as a row.
-_SEPARATORS = r"""[,;|"'\s]+"""
-
-
-def refuse(
-    connection: duckdb.DuckDBPyConnection, staged: StagedTable, forgotten: Forgotten
-) -> StagedTable:
-    """Leave the rows of forgotten clients out of a staged table, and lines that name one."""
-    if not forgotten.refused:
-        return staged
-    lines = [line for line in staged.lines if not _names_forgotten(line.text, forgotten)]
-    staged = replace(staged, lines=lines)
-    if "client_id" not in staged.table.columns:
-        return staged
-    Scan(connection, staged)  # makes the view `staged`
-    connection.register("refused_hash", pa.table({"hash": forgotten.refused}))
-    found = connection.execute(
-        """WITH refused AS (
-               SELECT client_id FROM (SELECT DISTINCT client_id FROM staged)
-               SEMI JOIN refused_hash ON sha256($salt || client_id::VARCHAR) = hash)
-           SELECT row_number FROM staged SEMI JOIN refused USING (client_id) ORDER BY row_number""",
-        {"salt": forgotten.salt},
-    ).fetchall()
-    connection.unregister("refused_hash")
-    return replace(staged, refused=[number for (number,) in found])
-
-
-def _names_forgotten(line: str, forgotten: Forgotten) -> bool:
-    words = np.array(re.split(_SEPARATORS, line))
-    return bool(forgotten.is_refused(words).any())
+from ubp_platform.warehouse.refusing import SEPARATORS
 
 
 def first_events(
@@ -117,10 +82,10 @@ def remove(
 
 
 def _touched() -> str:
-    """Select the products of the clients, each with the times and the batches of their events."""
-    return " UNION ALL ".join(
-        f"SELECT sku, timestamp, batch_id FROM {name} SEMI JOIN forgotten_key USING (client_id)"
-        for name in PRODUCT_EVENTS
+    """Select the times and the batches of the clients' events."""
+    return " UNION ".join(
+        f"SELECT timestamp, batch_id FROM {table.name} SEMI JOIN forgotten_key USING (client_id)"
+        for table in EVENTS
     )
 
 
@@ -139,13 +104,15 @@ def _delete(connection: duckdb.DuckDBPyConnection, table: str) -> int:
 
 
 def _remove_products(connection: duckdb.DuckDBPyConnection) -> int:
-    """Remove what a layout made of the clients' events of products that nobody else touched."""
+    """Remove what a layout made of the clients' events, of products that nobody else touched.
+
+    That are the properties that hold from the time of such an event on.
+    """
     others = " UNION ALL ".join(f"SELECT sku FROM {name}" for name in PRODUCT_EVENTS)
     return int(
         connection.execute(
             f"""DELETE FROM {PRODUCTS.name} AS product
-                WHERE EXISTS (FROM touched WHERE touched.sku = product.sku
-                              AND touched.batch_id = product.batch_id
+                WHERE EXISTS (FROM touched WHERE touched.batch_id = product.batch_id
                               AND touched.timestamp = product.valid_from)
                       AND product.sku NOT IN ({others})"""
         ).fetchall()[0][0]
@@ -160,7 +127,7 @@ def _remove_quarantined(connection: duckdb.DuckDBPyConnection, client_ids: np.nd
     """
     texts = [str(one) for one in client_ids.tolist()]
     connection.register("forgotten_id", pa.table({"id": pa.array(texts, pa.string())}))
-    words = f"string_split_regex(original ->> '$', {quoted(_SEPARATORS)})"
+    words = f"string_split_regex(original ->> '$', {quoted(SEPARATORS)})"
     any_column = "true" if client_ids.dtype.kind == "U" else "lower(field.key) = 'client_id'"
     found = connection.execute(
         f"""DELETE FROM quarantine WHERE rowid IN (
