@@ -36,7 +36,9 @@ def preload() -> None:
     """Import what commands import; nothing here may start a thread."""
     for name in ("train", "encode", "publish", "ingest", "retrieve", "evaluate", "export"):
         __import__(f"pipelines.{name}")
-    for name in ("blocks", "explain", "quarantine", "status", "clients", "refresh", "align"):
+    for name in ("blocks", "explain", "quarantine", "status", "clients", "refresh"):
+        __import__(f"pipelines.{name}")
+    for name in ("align", "forget"):
         __import__(f"pipelines.{name}")
     for name in ("deliveries", "profiles", "score_tables", "status"):
         __import__(f"pipelines.console.{name}")

@@ -48,6 +48,7 @@ WRITES = {
     "publish of changes": _command("refreshed", "publish"),
     "align": _command("retrained", "align v2 --to v1"),
     "tag": _command("served", "tag v1 production"),
+    "forget": _command("served", f"forget {SAMPLE} 7"),
     "training-set": _command("served", "training-set {shop}/entities.parquet {out}/set.parquet"),
     "export": _command("served", "export {out}/export --blocks counters"),
 }

@@ -14,7 +14,7 @@ from ubp_platform.errors import (
     first_line,
 )
 from ubp_platform.events.schema import TABLES
-from ubp_platform.files import atomic_file, make_directory, restrict, sync, temporary_directory
+from ubp_platform.files import atomic_file, make_directory, sync, sync_tree, temporary_directory
 from ubp_platform.warehouse import delivery_times, identifiers, key_states, values
 from ubp_platform.warehouse.casts import quoted
 from ubp_platform.warehouse.connection import database_name
@@ -98,8 +98,7 @@ def rewrite(connection: duckdb.DuckDBPyConnection, path: Path) -> None:
             ) from None
         connection.close()
         path.with_name(f"{path.name}.wal").unlink(missing_ok=True)
-        restrict(anew)
-        sync(anew)
+        sync_tree(directory)
         anew.replace(path)
     sync(path.parent)
 
