@@ -3,7 +3,7 @@
 import shutil
 import sqlite3
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -28,7 +28,7 @@ from ubp_platform.store.online import OnlineStore, Publication
 from ubp_platform.store.publish_log import read_record, record_paths, served_files, served_over_time
 from ubp_platform.store.publishing import difference, may_drop, newest_profiles
 from ubp_platform.store.served import Served
-from ubp_platform.warehouse import Warehouse
+from ubp_platform.warehouse import Warehouse, refusing
 
 # Less free space than this share of the home is too little for the next training or publish.
 _FREE = 0.5
@@ -139,6 +139,12 @@ def _forgotten(home: Home) -> Iterator[Finding]:
     Forgotten.read(home)
     if Unfinished.read(home):
         yield Finding("clients have not been forgotten everywhere: `ubp forget` finishes that")
+    with suppress(WarehouseMissing, WarehouseBusy, DamagedFile), Warehouse(home.warehouse) as found:
+        if clients := len(refusing.returned(found.connection, Forgotten.read(home))):
+            yield Finding(
+                f"forgotten clients are in the warehouse, from a backup maybe: {clients:,}; "
+                "`ubp forget` removes them again"
+            )
 
 
 def _warehouse(home: Home) -> Iterator[Finding]:

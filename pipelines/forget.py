@@ -26,7 +26,7 @@ from ubp_platform.store.entities import ClientId
 from ubp_platform.store.objects import profile_view, text_ids
 from ubp_platform.store.online import OnlineStore
 from ubp_platform.store.served import Served
-from ubp_platform.warehouse import Warehouse, forgetting
+from ubp_platform.warehouse import Warehouse, forgetting, refusing
 
 
 @dataclass
@@ -67,6 +67,8 @@ def forget(
 ) -> Removed:
     """Remove clients; first those whom an interrupted run left.
 
+    Where nobody is named: forgotten clients whom a backup brought back.
+
     Nothing else is evaluated, fitted, encoded or published meanwhile. A run that was killed is
     finished by the next one.
 
@@ -99,13 +101,15 @@ def forget(
         if left := Unfinished.read(home):
             _carry_out(home, left, result, progress)
             result.resumed = True
-        if not client_ids and not listed:
-            if left:
-                return result
-            raise UBPError("nobody is named: give ids of clients, or --file FILE")
+        forgotten, named = Forgotten.read(home), np.array([*listed, *client_ids])
         with Warehouse(home.warehouse, wait=True) as warehouse:
-            unfinished = _begin(home, warehouse, np.array([*listed, *client_ids]))
-        forgotten = Forgotten.read(home)
+            if not len(named):
+                named = refusing.returned(warehouse.connection, forgotten)
+            if not len(named):
+                if left:
+                    return result
+                raise UBPError("nobody is named: give ids of clients, or --file FILE")
+            unfinished = _begin(home, warehouse, named)
         (forgotten.allow if allow_return else forgotten.refuse)(unfinished.ids)
         # Before the names are written down, so that no rerun forgets that they are refused.
         forgotten.write(home)

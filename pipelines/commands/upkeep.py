@@ -76,7 +76,8 @@ def forget(
     """Remove clients from everything that the home holds, and from the online store.
 
     Their rows are refused from now on, of any delivery. Fitted models keep what they learned of
-    everybody. Without an id, finishes what was interrupted.
+    everybody. Without an id, finishes what was interrupted, and forgets clients again whom a backup
+    brought back.
     """
     fast_feast_import()
     from pipelines import forget as pipeline

@@ -283,6 +283,15 @@ def test_numbers_are_forgotten_too(tmp_path: Path) -> None:
         forget(home, ["C17"])
 
 
+def test_a_backup_brings_nobody_back(home: Home, tmp_path: Path) -> None:
+    shutil.copy(home.warehouse, tmp_path / "backup.duckdb")
+    forget(home, [CLIENT, "c001"])
+    shutil.copy(tmp_path / "backup.duckdb", home.warehouse)
+    assert any("backup maybe: 2; `ubp forget`" in finding.problem for finding in examine(home))
+    assert forget(home).clients == 2
+    assert places(home, *SECRETS) == set()
+
+
 def test_what_a_list_of_clients_identifies_stays(home: Home, tmp_path: Path) -> None:
     (tmp_path / "listed.csv").write_text(f"client_id\nc001\nc002\n{CLIENT}\n")
     relevant_clients(home, tmp_path / "listed.csv")

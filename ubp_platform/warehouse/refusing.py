@@ -8,7 +8,7 @@ import duckdb
 import numpy as np
 import pyarrow as pa
 
-from ubp_platform.events.schema import PRODUCT_EVENTS, PRODUCTS
+from ubp_platform.events.schema import EVENTS, PRODUCT_EVENTS, PRODUCTS
 from ubp_platform.forgotten import Forgotten
 from ubp_platform.warehouse.identifiers import Identifiers
 from ubp_platform.warehouse.scan import Scan
@@ -38,6 +38,22 @@ def refuse(
         left[PRODUCTS.name] = _without_products(connection, left)
     connection.execute("DROP TABLE refused_time")
     return left
+
+
+def returned(connection: duckdb.DuckDBPyConnection, forgotten: Forgotten) -> np.ndarray:
+    """Return the ids of refused clients who are in a warehouse: it was restored from a backup."""
+    if not forgotten.refused:
+        return np.empty(0, np.int64)
+    is_text = Identifiers(connection, "client_id").is_text
+    events = " UNION ".join(f"SELECT client_id AS id FROM {table.name}" for table in EVENTS)
+    ids = "SELECT id FROM client_id_key WHERE id IS NOT NULL" if is_text else events
+    connection.register("refused_hash", pa.table({"hash": forgotten.refused}))
+    found = connection.execute(
+        f"SELECT id FROM ({ids}) SEMI JOIN refused_hash ON sha256($salt || id::VARCHAR) = hash",
+        {"salt": forgotten.salt},
+    ).fetchall()
+    connection.unregister("refused_hash")
+    return np.array([one for (one,) in found], np.str_ if is_text else np.int64)
 
 
 def _without_clients(
