@@ -23,7 +23,7 @@ from tests.pipelines.deliveries import deliver
 from tests.pipelines.job import FIT, LATER
 from tests.shops import random_shop
 from ubp_platform.blocks.snapshot import Snapshot
-from ubp_platform.errors import UBPError
+from ubp_platform.errors import DamagedFile, UBPError
 from ubp_platform.home import Home
 from ubp_platform.locks import alone
 from ubp_platform.profile.listing import get_version, newest_version
@@ -187,6 +187,44 @@ def test_an_earlier_version_is_served_again_without_writing_a_profile(home: Home
     assert store.publication() == before
     assert audit(home).differences == []
     assert rollback(home, "v2").version == "v2"
+
+
+def test_after_a_rollback_nothing_seems_to_have_come_late(home: Home) -> None:
+    rollback(home, "v1")
+    served = status(home)["served"]
+    assert (served["version"], served["late_events"], served["outdated"]) == ("v1", False, False)
+
+
+def test_damaged_tags_are_named_and_hinder_nothing_else(
+    home: Home, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tag(home, "v1", "production")
+    path = home.profiles / "tags.json"
+    path.write_text(path.read_text().replace("v1", "v2"))
+    failed = run_ubp(capsys, "encode", "--profile-version", "production", "--home", home.root)
+    assert (failed.code, len(failed.err.splitlines())) == (2, 1)
+    assert f"{path} is damaged: restore it" in failed.err
+    assert ProfileStore(home, "v1").lookup(5).known
+    assert any(str(path) in finding.problem for finding in examine(home))
+    with pytest.raises(UBPError, match=r"tags.json is damaged"):
+        plan(home, keep=1)  # it would remove what is tagged
+
+
+def test_a_damaged_mapped_version_hinders_no_other(home: Home) -> None:
+    path = home.profiles / "v2@v1" / "profile.json"
+    path.write_text(path.read_text().replace("ridge", "rigde").replace("rotation", "rotatino"))
+    assert [one["version"] for one in status(home)["profiles"]] == ["v1", "v2"]
+    assert any(str(path) in one for one in status(home)["damaged"])
+    with pytest.warns(UserWarning, match=r"v2@v1/profile.json is damaged"):
+        encode(home, [LATER])
+    assert ProfileStore(home, "v2").lookup(5).known
+    with pytest.raises(UBPError, match="a profile version is damaged: see `ubp doctor`"):
+        plan(home, keep=1)
+    with pytest.raises(DamagedFile, match=r"remove .*v2@v1; `ubp align v2 --to v1` makes it again"):
+        ProfileStore(home, "v2@v1")
+    shutil.rmtree(path.parent)
+    align(home, "v1", "v2")
+    assert examine(home) == []
 
 
 def test_what_is_not_online_cannot_be_rolled_back_to(home: Home) -> None:

@@ -145,15 +145,35 @@ def test_a_publish_of_changes_that_is_killed_shows_all_of_them_or_none(
     assert as_served.X.tobytes() == after
 
 
-def test_where_the_store_has_lost_something_all_is_written(served: Home) -> None:
+@pytest.mark.parametrize("first", [1, 60])
+def test_where_the_store_has_lost_something_all_is_written(served: Home, first: int) -> None:
+    """Also if only clients at the end are missing (Redis; SQLite loses the table)."""
     store = OnlineStore(served)
     view = profile_view(get_version(served, "v1"), False, "p1")
-    store.drop(view, [list(CLIENTS)])
+    store.drop(view, [list(CLIENTS)[first - 1 :]])
     store.create(view)
     with Writes() as written:
         publish(served)
     assert written.clients == 80
     assert looked_up(served) == joined(served)
+
+
+def test_a_former_publish_of_changes_is_removed_at_the_cost_of_the_changes(
+    served: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publish(served)
+    land(served, tmp_path, 2, [5])
+    refresh(served, cutoff=FIT)
+    visited, drop = [], OnlineStore.drop
+
+    def counting(store: OnlineStore, view: Any, client_ids: Any) -> None:
+        parts = [*client_ids]
+        visited.extend(one for part in parts for one in part)
+        drop(store, view, parts)
+
+    monkeypatch.setattr(OnlineStore, "drop", counting)
+    publish(served)
+    assert sorted(visited) == ACTIVE
 
 
 def test_readers_never_see_a_part_of_the_changes(served: Home, tmp_path: Path) -> None:

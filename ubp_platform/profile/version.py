@@ -94,7 +94,8 @@ class ProfileVersion:
             If ``profile.json`` is missing or damaged.
         """
         path = directory / "profile.json"
-        return cls(directory.name, directory, sealed.read_json(path, ProfileDescription, _CURE))
+        description = sealed.read_json(path, ProfileDescription, _cure(directory))
+        return cls(directory.name, directory, description)
 
     @property
     def parts(self) -> list[ProfilePart]:
@@ -201,9 +202,10 @@ class ProfileVersion:
     def normalizers(self) -> list[Normalizer]:
         """The fitted normalizers, in the order of the parts; DamagedFile if they are damaged."""
         path = self.directory / "normalizers.safetensors"
-        arrays = sealed.read(path, _CURE, lambda: load_file(path))
+        cure = _cure(self.directory)
+        arrays = sealed.read(path, cure, lambda: load_file(path))
         if self.description.normalizers not in ("", digest(arrays)):
-            raise DamagedFile(f"{path} is of another profile: {_CURE}")
+            raise DamagedFile(f"{path} is of another profile: {cure}")
         return [Normalizer(part.kind, strip_prefix(arrays, part.block)) for part in self.parts]
 
     @property
@@ -233,7 +235,14 @@ class ProfileVersion:
         return np.concatenate([normalizer.mean for normalizer in self.normalizers])
 
 
-_CURE = "restore it from a backup, or `ubp train && ubp publish` makes and serves a new version"
+def _cure(directory: Path) -> str:
+    of, is_aligned, to = directory.name.partition("@")
+    if is_aligned:
+        return (
+            f"restore it from a backup, or remove {directory}; `ubp align {of} --to {to}` makes it "
+            "again"
+        )
+    return "restore it from a backup, or `ubp train && ubp publish` makes and serves a new version"
 
 
 def hash_of_fits(fits: Iterable[str]) -> str:
