@@ -36,7 +36,7 @@ from ubp_platform.warehouse import Warehouse
 CLIENT = "ZORBLAX-7781"
 #: What only this client did; the parts of it that must not be found afterwards.
 SECRETS = (CLIENT, "quixotic-4471", "WUMPUS-9912", "velociraptor", "notatime", "brokenline")
-BLOCKS = ["handcrafted", "ials_categories"]
+BLOCKS = ["counters", "handcrafted"]
 
 
 def shop(client: object = CLIENT, first: str = "2022-06-10") -> dict[str, pd.DataFrame]:
@@ -86,7 +86,8 @@ def landed(tmp_path_factory: pytest.TempPathFactory) -> Home:
     # Profiles that were evaluated, and the caches of fits that this shop is too small for.
     shutil.copytree(home.profiles / "v1", home.evaluation / "profiles" / "v1")
     remember(home.root / "names" / "evaluation" / "profiles" / "v1")
-    (home.checkpoints / "ials_categories" / "x.safetensors").write_bytes(CLIENT.encode())
+    (home.checkpoints / "counters").mkdir(parents=True)
+    (home.checkpoints / "counters" / "x.safetensors").write_bytes(CLIENT.encode())
     return home
 
 
