@@ -32,6 +32,12 @@ def show_comparison(found: Comparison) -> None:
     say(verdict(found))
 
 
+def show_unhealthy(found: Comparison) -> None:
+    """Show why a version was not published."""
+    show_comparison(found)
+    say(f"Nothing was published: readers go on with {found.a.version} at {when(found.a.cutoff)}")
+
+
 def comparison_table(found: Comparison) -> Table:
     """Lay out the measures, a block a line; what crosses a limit is red and has a `!`."""
     names = [f"{side.version} at {when(side.cutoff)}" for side in (found.a, found.b)]
@@ -54,7 +60,8 @@ def _cell(block: BlockDrift, measure: str, limits: Limits) -> str:
 def verdict(found: Comparison) -> str:
     """Say in one line whether the profiles are healthy."""
     if not found.crossed:
-        return "Healthy: no limit is crossed"
+        what = " that can be compared between two spaces" * bool(found.elsewhere)
+        return f"Healthy: no limit{what} is crossed"
     return "Not healthy: " + "; ".join(one.sentence for one in found.crossed)
 
 

@@ -164,7 +164,7 @@ def compare(
     """
     same = blocks_in_one_space(a.version, b.version)
     common = np.intersect1d(a.clients, b.clients, assume_unique=True)
-    pair = _Pair(home, a, b, _sampled(np.union1d(a.clients, b.clients), seed), seed)
+    pair = _Pair(home, a, b, sampled(np.union1d(a.clients, b.clients), seed), seed)
     theirs = {part.block: part for part in b.version.parts}
     shared = [part for part in a.version.parts if part.block in theirs]
     blocks = []
@@ -189,7 +189,8 @@ def compare(
     return found.model_copy(update={"crossed": _crossed(found)})
 
 
-def _sampled(clients: np.ndarray, seed: int) -> np.ndarray:
+def sampled(clients: np.ndarray, seed: int = 0) -> np.ndarray:
+    """Draw :data:`SAMPLE` of some clients, by key; all if there are no more."""
     if len(clients) <= SAMPLE:
         return clients
     chosen = np.random.default_rng(seed).choice(len(clients), SAMPLE, replace=False)

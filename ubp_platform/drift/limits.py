@@ -84,4 +84,6 @@ class Limits(BaseModel):
         limit = float(getattr(self, measure))
         if measure in LEAST:
             value, limit = 1 - value, 1 - limit
+        elif measure == "auroc":  # of chance
+            value, limit = max(value - 0.5, 0.0), limit - 0.5
         return value / limit if limit > 0 else float("inf") if value > 0 else 0.0
