@@ -238,9 +238,11 @@ def _limits(
         yield f"{data.quarantined:,} rows of deliveries are in quarantine, and in no profile."
     if data is None:
         yield "The log could not be read for this card."
-    yield "Its numbers mean nothing to a model that was fitted on another version."
+    aligned = version.description.aligned
+    of = f"of {aligned.to}" if aligned else "that were fitted on it"
+    yield f"Its numbers are for models {of}, and mean nothing to models of another version."
     if scores is None:
-        yield "How well it predicts has not been measured: `ubp evaluate` does."
+        yield "How well its blocks predict has not been measured on this log."
 
 
 def _listed(names: list[str]) -> str:
