@@ -131,3 +131,11 @@ def test_the_overlap_does_not_see_a_rotation_and_is_symmetric(a: np.ndarray, see
 def test_a_psi_is_never_negative(a: np.ndarray) -> None:
     b = np.random.default_rng(0).permutation(a.ravel())[: len(a)]
     assert measures.psi(a[:, 0], b) >= 0
+
+
+def test_chance_exceeds_what_it_may_about_as_often_as_it_may() -> None:
+    rng = np.random.default_rng(0)
+    allowed = measures.chance_psi(200, 300)
+    found = [measures.psi(rng.random(200), rng.random(300)) for _ in range(1000)]
+    assert sum(one > allowed for one in found) <= 5
+    assert max(found) > allowed / 2

@@ -39,6 +39,8 @@ class BlockDrift(BaseModel):
         The PSI along A's leading principal components.
     columns : dict of str to float
         The PSI of each column, where columns have names.
+    chance : float
+        The PSI that chance alone gives once in a thousand times; of few clients it is large.
     """
 
     block: str
@@ -52,16 +54,18 @@ class BlockDrift(BaseModel):
     auroc: float | None = None
     components: list[float] = []
     columns: dict[str, float] = {}
+    chance: float = 0.0
 
     @property
     def psi(self) -> float | None:
-        """The largest PSI along a component."""
-        return max(self.components, default=None)
+        """The largest PSI along a component, less what chance gives."""
+        largest = max(self.components, default=None)
+        return None if largest is None else max(0.0, largest - self.chance)
 
     @property
     def moved(self) -> list[str]:
-        """The named columns that moved: with a PSI above 0.25, the one that moved most first."""
-        found = [name for name, value in self.columns.items() if value > MOVED]
+        """The named columns with a PSI above 0.25, besides chance; the largest PSI first."""
+        found = [name for name, value in self.columns.items() if value > MOVED + self.chance]
         return sorted(found, key=self.columns.__getitem__, reverse=True)
 
     @property
@@ -239,6 +243,7 @@ class _Pair:
             "shift": measures.centroid_shift(a, b),
             "auroc": measures.auroc(a, b, self.a_keys, self.b_keys, self.seed),
             "components": measures.component_psi(a, b),
+            "chance": measures.chance_psi(len(a), len(b)),
             "columns": dict(zip(names or (), columns, strict=True)),
         }
         return found.model_copy(update=update)

@@ -17,6 +17,8 @@ COMPONENTS = 5
 _FOLDS = 3
 _NOISE = 0.01
 _ROWS = 512
+# The 0.999 quantile of a chi-squared number: one degree of freedom less than bins.
+_RARE = 27.877
 # Distances that differ by less, relative to the mean one, are equal: rounding of float32.
 _EQUAL = 1e-6
 # Projections are rounded to this many decimals of a standard deviation, so that equal rows stay
@@ -93,6 +95,14 @@ def psi(a: np.ndarray, b: np.ndarray) -> float:
         counts = np.bincount(places, minlength=len(cuts) + 1) + 0.5
         shares.append(counts / counts.sum())
     return float(((shares[1] - shares[0]) * np.log(shares[1] / shares[0])).sum())
+
+
+def chance_psi(n: int, m: int) -> float:
+    """Return the PSI that two samples of one population exceed once in a thousand times.
+
+    About a chi-squared number of nine degrees of freedom, times ``1/n + 1/m``.
+    """
+    return _RARE * (1 / n + 1 / m)
 
 
 def component_psi(a: np.ndarray, b: np.ndarray) -> list[float]:
