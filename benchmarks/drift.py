@@ -13,7 +13,7 @@ A table row has the measure of the block that is worst by it, and says which lim
 import argparse
 import shutil
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -33,7 +33,7 @@ from ubp_platform.drift.limits import LEAST, Limits
 from ubp_platform.drift.sides import Side, at
 from ubp_platform.events.schema import EVENTS
 from ubp_platform.home import Home
-from ubp_platform.profile.listing import get_version
+from ubp_platform.profile.listing import aligned_versions, get_version
 from ubp_platform.progress import ProgressFactory, bars
 from ubp_platform.simulation import simulator
 from ubp_platform.times import literal, parse_time, time_stem
@@ -63,13 +63,10 @@ def main() -> None:
                 simulator.simulate(Path(source), options.simulated, 100, progress=progress)
             ingest(home, source, progress=progress)
         shop = Shop(home, Path(directory) / "copy", end - WEEKS * WEEK, progress)
-        healthy = [(name, shop.compare(a, b)) for name, a, b in shop.healthy()]
-        faulty = [(name, shop.compare(a, b)) for name, a, b in shop.faults()]
-    print(f"| pair | {' | '.join(MEASURES)} | crossed |")
-    print("|---" * (len(MEASURES) + 2) + "|")
-    for kind, rows in (("healthy", healthy), ("fault", faulty)):
-        for name, found in rows:
-            print(_row(f"{kind}: {name}", found))
+        print(f"| pair | {' | '.join(MEASURES)} | crossed |")
+        print("|---" * (len(MEASURES) + 2) + "|")
+        healthy = _compared(shop, "healthy", shop.healthy())
+        faulty = _compared(shop, "fault", shop.faults())
     false = [name for name, found in healthy if found.crossed]
     missed = [name for name, found in faulty if not found.crossed]
     report(
@@ -83,6 +80,15 @@ def main() -> None:
         missed=missed,
         seen=f"{len(faulty) - len(missed)}/{len(faulty)}",
     )
+
+
+def _compared(shop: "Shop", kind: str, pairs: Iterable["Pair"]) -> list[tuple[str, Comparison]]:
+    """Compare each pair, and print its row."""
+    rows = []
+    for name, a, b in pairs:
+        rows.append((name, shop.compare(a, b)))
+        print(_row(f"{kind}: {name}", rows[-1][1]), flush=True)
+    return rows
 
 
 def _row(name: str, found: Comparison) -> str:
@@ -118,10 +124,13 @@ class Shop:
     ) -> None:
         self.home, self.copies, self.progress = home, copies, progress
         self.cutoffs = [first + number * WEEK for number in range(WEEKS + 1)]
-        self.version = train(home, (), first, progress=progress).profile.name
+        if not aligned_versions(home):
+            old = train(home, (), first, progress=progress).profile.name
+            new = train(home, (), self.cutoffs[-1], seed=1, progress=progress).profile.name
+            align(home, old, new, progress)
+        self.aligned = aligned_versions(home)[0]
+        self.other, _, self.version = self.aligned.name.partition("@")
         encode(home, self.cutoffs, self.version, progress)
-        self.other = train(home, (), self.cutoffs[-1], seed=1, progress=progress).profile.name
-        self.aligned = align(home, self.version, self.other, progress)
 
     def side(self, cutoff: datetime, home: Home | None = None) -> Side:
         """Return the profiles of the first version at a cutoff."""

@@ -81,12 +81,12 @@ class Settings(BaseSettings):
     max_columns: PositiveInt = 1_000
     max_rows: PositiveInt = 500_000_000
     max_row_bytes: PositiveInt = 1_000_000
-    compare_shift: NonNegativeFloat = 0.5
-    compare_cosine: Annotated[float, Field(ge=-1, le=1)] = 0.5
-    compare_psi: NonNegativeFloat = 0.5
-    compare_columns: Annotated[float, Field(ge=0, le=1)] = 0.1
-    compare_auroc: Annotated[float, Field(ge=0.5, le=1)] = 0.95
-    compare_overlap: Annotated[float, Field(ge=0, le=1)] = 0.2
+    compare_shift: NonNegativeFloat = 0.25
+    compare_cosine: Annotated[float, Field(ge=-1, le=1)] = 0.6
+    compare_psi: NonNegativeFloat = 0.1
+    compare_columns: Annotated[float, Field(ge=0, le=1)] = 0.05
+    compare_auroc: Annotated[float, Field(ge=0.5, le=1)] = 0.85
+    compare_overlap: Annotated[float, Field(ge=0, le=1)] = 0.15
     compare_absent: Annotated[float, Field(ge=0, le=1)] = 0.1
     compare_gone: Annotated[float, Field(ge=0, le=1)] = 0.1
 

@@ -64,11 +64,17 @@ def test_a_frequent_value_has_a_bin_of_its_own() -> None:
 def test_components_are_those_of_the_first_largest_first() -> None:
     a = normal(400, 3) * np.float32([10, 3, 1])
     b = a + np.float32([0, 9, 0])
-    found = measures.component_psi(a, b)
+    clients = np.arange(400)
+    found = measures.component_psi(a, b, clients, clients)
     assert len(found) == 3
     assert found[1] > 3
     assert max(found[0], found[2]) < 0.5
-    assert measures.component_psi(np.zeros((20, 2), np.float32), normal(20, 2)) == []
+    flat, few = np.zeros((20, 2), np.float32), clients[:20]
+    assert measures.component_psi(flat, normal(20, 2), few, few) == []
+    # Where many are equal, and in the other nearly equal, nothing has moved.
+    a[:200] = 0
+    near = a + 0.02 * normal(400, 3, seed=3)
+    assert measures.component_psi(a, near, clients, clients)[0] < 0.05
 
 
 def test_the_auroc_is_a_half_of_equals_and_one_of_what_is_apart() -> None:
@@ -106,7 +112,7 @@ def test_with_itself_nothing_differs(a: np.ndarray) -> None:
     clients = np.arange(len(a))
     assert measures.centroid_shift(a, a) == 0
     assert measures.mean_cosine(a, a) == 1
-    assert not any(measures.component_psi(a, a))
+    assert not any(measures.component_psi(a, a, clients, clients))
     assert not any(measures.column_psi(a, a))
     assert measures.auroc(a, a, clients, clients) == pytest.approx(0.5)
     assert measures.neighbour_overlap(a, a) == 1

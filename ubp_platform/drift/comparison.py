@@ -242,7 +242,7 @@ class _Pair:
             "cosine": measures.mean_cosine(a_known, b_known),
             "shift": measures.centroid_shift(a, b),
             "auroc": measures.auroc(a, b, self.a_keys, self.b_keys, self.seed),
-            "components": measures.component_psi(a, b),
+            "components": measures.component_psi(a, b, self.a_keys, self.b_keys, self.seed),
             "chance": measures.chance_psi(len(a), len(b)),
             "columns": dict(zip(names or (), columns, strict=True)),
         }

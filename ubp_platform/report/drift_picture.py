@@ -25,7 +25,8 @@ HEADINGS = {
     "absent": "absent",
 }
 _BLUES = LinearSegmentedColormap.from_list("used", ["#ffffff", "#9fc8e4"])
-_WIDTH = 7.6
+# Of the file, and of the picture in a page, where a phone must show it.
+_WIDTH, _PAGE_WIDTH = 7.6, 6.2
 
 
 def draw_comparison(found: Comparison, path: Path) -> None:
@@ -40,13 +41,16 @@ def draw_comparison(found: Comparison, path: Path) -> None:
 
 def comparison_picture(found: Comparison) -> Picture:
     """Draw the picture for a page."""
-    size = (_WIDTH, height(found.blocks) + 0.9)
+    size = (_PAGE_WIDTH, height(found.blocks) + 0.9)
     return picture("", f"{title(found)}: measures by block", size, lambda ax: _draw(ax, found))
 
 
 def title(found: Comparison) -> str:
     """Say what was compared, and how it went."""
-    names = [f"{side.version} at {shown(side.cutoff)}" for side in (found.a, found.b)]
+    times = (shown(side.cutoff).removesuffix(" 00:00") for side in (found.a, found.b))
+    names = [
+        f"{side.version} at {time}" for side, time in zip((found.a, found.b), times, strict=True)
+    ]
     crossed = len(found.crossed)
     verdict = f"{crossed} limit{'s' * (crossed != 1)} crossed" if crossed else "no limit is crossed"
     return f"{names[0]} → {names[1]}: {verdict}"
