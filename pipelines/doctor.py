@@ -198,6 +198,9 @@ def _tags(home: Home) -> Iterator[Finding]:
 def _results(home: Home) -> Iterator[Finding]:
     for path in sorted(home.evaluation.glob("*.json")):
         yield from _try(lambda path: sealed.check(path, "`ubp evaluate` writes it again"), path)
+    for path in sorted(home.comparisons.glob("*.json")):
+        cure = "remove it, `ubp compare` makes it again"
+        yield from _try(lambda path: sealed.check(path, cure), path, path.unlink)  # noqa: B023
     for path in sorted((home.evaluation / "scores").glob("*.json")):
         cure = "remove it, `ubp evaluate` computes it again"
         yield from _try(lambda path: sealed.check(path, cure), path, path.unlink)  # noqa: B023

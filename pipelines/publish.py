@@ -3,6 +3,7 @@
 import warnings
 from datetime import UTC, datetime
 
+from pipelines.compare import keep, require_healthy
 from ubp_platform.errors import UBPError
 from ubp_platform.home import Home
 from ubp_platform.locks import exclusive
@@ -20,6 +21,7 @@ def publish(
     version: str | None = None,
     progress: ProgressFactory = logged,
     everybody: bool = False,
+    if_healthy: bool = False,
 ) -> Served:
     """Serve a profile version as of its newest cutoff.
 
@@ -35,9 +37,13 @@ def publish(
     progress : ProgressFactory
     everybody : bool
         Write all profiles, also those that have not changed: this repairs the online store.
+    if_healthy : bool
+        First compare the profiles with those that are served, and keep that with the home.
 
     Raises
     ------
+    Unhealthy
+        If they differ by more than the settings allow; nothing is written then.
     UBPError
         If there is no profile, or the online store does not answer.
     """
@@ -45,7 +51,11 @@ def publish(
     # Nothing is encoded between what is written and what it is compared with.
     with exclusive(home, "encode"), exclusive(home, "publish"):
         profile = get_version(home, version)
-        return _publish(home, profile, progress, everybody)
+        compared = require_healthy(home, profile, progress) if if_healthy else None
+        served = _publish(home, profile, progress, everybody)
+    if compared:
+        keep(home, compared)
+    return served
 
 
 def _publish(

@@ -132,7 +132,7 @@ def _changed(warehouse: Warehouse, served: Served | None, profiles: list[Profile
     mine = next((one for one in profiles if one.name == served.version), None)
     snapshots = _whole([], lambda: mine.snapshots) if mine else None
     return not any(
-        snapshot.made_from.history == served.identity and _is_as_delivered(warehouse, snapshot)
+        snapshot.made_from.history == served.identity and is_as_delivered(warehouse, snapshot)
         for snapshot in snapshots or []
     )
 
@@ -150,13 +150,13 @@ def _stale(warehouse: Warehouse, version: ProfileVersion, damaged: list[DamagedF
     newest = {one.cutoff: one for one in _whole(damaged, lambda: version.snapshots) or []}
     for snapshot in newest.values():
         cutoff, history = snapshot.cutoff, snapshot.made_from.history
-        same = warehouse.identity(cutoff) == history or _is_as_delivered(warehouse, snapshot)
+        same = warehouse.identity(cutoff) == history or is_as_delivered(warehouse, snapshot)
         if snapshot.made_from.fits and not same:
             found.append(cutoff.isoformat())
     return found
 
 
-def _is_as_delivered(warehouse: Warehouse, snapshot: SnapshotFile) -> bool:
+def is_as_delivered(warehouse: Warehouse, snapshot: SnapshotFile) -> bool:
     """Whether events were left out of a snapshot that were delivered later, and only these."""
     cutoff, history = snapshot.cutoff, snapshot.made_from.history
     if warehouse.identity(cutoff, Known(delivered_before=cutoff)) != history:

@@ -153,6 +153,11 @@ class Home:
         return self.root / "evaluation"
 
     @property
+    def comparisons(self) -> Path:
+        """What `ubp compare` found, and its pictures."""
+        return self.root / "comparisons"
+
+    @property
     def report(self) -> Path:
         """The report of the latest evaluation."""
         return self.root / "report" / "index.html"

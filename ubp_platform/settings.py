@@ -4,7 +4,14 @@ import re
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import AfterValidator, BeforeValidator, PositiveInt, ValidationError
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    NonNegativeFloat,
+    PositiveInt,
+    ValidationError,
+)
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -55,6 +62,11 @@ class Settings(BaseSettings):
         What a file from outside may have; one with more is refused before it is read.
     max_row_bytes : int
         What a line of a text file may have.
+    compare_shift, compare_psi, compare_columns, compare_auroc, compare_absent,
+    compare_gone : float
+        What `ubp compare` lets pass at most.
+    compare_cosine, compare_overlap : float
+        What it lets pass at least.
     """
 
     model_config = SettingsConfigDict(
@@ -69,6 +81,14 @@ class Settings(BaseSettings):
     max_columns: PositiveInt = 1_000
     max_rows: PositiveInt = 500_000_000
     max_row_bytes: PositiveInt = 1_000_000
+    compare_shift: NonNegativeFloat = 0.25
+    compare_cosine: Annotated[float, Field(ge=-1, le=1)] = 0.6
+    compare_psi: NonNegativeFloat = 0.1
+    compare_columns: Annotated[float, Field(ge=0, le=1)] = 0.05
+    compare_auroc: Annotated[float, Field(ge=0.5, le=1)] = 0.85
+    compare_overlap: Annotated[float, Field(ge=0, le=1)] = 0.15
+    compare_absent: Annotated[float, Field(ge=0, le=1)] = 0.1
+    compare_gone: Annotated[float, Field(ge=0, le=1)] = 0.1
 
     @classmethod
     def settings_customise_sources(

@@ -167,3 +167,27 @@ def export(
         classes=classes,
     )
     show_exported(found)
+
+
+@app.command(rich_help_panel=PANEL)
+def card(
+    version: Annotated[
+        str | None, typer.Argument(help="A profile version, or a tag; the newest by default.")
+    ] = None,
+    json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON object; write no page.")
+    ] = False,
+    home: HomeOption = None,
+) -> None:
+    """Write the card of a profile version: data, blocks, cutoffs, drift, scores, limits.
+
+    A page of its own, report/VERSION.html in the home; it names no client.
+    """
+    from pipelines import card as pipeline
+
+    place = open_home(home)
+    found = pipeline.card(place, version)
+    if json:
+        print(found.model_dump_json())  # noqa: T201
+    else:
+        say(f"Card: {pipeline.write_card(place, found)}", wrap=False)

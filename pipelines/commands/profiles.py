@@ -215,18 +215,30 @@ def publish(
     everybody: Annotated[
         bool, typer.Option("--all", help="Write all profiles again; repairs the online store.")
     ] = False,
+    if_healthy: Annotated[
+        bool,
+        typer.Option(
+            "--if-healthy", help="Only if they differ from what is served by no more than allowed."
+        ),
+    ] = False,
     version: VersionOption = None,
     home: HomeOption = None,
 ) -> None:
     """Register the profiles with Feast and serve a version online.
 
-    Only profiles that have changed are written.
+    Only profiles that have changed are written. With --if-healthy, exit code 3 if nothing was.
     """
     fast_feast_import()
     from pipelines import publish as pipeline
+    from pipelines.compare import Unhealthy
+    from pipelines.console.comparisons import show_unhealthy
     from pipelines.console.profiles import show_served
 
-    show_served(pipeline.publish(open_home(home), version, progress(), everybody))
+    try:
+        show_served(pipeline.publish(open_home(home), version, progress(), everybody, if_healthy))
+    except Unhealthy as stop:
+        show_unhealthy(stop.found)
+        raise typer.Exit(3) from None
 
 
 @app.command(rich_help_panel=PANEL)

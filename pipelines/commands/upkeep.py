@@ -60,6 +60,34 @@ def audit(
 
 
 @app.command(rich_help_panel=PANEL)
+def compare(
+    a: Annotated[
+        str, typer.Argument(help="VERSION, CUTOFF or VERSION/CUTOFF; a tag is a version.")
+    ],
+    b: Annotated[str, typer.Argument(help="The same, of the profiles to compare with A's.")],
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    home: HomeOption = None,
+) -> None:
+    """Measure how the profiles of B differ from those of A, block by block.
+
+    A version without a cutoff takes the newest that both have, a cutoff alone the served version.
+    Exit code 3 if a limit (UBP_COMPARE_…) is crossed.
+    """
+    from pipelines import compare as pipeline
+    from pipelines.console.comparisons import show_comparison
+
+    place = open_home(home)
+    found = pipeline.compare(place, a, b, progress())
+    if json:
+        print(found.model_dump_json())  # noqa: T201
+    else:
+        show_comparison(found)
+        say(f"Picture: {pipeline.record_path(place, found).with_suffix('.png')}", wrap=False)
+    if found.crossed:
+        raise typer.Exit(3)
+
+
+@app.command(rich_help_panel=PANEL)
 def forget(
     client: Annotated[
         list[str] | None,

@@ -70,6 +70,12 @@ def newest_version(home: Home) -> ProfileVersion:
     return ProfileVersion.load(directories[-1])
 
 
+def named_versions(home: Home) -> list[str]:
+    """Return all that names a version: the versions for serving, aligned ones, then tags."""
+    directories = [*version_directories(home.profiles), *aligned_directories(home)]
+    return [*(path.name for path in directories), *read_tags(home)]
+
+
 def get_version(home: Home, name: str | None) -> ProfileVersion:
     """Return the profile version of a name, or of a tag; without one the newest version.
 

@@ -76,7 +76,7 @@ def render(record: Evaluation, shape: Shape, cloud: Cloud | None) -> str:
         **pictures,
     }
     return (
-        _environment()
+        environment()
         .get_template("page.html.j2")
         .render(
             record=record,
@@ -125,7 +125,8 @@ def _pictures(
     }
 
 
-def _environment() -> Environment:
+def environment() -> Environment:
+    """Return what renders the pages of this package."""
     environment = Environment(
         loader=PackageLoader("ubp_platform.report", "."),
         autoescape=True,

@@ -1,0 +1,1 @@
+"""How two sets of profiles differ: another cutoff, another version, other data."""
