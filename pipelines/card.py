@@ -18,6 +18,7 @@ from ubp_platform.errors import DamagedFile, UBPError
 from ubp_platform.evaluation.last import last_evaluation
 from ubp_platform.events.schema import EVENT_TYPES
 from ubp_platform.files import make_directory, write_text
+from ubp_platform.forgotten import Forgotten
 from ubp_platform.home import Home
 from ubp_platform.profile.alignment import Alignment
 from ubp_platform.profile.listing import aligned_versions, get_version
@@ -62,7 +63,7 @@ def card(home: Home, version: str | None = None) -> Card:
     now = status(home)
     served, data = Served.read(home), _data(now["warehouse"], now["quarantine"])
     cutoffs = [*_cutoffs(home, found)]
-    blocks = [*_blocks(found)]
+    blocks = [*_blocks(found, Forgotten.read(home))]
     scores = _scores(home, found)
     return Card(
         made_at=datetime.now(UTC),
@@ -151,7 +152,7 @@ def _cutoffs(home: Home, version: ProfileVersion) -> Iterator[CardCutoff]:
         )
 
 
-def _blocks(version: ProfileVersion) -> Iterator[CardBlock]:
+def _blocks(version: ProfileVersion, forgotten: Forgotten) -> Iterator[CardBlock]:
     files, own = version.snapshots, version.own_parts
     side = Side.of(version, files) if files else None
     rows = side.rows(sampled(side.clients)) if side else np.empty((0, version.width), np.float32)
@@ -166,6 +167,7 @@ def _blocks(version: ProfileVersion) -> Iterator[CardBlock]:
             kind=part.kind if part in own else "mapped",
             reads=list(block_class(part.block).needs),
             coverage=None if absent is None or not len(absent) else float(1 - absent.mean()),
+            forgotten=forgotten.learned_by(f"{part.block}/{part.version}"),
         )
 
 
@@ -234,6 +236,8 @@ def _limits(
                 f"{block.block} knows nothing of {1 - block.coverage:.1%} of the clients: they "
                 "have the mean of all there."
             )
+    if most := max((block.forgotten for block in blocks), default=0):
+        yield f"Its models learned from up to {most:,} clients who have been forgotten since."
     if data and data.quarantined:
         yield f"{data.quarantined:,} rows of deliveries are in quarantine, and in no profile."
     if data is None:

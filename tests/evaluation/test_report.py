@@ -29,9 +29,8 @@ from ubp_platform.events.schema import EVENT_TYPES
 from ubp_platform.home import Home
 from ubp_platform.report.drawing import draw_map
 from ubp_platform.report.headline import headline
-from ubp_platform.report.looks import signed
 from ubp_platform.report.page import QUESTIONS
-from ubp_platform.report.svg import label_points, picture
+from ubp_platform.report.svg import label_points, picture, signed
 from ubp_platform.warehouse import Warehouse
 from ubp_platform.warehouse.shape import shape
 

@@ -13,6 +13,7 @@ from redis import Redis
 
 from pipelines import forget as pipeline
 from pipelines.audit import audit
+from pipelines.card import card
 from pipelines.clients import relevant_clients
 from pipelines.doctor import examine
 from pipelines.encode import encode
@@ -199,6 +200,7 @@ def test_the_log_counts_and_names_nobody(home: Home) -> None:
     assert Forgotten.read(home).learned_by("handcrafted/v1") == 3
     blocks = {(one["name"], one["version"]): one for one in status(home)["blocks"]}
     assert blocks["handcrafted", "v1"]["forgotten"] == 3
+    assert any("from up to 3 clients who have been forgotten" in one for one in card(home).limits)
     assert not train(home, BLOCKS, FIT, refit_forgotten=4).fitted
     again = train(home, BLOCKS, FIT, refit_forgotten=3)
     assert [fit.name for fit in again.fitted] == BLOCKS

@@ -8,7 +8,7 @@ from pydantic import BaseModel
 from ubp_platform.drift.comparison import Comparison
 from ubp_platform.profile.alignment import Alignment
 from ubp_platform.report.drift_picture import comparison_picture
-from ubp_platform.report.page import environment
+from ubp_platform.report.templates import environment
 
 
 class CardTable(BaseModel):
@@ -86,6 +86,8 @@ class CardBlock(BaseModel):
         Event types.
     coverage : float, optional
         The share of the newest profiles in which it knows something of the client, in a sample.
+    forgotten : int
+        How many of the clients it may have learned from have been forgotten since.
     """
 
     block: str
@@ -95,6 +97,7 @@ class CardBlock(BaseModel):
     kind: str
     reads: list[str]
     coverage: float | None
+    forgotten: int = 0
 
 
 class CardScores(BaseModel):

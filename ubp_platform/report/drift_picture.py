@@ -10,8 +10,7 @@ from matplotlib.figure import Figure
 from ubp_platform.drift.comparison import Comparison
 from ubp_platform.drift.limits import LEAST
 from ubp_platform.report.drawing import ORANGE, STYLE
-from ubp_platform.report.looks import height
-from ubp_platform.report.svg import FAINT, INK, Picture, picture, short
+from ubp_platform.report.svg import FAINT, INK, Picture, height, picture, short
 from ubp_platform.times import shown
 
 #: The heading of each measure.

@@ -1,7 +1,7 @@
 """The headline of the page: the result of an evaluation in words."""
 
 from ubp_platform.evaluation.scores import Average, RepresentationInfo, Scores
-from ubp_platform.report.looks import signed
+from ubp_platform.report.svg import signed
 
 _KINDS = {"profile": "the profile", "block": "the best block", "baseline": "the best baseline"}
 

@@ -39,19 +39,3 @@ def name_rows(ax: Axes, names: Sequence[str], values: Sequence[str]) -> None:
     ax.grid()
     ax.margins(x=0.08)
     ax.xaxis.set_major_locator(MaxNLocator(4))
-
-
-def height(rows: Sequence[object]) -> float:
-    """Return the height in inches of a picture with some rows."""
-    return 0.6 + 0.25 * len(rows)
-
-
-def signed(number: float) -> str:
-    """Format a difference.
-
-    Examples
-    --------
-    >>> signed(0.0123), signed(-0.5)
-    ('+0.012', '−0.500')
-    """
-    return f"{number:+.3f}".replace("-", "−")

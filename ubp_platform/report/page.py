@@ -4,8 +4,6 @@ from collections.abc import Sequence
 from statistics import fmean
 from typing import Literal
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-
 from ubp_platform.blocks.registry import block_names
 from ubp_platform.evaluation import network
 from ubp_platform.evaluation.heads import boosting, logistic
@@ -16,9 +14,10 @@ from ubp_platform.report.curve_pictures import curve_lines, curve_pictures
 from ubp_platform.report.data_pictures import Cloud, data_pictures, map_pictures, training_pictures
 from ubp_platform.report.headline import display_name, headline
 from ubp_platform.report.label_pictures import label_pictures
-from ubp_platform.report.looks import LOOKS, TYPE_COLOURS, signed
+from ubp_platform.report.looks import LOOKS, TYPE_COLOURS
 from ubp_platform.report.score_pictures import ablation_pictures, task_pictures, width_picture
 from ubp_platform.report.svg import Picture
+from ubp_platform.report.templates import environment
 from ubp_platform.times import WINDOW_DAYS
 from ubp_platform.warehouse.shape import Shape
 
@@ -123,23 +122,6 @@ def _pictures(
         "training": training_pictures(record.blocks),
         "data": data_pictures(shape, record),
     }
-
-
-def environment() -> Environment:
-    """Return what renders the pages of this package."""
-    environment = Environment(
-        loader=PackageLoader("ubp_platform.report", "."),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["signed"] = signed
-    environment.filters["score"] = "{:.3f}".format
-    environment.filters["integer"] = "{:,}".format
-    environment.filters["day"] = "{:%Y-%m-%d}".format
-    environment.filters["minute"] = "{:%Y-%m-%d %H:%M}".format
-    return environment
 
 
 def _average(scores: Scores, metric: Literal["novelty", "diversity"], name: str) -> float:

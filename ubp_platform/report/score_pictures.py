@@ -7,8 +7,8 @@ from matplotlib.axes import Axes
 
 from ubp_platform.evaluation.scores import Average, Difference, Scores
 from ubp_platform.report.drawing import BLUE, mark_powers
-from ubp_platform.report.looks import LOOKS, MEDIUM, WIDE, Ranked, height, name_rows, signed
-from ubp_platform.report.svg import FAINT, INK, Picture, label_points, picture
+from ubp_platform.report.looks import LOOKS, MEDIUM, WIDE, Ranked, name_rows
+from ubp_platform.report.svg import FAINT, INK, Picture, height, label_points, picture, signed
 
 
 def task_pictures(scores: Scores, ranked: Ranked) -> list[Picture]:

@@ -152,3 +152,19 @@ def _overlap(box: Bbox, taken: Sequence[Bbox], room: Bbox) -> float:
     area = box.width * box.height
     outside = area - (inside.width * inside.height if inside else 0)
     return outside + sum(shared.width * shared.height for shared in both if shared)
+
+
+def height(rows: Sequence[object]) -> float:
+    """Return the height in inches of a picture with some rows."""
+    return 0.6 + 0.25 * len(rows)
+
+
+def signed(number: float) -> str:
+    """Format a difference.
+
+    Examples
+    --------
+    >>> signed(0.0123), signed(-0.5)
+    ('+0.012', '−0.500')
+    """
+    return f"{number:+.3f}".replace("-", "−")
