@@ -18,7 +18,7 @@ from ubp_platform.blocks.checkpoint import Checkpoint
 from ubp_platform.blocks.gru_ae import GRUAutoencoder, GRUAutoencoderNetwork
 from ubp_platform.blocks.gru_ae_day_event_type import GRUAEDayEventType
 from ubp_platform.blocks.gru_ae_week_all import GRUAEWeekAll
-from ubp_platform.blocks.ragged import Batches
+from ubp_platform.blocks.ragged import STEPS, Batches
 from ubp_platform.blocks.sequence_learner import training_step, validation_loss
 from ubp_platform.errors import BlockUnavailable
 from ubp_platform.warehouse import Warehouse
@@ -64,6 +64,27 @@ def test_an_epoch_has_every_client_once_among_clients_of_like_length() -> None:
         padded = sum(batch.inputs[0].numel() for batch in found)
         assert padded < 1.12 * batches.positions(np.arange(500))
     assert epochs[0] == epochs[1] != epochs[2]
+
+
+def test_on_a_gpu_a_batchs_shape_follows_from_each_clients_own_length() -> None:
+    lengths = np.random.default_rng(0).integers(0, 129, 300)
+    batches = Batches(ragged(list(lengths)), 20, CPU)
+    shapes = {}
+    for rows, batch in batches.shaped(np.arange(300), 1024):
+        _, steps, clients = batch.inputs.shape
+        assert steps % STEPS == 0
+        assert len(rows) <= clients == 1024 // steps
+        own = batches.gather(rows)
+        width = own.inputs.shape[1]
+        assert torch.equal(batch.last[: len(rows)], own.last)
+        assert torch.equal(batch.inputs[:, :width, : len(rows)], own.inputs)
+        assert (batch.inputs[:, width:, : len(rows)] == Vocabulary.PAD).all()
+        shapes |= dict.fromkeys(rows.tolist(), batch.inputs.shape)
+    assert sorted(shapes) == [*range(300)]
+    for company in ([17], [17, 5], [299, 17, 3, 40]):
+        for rows, batch in batches.shaped(np.array(company), 1024):
+            assert {shapes[row] for row in rows.tolist()} == {batch.inputs.shape}
+    assert not [*batches.shaped(np.array([], np.int64), 1024)]
 
 
 def test_the_user_vector_is_that_of_a_loop_over_one_unpadded_sequence() -> None:

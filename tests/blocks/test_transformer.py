@@ -129,6 +129,17 @@ def test_a_vector_depends_on_neither_neighbours_nor_batch_size_nor_order() -> No
             np.testing.assert_allclose(found, together[clients], rtol=1e-5, atol=1e-5)
 
 
+def test_a_batch_of_a_gpus_shape_gives_the_same_vectors() -> None:
+    network = enlarged(url_network(last=40))  # 41 positions: 48 steps are more than there are
+    sequences = ragged([5, 40, 2, 39, 16])
+    gathered = batches(sequences)
+    with torch.inference_mode():
+        together = network.newest(gathered.gather(np.arange(5)))
+        for rows, batch in gathered.shaped(np.arange(5), 256):
+            found = network.newest(batch)[: len(rows)]
+            torch.testing.assert_close(found, together[rows], rtol=1e-5, atol=1e-5)
+
+
 def test_the_weights_start_as_gpt_2s_do() -> None:
     network = url_network(values=500, hidden=64, layers=8)
     layer = network.layers[0]

@@ -24,6 +24,7 @@ from ubp_platform.blocks.snapshot import Snapshot
 from ubp_platform.blocks.state_arrays import Arrays, strip_prefix, with_prefix
 from ubp_platform.blocks.torch_learner import Optimizers, TorchLearner
 from ubp_platform.blocks.torch_runtime import (
+    LEAST_ROWS,
     device,
     load_weight_arrays,
     padded,
@@ -133,11 +134,12 @@ class FutureWindow(FutureBlock):
         inputs = torch.from_numpy(self._scale(np.log1p(counters.vectors)))
         vectors = np.empty((len(inputs), self.width), np.float32)
         self.encoder_.eval()
+        least = LEAST_ROWS if device().type == "cpu" else _ROWS_PER_BATCH
         bar = progress(f"{self.name}: encode", len(inputs), "clients")
         with threads(self.threads), torch.inference_mode(), bar as advance:
             for start in range(0, len(inputs), _ROWS_PER_BATCH):
                 part = inputs[start : start + _ROWS_PER_BATCH]
-                found = self.encoder_(padded(part).to(device()))[: len(part)]
+                found = self.encoder_(padded(part, least).to(device()))[: len(part)]
                 vectors[start : start + len(part)] = found.cpu().numpy()
                 advance(len(part))
         return Snapshot(history.cutoff, counters.client_ids, vectors)

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from ubp_platform.blocks.model_files import fetch, hash_files, quiet, unavailable
-from ubp_platform.blocks.torch_runtime import device
+from ubp_platform.blocks.torch_runtime import device, padded
 from ubp_platform.errors import UBPError, first_line
 from ubp_platform.progress import ProgressFactory, logged
 
@@ -85,9 +85,11 @@ class LanguageModel:
         The pooling is the final hidden state of the last token, or the mean over all tokens.
         """
         ids = torch.from_numpy(tokens).to(self.network.device).long()
+        if ids.device.type == "cuda":  # so many texts of a length as fill a batch, always
+            ids = padded(ids, self.tokens_per_batch // ids.shape[1])
         hidden = self.network(input_ids=ids).last_hidden_state  # (n_texts, n_tokens, width)
         pooled = hidden[:, -1] if pooling == "last" else hidden.mean(dim=1, dtype=torch.float32)
-        vectors: np.ndarray = pooled.float().cpu().numpy()
+        vectors: np.ndarray = pooled[: len(tokens)].float().cpu().numpy()
         return vectors
 
 

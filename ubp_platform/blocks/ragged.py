@@ -13,6 +13,8 @@ from ubp_platform.warehouse.sequences import Sequences, Vocabulary
 JITTER = 0.05
 #: Positions per batch in evaluation; enough for efficient matrix products.
 POSITIONS_PER_BATCH = 8192
+#: On a GPU evaluation batches have a multiple of so many steps.
+STEPS = 16
 
 
 @dataclass(frozen=True)
@@ -115,10 +117,27 @@ class Batches:
             yield rows, self.gather(rows)
             start += count
 
-    def gather(self, clients: np.ndarray) -> Batch:
-        """Make a batch of some clients' sequences."""
+    def shaped(
+        self, clients: np.ndarray, positions: int = POSITIONS_PER_BATCH
+    ) -> Iterator[tuple[np.ndarray, Batch]]:
+        """Yield evaluation batches of shapes that follow from each client's own length.
+
+        A GPU multiplies in a way that depends on the shapes, and each rounds differently. Here the
+        number of steps is a multiple of :data:`STEPS`, and so many clients fill the ``positions``;
+        where there are fewer, the last one is repeated. So a client's vector does not depend on
+        who else is encoded.
+        """
+        steps = (self.lengths[clients] // STEPS + 1) * STEPS  # with the start token
+        for width in np.unique(steps).tolist():
+            alike, count = clients[steps == width], max(1, positions // width)
+            for start in range(0, len(alike), count):
+                rows = alike[start : start + count]
+                yield rows, self.gather(np.pad(rows, (0, count - len(rows)), mode="edge"), width)
+
+    def gather(self, clients: np.ndarray, steps: int | None = None) -> Batch:
+        """Make a batch of some clients' sequences; by default of as many steps as they need."""
         lengths = self.lengths[clients]
-        step = np.arange(lengths.max() + 1)[:, None]  # (steps, 1)
+        step = np.arange(steps or lengths.max() + 1)[:, None]  # (steps, 1)
         event = self.starts[clients] + step  # (steps, clients): indices into the flat arrays
         event = np.minimum(event, self.tokens.shape[1] - 1)  # padding may point anywhere
         tokens = self.tokens[:, event]  # (fields, steps, clients)

@@ -152,10 +152,11 @@ class SequenceBlock(Block):
         vectors = np.empty((len(clients), self.hidden), np.float32)
         batches = self._batches(sequences)
         self.network_.eval()
+        in_batches = batches.sorted if batches.device.type == "cpu" else batches.shaped
         bar = progress(f"{self.name}: encode", batches.positions(clients), "tokens")
         with threads(self.threads), torch.inference_mode(), bar as advance:
-            for rows, batch in batches.sorted(clients, self.positions_per_batch):
-                vectors[rows] = self.vectors(batch).cpu().numpy()
+            for rows, batch in in_batches(clients, self.positions_per_batch):
+                vectors[rows] = self.vectors(batch)[: len(rows)].cpu().numpy()
                 advance(batches.positions(rows))
         return vectors
 

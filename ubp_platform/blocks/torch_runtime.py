@@ -1,7 +1,8 @@
 """How torch runs: device, precision, threads and random numbers; state dicts as arrays."""
 
+import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 
 import torch
 from torch import Tensor, nn
@@ -23,13 +24,14 @@ def mixed_precision(device_type: str) -> torch.autocast:
 LEAST_ROWS = 16
 
 
-def padded(rows: Tensor) -> Tensor:
-    """Append zeros to have :data:`LEAST_ROWS` rows.
+def padded(rows: Tensor, least: int = LEAST_ROWS) -> Tensor:
+    """Append zeros to have ``least`` rows.
 
     So what a network computes of a row does not depend on how many others there are: a client who
-    is encoded alone gets the same bits as among all.
+    is encoded alone gets the same bits as among all. On a GPU any other number of rows may be
+    multiplied in another way, so there it is always the same number.
     """
-    missing = LEAST_ROWS - len(rows)
+    missing = least - len(rows)
     return rows if missing <= 0 else torch.cat([rows, rows.new_zeros(missing, *rows.shape[1:])])
 
 
@@ -45,10 +47,27 @@ def threads(count: int | None) -> Iterator[None]:
 
 
 @contextmanager
+def _one_order() -> Iterator[None]:
+    before = torch.are_deterministic_algorithms_enabled()
+    warn_only = torch.is_deterministic_algorithms_warn_only_enabled()
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    try:
+        with warnings.catch_warnings():
+            # Attention's backward pass has no other algorithm; it has given equal bits so far.
+            warnings.filterwarnings("ignore", ".*non-deterministic algorithm")
+            yield
+    finally:
+        torch.use_deterministic_algorithms(before, warn_only=warn_only)
+
+
+@contextmanager
 def seeded(seed: int) -> Iterator[None]:
-    """Seed torch's random generators, and restore their states afterwards."""
+    """Seed torch's random generators, and restore their states afterwards.
+
+    Meanwhile a GPU adds in one order, so that the same seed gives the same fit there, too.
+    """
     cuda = [torch.cuda.current_device()] if torch.cuda.is_available() else []
-    with torch.random.fork_rng(devices=cuda):
+    with torch.random.fork_rng(devices=cuda), _one_order() if cuda else nullcontext():
         # `torch.manual_seed` would keep a stack trace for each kind of device that is absent.
         torch.default_generator.manual_seed(seed)
         if cuda:

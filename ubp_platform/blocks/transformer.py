@@ -154,7 +154,7 @@ class Transformer(nn.Module):
 
     def newest(self, batch: Batch) -> Tensor:
         """Return the hidden state at each client's newest event: (clients, hidden)."""
-        x = self.embed(batch.inputs)
+        x = self.embed(batch.inputs[:, : len(self.positions.weight)])  # beyond it is padding only
         clients, steps, _ = x.shape
         # To whole vectors, so that sums over steps do not depend on the longest sequence.
         x = padded(nn.functional.pad(x, (0, 0, 0, -steps % LEAST_ROWS)))
