@@ -180,10 +180,10 @@ def _compute_again(
             "more, or the list of clients is another one"
         )
         return
-    if lost := Forgotten.read(home).since(part.file.created, cutoff):
+    if Forgotten.read(home).since(part.file.created, cutoff):
         result.skipped.append(
-            f"{cutoff:%Y-%m-%d %H:%M}: clients have been forgotten since ({lost:,}), and what is "
-            "counted over all clients was counted with them"
+            f"{cutoff:%Y-%m-%d %H:%M}: clients have been forgotten since, and what is counted over "
+            "all clients was counted with them"
         )
         return
     history = warehouse.history(cutoff, part.keys, known)

@@ -1,10 +1,10 @@
 """``ubp forget``: remove clients from everything that a home holds, and from the online store."""
 
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +12,6 @@ import numpy as np
 from ubp_platform.blocks.catalog import Catalog
 from ubp_platform.blocks.embedding_cache import EmbeddingCache
 from ubp_platform.blocks.snapshot import remove_clients
-from ubp_platform.blocks.snapshot_files import revision_paths
 from ubp_platform.client_list import read_clients
 from ubp_platform.errors import DamagedFile, UBPError
 from ubp_platform.files import clear_debris, discard
@@ -31,29 +30,32 @@ from ubp_platform.warehouse import Warehouse, forgetting, refusing
 
 @dataclass
 class Removed:
-    """What ``ubp forget`` did.
+    """What ``ubp forget`` did, with an interrupted run that it finished.
 
     Parameters
     ----------
-    clients : int
-        Those of whom the home had something.
     asked : int
         Those who were named.
+    clients : int
+        Those with events, without those who had been forgotten before.
     rows : dict of str to int
         The number of rows that each table of the warehouse lost.
     snapshots : int
         The number of files with vectors that were written anew.
     fits : dict of str to int
         How many of the clients each fit may have learned from.
+    nothing_of : list of str
+        Of whom nothing was found.
     resumed : bool
-        Whether an interrupted run was finished first.
+        Whether an interrupted run was finished.
     """
 
-    clients: int = 0
     asked: int = 0
+    clients: int = 0
     rows: dict[str, int] = field(default_factory=dict)
     snapshots: int = 0
     fits: dict[str, int] = field(default_factory=dict)
+    nothing_of: list[str] = field(default_factory=list)
     resumed: bool = False
 
 
@@ -65,7 +67,7 @@ def forget(
     allow_return: bool = False,
     progress: ProgressFactory = logged,
 ) -> Removed:
-    """Remove clients; first those whom an interrupted run left.
+    """Remove clients, and those whom an interrupted run left.
 
     Where nobody is named: forgotten clients whom a backup brought back.
 
@@ -95,73 +97,94 @@ def forget(
     DamagedFile
         If a file is damaged, so that nobody can tell who is in it; the next run goes on.
     """
-    listed = [] if file is None else read_clients(file).tolist()
+    listed = [] if file is None else [str(one) for one in read_clients(file).tolist()]
+    named = _checked([*listed, *client_ids])
     with alone(home):
-        result = Removed()
-        if left := Unfinished.read(home):
-            _carry_out(home, left, result, progress)
-            result.resumed = True
-        forgotten, named = Forgotten.read(home), np.array([*listed, *client_ids])
-        with Warehouse(home.warehouse, wait=True) as warehouse:
-            if not len(named):
+        left, forgotten = Unfinished.read(home), Forgotten.read(home)
+        with _warehouse(home) as warehouse:
+            if not named and warehouse:
                 named = refusing.returned(warehouse.connection, forgotten)
-            if not len(named):
-                if left:
-                    return result
+            if not named and not left:
                 raise UBPError("nobody is named: give ids of clients, or --file FILE")
-            unfinished = _begin(home, warehouse, named)
-        (forgotten.allow if allow_return else forgotten.refuse)(unfinished.ids)
+            unfinished = _begin(home, warehouse, named, forgotten).together(left)
+            known = {*(forgetting.known(warehouse.connection, named) if warehouse else ())}
         # Before the names are written down, so that no rerun forgets that they are refused.
+        (forgotten.allow if allow_return else forgotten.refuse)(named)
         forgotten.write(home)
         unfinished.write(home)
-        result.asked += len(unfinished.client_ids)
+        result = Removed(len(unfinished.client_ids), resumed=left is not None)
+        result.nothing_of = [one for one in named if one not in known]
         _carry_out(home, unfinished, result, progress)
     return result
 
 
-def _begin(home: Home, warehouse: Warehouse, client_ids: np.ndarray) -> Unfinished:
-    """Find the clients' keys, and count what is going to be removed."""
-    translation = warehouse.identifiers("client_id")
-    ids = np.unique(translation.require(client_ids))
-    keys = translation.keys(ids)
-    clients, first = forgetting.first_events(warehouse.connection, keys)
-    fits = {}
-    catalog = Catalog(home)
+def _checked(client_ids: list[str]) -> list[str]:
+    """Check and sort ids, each once; raise UBPError if one is empty or no text."""
+    for one in client_ids:
+        if not one.strip():
+            raise UBPError("an id is empty: is a variable of the shell not set?")
+        if not one.isprintable():
+            raise UBPError(f"the id {one!r} has characters that cannot be printed")
+    return sorted({*client_ids})
+
+
+@contextmanager
+def _warehouse(home: Home) -> Iterator[Warehouse | None]:
+    """Open the warehouse for reading, if there is one."""
+    if not home.warehouse.exists():
+        yield None
+        return
+    with Warehouse(home.warehouse, wait=True) as warehouse:
+        yield warehouse
+
+
+def _begin(
+    home: Home, warehouse: Warehouse | None, client_ids: list[str], forgotten: Forgotten
+) -> Unfinished:
+    """Count what is going to be removed of clients who were not forgotten before."""
+    entry = Forgetting(at=datetime.now(UTC))
+    if client_ids and warehouse:
+        connection = warehouse.connection
+        _, first = forgetting.first_events(connection, forgetting.keys_of(connection, client_ids))
+        entry.since = first.min().astype("datetime64[D]").item() if len(first) else None
+        refused = forgotten.is_refused(np.array(client_ids))
+        new = [one for one, before in zip(client_ids, refused, strict=True) if not before]
+        _, first = forgetting.first_events(connection, forgetting.keys_of(connection, new))
+        entry.clients, entry.fits = len(first), _learned(home, first)
+    return Unfinished(client_ids=client_ids, entry=entry)
+
+
+def _learned(home: Home, first: np.ndarray) -> dict[str, int]:
+    """Count the clients whose first event is before each fit's cutoff."""
+    catalog, found = Catalog(home), {}
     for directory in sorted(home.blocks.glob("*")):
         for fit in catalog.versions(directory.name):
             cutoff = np.datetime64(fit.report.cutoff.astimezone(UTC).replace(tzinfo=None))
             if learned := int((first < cutoff).sum()):
-                fits[f"{fit.name}/{fit.version}"] = learned
-    entry = Forgetting(
-        at=datetime.now(UTC),
-        clients=len(clients),
-        since=first.min().astype("datetime64[D]").item() if len(first) else None,
-        fits=fits,
-    )
-    return Unfinished(client_ids=ids.tolist(), keys=keys.tolist(), entry=entry)
+                found[f"{fit.name}/{fit.version}"] = learned
+    return found
 
 
 def _carry_out(
     home: Home, unfinished: Unfinished, result: Removed, progress: ProgressFactory
 ) -> None:
     """Remove the clients from one place after the other; all of it can be done twice."""
-    ids, keys = unfinished.ids, np.array(unfinished.keys, np.int64)
-    with progress("forget: warehouse", None, "files") as advance:
-        with Warehouse(home.warehouse, write=True, wait=True) as warehouse:
-            with warehouse.transaction():
-                lost = forgetting.remove(warehouse.connection, keys, ids)
-            warehouse.rewrite()
-        advance(1)
-    damaged: list[DamagedFile] = []
-    steps = [*_files(home, ids, keys, result)]
-    with progress("forget: files", len(steps), "files") as advance:
-        for step in steps:
-            try:
-                step()
-            except DamagedFile as error:
-                damaged.append(error)
+    ids, served = unfinished.client_ids, Served.read(home)
+    if served:
+        served.require_store(OnlineStore(home).kind)
+    keys = np.empty(0, np.int64)
+    if home.warehouse.exists():
+        with progress("forget: warehouse", None, "files") as advance:
+            with Warehouse(home.warehouse, write=True, wait=True) as warehouse:
+                with warehouse.transaction():
+                    keys = forgetting.keys_of(warehouse.connection, ids)
+                    lost = forgetting.remove(warehouse.connection, keys, ids)
+                    unfinished.rows = _sum(unfinished.rows, lost)
+                    unfinished.write(home)
+                warehouse.rewrite()
             advance(1)
-    _remove_online(home, ids)
+    found, damaged = _write_files(home, ids, keys, result, progress)
+    _remove_online(home, ids, served)
     if copies := clear_debris(home.root):
         warnings.warn(
             f"{len(copies)} files are in use by commands that began before, such as {copies[0]}: "
@@ -171,31 +194,46 @@ def _carry_out(
     if damaged:
         raise DamagedFile(f"{damaged[0]}; then `ubp forget` finishes")
     unfinished.finish(home)
-    for table, rows in lost.items():
-        result.rows[table] = result.rows.get(table, 0) + rows
-    result.clients += unfinished.entry.clients
-    result.fits = {fit: n + result.fits.get(fit, 0) for fit, n in unfinished.entry.fits.items()}
+    result.rows, result.fits = unfinished.rows, unfinished.entry.fits
+    result.clients = unfinished.entry.clients
+    result.nothing_of = [one for one in result.nothing_of if one not in found]
 
 
-def _files(
-    home: Home, ids: np.ndarray, keys: np.ndarray, result: Removed
-) -> Iterator[Callable[[], None]]:
-    """Return what is to be done to each file of the home outside of the warehouse."""
+def _sum(rows: dict[str, int], more: dict[str, int]) -> dict[str, int]:
+    return {name: rows.get(name, 0) + more.get(name, 0) for name in {**rows, **more}}
+
+
+def _write_files(
+    home: Home, ids: list[str], keys: np.ndarray, result: Removed, progress: ProgressFactory
+) -> tuple[set[str], list[DamagedFile]]:
+    """Remove the clients from each file; return who was in any, and what is damaged."""
+    found: set[str] = set()
+    damaged: list[DamagedFile] = []
     parents = (home.snapshots, home.profiles, home.evaluation / "profiles")
-    directories = {path.parent for parent in parents for path in parent.rglob("*.parquet")}
-    for directory in sorted(directories):
-        for path in revision_paths(directory):
-
-            def write_anew(path: Path = path) -> None:
-                result.snapshots += remove_clients(path, ids) > 0
-
-            yield write_anew
+    snapshots = sorted(path for parent in parents for path in parent.rglob("*.parquet"))
     # The factors of clients are a part of some fits' states.
-    for path in sorted(home.checkpoints.glob("*/*.safetensors")):
-        yield partial(discard, path)
-    for path in sorted((home.scratch / "lm").glob("*.sqlite")):
-        yield partial(_remove_cached, path, keys)
-    yield DataDocs(home.data_docs).remove_examples
+    states = sorted(home.checkpoints.glob("*/*.safetensors"))
+    caches = sorted((home.scratch / "lm").glob("*.sqlite"))
+    count = len(snapshots) + len(states) + len(caches) + 1
+    with progress("forget: files", count, "files") as advance:
+        for path in snapshots:
+            try:
+                there = remove_clients(path, ids)
+            except DamagedFile as error:
+                damaged.append(error)
+            else:
+                found.update(there)
+                result.snapshots += bool(there)
+            advance(1)
+        for path in states:
+            discard(path)
+            advance(1)
+        for path in caches:
+            _remove_cached(path, keys)
+            advance(1)
+        DataDocs(home.data_docs).remove_examples()
+        advance(1)
+    return found, damaged
 
 
 def _remove_cached(path: Path, keys: np.ndarray) -> None:
@@ -204,28 +242,47 @@ def _remove_cached(path: Path, keys: np.ndarray) -> None:
             cache.remove_clients(keys.tolist())
     except UBPError:  # damaged: it is created again
         discard(path)
+        discard(path.with_name(f"{path.name}-journal"))
 
 
-def _remove_online(home: Home, ids: np.ndarray) -> None:
-    """Remove the clients' rows of all versions and publishes."""
-    served = Served.read(home)
+def _remove_online(home: Home, ids: list[str], served: Served | None) -> None:
+    """Remove the clients' rows of all versions and publishes, begun ones too."""
     store = OnlineStore(home)
-    if served:
-        served.require_store(store.kind)
-    elif store.kind != "sqlite" or not store.exists:
+    begun = (home.root / "names" / "publishes").exists()
+    if not store.exists or not (served or begun):
         return
-    known: list[ClientId] = ids.tolist()
-    lost = {}
+    # Rows are found by ids of either kind; a shop has one.
+    known: list[ClientId] = [*ids, *(int(one) for one in ids if _is_whole(one))]
+    before = _online(home, store, served, ids)
+    store.remove_clients(known)
+    after = _online(home, store, served, ids)
+    for name, rows in before.items():
+        lost = rows - after.get(name, rows)
+        if lost and served and (publication := store.publication(name)):
+            clients = publication.clients - lost
+            store.announce(name, publication.model_copy(update={"clients": clients}))
+            if name == served.version:
+                served.model_copy(update={"clients": clients}).write(home)
+
+
+def _is_whole(text: str) -> bool:
+    return text.removeprefix("-").isdecimal() and -(2**63) <= int(text) < 2**63
+
+
+def _online(
+    home: Home, store: OnlineStore, served: Served | None, ids: list[str]
+) -> dict[str, int]:
+    """Count the rows of each version that are online: these clients' (Redis), or all (SQLite)."""
+    found = {}
     for name in served.online if served else ():
         publication = store.publication(name)
-        if publication and publication.publish:
+        if publication and publication.publish and (home.profiles / name).exists():
             version = get_version(home, name)
-            view = profile_view(version, text_ids([version]), publication.table)
-            lost[name] = sum(row is not None for row in store.read(view, known))
-    store.remove_clients(known)
-    for name, rows in lost.items():
-        if rows and (publication := store.publication(name)):
-            clients = publication.clients - rows
-            store.announce(name, publication.model_copy(update={"clients": clients}))
-            if served and name == served.version:
-                served.model_copy(update={"clients": clients}).write(home)
+            is_text = text_ids([version])
+            keys: list[ClientId] = (
+                [*ids] if is_text else [int(one) for one in ids if _is_whole(one)]
+            )
+            view = profile_view(version, is_text, publication.table)
+            if (rows := store.count(view, [keys] if keys else [])) is not None:
+                found[name] = rows
+    return found

@@ -1,17 +1,18 @@
 """``ubp ingest``: check a delivery, quarantine what fails, land the rest as one batch."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 import duckdb
+import numpy as np
 
 from pipelines.status import next_after_delivery
 from ubp_platform.errors import BatchRejected, UBPError
 from ubp_platform.events import completejourney
 from ubp_platform.events.schema import PRODUCTS
-from ubp_platform.files import temporary_directory
+from ubp_platform.files import discard, temporary_directory
 from ubp_platform.forgotten import Forgotten
 from ubp_platform.home import Home
 from ubp_platform.layouts import MAX_QUARANTINE, RELEVANT_CLIENTS
@@ -199,9 +200,12 @@ def _land(
         known_kinds = identifiers.kinds(connection)
         if ledger.numbers(connection) == [replace]:
             known_kinds = {}  # they are deleted with the only batch
+        if ledger.numbers(connection) in ([], [replace]):
+            _discard_caches(home)
         staged = stage.stage_all(connection, new, known_kinds)
         staged, refused = _without_forgotten(connection, staged, Forgotten.read(home))
         checked = _check_all(stage, connection, staged.values(), docs, max_quarantine, progress)
+        checked = [_without_named(connection, one, Forgotten.read(home)) for one in checked]
         result.batch = batch
         with warehouse.transaction():
             if replace is not None:
@@ -217,7 +221,8 @@ def _land(
             if decided := column_kinds.describe(checked[0].staged.kinds, known_kinds):
                 result.notes.append(decided)
             result.notes += refused
-            result.notes += [*stage.box.notes, *_notes(connection, result, stage, delivered)]
+            result.notes += stage.box.notes
+            result.notes += _notes(connection, result, stage, delivered, bool(refused))
             if replace is not None and (again := ledger.to_deliver_again(connection)):
                 result.notes.append(
                     "ingest these files again, rows that they share with the replaced batch are "
@@ -246,6 +251,23 @@ def _without_forgotten(
         f"rows of forgotten clients were refused: {rows + lines:,}; `ubp forget --allow-return "
         "CLIENT_ID` takes a client's later deliveries in"
     ]
+
+
+def _without_named(
+    connection: duckdb.DuckDBPyConnection, checked: CheckedTable, forgotten: Forgotten
+) -> CheckedTable:
+    """Leave out bad rows that name a forgotten client in any column: they are not kept."""
+    bad, scan = checked.bad, Scan(connection, checked.staged)
+    named = refusing.refused_bad_rows(connection, scan, bad.row_numbers, forgotten)
+    if not len(named):
+        return checked
+    kept = ~np.isin(bad.row_numbers, named)
+    return replace(
+        checked,
+        staged=replace(checked.staged, refused=[*checked.staged.refused, *named.tolist()]),
+        rows=checked.rows - len(named),
+        bad=replace(bad, row_numbers=bad.row_numbers[kept], rules=bad.rules[kept]),
+    )
 
 
 def _check_all(
@@ -325,6 +347,7 @@ def _notes(
     result: Ingested,
     stage: StagingArea,
     delivered: ledger.Delivered,
+    some_refused: bool,
 ) -> Iterator[str]:
     known = sum(file.known for file in result.files)
     if known and delivered.at < delivered.landed_at:
@@ -337,7 +360,7 @@ def _notes(
             yield f"{early:,} events of {table} have a delivered_at before their timestamp"
         if late:
             yield f"{late:,} events of {table} have a delivered_at in the future"
-    if not sum(file.read for file in result.files):
+    if not some_refused and not sum(file.read for file in result.files):
         yield "no file has a row"
     for file in result.files:
         for rule, count in ledger.broken_rules(connection, result.batch, file.table).items():
@@ -350,7 +373,7 @@ def _notes(
             f"repeated: some rows of {', '.join(repeated)} equal another one in all columns; they "
             "landed as separate events"
         )
-    if not result.skipped:
+    if not result.skipped and not some_refused:
         yield from stage.unread({file.table: file.read for file in result.files})
     if dropped := stage.dropped():
         reasons = "; ".join(f"{count:,}: {reason}" for reason, count in dropped.items())
@@ -360,6 +383,11 @@ def _notes(
             f"{unknown:,} events have skus without product properties; they are kept, with "
             "category and price missing"
         )
+
+
+def _discard_caches(home: Home) -> None:
+    """Remove cached vectors, which name clients by keys that are going to begin anew."""
+    discard(home.scratch / "lm")
 
 
 def revert(home: Home, batch: int) -> tuple[dict[str, int], list[str]]:
@@ -374,8 +402,9 @@ def revert(home: Home, batch: int) -> tuple[dict[str, int], list[str]]:
         came from.
     """
     # Fails if there is no warehouse, instead of creating one.
-    with Warehouse(home.warehouse, wait=True):
-        pass
+    with Warehouse(home.warehouse, wait=True) as warehouse:
+        if ledger.numbers(warehouse.connection) == [batch]:
+            _discard_caches(home)
     with (
         Warehouse(home.warehouse, write=True, memory_share=INGEST_SHARE, wait=True) as warehouse,
         warehouse.transaction(),

@@ -47,6 +47,8 @@ def atomic_file(path: Path, replace: bool = True) -> Iterator[Path]:
         with _locked(descriptor):
             yield temporary
             restrict(temporary)  # some libraries write a file of their own over it
+            with suppress(FileNotFoundError):  # a file that a group may write stays so
+                temporary.chmod(path.stat().st_mode & _inherited(path.parent, 0o777))
             sync(temporary)
             if replace:
                 temporary.replace(path)

@@ -7,6 +7,7 @@ so that a run that was killed can be finished; it is removed at the end.
 
 import hashlib
 import secrets
+from collections.abc import Iterable
 from datetime import date, datetime
 from pathlib import Path
 
@@ -73,13 +74,13 @@ class Forgotten(BaseModel):
         """Return the salted hash of a shop's id, text in UTF-8."""
         return hashlib.sha256(f"{self.salt}{client_id}".encode()).hexdigest()
 
-    def refuse(self, client_ids: np.ndarray) -> None:
+    def refuse(self, client_ids: Iterable[str]) -> None:
         """Refuse rows of these clients from now on."""
-        self.refused = sorted({*self.refused, *map(self.hash, client_ids.tolist())})
+        self.refused = sorted({*self.refused, *map(self.hash, client_ids)})
 
-    def allow(self, client_ids: np.ndarray) -> None:
+    def allow(self, client_ids: Iterable[str]) -> None:
         """Refuse rows of these clients no longer."""
-        self.refused = sorted({*self.refused} - {*map(self.hash, client_ids.tolist())})
+        self.refused = sorted({*self.refused} - {*map(self.hash, client_ids)})
 
     def is_refused(self, client_ids: np.ndarray) -> np.ndarray:
         """Say of each shop's id whether its rows are refused: bool, shape (n,)."""
@@ -93,8 +94,8 @@ class Forgotten(BaseModel):
         """
         return sum(entry.fits.get(fit, 0) for entry in self.log)
 
-    def since(self, made: datetime | None, cutoff: datetime) -> int:
-        """Count those who were forgotten after something of a history was made.
+    def since(self, made: datetime | None, cutoff: datetime) -> bool:
+        """Whether clients of a history were forgotten after something was made of it.
 
         Parameters
         ----------
@@ -103,10 +104,9 @@ class Forgotten(BaseModel):
         cutoff : datetime
             The end of the history.
         """
-        return sum(
-            entry.clients
+        return any(
+            entry.since and entry.since <= cutoff.date() and (made is None or entry.at > made)
             for entry in self.log
-            if entry.since and entry.since <= cutoff.date() and (made is None or entry.at > made)
         )
 
 
@@ -115,17 +115,17 @@ class Unfinished(BaseModel):
 
     Parameters
     ----------
-    client_ids : list of int or list of str
-        The shop's ids.
-    keys : list of int
-        Their keys, of those who have one.
+    client_ids : list of str
+        As the shop writes them.
     entry : Forgetting
         The log's entry, as counted before anything was removed.
+    rows : dict of str to int
+        What the tables of the warehouse have lost.
     """
 
-    client_ids: list[int] | list[str]
-    keys: list[int]
+    client_ids: list[str]
     entry: Forgetting
+    rows: dict[str, int] = {}
 
     @classmethod
     def read(cls, home: Home) -> "Unfinished | None":
@@ -138,10 +138,22 @@ class Unfinished(BaseModel):
         """Replace the file."""
         write_text(_unfinished_path(home), sealed.sealed_json(self))
 
-    @property
-    def ids(self) -> np.ndarray:
-        """The shop's ids: int64, or text."""
-        return np.array(self.client_ids)
+    def together(self, others: "Unfinished | None") -> "Unfinished":
+        """Return these and those whom a run left that was killed."""
+        if others is None:
+            return self
+        mine, theirs = self.entry, others.entry
+        days = [day for day in (mine.since, theirs.since) if day]
+        fits = {*mine.fits, *theirs.fits}
+        entry = theirs.model_copy(
+            update={
+                "clients": mine.clients + theirs.clients,
+                "since": min(days, default=None),
+                "fits": {fit: mine.fits.get(fit, 0) + theirs.fits.get(fit, 0) for fit in fits},
+            }
+        )
+        ids = sorted({*self.client_ids, *others.client_ids})
+        return Unfinished(client_ids=ids, entry=entry, rows=others.rows)
 
     def finish(self, home: Home) -> None:
         """Add the log's entry, and remove the names."""

@@ -3,14 +3,20 @@
 from pipelines.console.output import say
 from pipelines.forget import Removed
 
+# The ids that are named, at most.
+_SHOWN = 3
+
 
 def show_forgotten(removed: Removed) -> None:
     """Print what was removed, and what was not."""
     if removed.resumed:
-        say("Finished what was interrupted")
+        say("An interrupted run was finished, too")
     rows = ", ".join(f"{count:,} of {table}" for table, count in removed.rows.items()) or "none"
     say(f"Clients forgotten: {removed.clients:,} with events, of {removed.asked:,} named")
     say(f"Rows removed from the warehouse: {rows}; snapshots written anew: {removed.snapshots:,}")
+    if unknown := removed.nothing_of:
+        some = ", ".join(map(repr, unknown[:_SHOWN])) + ", …" * (len(unknown) > _SHOWN)
+        say(f"Of {len(unknown):,} nothing was found: {some}", wrap=False)
     if removed.fits:
         fits = ", ".join(f"{fit} ({clients:,})" for fit, clients in sorted(removed.fits.items()))
         say(f"Fits keep what they learned of everybody, these clients included: {fits}")

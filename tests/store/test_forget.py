@@ -1,7 +1,9 @@
 """Forgetting clients: nothing of them is left in any file of the home, nor in the online store."""
 
 import shutil
+import sqlite3
 import struct
+from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
 
@@ -18,7 +20,7 @@ from pipelines.clients import relevant_clients
 from pipelines.doctor import examine
 from pipelines.encode import encode
 from pipelines.forget import forget
-from pipelines.ingest import ingest
+from pipelines.ingest import ingest, revert
 from pipelines.publish import publish
 from pipelines.refresh import refresh
 from pipelines.status import status
@@ -180,7 +182,7 @@ def test_an_interrupted_run_is_finished_by_the_next_one(
     assert status(home)["next"] == "ubp forget"
     assert any("`ubp forget` finishes" in finding.problem for finding in examine(home))
     removed = forget(home)
-    assert (removed.resumed, removed.clients) == (True, 1)
+    assert (removed.resumed, removed.clients, removed.rows["product_buy"]) == (True, 1, 2)
     assert places(home, *SECRETS) == set()
     assert len(Forgotten.read(home).log) == 1
     with pytest.raises(UBPError, match="nobody is named: give ids of clients, or --file FILE"):
@@ -200,7 +202,9 @@ def test_the_log_counts_and_names_nobody(home: Home) -> None:
     assert Forgotten.read(home).learned_by("handcrafted/v1") == 3
     blocks = {(one["name"], one["version"]): one for one in status(home)["blocks"]}
     assert blocks["handcrafted", "v1"]["forgotten"] == 3
-    assert any("from up to 3 clients who have been forgotten" in one for one in card(home).limits)
+    assert any(
+        "from up to 3 clients who have been forgotten" in one for one in card(home, "v1").limits
+    )
     assert not train(home, BLOCKS, FIT, refit_forgotten=4).fitted
     again = train(home, BLOCKS, FIT, refit_forgotten=3)
     assert [fit.name for fit in again.fitted] == BLOCKS
@@ -291,7 +295,9 @@ def test_a_backup_brings_nobody_back(home: Home, tmp_path: Path) -> None:
     forget(home, [CLIENT, "c001"])
     shutil.copy(tmp_path / "backup.duckdb", home.warehouse)
     assert any("backup maybe: 2; `ubp forget`" in finding.problem for finding in examine(home))
-    assert forget(home).clients == 2
+    again = forget(home)
+    assert (again.asked, again.clients, again.rows["quarantine"]) == (2, 0, 2)  # counted before
+    assert Forgotten.read(home).learned_by("handcrafted/v1") == 2
     assert places(home, *SECRETS) == set()
 
 
@@ -312,7 +318,7 @@ def test_afterwards_a_refresh_and_an_audit_go_on(home: Home, tmp_path: Path) -> 
     forget(home, [CLIENT])
     skipped = audit(home, clients=10)
     assert (skipped.computed, skipped.differences) == (0, [])
-    assert "clients have been forgotten since (1)" in skipped.skipped[0]
+    assert "clients have been forgotten since" in skipped.skipped[0]
     more = pd.DataFrame(
         {"client_id": ["c001"], "timestamp": ["2022-07-10 01:00"], "sku": ["sku-002"]}
     )
@@ -341,9 +347,191 @@ def test_a_damaged_file_is_named_and_the_rest_is_removed(home: Home) -> None:
     assert places(home, *SECRETS) == set()
 
 
+def small(directory: Path, text: str, table: str = "product_buy") -> str:
+    """Write one file, with `client_id,timestamp,sku` above the lines."""
+    directory.mkdir()
+    (directory / f"{table}.csv").write_text(f"client_id,timestamp,sku\n{text}")
+    return str(directory)
+
+
+def bought(home: Home) -> list[tuple[str, int]]:
+    with Warehouse(home.warehouse) as warehouse:
+        return warehouse.connection.sql(
+            "SELECT id, count(*) FROM product_buy JOIN client_id_key ON key = client_id "
+            "GROUP BY id ORDER BY id"
+        ).fetchall()
+
+
+def quarantined(home: Home) -> str:
+    with Warehouse(home.warehouse) as warehouse:
+        rows = warehouse.connection.sql("SELECT original::VARCHAR FROM quarantine").fetchall()
+    return str(rows)
+
+
+LINES = "a1,2022-06-01 10:00,s1\na2,2022-06-02 10:00,s2\n"
+
+
+def test_a_run_that_goes_on_in_another_warehouse_takes_nobody_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Keys begin anew when the only batch is reverted."""
+    home = Home(tmp_path / "home")
+    ingest(home, small(tmp_path / "a", LINES))
+
+    def cut(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(pipeline, "_carry_out", cut)
+        forget(home, ["a1"])
+    cache = home.scratch / "lm" / "model.sqlite"
+    with EmbeddingCache(cache) as embeddings:
+        embeddings.write([text_key("one")], [0], np.ones((1, 3), np.float32))
+    revert(home, 1)
+    assert not cache.exists()  # it names clients by keys
+    ingest(home, small(tmp_path / "b", LINES.replace("a", "b")))
+    forget(home)
+    assert bought(home) == [("b1", 1), ("b2", 1)]
+
+
+def test_the_catalogue_of_the_shop_stays(tmp_path: Path) -> None:
+    """Times at midnight, as those of the catalogue."""
+    home = Home(tmp_path / "home")
+    source = small(tmp_path / "in", "a1,2022-06-01,s1\na2,2022-06-02,s2\n")
+    catalogue = "sku,category,price,name,valid_from\n"
+    catalogue += "".join(f"s{number},c,9.5,oak,2022-06-01\n" for number in range(5))
+    (tmp_path / "in" / "product_properties.csv").write_text(catalogue)
+    ingest(home, source)
+    forget(home, ["a2"])
+    with Warehouse(home.warehouse) as warehouse:
+        assert warehouse.span("product_properties").rows == 5
+    other = Home(tmp_path / "other")
+    other.prepare()
+    Forgotten.read(home).write(other)
+    ingest(other, source)
+    with Warehouse(other.warehouse) as warehouse:
+        assert warehouse.span("product_properties").rows == 5
+
+
+def test_quarantined_rows_of_others_stay(tmp_path: Path) -> None:
+    home = Home(tmp_path / "home")
+    bad = "".join(f"{one},bad,{sku}\n" for one, sku in [("17", "s1"), ("0017", "s2"), ("b", "17")])
+    lines = "Jane Doe,2022-06-01,s1,extra1\nMary Jane Doering,2022-06-01,s1,extra2\n"
+    more = "x1,bad,O'Brien\nx2,bad,O'Briens\n"
+    ingest(home, small(tmp_path / "a", LINES + bad + lines + more), max_quarantine=1)
+    forget(home, ["17", "Jane Doe", "O'Brien"])
+    left = quarantined(home)
+    assert all(one in left for one in ("0017", '"b"', "extra2", "Briens"))
+    assert not any(one in left for one in ('"17","timestamp":"bad","sku":"s1"', "extra1", "x1"))
+    # Nor do they come back.
+    again = LINES + "x3,bad,O'Brien\nJane Doe,2022-06-03,s1,extra1\nx4,bad,s9\n"
+    done = ingest(home, small(tmp_path / "b", again), max_quarantine=1)
+    assert [file.quarantined for file in done.files] == [1]
+    assert "x4" in quarantined(home)
+    assert "x3" not in quarantined(home)
+
+
+def test_whole_numbers_in_quarantine_are_compared_as_they_are(tmp_path: Path) -> None:
+    home = Home(tmp_path / "home")
+    good = "1,2022-06-01,1\n9007199254740992,2022-06-01,1\n"
+    bad = "9007199254740993,bad,1\n9007199254740992,bad,2\n1000.4,bad,3\n0001000.0,bad,4\n"
+    ingest(home, small(tmp_path / "a", good))
+    ingest(home, small(tmp_path / "b", "2,2022-06-01,1\n" + bad), max_quarantine=1)
+    forget(home, ["9007199254740992", "1000"])
+    with Warehouse(home.warehouse) as warehouse:
+        found = warehouse.connection.sql("SELECT original ->> 'sku' FROM quarantine ORDER BY ALL")
+        assert found.fetchall() == [("1",), ("3",)]
+
+
+def test_histories_that_end_at_a_midnight_keep_their_identity(tmp_path: Path) -> None:
+    home = Home(tmp_path / "home")
+    ingest(home, small(tmp_path / "a", LINES))
+    ingest(home, small(tmp_path / "b", "c1,2022-06-03 07:00:01,s1\nc2,2022-06-09 12:00,s1\n"))
+    cutoffs = [day(f"2022-06-{number:02}") for number in range(1, 12)]
+    with Warehouse(home.warehouse) as warehouse:
+        before = [warehouse.identity(cutoff) for cutoff in cutoffs]
+    forget(home, ["c1", "a2"])
+    with Warehouse(home.warehouse) as warehouse:
+        assert [warehouse.identity(cutoff) for cutoff in cutoffs] == before
+        times = warehouse.connection.sql("SELECT first_event FROM batch_file").fetchall()
+    assert "7, 0, 1" not in str(times)
+    # What others named keeps its key.
+    ingest(home, small(tmp_path / "c", "d1,2022-06-10 12:00,s1\n"))
+    assert bought(home) == [("a1", 1), ("c2", 1), ("d1", 1)]
+
+
+def test_a_client_without_events_is_forgotten_too(home: Home) -> None:
+    """Such as after the warehouse was lost, or the batch reverted."""
+    publish(home)
+    home.warehouse.unlink()
+    removed = forget(home, [CLIENT])
+    assert removed.snapshots > 0
+    assert not ProfileStore(home).lookup(CLIENT).known
+    assert not any(CLIENT.encode() in path.read_bytes() for path in home.root.rglob("*.parquet"))
+    assert CLIENT.encode() not in (home.feast / "online.db").read_bytes()
+
+
+def test_a_first_publish_that_was_cut_off_is_searched(
+    home: Home, online_store: str, request: pytest.FixtureRequest
+) -> None:
+    publish(home)
+    (home.feast / "served.json").unlink()
+    (home.feast / "registry.db").unlink()
+    forget(home, [CLIENT])
+    if online_store == "redis":
+        assert CLIENT.encode() not in in_redis(request.getfixturevalue("redis"))
+    else:
+        assert CLIENT.encode() not in (home.feast / "online.db").read_bytes()
+
+
+def test_a_reader_of_sqlite_that_holds_on_is_named(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publish(home)
+    monkeypatch.setattr("ubp_platform.store.online._SECONDS_FOR_READERS", 0.1)
+    with closing(sqlite3.connect(home.feast / "online.db")) as reader:
+        reader.execute("BEGIN")
+        reader.execute("SELECT count(*) FROM sqlite_master").fetchall()
+        with pytest.raises(UBPError, match=r"online.db"):
+            forget(home, [CLIENT])
+    forget(home)
+    assert places(home, *SECRETS) == set()
+
+
+def test_what_stops_one_request_loses_no_other(home: Home) -> None:
+    path = home.profiles / "v1" / f"{LATER:%Y%m%dT%H%M%SZ}.parquet"
+    whole = path.read_bytes()
+    path.write_bytes(whole[:200] + b"x" + whole[201:])
+    for client in (CLIENT, "c001"):
+        with pytest.raises(DamagedFile):
+            forget(home, [client])
+    assert len(Forgotten.read(home).refused) == 2
+    assert places(home, "velociraptor") == set()
+    path.write_bytes(whole)
+    assert forget(home).clients == 2
+    assert places(home, *SECRETS) == set()
+
+
+def test_links_groups_and_spilled_files(home: Home, tmp_path: Path) -> None:
+    elsewhere = tmp_path / "disk" / "warehouse.duckdb"
+    elsewhere.parent.mkdir()
+    home.warehouse.rename(elsewhere)
+    home.warehouse.symlink_to(elsewhere)
+    elsewhere.chmod(0o660)
+    spilled = elsewhere.with_name("warehouse.duckdb.tmp")
+    spilled.mkdir()
+    (spilled / "duckdb_temp_storage_DEFAULT-0.tmp").write_text(CLIENT)
+    forget(home, [CLIENT])
+    assert home.warehouse.is_symlink()
+    assert CLIENT.encode() not in elsewhere.read_bytes()
+    assert elsewhere.stat().st_mode & 0o777 == 0o660
+    assert not spilled.exists()
+
+
 def test_the_command(home: Home, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     where = ("--home", str(home.root))
-    done = run_ubp(capsys, "forget", CLIENT, "c999", *where)
+    done = run_ubp(capsys, "forget", CLIENT, " c999", *where)
+    assert "Of 1 nothing was found: ' c999'" in done.out
     assert (done.code, done.err) == (0, "")
     assert "Clients forgotten: 1 with events, of 2 named" in done.out
     assert "Fits keep what they learned of everybody, these clients included: " in done.out
@@ -351,6 +539,8 @@ def test_the_command(home: Home, capsys: pytest.CaptureFixture[str], tmp_path: P
     for wrong, message in {
         (): "nobody is named",
         ("--file", str(tmp_path / "no.csv")): "no such file",
+        ("",): "an id is empty: is a variable of the shell not set?",
+        ("a\udcff",): "has characters that cannot be printed",
     }.items():
         failed = run_ubp(capsys, "forget", *wrong, *where)
         assert (failed.code, len(failed.err.splitlines())) == (2, 1)

@@ -101,10 +101,13 @@ class EmbeddingCache:
         with self._errors_in_one_line():
             # Overwrites what it deletes.
             self._connection.execute("PRAGMA secure_delete = ON")
+            self._connection.execute("CREATE TEMP TABLE gone (client INTEGER PRIMARY KEY)")
             with self._connection:
-                self._connection.execute("DELETE FROM embedding WHERE client IS NULL")
-                self._connection.executemany(
-                    "DELETE FROM embedding WHERE client = ?", [(client,) for client in clients]
+                rows = [(client,) for client in clients]
+                self._connection.executemany("INSERT OR IGNORE INTO gone VALUES (?)", rows)
+                self._connection.execute(
+                    "DELETE FROM embedding WHERE client IS NULL "
+                    "OR client IN (SELECT client FROM gone)"
                 )
 
     @contextmanager

@@ -1,6 +1,7 @@
 """A snapshot: one block's vectors at one cutoff, as arrays and as a Parquet file."""
 
-from collections.abc import Callable, Iterator
+import re
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -28,6 +29,8 @@ _CHECKSUMS = {
     sealed.ROWS_FIELD: sealed.ROWS_UNSEALED,
 }
 _LEADING = ("client_id", _KEY, "event_timestamp", "created_timestamp")
+
+_WHOLE = re.compile("0|-?[1-9][0-9]*")
 
 #: Maps client keys to the shop's text ids.
 ShopIds = Callable[[np.ndarray], pa.Array]
@@ -194,35 +197,35 @@ def _parquet_file(path: Path, schema: pa.Schema) -> Iterator[pq.ParquetWriter]:
         sealed.seal_parquet(temporary)
 
 
-def remove_clients(path: Path, client_ids: np.ndarray) -> int:
+def remove_clients(path: Path, client_ids: Sequence[str]) -> list[str]:
     """Replace a snapshot by one without some clients; all else is as it was.
 
     Parameters
     ----------
     path : Path
-    client_ids : ndarray
-        The shop's ids: int64, or text.
+    client_ids : sequence of str
+        As the shop writes them.
 
     Returns
     -------
-    int
-        How many of them were in it; if none was, the file is left alone.
+    list of str
+        Those who were in it; if nobody was, the file is left alone.
 
     Raises
     ------
     DamagedFile
         If the file is damaged.
     """
-    if has_text_ids(path) != (client_ids.dtype.kind == "U"):
-        return 0
     check_snapshot(path)
     file = pq.ParquetFile(path, pre_buffer=False)
-    kind = file.schema_arrow.field("client_id").type
-    gone = pa.array(client_ids.tolist(), kind)
+    gone = pa.array(client_ids, pa.string())
+    if not has_text_ids(path):
+        whole = [one for one in client_ids if _WHOLE.fullmatch(one)]
+        gone = pa.array([one for one in map(int, whole) if -(2**63) <= one < 2**63], pa.int64())
     column = pq.read_table(path, columns=["client_id"])["client_id"]
-    found = pc.is_in(column, gone).to_numpy()
-    if not found.any():
-        return 0
+    found = column.filter(pc.is_in(column, gone))
+    if not len(found):
+        return []
     kept = dict(file.schema_arrow.metadata)
     for name in _CHECKSUMS:
         kept.pop(name.encode(), None)
@@ -231,7 +234,7 @@ def remove_clients(path: Path, client_ids: np.ndarray) -> int:
             rows = file.read_row_group(group)
             rows = rows.filter(pc.invert(pc.is_in(rows["client_id"], gone)))
             writer.write_table(rows, row_group_size=ROWS_PER_GROUP)
-    return int(found.sum())
+    return [str(one) for one in found.to_pylist()]
 
 
 def feature_names(schema: pa.Schema) -> tuple[str, ...] | None:

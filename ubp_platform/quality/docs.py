@@ -49,7 +49,12 @@ class DataDocs:
         Nobody knows any more whose they were.
         """
         for path in sorted((self._directory / "validations").rglob("*.json")):
-            result = json.loads(path.read_text("utf-8"))
+            try:
+                result = json.loads(path.read_text("utf-8"))
+            except ValueError:  # damaged: nobody can tell what is in it
+                discard(path.with_name(f"{path.stem}.html"))
+                discard(path)
+                continue
             for found in result["results"]:
                 counts = found["result"].items()
                 found["result"] = {

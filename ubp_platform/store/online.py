@@ -13,6 +13,7 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from time import monotonic, sleep
 from typing import Any
 
 import numpy as np
@@ -34,6 +35,8 @@ from ubp_platform.store.objects import CLIENT, PROFILE, STATE, publications_view
 
 # Rows per query; SQLite accepts at most 32,766 values.
 _ROWS = 1000
+# How long a reader of SQLite may keep removed rows in the log.
+_SECONDS_FOR_READERS = 10.0
 
 
 class Publication(BaseModel):
@@ -197,7 +200,8 @@ class OnlineStore:
         Raises
         ------
         UBPError
-            If the store does not answer, or cannot remove single rows.
+            If the store does not answer, or cannot remove single rows, or another program holds
+            on to what SQLite's log keeps.
         """
         with self.one_line_errors():
             try:
@@ -210,12 +214,22 @@ class OnlineStore:
                     "from it by its own means, or use sqlite or redis"
                 ) from None
         self.shrink()
+        if self._file and self._file.exists():
+            until = monotonic() + _SECONDS_FOR_READERS
+            while self.flush():
+                if monotonic() > until:
+                    raise UBPError(
+                        f"another program has been reading {self._file} for some time, so that "
+                        "removed rows stay in its log: end that program"
+                    )
+                sleep(0.2)
 
-    def flush(self) -> None:
-        """Shorten SQLite's log, which is as large as what was written."""
-        if self._file:
-            with self.one_line_errors():
-                self._execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    def flush(self) -> bool:
+        """Shorten SQLite's log, which is as large as what was written; say if that is hindered."""
+        if not self._file:
+            return False
+        with self.one_line_errors():
+            return bool(self._execute("PRAGMA wal_checkpoint(TRUNCATE)")[0][0])
 
     def shrink(self) -> None:
         """Give the room of removed rows in SQLite's file back."""
@@ -297,9 +311,9 @@ class OnlineStore:
         with self.one_line_errors():
             self._provider.online_write_batch(self.config, self._publications, [row], progress=None)
 
-    def _execute(self, statement: str) -> None:
+    def _execute(self, statement: str) -> list[tuple[Any, ...]]:
         with closing(sqlite3.connect(str(self._file))) as connection:
-            connection.execute(statement)
+            return connection.execute(statement).fetchall()
 
     @contextmanager
     def one_line_errors(self) -> Iterator[None]:

@@ -1,6 +1,7 @@
 """The DuckDB file of a warehouse: opening it, creating its tables, adding what older ones lack."""
 
 import re
+import shutil
 from pathlib import Path
 
 import duckdb
@@ -80,6 +81,8 @@ def rewrite(connection: duckdb.DuckDBPyConnection, path: Path) -> None:
     UBPError
         If there is no room for a second file; the first one stays as it is.
     """
+    path = path.resolve()  # of a link, what it leads to
+    mode = path.stat().st_mode & 0o777
     with temporary_directory(path.parent) as directory:
         anew = directory / path.name
         try:
@@ -98,7 +101,10 @@ def rewrite(connection: duckdb.DuckDBPyConnection, path: Path) -> None:
             ) from None
         connection.close()
         path.with_name(f"{path.name}.wal").unlink(missing_ok=True)
+        # What a killed process spilled.
+        shutil.rmtree(path.with_name(f"{path.name}.tmp"), ignore_errors=True)
         sync_tree(directory)
+        anew.chmod(mode)
         anew.replace(path)
     sync(path.parent)
 
