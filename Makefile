@@ -36,9 +36,12 @@ docs: $(INSTALLED)  ## the reference of the commands, and all pages as HTML in b
 
 bench: $(INSTALLED)  ## 1% and 5% of a log of the challenge's size through every step, minutes
 	$(BIN)/python -m benchmarks.full_log --append docs/notes/performance.md
+	$(BIN)/python -m benchmarks.refresh
+	$(BIN)/python -m benchmarks.forget
 
 bench-full: $(INSTALLED)  ## the same of 1%, 10% and the whole log: 15 minutes to an hour, 27 GB of disk
 	$(BIN)/python -m benchmarks.full_log --scales 0.01 0.1 1 --append docs/notes/performance.md
+	$(BIN)/python -m benchmarks.refresh --scale 1
 
 bench-parts: $(INSTALLED)  ## single parts against straightforward ways of doing the same
 	$(BIN)/python -m benchmarks
