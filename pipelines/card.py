@@ -8,13 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from pipelines.compare import read_comparison
+from pipelines.compare import comparisons
 from pipelines.status import is_as_delivered, status
 from ubp_platform.blocks.registry import block_class
 from ubp_platform.blocks.snapshot_files import describe_snapshot, revision_paths
-from ubp_platform.drift.comparison import Comparison, sampled
+from ubp_platform.drift.comparison import sampled
 from ubp_platform.drift.sides import Side
-from ubp_platform.errors import DamagedFile, UBPError
+from ubp_platform.errors import UBPError
 from ubp_platform.evaluation.last import last_evaluation
 from ubp_platform.events.schema import EVENT_TYPES
 from ubp_platform.files import make_directory, write_text
@@ -78,7 +78,9 @@ def card(home: Home, version: str | None = None) -> Card:
         cutoffs=cutoffs,
         blocks=blocks,
         scores=scores,
-        drift=comparisons(home, found.name)[:_LAST],
+        drift=[one for one in comparisons(home) if found.name in (one.a.version, one.b.version)][
+            :_LAST
+        ],
         alignments=_alignments(home, found),
         limits=[*_limits(found, data, cutoffs, blocks, scores)],
     )
@@ -90,16 +92,6 @@ def write_card(home: Home, found: Card) -> Path:
     make_directory(path.parent)
     write_text(path, render_card(found))
     return path
-
-
-def comparisons(home: Home, version: str) -> list[Comparison]:
-    """Return a version's kept comparisons, newest first; damaged ones are left out."""
-    found = []
-    for path in home.comparisons.glob("*.json"):
-        with suppress(DamagedFile):
-            found.append(read_comparison(path))
-    mine = [one for one in found if version in (one.a.version, one.b.version)]
-    return sorted(mine, key=lambda one: one.made_at, reverse=True)
 
 
 def _data(warehouse: dict[str, Any] | None, quarantine: list[dict[str, Any]]) -> CardData | None:

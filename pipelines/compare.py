@@ -177,6 +177,12 @@ def record_path(home: Home, found: Comparison) -> Path:
     return home.comparisons / f"{'--'.join(names)}.json"
 
 
+def comparisons(home: Home) -> list[Comparison]:
+    """Return the comparisons that were kept, newest first; damaged ones are left out."""
+    found, _ = sealed.sort_out(home.comparisons.glob("*.json"), read_comparison)
+    return sorted(found, key=lambda one: one.made_at, reverse=True)
+
+
 def read_comparison(path: Path) -> Comparison:
     """Read a comparison that was kept; raise DamagedFile if it is damaged."""
     return sealed.read_json(path, Comparison, "remove it, `ubp compare` makes it again")

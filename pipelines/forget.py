@@ -48,6 +48,10 @@ class Removed:
         Of whom nothing was found.
     resumed : bool
         Whether an interrupted run was finished.
+    before : int
+        Of those who were named, how many had been forgotten before.
+    may_return : bool
+        Whether deliveries of those who were named are taken in from now on.
     """
 
     asked: int = 0
@@ -57,6 +61,8 @@ class Removed:
     fits: dict[str, int] = field(default_factory=dict)
     nothing_of: list[str] = field(default_factory=list)
     resumed: bool = False
+    before: int = 0
+    may_return: bool = False
 
 
 def forget(
@@ -108,11 +114,13 @@ def forget(
                 raise UBPError("nobody is named: give ids of clients, or --file FILE")
             unfinished = _begin(home, warehouse, named, forgotten).together(left)
             known = {*(forgetting.known(warehouse.connection, named) if warehouse else ())}
+        before = int(forgotten.is_refused(np.array(named)).sum()) if named else 0
         # Before the names are written down, so that no rerun forgets that they are refused.
         (forgotten.allow if allow_return else forgotten.refuse)(named)
         forgotten.write(home)
         unfinished.write(home)
         result = Removed(len(unfinished.client_ids), resumed=left is not None)
+        result.before, result.may_return = before, allow_return
         result.nothing_of = [one for one in named if one not in known]
         _carry_out(home, unfinished, result, progress)
     return result

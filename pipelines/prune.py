@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
 from ubp_platform import files
@@ -10,6 +11,7 @@ from ubp_platform.blocks.snapshot_files import describe_snapshot, revision_paths
 from ubp_platform.errors import UBPError
 from ubp_platform.evaluation.last import last_profile
 from ubp_platform.home import Home
+from ubp_platform.locks import exclusive
 from ubp_platform.profile.listing import aligned_directories, aligned_versions, versions
 from ubp_platform.profile.tags import read_tags
 from ubp_platform.profile.version import ProfileVersion
@@ -82,6 +84,27 @@ def plan(home: Home, keep: int) -> list[Removal]:
         *_checkpoints(home),
         *(_directory(path) for path in files.debris(home.root)),
     ]
+
+
+def discard_beyond(home: Home, until: datetime | None) -> list[Path]:
+    """Remove snapshots of later cutoffs that no publish has read, and return their paths.
+
+    Parameters
+    ----------
+    home : Home
+    until : datetime, optional
+        Up to when the log is complete; nothing is removed if it is not known.
+    """
+    found = []
+    with exclusive(home, "encode"):
+        for version in [*versions(home), *aligned_versions(home)]:
+            served = ever_served(version)
+            for path in revision_paths(version.directory):
+                file = describe_snapshot(path)
+                if until and file.cutoff > until and not any(one.is_of(file) for one in served):
+                    files.discard(path)
+                    found.append(path)
+    return found
 
 
 def prune(home: Home, removals: list[Removal], progress: ProgressFactory = logged) -> None:

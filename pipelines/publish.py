@@ -3,7 +3,7 @@
 import warnings
 from datetime import UTC, datetime
 
-from pipelines.compare import keep, require_healthy
+from pipelines.compare import Unhealthy, keep, require_healthy
 from ubp_platform.errors import UBPError
 from ubp_platform.home import Home
 from ubp_platform.locks import exclusive
@@ -38,12 +38,12 @@ def publish(
     everybody : bool
         Write all profiles, also those that have not changed: this repairs the online store.
     if_healthy : bool
-        First compare the profiles with those that are served, and keep that with the home.
+        First compare the profiles with those that are served, and keep the result in the home.
 
     Raises
     ------
     Unhealthy
-        If they differ by more than the settings allow; nothing is written then.
+        If they differ by more than the settings allow; nothing is published then.
     UBPError
         If there is no profile, or the online store does not answer.
     """
@@ -51,7 +51,11 @@ def publish(
     # Nothing is encoded between what is written and what it is compared with.
     with exclusive(home, "encode"), exclusive(home, "publish"):
         profile = get_version(home, version)
-        compared = require_healthy(home, profile, progress) if if_healthy else None
+        try:
+            compared = require_healthy(home, profile, progress) if if_healthy else None
+        except Unhealthy as stop:
+            keep(home, stop.found)
+            raise
         served = _publish(home, profile, progress, everybody)
     if compared:
         keep(home, compared)

@@ -33,6 +33,8 @@ class Refreshed:
         Those who keep theirs.
     whole : bool
         Whether all had to be encoded.
+    why : str
+        Why, if they had.
     """
 
     version: ProfileVersion
@@ -40,6 +42,7 @@ class Refreshed:
     clients: int
     others: int
     whole: bool = False
+    why: str = ""
 
 
 def refresh(
@@ -82,12 +85,14 @@ def refresh(
             at = known_cutoff(warehouse, cutoff)
             found = [refreshing.due(warehouse, one, at, max_age) for one in wanted]
             plans = [one for one in found if one is not None]
+            why = "it is not known what is new"
             if len(plans) == len(wanted):
                 plan = refreshing.together(plans)
                 # Once most are due, one snapshot of all is worth its cost.
+                why = "most are due: they have new events, or a profile as old as --max-age"
                 if len(plan.clients) <= plan.others:
                     written = refreshing.refresh(copy, warehouse, wanted, at, plan, progress)
                     warn_of_changes(copy, [at], "ubp refresh")
                     return Refreshed(profile, at, written, plan.others)
     _, encoded = encode(home, [at], profile.name, progress)
-    return Refreshed(profile, at, encoded[0].version.snapshots[-1].clients, 0, whole=True)
+    return Refreshed(profile, at, encoded[0].version.snapshots[-1].clients, 0, True, why)

@@ -6,6 +6,7 @@ from dataclasses import asdict
 from datetime import datetime
 from typing import Any, TypeVar
 
+from pipelines.compare import comparisons
 from ubp_platform.blocks.catalog import Catalog
 from ubp_platform.blocks.registry import block_names
 from ubp_platform.blocks.snapshot_files import SnapshotFile, inspect_snapshots
@@ -37,8 +38,8 @@ def status(home: Home) -> Status:
     dict
         JSON-ready: ``home``, ``warehouse``, ``quarantine``, ``blocks``, ``cut_off`` (blocks whose
         fit can be resumed), ``profiles``, ``online_store`` (of this run), ``served``,
-        ``evaluation`` (the last one), ``forgotten`` (how many clients), ``damaged`` (files, with
-        cures) and ``next``.
+        ``evaluation`` (the last one), ``forgotten`` (how many clients), ``held_back`` (by ``ubp
+        publish --if-healthy``), ``damaged`` (files, with cures) and ``next``.
     """
     damaged: list[DamagedFile] = []
     pointer = _whole(damaged, lambda: Served.read(home))
@@ -52,6 +53,9 @@ def status(home: Home) -> Status:
     interrupted, online = cut_off(home), online_store(home)
     forgotten = _whole(damaged, lambda: _forgotten(home))
     following = _next(warehouse, interrupted, profiles, served, online)
+    held_back = _held_back(home, served)
+    if held_back and following.startswith("ubp publish"):
+        following = held_back["look"]
     if forgotten and forgotten["unfinished"]:
         following = "ubp forget"
     return {
@@ -65,6 +69,7 @@ def status(home: Home) -> Status:
         "served": served,
         "evaluation": _whole(damaged, lambda: _evaluation(home)),
         "forgotten": forgotten,
+        "held_back": held_back,
         "damaged": list(dict.fromkeys(map(str, damaged))),
         "next": "ubp doctor" if damaged else following,
     }
@@ -135,6 +140,13 @@ def _changed(warehouse: Warehouse, served: Served | None, profiles: list[Profile
         snapshot.made_from.history == served.identity and is_as_delivered(warehouse, snapshot)
         for snapshot in snapshots or []
     )
+
+
+def complete_until(home: Home) -> datetime | None:
+    """Return up to when the log is complete; None if it has no events."""
+    with Warehouse(home.warehouse, wait=True) as warehouse:
+        found = _complete_until(warehouse)
+    return datetime.fromisoformat(found) if found else None
 
 
 def _complete_until(warehouse: Warehouse) -> str | None:
@@ -249,6 +261,29 @@ def _served(
     }
 
 
+def _held_back(home: Home, served: dict[str, Any] | None) -> dict[str, Any] | None:
+    """Describe the last comparison with what is served, if it stopped a publish."""
+    if served is None:
+        return None
+    last = next(iter(comparisons(home)), None)
+    if last is None or not last.crossed or last.a.version != served["version"]:
+        return None
+    if last.a.cutoff != datetime.fromisoformat(served["cutoff"]) or last.b == last.a:
+        return None
+    sides = [f"{one.version}/{as_argument(one.cutoff.isoformat())}" for one in (last.a, last.b)]
+    return {
+        "version": last.b.version,
+        "cutoff": last.b.cutoff.isoformat(),
+        "why": [one.sentence for one in last.crossed],
+        "look": f"ubp compare {' '.join(sides)}",
+    }
+
+
+def as_argument(time: str) -> str:
+    """Return a time as it is given on a command line: a day, where it is a midnight."""
+    return time.removesuffix("+00:00").removesuffix("T00:00:00")
+
+
 def _forgotten(home: Home) -> dict[str, Any] | None:
     found, unfinished = Forgotten.read(home), Unfinished.read(home) is not None
     if not found.log and not unfinished:
@@ -301,7 +336,7 @@ def _next(
     last = mine["cutoffs"][-1] if mine["cutoffs"] else ""
     if last in warehouse["stale"].get(mine["version"], []) or last < warehouse["complete_until"]:
         # The default cutoff, unless one within a day that has begun since was encoded.
-        of = f" --cutoff {last}" if last > warehouse["complete_until"] else ""
+        of = f" --cutoff {as_argument(last)}" if last > warehouse["complete_until"] else ""
         return f"ubp refresh{of}{option} && ubp publish{option}"
     later = last > served["cutoff"]
     if later or served["outdated"] or served["online_store"] != online:

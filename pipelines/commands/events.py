@@ -13,6 +13,7 @@ from ubp_platform.errors import UBPError
 from ubp_platform.home import open_home
 from ubp_platform.layouts import MAX_QUARANTINE
 from ubp_platform.simulation.shop import MAX_DAYS
+from ubp_platform.store.fast_import import fast_feast_import
 from ubp_platform.times import parse_time
 
 app = typer.Typer()
@@ -161,15 +162,21 @@ def revert(
 ) -> None:
     """Revert a batch: remove its rows from the warehouse.
 
-    Existing profiles stay as they are; 'ubp status' shows what to do next.
+    Existing profiles stay as they are, but for those of later times than the log is complete until
+    then, if they were never served. 'ubp status' shows what to do next.
     """
+    fast_feast_import()
     from pipelines import ingest as pipeline
-    from pipelines.status import status
+    from pipelines.prune import discard_beyond
+    from pipelines.status import complete_until, status
 
     place = open_home(home)
     lost, again = pipeline.revert(place, batch)
+    gone = discard_beyond(place, complete_until(place))
     rows = ", ".join(f"{count:,} of {table}" for table, count in lost.items()) or "no rows"
     say(f"Batch {batch} reverted: {rows}")
+    for path in gone:
+        say(f"Removed, because it was never served and the log ends before: {path}", wrap=False)
     if again:
         say(
             f"Ingest these files again, they may hold the same rows: {', '.join(again)}", wrap=False

@@ -78,11 +78,16 @@ def show_aligned(version: "ProfileVersion") -> None:
             numbers=(*columns, "recovered"),
         )
         for one in aligned.scores:
-            raw = "" if one.raw is None else f"{one.raw:.4f}"
-            recovered = "" if one.recovered is None else f"{one.recovered:.0%}"
+            raw = "—" if one.raw is None else f"{one.raw:.4f}"
+            recovered = "—" if one.recovered is None else f"{one.recovered:.0%}"
             values = (f"{one.old:.4f}", raw, f"{one.aligned:.4f}", f"{one.native:.4f}")
             scores.add_row(one.task, one.head, *values, recovered)
         show(scores)
+        if any(one.raw is None for one in aligned.scores):
+            say(
+                f"Models of {aligned.to} cannot read {aligned.of} as it is: it has another number "
+                "of columns"
+            )
     if lost := [block.block for block in aligned.blocks if block.method == "filled"]:
         say(
             f"Not compatible: {', '.join(lost)}. Models of {aligned.to} get the mean of all "
@@ -114,7 +119,7 @@ def show_refreshed(done: "Refreshed") -> None:
     """Show how many profiles are new."""
     name = f"profile {done.version.name}, as of {when(done.cutoff)}"
     if done.whole:
-        say(f"{name}: all of {client_count(done.clients)}, because it is not known what is new")
+        say(f"{name}: all of {client_count(done.clients)}, because {done.why}")
     else:
         say(f"{name}: {client_count(done.clients)} encoded, {done.others:,} keep their profile")
 

@@ -9,6 +9,7 @@ from rich.table import Table
 
 from pipelines.console.deliveries import COUNTS
 from pipelines.console.tables import client_count, cutoffs, day, in_store, plain_table, when
+from pipelines.status import as_argument
 
 # A client with a larger share of all events is pointed out, among so many clients at least.
 _TOO_BUSY, _MANY = 0.2, 100
@@ -39,6 +40,14 @@ def status_tables(status: dict[str, Any]) -> RenderableType:
         parts.append(_served(status["served"]))
     if status["evaluation"]:
         parts.append(_evaluation(status["evaluation"]))
+    if status["held_back"]:
+        held = status["held_back"]
+        parts.append(
+            f"[bold red]Held back[/bold red] profile {held['version']} as of "
+            f"{when(held['cutoff'])}, it differs too much from what is served "
+            f"({'; '.join(held['why'])}). Mend the delivery (`ubp revert BATCH`, `ubp ingest "
+            "--replace BATCH`), or publish it all the same: `ubp publish`"
+        )
     if status["forgotten"]:
         parts.append(_forgotten(status["forgotten"], status["blocks"]))
     parts += [f"[bold red]Damaged[/bold red] {escape(one)}" for one in status["damaged"]]
@@ -92,7 +101,7 @@ def _times(warehouse: dict[str, Any]) -> Iterator[str]:
         yield line
     for version, times in warehouse["stale"].items():
         if times:
-            options = " ".join(f"--cutoff {time}" for time in map(_as_argument, times))
+            options = " ".join(f"--cutoff {time}" for time in map(as_argument, times))
             yield (
                 f"Profile {version} was encoded before events, products or another list of clients "
                 f"came for {cutoffs(times)}: `ubp encode {options} --profile-version {version}` "
@@ -102,10 +111,6 @@ def _times(warehouse: dict[str, Any]) -> Iterator[str]:
 
 def _hours(hours: float) -> str:
     return f"{hours / 24:.0f} days" if hours >= 48 else f"{hours:.1f} hours"
-
-
-def _as_argument(time: str) -> str:
-    return time.removesuffix("+00:00").removesuffix("T00:00:00")
 
 
 def _batches(batches: list[dict[str, Any]]) -> Table:
@@ -159,7 +164,7 @@ def _forgotten(forgotten: dict[str, Any], blocks: list[dict[str, Any]]) -> str:
     line = f"[bold]Forgotten[/bold] {client_count(forgotten['clients'])}"
     if most := max((block["forgotten"] for block in blocks), default=0):
         of = next(block for block in blocks if block["forgotten"] == most)
-        line += f"; {of['name']} {of['version']} may have learned from {most:,} of them"
+        line += f"; fits may have learned from up to {most:,} ({of['name']} {of['version']})"
     if forgotten["unfinished"]:
         line += "; [bold red]more were begun, and not finished[/bold red]"
     return line

@@ -17,6 +17,7 @@ from pipelines.encode import encode
 from pipelines.ingest import ingest
 from pipelines.publish import publish
 from pipelines.refresh import refresh
+from pipelines.status import status
 from pipelines.train import train
 from pipelines.versions import tag
 from tests.evaluation.browser import measure
@@ -184,8 +185,28 @@ def test_a_faulty_publish_writes_nothing(home: Home, capsys: pytest.CaptureFixtu
     assert outcome.code == 3
     assert "Not healthy: " in outcome.out
     assert "Nothing was published: readers go on with v1 at 2022-07-01" in outcome.out
+    (kept,) = home.comparisons.glob("*.json")
+    assert read_comparison(kept).crossed
+    shutil.rmtree(home.comparisons)
     assert content(home) == before
-    assert ubp(capsys, home, *arguments[:1], *arguments[2:]).code == 0
+
+
+def test_what_was_held_back_is_said_until_it_is_published(
+    home: Home, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for path in list(home.profiles.glob("v2*")):
+        shutil.rmtree(path)
+    plant(home, NEXT, shuffled=True)
+    assert ubp(capsys, home, "publish", "--if-healthy").code == 3
+    now = status(home)
+    assert now["held_back"]["cutoff"] == NEXT.isoformat()
+    assert now["held_back"]["look"] == "ubp compare v1/2022-07-01 v1/2022-07-11"
+    assert not now["next"].startswith("ubp publish")
+    shown = ubp(capsys, home, "status").out
+    assert "Held back profile v1 as of 2022-07-11, it differs too much" in shown
+    assert card(home, "v1").drift[0].crossed
+    assert ubp(capsys, home, "publish").code == 0
+    assert status(home)["held_back"] is None
 
 
 def test_a_healthy_publish_is_kept_with_the_home(

@@ -7,13 +7,16 @@ import pytest
 
 from pipelines.encode import encode
 from pipelines.ingest import ingest, revert
+from pipelines.publish import publish
 from pipelines.train import train
 from tests.pipelines.commands import run_ubp
 from tests.pipelines.deliveries import deliver, purchases
+from tests.pipelines.job import FIT, day
 from tests.pipelines.landed import events, rows
 from tests.shops import END, random_shop
 from ubp_platform.errors import BatchRejected, UBPError
 from ubp_platform.home import Home
+from ubp_platform.profile.listing import newest_version
 from ubp_platform.warehouse import Warehouse
 
 
@@ -192,3 +195,22 @@ def test_a_replacement_that_brings_nothing_new_replaces_nothing(home: Home, tmp_
     with pytest.raises(UBPError, match="nothing new to replace batch 1 with: it stays"):
         ingest(home, str(tmp_path / "2"), replace=1)
     assert len(events(home)) == 40
+
+
+def test_what_was_encoded_of_a_reverted_batch_and_never_served_goes(
+    landed_home: Home, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Else it would stay the newest, and be what the next publish serves."""
+    home = landed_home
+    train(home, ["handcrafted"], FIT)
+    publish(home)
+    rows = {"client_id": [5], "timestamp": [pd.Timestamp("2022-09-01 12:00")], "sku": [1]}
+    ingest(home, str(deliver(tmp_path / "late", product_buy=pd.DataFrame(rows))))
+    encode(home, cutoffs=[day("2022-09-01")])
+    path = newest_version(home).snapshot_path(day("2022-09-01"))
+    outcome = run_ubp(capsys, "revert", "2", "--home", home.root)
+    assert (outcome.code, path.exists()) == (0, False)
+    assert f"Removed, because it was never served and the log ends before: {path}" in outcome.out
+    assert newest_version(home).snapshot_path(FIT).exists()
+    encode(home)
+    publish(home)

@@ -531,7 +531,12 @@ def test_links_groups_and_spilled_files(home: Home, tmp_path: Path) -> None:
 def test_the_command(home: Home, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     where = ("--home", str(home.root))
     done = run_ubp(capsys, "forget", CLIENT, " c999", *where)
-    assert "Of 1 nothing was found: ' c999'" in done.out
+    assert "Of 1 nothing was found: ' c999'; their rows are refused from now on" in done.out
+    again = run_ubp(capsys, "forget", CLIENT, *where)
+    assert "0 with events, of 1 named, 1 of them forgotten before" in again.out
+    allowed = run_ubp(capsys, "forget", "--allow-return", CLIENT, *where)
+    assert "Deliveries of all who were named are taken in from now on" in allowed.out
+    assert "refused" not in allowed.out
     assert (done.code, done.err) == (0, "")
     assert "Clients forgotten: 1 with events, of 2 named" in done.out
     assert "Fits keep what they learned of everybody, these clients included: " in done.out
