@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from ubp_platform.errors import WarehouseBusy
+from ubp_platform.errors import DamagedFile, WarehouseBusy
 from ubp_platform.warehouse import Warehouse, opening
 
 
@@ -61,3 +61,14 @@ def test_where_nothing_can_be_written_one_can_read(
         assert warehouse.span("product_buy").rows == 0
     with pytest.raises(PermissionError):
         Warehouse(path, write=True)
+
+
+def test_a_block_of_zeros_is_damage(tmp_path: Path) -> None:
+    """As a power loss may leave it where DuckDB had begun to overwrite one."""
+    path = tmp_path / "warehouse.duckdb"
+    Warehouse(path, write=True).__exit__(None, None, None)
+    content = bytearray(path.read_bytes())
+    content[12288 : 12288 + 4096] = bytes(4096)
+    path.write_bytes(content)
+    with pytest.raises(DamagedFile, match=r"warehouse.duckdb is damaged .*: restore it from a ba"):
+        Warehouse(path)

@@ -215,10 +215,12 @@ def _is_up_to_date(connection: duckdb.DuckDBPyConnection) -> bool:
 def _connect(path: Path, write: bool) -> duckdb.DuckDBPyConnection:
     try:
         return duckdb.connect(path, read_only=not write)
-    except duckdb.IOException as error:
+    except duckdb.Error as error:
         if "Could not set lock" not in str(error):
             if is_damage(error, path):
                 raise damaged(path, error) from None
+            if not isinstance(error, duckdb.IOException):
+                raise
             raise UBPError(f"cannot open {path}: {first_line(error)}") from None
         holder = re.search(r"PID (\d+)", str(error))
         process = f"process {holder[1]}" if holder else "another process"
