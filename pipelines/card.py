@@ -65,6 +65,7 @@ def card(home: Home, version: str | None = None) -> Card:
     cutoffs = [*_cutoffs(home, found)]
     blocks = [*_blocks(found, Forgotten.read(home))]
     scores = _scores(home, found)
+    drift = [one for one in comparisons(home) if found.name in (one.a.version, one.b.version)]
     return Card(
         made_at=datetime.now(UTC),
         version=found.name,
@@ -78,9 +79,7 @@ def card(home: Home, version: str | None = None) -> Card:
         cutoffs=cutoffs,
         blocks=blocks,
         scores=scores,
-        drift=[one for one in comparisons(home) if found.name in (one.a.version, one.b.version)][
-            :_LAST
-        ],
+        drift=drift[:_LAST],
         alignments=_alignments(home, found),
         limits=[*_limits(found, data, cutoffs, blocks, scores)],
     )

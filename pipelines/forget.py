@@ -14,6 +14,7 @@ from ubp_platform.blocks.embedding_cache import EmbeddingCache
 from ubp_platform.blocks.snapshot import remove_clients
 from ubp_platform.client_list import read_clients
 from ubp_platform.errors import DamagedFile, UBPError
+from ubp_platform.events.integer_ids import integer_of
 from ubp_platform.files import clear_debris, discard
 from ubp_platform.forgotten import Forgetting, Forgotten, Unfinished
 from ubp_platform.home import Home
@@ -260,7 +261,7 @@ def _remove_online(home: Home, ids: list[str], served: Served | None) -> None:
     if not store.exists or not (served or begun):
         return
     # Rows are found by ids of either kind; a shop has one.
-    known: list[ClientId] = [*ids, *(int(one) for one in ids if _is_whole(one))]
+    known: list[ClientId] = [*ids, *_numbers(ids)]
     before = _online(home, store, served, ids)
     store.remove_clients(known)
     after = _online(home, store, served, ids)
@@ -273,8 +274,8 @@ def _remove_online(home: Home, ids: list[str], served: Served | None) -> None:
                 served.model_copy(update={"clients": clients}).write(home)
 
 
-def _is_whole(text: str) -> bool:
-    return text.removeprefix("-").isdecimal() and -(2**63) <= int(text) < 2**63
+def _numbers(ids: list[str]) -> list[int]:
+    return [number for number in map(integer_of, ids) if number is not None]
 
 
 def _online(
@@ -287,9 +288,7 @@ def _online(
         if publication and publication.publish and (home.profiles / name).exists():
             version = get_version(home, name)
             is_text = text_ids([version])
-            keys: list[ClientId] = (
-                [*ids] if is_text else [int(one) for one in ids if _is_whole(one)]
-            )
+            keys: list[ClientId] = [*(ids if is_text else _numbers(ids))]
             view = profile_view(version, is_text, publication.table)
             if (rows := store.count(view, [keys] if keys else [])) is not None:
                 found[name] = rows

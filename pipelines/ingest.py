@@ -203,9 +203,11 @@ def _land(
         if ledger.numbers(connection) in ([], [replace]):
             _discard_caches(home)
         staged = stage.stage_all(connection, new, known_kinds)
-        staged, refused = _without_forgotten(connection, staged, Forgotten.read(home))
+        forgotten = Forgotten.read(home)
+        staged, refused = _without_forgotten(connection, staged, forgotten)
         checked = _check_all(stage, connection, staged.values(), docs, max_quarantine, progress)
-        checked = [_without_named(connection, one, Forgotten.read(home)) for one in checked]
+        if forgotten.refused:
+            checked = [_without_named(connection, one, forgotten) for one in checked]
         result.batch = batch
         with warehouse.transaction():
             if replace is not None:

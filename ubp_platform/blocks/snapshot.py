@@ -1,6 +1,5 @@
 """A snapshot: one block's vectors at one cutoff, as arrays and as a Parquet file."""
 
-import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ import pyarrow.parquet as pq
 from ubp_platform import sealed
 from ubp_platform.blocks.snapshot_files import UNKNOWN, Origin, check_snapshot, describe_snapshot
 from ubp_platform.errors import UBPError
+from ubp_platform.events.integer_ids import integer_of
 from ubp_platform.files import atomic_file, make_directory
 
 # With small row groups, point-in-time joins read only the clients of a slice.
@@ -29,8 +29,6 @@ _CHECKSUMS = {
     sealed.ROWS_FIELD: sealed.ROWS_UNSEALED,
 }
 _LEADING = ("client_id", _KEY, "event_timestamp", "created_timestamp")
-
-_WHOLE = re.compile("0|-?[1-9][0-9]*")
 
 #: Maps client keys to the shop's text ids.
 ShopIds = Callable[[np.ndarray], pa.Array]
@@ -220,8 +218,8 @@ def remove_clients(path: Path, client_ids: Sequence[str]) -> list[str]:
     file = pq.ParquetFile(path, pre_buffer=False)
     gone = pa.array(client_ids, pa.string())
     if not has_text_ids(path):
-        whole = [one for one in client_ids if _WHOLE.fullmatch(one)]
-        gone = pa.array([one for one in map(int, whole) if -(2**63) <= one < 2**63], pa.int64())
+        numbers = map(integer_of, client_ids)
+        gone = pa.array([one for one in numbers if one is not None], pa.int64())
     column = pq.read_table(path, columns=["client_id"])["client_id"]
     found = column.filter(pc.is_in(column, gone))
     if not len(found):

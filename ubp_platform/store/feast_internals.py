@@ -120,21 +120,21 @@ def count_rows(
     return found
 
 
-def remove_rows(provider: Provider, config: RepoConfig, keys: Sequence[EntityKey]) -> None:
+def remove_rows(provider: Provider, config: RepoConfig, keys: Sequence[EntityKey]) -> bool:
     """Remove rows of all views, whatever they hold, with their bytes.
 
-    Raises
-    ------
-    NotImplementedError
-        If the store is neither SQLite nor Redis.
+    Returns
+    -------
+    bool
+        False, and nothing is done, if the store is neither SQLite nor Redis.
     """
     store: Any = provider.online_store
     if is_redis(config):
         names = store._generate_redis_keys_for_entities(config, list(keys))
         redis_client(provider, config).unlink(*names)
-        return
+        return True
     if not isinstance(store, SqliteOnlineStore):
-        raise NotImplementedError
+        return False
     version = config.entity_key_serialization_version
     names = [(serialize_entity_key(key, version),) for key in keys]
     connection = store._get_conn(config)
@@ -144,6 +144,7 @@ def remove_rows(provider: Provider, config: RepoConfig, keys: Sequence[EntityKey
     with connection:
         for table in tables:
             connection.executemany(f'DELETE FROM "{table}" WHERE entity_key = ?', names)  # noqa: S608
+    return True
 
 
 def is_redis(config: RepoConfig) -> bool:

@@ -204,15 +204,13 @@ class OnlineStore:
             on to what SQLite's log keeps.
         """
         with self.one_line_errors():
-            try:
-                for start in range(0, len(client_ids), _ROWS):
-                    keys = [_client(one) for one in client_ids[start : start + _ROWS]]
-                    feast.remove_rows(self._provider, self.config, keys)
-            except NotImplementedError:
-                raise UBPError(
-                    f"the online store {self.kind} cannot remove single clients here: remove them "
-                    "from it by its own means, or use sqlite or redis"
-                ) from None
+            for start in range(0, len(client_ids), _ROWS):
+                keys = [_client(one) for one in client_ids[start : start + _ROWS]]
+                if not feast.remove_rows(self._provider, self.config, keys):
+                    raise UBPError(
+                        f"the online store {self.kind} cannot remove single clients here: remove "
+                        "them from it by its own means, or use sqlite or redis"
+                    )
         self.shrink()
         if self._file and self._file.exists():
             until = monotonic() + _SECONDS_FOR_READERS

@@ -5,7 +5,6 @@ the warehouse holds the keys, counted from 0, which are assigned when an id firs
 reused. The id of a key is NULL where it has been forgotten.
 """
 
-import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Literal
 
@@ -14,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 
 from ubp_platform.errors import UBPError
+from ubp_platform.events.integer_ids import integer_of
 from ubp_platform.events.schema import ID_COLUMNS, ColumnKind, Table
 
 _TABLES = """
@@ -222,6 +222,7 @@ def integer_id(text: str, column: str = "client_id") -> int:
     UBPError
         If the text is not one.
     """
-    if not re.fullmatch("0|-?[1-9][0-9]*", text) or not -(2**63) <= int(text) < 2**63:
+    number = integer_of(text)
+    if number is None:
         raise UBPError(f"this shop's {column} is a whole number of 64 bits, not {text!r}")
-    return int(text)
+    return number
