@@ -6,9 +6,9 @@ from pathlib import Path
 from ubp_platform import sealed
 from ubp_platform.drift.comparison import Comparison
 from ubp_platform.drift.comparison import compare as compare_sides
-from ubp_platform.drift.limits import Limits
+from ubp_platform.drift.limits import Crossed, Limits
 from ubp_platform.drift.sides import Side, at, blocks_in_one_space, cutoffs_of
-from ubp_platform.errors import UBPError
+from ubp_platform.errors import UBPError, WarehouseMissing
 from ubp_platform.files import atomic_file, make_directory, write_text
 from ubp_platform.home import Home
 from ubp_platform.profile.listing import aligned_name, get_version, named_versions
@@ -17,6 +17,8 @@ from ubp_platform.progress import ProgressFactory, logged
 from ubp_platform.store.publish_log import served_files, served_over_time
 from ubp_platform.store.served import Served
 from ubp_platform.times import parse_time, time_stem
+from ubp_platform.warehouse import Warehouse
+from ubp_platform.warehouse.gaps import gaps
 
 
 def compare(home: Home, a: str, b: str, progress: ProgressFactory = logged) -> Comparison:
@@ -37,9 +39,27 @@ def compare(home: Home, a: str, b: str, progress: ProgressFactory = logged) -> C
     """
     home.require()
     limits = Limits.load()
-    found = compare_sides(home, *sides(home, a, b), limits, progress)
+    found = _compared(home, *sides(home, a, b), limits, progress)
     keep(home, found)
     return found
+
+
+def _compared(
+    home: Home, a: Side, b: Side, limits: Limits, progress: ProgressFactory
+) -> Comparison:
+    """Compare two sides, and look for days that are missing in what B knows and A did not."""
+    found = compare_sides(home, a, b, limits, progress)
+    try:
+        with Warehouse(home.warehouse, wait=True) as warehouse:
+            before, now = (gaps(warehouse.connection, side.cutoff, limits.gap) for side in (a, b))
+    except WarehouseMissing:
+        return found
+    crossed = [
+        Crossed(block=gap.table, measure="gap", value=gap.days, limit=limits.gap * gap.usual)
+        for gap in now
+        if gap.end > a.cutoff and gap.start not in {one.start for one in before}
+    ]
+    return found.model_copy(update={"crossed": [*crossed, *found.crossed]})
 
 
 def sides(home: Home, a: str, b: str) -> tuple[Side, Side]:
@@ -118,7 +138,7 @@ def require_healthy(
     new = Side.of(candidate, candidate.snapshots)
     if [file.path for file in new.files] == [file.path for file in old.files]:
         return None
-    found = compare_sides(home, old, new, limits, progress)
+    found = _compared(home, old, new, limits, progress)
     if found.crossed:
         raise Unhealthy(found)
     return found

@@ -8,11 +8,12 @@ from pathlib import Path
 import duckdb
 import numpy as np
 
-from pipelines.status import next_after_delivery
+from pipelines.revert import discard_caches
+from pipelines.status import gaps_in, next_after_delivery
 from ubp_platform.errors import BatchRejected, UBPError
 from ubp_platform.events import completejourney
 from ubp_platform.events.schema import PRODUCTS
-from ubp_platform.files import discard, temporary_directory
+from ubp_platform.files import temporary_directory
 from ubp_platform.forgotten import Forgotten
 from ubp_platform.home import Home
 from ubp_platform.layouts import MAX_QUARANTINE, RELEVANT_CLIENTS
@@ -201,7 +202,7 @@ def _land(
         if ledger.numbers(connection) == [replace]:
             known_kinds = {}  # they are deleted with the only batch
         if ledger.numbers(connection) in ([], [replace]):
-            _discard_caches(home)
+            discard_caches(home)
         staged = stage.stage_all(connection, new, known_kinds)
         forgotten = Forgotten.read(home)
         staged, refused = _without_forgotten(connection, staged, forgotten)
@@ -237,6 +238,7 @@ def _land(
             runs = {item.staged.name: item.run for item in checked}
             result.data_docs = docs.write(f"batch-{batch}", runs)
             ledger.record_batch(connection, batch, source, result.data_docs, delivered)
+        result.notes += gaps_in(warehouse)
     return result
 
 
@@ -385,31 +387,3 @@ def _notes(
             f"{unknown:,} events have skus without product properties; they are kept, with "
             "category and price missing"
         )
-
-
-def _discard_caches(home: Home) -> None:
-    """Remove cached vectors, which name clients by keys that are going to begin anew."""
-    discard(home.scratch / "lm")
-
-
-def revert(home: Home, batch: int) -> tuple[dict[str, int], list[str]]:
-    """Remove a batch; see :func:`ledger.revert`.
-
-    Returns
-    -------
-    lost : dict of str to int
-        The number of rows that each table lost.
-    again : list of str
-        Files to deliver again, because rows of theirs were removed with this batch, and where they
-        came from.
-    """
-    # Fails if there is no warehouse, instead of creating one.
-    with Warehouse(home.warehouse, wait=True) as warehouse:
-        if ledger.numbers(warehouse.connection) == [batch]:
-            _discard_caches(home)
-    with (
-        Warehouse(home.warehouse, write=True, memory_share=INGEST_SHARE, wait=True) as warehouse,
-        warehouse.transaction(),
-    ):
-        lost = ledger.revert(warehouse.connection, batch)
-        return lost, ledger.to_deliver_again(warehouse.connection)

@@ -17,10 +17,12 @@ from ubp_platform.forgotten import Forgotten, Unfinished
 from ubp_platform.home import Home
 from ubp_platform.profile.listing import inspect_aligned, inspect_versions
 from ubp_platform.profile.version import ProfileVersion, encoded_from
+from ubp_platform.settings import Settings
 from ubp_platform.store.configuration import online_store
 from ubp_platform.store.served import Served
 from ubp_platform.warehouse import Warehouse, delivery_times, landing, ledger
 from ubp_platform.warehouse.delivery_times import Known
+from ubp_platform.warehouse.gaps import gaps
 
 Status = dict[str, Any]
 Read = TypeVar("Read")
@@ -108,6 +110,7 @@ def _warehouse(
                 "changed": _changed(warehouse, served, profiles),
                 "last_event": _latest(span["last"] for span in tables.values()),
                 "complete_until": _complete_until(warehouse),
+                "gaps": gaps_in(warehouse),
                 "lateness_hours": delivery_times.lateness(warehouse.connection),
                 "stale": {one.name: _stale(warehouse, one, damaged) for one in profiles},
                 "unknown_skus": landing.unknown_skus(warehouse.connection),
@@ -154,6 +157,16 @@ def _complete_until(warehouse: Warehouse) -> str | None:
         _, last = warehouse.event_times()
         return delivery_times.complete_until(warehouse.connection, last).isoformat()
     return None
+
+
+def gaps_in(warehouse: Warehouse) -> list[str]:
+    """Say which event types have days without an event where there should be some."""
+    until = _complete_until(warehouse)
+    if until is None:
+        return []
+    times = Settings.load().compare_gap
+    found = gaps(warehouse.connection, datetime.fromisoformat(until), times)
+    return [gap.sentence for gap in found]
 
 
 def _stale(warehouse: Warehouse, version: ProfileVersion, damaged: list[DamagedFile]) -> list[str]:

@@ -63,7 +63,7 @@ class Settings(BaseSettings):
     max_row_bytes : int
         What a line of a text file may have.
     compare_shift, compare_psi, compare_columns, compare_auroc, compare_absent,
-    compare_gone : float
+    compare_gone, compare_gap : float
         What `ubp compare` lets pass at most.
     compare_cosine, compare_overlap : float
         What it lets pass at least.
@@ -89,6 +89,7 @@ class Settings(BaseSettings):
     compare_overlap: Annotated[float, Field(ge=0, le=1)] = 0.15
     compare_absent: Annotated[float, Field(ge=0, le=1)] = 0.1
     compare_gone: Annotated[float, Field(ge=0, le=1)] = 0.1
+    compare_gap: Annotated[float, Field(ge=1)] = 2
 
     @classmethod
     def settings_customise_sources(

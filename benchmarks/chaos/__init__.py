@@ -25,7 +25,8 @@ A library (``shim.c``, by ``LD_PRELOAD``) records every change that a command ma
 directories, and kills the process at one of them. From the recording follows what a disk may hold:
 
 * What was written to a file since its last ``fsync`` (or ``fdatasync``) is at random dropped, or
-  zeros of the same length, or there: each file by itself.
+  there, or a part of the writes in any order is, or the file has grown and holds zeros there: each
+  file by itself. A write over what was there leaves the old or the new, as file systems do.
 * Names that were created, renamed or removed since the last ``fsync`` of their directory are at
   random all undone, or kept up to a random one, in their order. A file's own ``fsync`` does not
   make its name durable. A rename is atomic: also between two directories.
@@ -33,7 +34,7 @@ directories, and kills the process at one of them. From the recording follows wh
 
 What the recording says is compared with the directory itself each time, so that no change passes by
 unseen. SQLite's ``-shm`` files are no state, and are left out. Disks that lose what they
-acknowledged, or that write half a sector, are not part of the model.
+acknowledged, or that write half of a block of DuckDB in place, are not part of the model.
 
 Commands are forks of one process that has everything imported. A try starts from a copy of a tiny
 home, which counts as synced.

@@ -16,6 +16,7 @@ _COMMANDS = [name for name in COMMANDS if name != "first publish"]
 _NAMES = re.compile(r"(?<=/)(v\d+|batch-\d+|\d{8}T[\d.]+Z|[0-9a-f]{16,})(?=[/.]|$)")
 _REMOVE = re.compile(r"remove ([^\s,;`]+)")
 _CURE = re.compile(r"`(ubp [^`]+)`")
+_SNAPSHOT = re.compile(r"profiles/v\d+/[^/]+\.parquet")
 _OLD = re.compile(r"^(home/(profiles|snapshots|blocks)/|warehouse|served)")
 
 
@@ -41,7 +42,7 @@ def damage(world: World, case: str, rng: Random) -> str | None:
     """Damage a file and run a command; follow the cure if there is one."""
     name, how, command = case.split(" ", 2)
     expected, whole = _expected(world, command)
-    published = _expected(world, "publish")[1]
+    before, published = _expected(world, "status")[1], _expected(world, "publish")[1]
     world.reset(BASE)
     path = world.home / name
     if not path.exists():
@@ -55,8 +56,12 @@ def damage(world: World, case: str, rng: Random) -> str | None:
             same = outcome.out == expected.out or command == "status" or name in outcome.err
             return None if same else f"another output: {outcome.out[:200]}"
         # A new warehouse is begun, and the user is told so.
-        told = how == "gone" and f"{path} was missing" in outcome.out
-        return None if told else _another(world, whole, (path, left))
+        if how == "gone" and f"{path} was missing" in outcome.out:
+            return None
+        # A snapshot that is gone was never made: the one before it is published.
+        if how == "gone" and _SNAPSHOT.fullmatch(name) and "publish" in command:
+            whole = whole | {"served": before["served"]}
+        return _another(world, whole, (path, left))
     if outcome.code == expected.code and outcome.error == expected.error:
         return None
     if outcome.code != 2 or "please report it" in outcome.err:
@@ -67,12 +72,11 @@ def damage(world: World, case: str, rng: Random) -> str | None:
         return problem
     # What a cure makes anew has names of its own; what was there before means what it meant.
     found = {key: value for key, value in world.state().items() if key in published}
+    unread = _unread(world, path, left)
     # A cure may publish what was encoded.
-    if found.get("served") == published["served"]:
+    if "publish" in outcome.error and found.get("served") == _served_then(world, command):
         found["served"] = whole["served"]
-    return _other_values(
-        found, whole, _unread(world, path, left), f" after the cure [{outcome.error}]"
-    )
+    return _other_values(found, whole, unread, f" after the cure [{outcome.error}]")
 
 
 def _cured(
@@ -91,7 +95,9 @@ def _cured(
             done = world.run(line)
             if done.code:
                 return f"the cure `{text}` ends with {done.code}: {done.error} [{message}]"
-    again = world.run(COMMANDS[command].arguments)
+    # A new version takes the place of a lost one.
+    lost = "v1" if "new version" in message else None
+    again = world.run("v2" if word == lost else word for word in COMMANDS[command].arguments)
     if again.code != expected.code:
         return f"after the cure, exit {again.code}: {again.error} [{message}]"
     return None
@@ -148,6 +154,17 @@ def _expected(world: World, name: str) -> tuple[forks.Outcome, Found]:
         command = COMMANDS[name]
         world.reset(BASE)
         world.expected[key] = (world.run(command.arguments), world.state())
+    return world.expected[key]
+
+
+def _served_then(world: World, name: str) -> str:
+    """Return what is served if a command follows a publish."""
+    key = f"served after publish and {name}"
+    if key not in world.expected:
+        world.reset(BASE)
+        world.run(COMMANDS["publish"].arguments)
+        world.run(COMMANDS[name].arguments)
+        world.expected[key] = world.state().get("served")
     return world.expected[key]
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from random import Random
 
 _HEADER = struct.Struct("7Q")
-_KEPT = ("dropped", "zeros", "kept")
+_KEPT = ("dropped", "zeros", "some", "kept")
 
 
 @dataclass
@@ -22,19 +22,31 @@ class _File:
     pending: list[tuple[int, bytes | None]] = field(default_factory=list)
 
     def synced(self) -> None:
-        self.durable = self.content("kept")
+        self.durable = self.content("kept", Random(0))
         self.pending = []
 
-    def content(self, kept: str) -> bytearray:
-        """Return the content if changes that were not synced are dropped, zeros, or kept."""
+    def content(self, kept: str, rng: Random) -> bytearray:
+        """Return the content if changes that were not synced are dropped, zeros, or kept.
+
+        Zeros stand where the file grew: what is overwritten in place is what it was, or new.
+        """
         result = bytearray(self.durable)
+        old = len(result)
         for offset, data in () if kept == "dropped" else self.pending:
+            if kept == "some" and rng.random() < 0.5:
+                continue
             if data is None:
                 del result[offset:]
                 result.extend(bytes(offset - len(result)))
+                old = min(old, offset)
                 continue
-            result.extend(bytes(max(0, offset + len(data) - len(result))))
-            result[offset : offset + len(data)] = bytes(len(data)) if kept == "zeros" else data
+            end = offset + len(data)
+            result.extend(bytes(max(0, end - len(result))))
+            if kept == "zeros":
+                grown = max(offset, old)
+                result[grown:end] = bytes(max(0, end - grown))
+            else:
+                result[offset:end] = data
         return result
 
 
@@ -115,13 +127,13 @@ class Disk:
     def after_power_loss(self, rng: Random) -> dict[str, bytes | None]:
         """Return what is left: relative paths with their content; None for a directory."""
         kept = rng.choice((0, rng.randint(0, len(self._pending))))
-        return self._tree(kept, lambda: rng.choice(_KEPT))
+        return self._tree(kept, lambda: rng.choice(_KEPT), rng)
 
     def without_power_loss(self) -> dict[str, bytes | None]:
         """Return what the directory itself must hold, if the recording misses nothing."""
-        return self._tree(len(self._pending), lambda: "kept")
+        return self._tree(len(self._pending), lambda: "kept", Random(0))
 
-    def _tree(self, kept: int, choose: Callable[[], str]) -> dict[str, bytes | None]:
+    def _tree(self, kept: int, choose: Callable[[], str], rng: Random) -> dict[str, bytes | None]:
         names = {key: dict(entries) for key, entries in self._names.items()}
         for entry in self._pending[:kept]:
             _apply(entry, names)
@@ -134,7 +146,7 @@ class Disk:
                     walk(child, f"{path}{name}/")
                 # SQLite makes its index of the log again.
                 elif not name.endswith("-shm"):
-                    found[path + name] = bytes(self._files[child].content(choose()))
+                    found[path + name] = bytes(self._files[child].content(choose(), rng))
 
         walk(self.root, "")
         return found

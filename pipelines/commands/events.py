@@ -166,7 +166,7 @@ def revert(
     then, if they were never served. 'ubp status' shows what to do next.
     """
     fast_feast_import()
-    from pipelines import ingest as pipeline
+    from pipelines import revert as pipeline
     from pipelines.prune import discard_beyond
     from pipelines.status import complete_until, status
 

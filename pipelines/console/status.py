@@ -99,6 +99,8 @@ def _times(warehouse: dict[str, Any]) -> Iterator[str]:
             median, most = map(_hours, warehouse["lateness_hours"])
             line += f"; half of the events are delivered within {median}, 99% within {most}"
         yield line
+    for gap in warehouse["gaps"]:
+        yield f"{gap}: was the shop closed, or is a delivery missing or cut off?"
     for version, times in warehouse["stale"].items():
         if times:
             options = " ".join(f"--cutoff {time}" for time in map(as_argument, times))

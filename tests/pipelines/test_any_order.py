@@ -11,8 +11,9 @@ from pipelines.audit import audit
 from pipelines.clients import relevant_clients
 from pipelines.encode import encode
 from pipelines.evaluate import evaluate
-from pipelines.ingest import ingest, revert
+from pipelines.ingest import ingest
 from pipelines.publish import publish
+from pipelines.revert import revert
 from pipelines.status import status
 from pipelines.train import train
 from tests.evaluation.evaluated import no_report, thin_networks

@@ -209,6 +209,27 @@ def test_what_was_held_back_is_said_until_it_is_published(
     assert status(home)["held_back"] is None
 
 
+def test_a_type_of_events_that_ends_early_is_held_back_and_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    home, shop = Home(tmp_path / "home"), random_shop(seed=5, events=2500)
+    visits = shop["page_visit"]
+    shop["page_visit"] = visits[visits["timestamp"] < LATER.replace(tzinfo=None) - timedelta(3)]
+    ingest(home, str(deliver(tmp_path / "in", **shop)))
+    train(home, ["counters"], FIT)
+    publish(home)
+    encode(home, [LATER])
+    held = ubp(capsys, home, "publish", "--if-healthy")
+    assert held.code == 3
+    assert "page_visit: 3 days without an event, above 0" in held.out
+    assert "page_visit has no event since" in ubp(capsys, home, "status").out
+    # What was published all the same is not held against those who go on from there.
+    later = LATER + timedelta(days=1)
+    encode(home, [later])
+    found = compare(home, LATER.isoformat(), later.isoformat())
+    assert "gap" not in {one.measure for one in found.crossed}
+
+
 def test_a_healthy_publish_is_kept_with_the_home(
     home: Home, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -12,9 +12,10 @@ from pipelines.align import align
 from pipelines.audit import audit
 from pipelines.doctor import examine
 from pipelines.encode import encode
-from pipelines.ingest import ingest, revert
+from pipelines.ingest import ingest
 from pipelines.publish import publish
 from pipelines.refresh import refresh
+from pipelines.revert import revert
 from pipelines.status import status
 from pipelines.train import train
 from tests.pipelines.commands import run_ubp

@@ -6,8 +6,9 @@ import pandas as pd
 import pytest
 
 from pipelines.encode import encode
-from pipelines.ingest import ingest, revert
+from pipelines.ingest import ingest
 from pipelines.publish import publish
+from pipelines.revert import revert
 from pipelines.train import train
 from tests.pipelines.commands import run_ubp
 from tests.pipelines.deliveries import deliver, purchases

@@ -20,9 +20,10 @@ from pipelines.clients import relevant_clients
 from pipelines.doctor import examine
 from pipelines.encode import encode
 from pipelines.forget import forget
-from pipelines.ingest import ingest, revert
+from pipelines.ingest import ingest
 from pipelines.publish import publish
 from pipelines.refresh import refresh
+from pipelines.revert import revert
 from pipelines.status import status
 from pipelines.train import train
 from tests.pipelines.commands import run_ubp

@@ -13,7 +13,7 @@ class Crossed(BaseModel):
     Parameters
     ----------
     block : str
-        Empty for what is counted over whole profiles.
+        Empty for what is counted over whole profiles; for gaps, the table of events.
     measure : str
     value, limit : float
     """
@@ -26,6 +26,8 @@ class Crossed(BaseModel):
     @property
     def sentence(self) -> str:
         """What is wrong, in a few words."""
+        if self.measure == "gap":
+            return f"{self.block}: {self.value:.0f} days without an event, above {self.limit:.3g}"
         value, limit = (f"{number:.3g}" for number in (self.value, self.limit))
         side = "below" if self.measure in LEAST else "above"
         return f"{self.block or 'clients'}: {WORDS[self.measure]} {value}, {side} {limit}"
@@ -50,8 +52,8 @@ class Limits(BaseModel):
 
     Parameters
     ----------
-    shift, psi, columns, auroc, absent, gone : float
-        At most.
+    shift, psi, columns, auroc, absent, gone, gap : float
+        At most; ``gap`` in lengths of the next longest gap of an event type.
     cosine, overlap : float
         At least.
     """
@@ -64,6 +66,7 @@ class Limits(BaseModel):
     overlap: float
     absent: float
     gone: float
+    gap: float = 2
 
     @classmethod
     def load(cls) -> "Limits":

@@ -2,7 +2,8 @@
 
 import csv
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 
 import duckdb
@@ -53,15 +54,14 @@ def refused_bad_rows(
     if not forgotten.refused or not len(numbers):
         return np.empty(0, np.int64)
     scan.mark_bad(numbers, np.full(len(numbers), "", object))
-    connection.register("refused_hash", pa.table({"hash": forgotten.refused}))
-    found = connection.execute(
-        """SELECT DISTINCT row_number FROM bad_original, json_each(original) AS field
-           WHERE NOT regexp_full_match(trim(field.value ->> '$'), '[0-9]*')
-                 AND sha256($salt || trim(field.value ->> '$')) IN (SELECT hash FROM refused_hash)
-           ORDER BY row_number""",
-        {"salt": forgotten.salt},
-    ).fetchnumpy()
-    connection.unregister("refused_hash")
+    with _hashes(connection, forgotten) as salt:
+        found = connection.execute(
+            """SELECT DISTINCT row_number FROM bad_original, json_each(original) AS field
+               WHERE NOT regexp_full_match(trim(field.value ->> '$'), '[0-9]*') AND
+                     sha256($salt || trim(field.value ->> '$')) IN (SELECT hash FROM refused_hash)
+               ORDER BY row_number""",
+            salt,
+        ).fetchnumpy()
     return np.asarray(found["row_number"], np.int64)
 
 
@@ -75,13 +75,23 @@ def returned(connection: duckdb.DuckDBPyConnection, forgotten: Forgotten) -> lis
         listed = "FROM duckdb_tables() WHERE table_name = 'relevant_client'"
         tables += ["relevant_client"] if connection.execute(listed).fetchall() else []
         ids = " UNION ".join(f"SELECT client_id::VARCHAR AS id FROM {name}" for name in tables)
-    connection.register("refused_hash", pa.table({"hash": forgotten.refused}))
-    found = connection.execute(
-        f"SELECT id FROM ({ids}) SEMI JOIN refused_hash ON sha256($salt || id) = hash ORDER BY id",
-        {"salt": forgotten.salt},
-    ).fetchall()
-    connection.unregister("refused_hash")
+    with _hashes(connection, forgotten) as salt:
+        found = connection.execute(
+            f"""SELECT id FROM ({ids}) SEMI JOIN refused_hash ON sha256($salt || id) = hash
+                ORDER BY id""",
+            salt,
+        ).fetchall()
     return [one for (one,) in found]
+
+
+@contextmanager
+def _hashes(
+    connection: duckdb.DuckDBPyConnection, forgotten: Forgotten
+) -> Iterator[dict[str, str]]:
+    """Make the hashes of refused ids a table, ``refused_hash``; yield the salt, for a query."""
+    connection.register("refused_hash", pa.table({"hash": forgotten.refused}))
+    yield {"salt": forgotten.salt}
+    connection.unregister("refused_hash")
 
 
 def _without_clients(
@@ -89,16 +99,15 @@ def _without_clients(
 ) -> StagedTable:
     """Leave rows of forgotten clients out of an event table, and remember their products."""
     Scan(connection, staged)  # makes the view `staged`
-    connection.register("refused_hash", pa.table({"hash": forgotten.refused}))
-    connection.execute(
-        """CREATE OR REPLACE TEMP TABLE refused_number AS
-           WITH refused AS (
-               SELECT client_id FROM (SELECT DISTINCT client_id FROM staged)
-               SEMI JOIN refused_hash ON sha256($salt || client_id::VARCHAR) = hash)
-           SELECT row_number FROM staged SEMI JOIN refused USING (client_id)""",
-        {"salt": forgotten.salt},
-    )
-    connection.unregister("refused_hash")
+    with _hashes(connection, forgotten) as salt:
+        connection.execute(
+            """CREATE OR REPLACE TEMP TABLE refused_number AS
+               WITH refused AS (
+                   SELECT client_id FROM (SELECT DISTINCT client_id FROM staged)
+                   SEMI JOIN refused_hash ON sha256($salt || client_id::VARCHAR) = hash)
+               SELECT row_number FROM staged SEMI JOIN refused USING (client_id)""",
+            salt,
+        )
     if product := _product_of(staged):
         connection.execute(
             f"""INSERT INTO refused_product SELECT {product}::VARCHAR, timestamp
