@@ -22,13 +22,14 @@ from rich.console import Console
 
 from benchmarks.machine import report
 from pipelines.align import align
+from pipelines.compare import with_log
 from pipelines.encode import encode
 from pipelines.ingest import ingest
 from pipelines.refresh import refresh
 from pipelines.train import train
 from ubp_platform.blocks.snapshot import Snapshot
 from ubp_platform.blocks.snapshot_files import Origin, describe_snapshot
-from ubp_platform.drift.comparison import Comparison, compare
+from ubp_platform.drift.comparison import Comparison
 from ubp_platform.drift.limits import LEAST, Limits
 from ubp_platform.drift.sides import Side, at
 from ubp_platform.events.schema import EVENTS
@@ -138,7 +139,8 @@ class Shop:
 
     def compare(self, a: Side, b: Side) -> Comparison:
         """Compare two sides with the limits of the settings."""
-        return compare(self.home, a, b, Limits.load(), self.progress)
+        log = Home(b.version.directory.parent.parent)
+        return with_log(log, a, b, Limits.load(), self.progress)
 
     def healthy(self) -> Iterator[Pair]:
         """Yield pairs that differ by what time and chance do."""

@@ -39,12 +39,12 @@ def compare(home: Home, a: str, b: str, progress: ProgressFactory = logged) -> C
     """
     home.require()
     limits = Limits.load()
-    found = _compared(home, *sides(home, a, b), limits, progress)
+    found = with_log(home, *sides(home, a, b), limits, progress)
     keep(home, found)
     return found
 
 
-def _compared(
+def with_log(
     home: Home, a: Side, b: Side, limits: Limits, progress: ProgressFactory
 ) -> Comparison:
     """Compare two sides, and look for days that are missing in what B knows and A did not."""
@@ -138,7 +138,7 @@ def require_healthy(
     new = Side.of(candidate, candidate.snapshots)
     if [file.path for file in new.files] == [file.path for file in old.files]:
         return None
-    found = _compared(home, old, new, limits, progress)
+    found = with_log(home, old, new, limits, progress)
     if found.crossed:
         raise Unhealthy(found)
     return found

@@ -14,6 +14,7 @@ from ubp_platform.store.feature_store import write_configuration, write_registry
 from ubp_platform.store.online import OnlineStore, Publication
 from ubp_platform.store.publishing import put_online, remove
 from ubp_platform.store.served import Served
+from ubp_platform.times import shown
 
 
 def publish(
@@ -74,8 +75,9 @@ def _publish(
     before = Served.read_if_whole(home)
     if before and newest.cutoff < datetime.fromisoformat(before.cutoff):
         warnings.warn(
-            f"these profiles are as of {newest.cutoff}, older than the ones served until now, of "
-            f"{before.cutoff}: run `ubp encode` and `ubp publish` to bring them up to date",
+            f"these profiles are as of {shown(newest.cutoff)}, older than the ones served until "
+            f"now, of {shown(datetime.fromisoformat(before.cutoff))}: `ubp refresh` and `ubp "
+            "publish` bring them up to date",
             stacklevel=2,
         )
     write_configuration(home)

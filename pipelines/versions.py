@@ -10,6 +10,7 @@ from ubp_platform.profile.listing import get_version
 from ubp_platform.profile.tags import read_tags, require_tag, write_tags
 from ubp_platform.store.online import OnlineStore
 from ubp_platform.store.served import Served
+from ubp_platform.times import shown
 
 
 def tag(home: Home, version: str, name: str) -> tuple[str, str]:
@@ -74,8 +75,9 @@ def rollback(home: Home, version: str) -> Served:
             )
         if publication.cutoff < datetime.fromisoformat(served.cutoff):
             warnings.warn(
-                f"the profiles of {profile.name} are as of {publication.cutoff}, those served "
-                f"until now as of {served.cutoff}: `ubp encode --profile-version {profile.name} && "
+                f"the profiles of {profile.name} are as of {shown(publication.cutoff)}, those "
+                f"served until now as of {shown(datetime.fromisoformat(served.cutoff))}: "
+                f"`ubp refresh --profile-version {profile.name} && "
                 f"ubp publish --profile-version {profile.name}` brings them up to date",
                 stacklevel=2,
             )

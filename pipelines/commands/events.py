@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from pipelines.console.options import HomeOption
-from pipelines.console.output import progress, say, say_next, show
+from pipelines.console.output import progress, say, say_next, say_what_is_next, show
 from ubp_platform.choices import LogName
 from ubp_platform.errors import UBPError
 from ubp_platform.home import open_home
@@ -168,7 +168,7 @@ def revert(
     fast_feast_import()
     from pipelines import revert as pipeline
     from pipelines.prune import discard_beyond
-    from pipelines.status import complete_until, status
+    from pipelines.status import complete_until
 
     place = open_home(home)
     lost, again = pipeline.revert(place, batch)
@@ -181,7 +181,7 @@ def revert(
         say(
             f"Ingest these files again, they may hold the same rows: {', '.join(again)}", wrap=False
         )
-    say_next(status(place)["next"])
+    say_what_is_next(place)
 
 
 @app.command(rich_help_panel=PANEL)

@@ -1,7 +1,7 @@
 """Commands about profiles: fitting, encoding, publishing, looking up."""
 
 import json as json_format
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated
 
@@ -17,7 +17,7 @@ from pipelines.console.options import (
     ServedOption,
     VersionOption,
 )
-from pipelines.console.output import progress, say, say_next, show
+from pipelines.console.output import progress, say, say_next, say_what_is_next, show
 from ubp_platform.errors import UBPError
 from ubp_platform.home import open_home
 from ubp_platform.profile.listing import get_version
@@ -99,6 +99,7 @@ def train(
     show_trained(result)
     if align_to:
         show_aligned(align(place, align_to, result.profile.name, progress()))
+    say_what_is_next(place)
 
 
 @app.command("blocks", rich_help_panel=PANEL)
@@ -156,12 +157,11 @@ def encode(
     from pipelines import encode as pipeline
     from pipelines.console.profiles import show_encoded
 
-    times = [parse_time(text) for text in cutoff or []]
-    _, encoded = pipeline.encode(
-        open_home(home), times, version, progress(), as_delivered=as_delivered
-    )
+    times, place = [parse_time(text) for text in cutoff or []], open_home(home)
+    _, encoded = pipeline.encode(place, times, version, progress(), as_delivered=as_delivered)
     for one in encoded:
         show_encoded(one)
+    say_what_is_next(place)
 
 
 @app.command(rich_help_panel=PANEL)
@@ -184,7 +184,9 @@ def refresh(
     from pipelines.console.profiles import show_refreshed
 
     time, age = parse_time(cutoff) if cutoff else None, timedelta(days=max_age)
-    show_refreshed(pipeline.refresh(open_home(home), version, time, age, progress()))
+    place = open_home(home)
+    show_refreshed(pipeline.refresh(place, version, time, age, progress()))
+    say_what_is_next(place)
 
 
 @app.command(rich_help_panel=PANEL)
@@ -230,15 +232,20 @@ def publish(
     """
     fast_feast_import()
     from pipelines import publish as pipeline
-    from pipelines.compare import Unhealthy
-    from pipelines.console.comparisons import show_unhealthy
+    from pipelines.compare import Unhealthy, comparisons
+    from pipelines.console.comparisons import show_healthy, show_unhealthy
     from pipelines.console.profiles import show_served
 
+    place, start = open_home(home), datetime.now(UTC)
     try:
-        show_served(pipeline.publish(open_home(home), version, progress(), everybody, if_healthy))
+        served = pipeline.publish(place, version, progress(), everybody, if_healthy)
     except Unhealthy as stop:
         show_unhealthy(stop.found)
         raise typer.Exit(3) from None
+    if if_healthy:
+        show_healthy([found for found in comparisons(place) if found.made_at > start])
+    show_served(served)
+    say_what_is_next(place)
 
 
 @app.command(rich_help_panel=PANEL)

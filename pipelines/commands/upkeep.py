@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from pipelines.console.options import HomeOption
-from pipelines.console.output import progress, say
+from pipelines.console.output import progress, say, say_what_is_next
 from ubp_platform.files import size
 from ubp_platform.home import open_home
 from ubp_platform.locks import alone
@@ -111,11 +111,11 @@ def forget(
     from pipelines import forget as pipeline
     from pipelines.console.forgotten import show_forgotten
 
+    place = open_home(home)
     show_forgotten(
-        pipeline.forget(
-            open_home(home), client or [], file, allow_return=allow_return, progress=progress()
-        )
+        pipeline.forget(place, client or [], file, allow_return=allow_return, progress=progress())
     )
+    say_what_is_next(place)
 
 
 @app.command(rich_help_panel=PANEL)

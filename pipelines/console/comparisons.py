@@ -1,11 +1,13 @@
 """Comparisons of profiles, as tables for people."""
 
+from collections.abc import Sequence
+
 from rich.table import Table
 
 from pipelines.console.output import say, show
 from pipelines.console.tables import plain_table, when
 from ubp_platform.drift.comparison import BlockDrift, Comparison
-from ubp_platform.drift.limits import Limits
+from ubp_platform.drift.limits import LEAST, Limits
 
 _MEASURES = ("shift", "psi", "columns", "auroc", "cosine", "overlap", "absent")
 # Names of columns that are listed.
@@ -35,7 +37,17 @@ def show_comparison(found: Comparison) -> None:
 def show_unhealthy(found: Comparison) -> None:
     """Show why a version was not published."""
     show_comparison(found)
+    if found.a.cutoff == found.b.cutoff:
+        say("Both are of the same cutoff: what differs is the model or its map, not the data")
     say(f"Nothing was published: readers go on with {found.a.version} at {when(found.a.cutoff)}")
+
+
+def show_healthy(compared: Sequence[Comparison]) -> None:
+    """Say with what was compared that is published now."""
+    for found in compared[:1]:
+        say(f"{verdict(found)}, compared with {found.a.version} at {when(found.a.cutoff)}")
+    if not compared:
+        say("Nothing to compare: nothing was served before, or nothing has changed")
 
 
 def comparison_table(found: Comparison) -> Table:
@@ -45,8 +57,12 @@ def comparison_table(found: Comparison) -> Table:
     for block in found.blocks:
         cells = [_cell(block, name, found.limits) for name in _MEASURES]
         table.add_row(block.block, *cells)
-    table.add_row("[dim]limit", *(f"[dim]{getattr(found.limits, name):g}" for name in _MEASURES))
+    table.add_row("[dim]limit", *(_limit(found.limits, name) for name in _MEASURES))
     return table
+
+
+def _limit(limits: Limits, measure: str) -> str:
+    return f"[dim]{'≥' if measure in LEAST else '≤'} {getattr(limits, measure):g}"
 
 
 def _cell(block: BlockDrift, measure: str, limits: Limits) -> str:

@@ -15,6 +15,7 @@ from rich.text import Text
 from pipelines.console.output import say, say_next, show
 from pipelines.console.tables import plain_table, when
 from ubp_platform.layouts import RELEVANT_CLIENTS
+from ubp_platform.layouts.roles import table_of
 
 if TYPE_CHECKING:
     from pipelines.clients import RelevantClients
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 
 # Longer texts are cut in a preview; ids (a UUID has 36 characters), times and numbers are not.
 _LONGEST = 36
+# Kinds of events that are shown with their tables.
+_KINDS = 12
 
 
 def show_ingested(result: "Ingested") -> None:
@@ -120,7 +123,10 @@ def show_draft(path: Path, found: "Initialised") -> None:
             if first := re.search("'%([md])[^%]%[md]", column.reading):
                 guess += ", the month first" if first[1] == "m" else ", the day first"
             if column.kinds:
-                guess = f"kind of event: {', '.join(column.kinds[:5])}"
+                guess = "kind of event: " + ", ".join(
+                    f"{kind} → {table_of(kind) or 'not read'}" for kind in column.kinds[:_KINDS]
+                )
+                guess += ", …" * (len(column.kinds) > _KINDS)
             table.add_row(*map(escape, (column.name, column.type, column.example[:40], guess)))
         show(table)
     directory = written[0].parent

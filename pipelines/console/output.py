@@ -10,6 +10,7 @@ from typing import Any
 
 from rich.console import Console, RenderableType
 
+from ubp_platform.home import Home
 from ubp_platform.progress import LOG, ProgressFactory, bars, logged
 
 # Tables are made for 80 columns; a narrower terminal breaks their lines, and cuts nothing.
@@ -54,6 +55,13 @@ def say_next(command: str) -> None:
     """Print what the user would run next."""
     console.print("[bold]Next[/bold]", end=" ")
     say(command, wrap=False)
+
+
+def say_what_is_next(home: Home) -> None:
+    """Print the command that `ubp status` names now."""
+    from pipelines.status import status
+
+    say_next(status(home)["next"])
 
 
 def report(kind: str, style: str, text: str) -> None:

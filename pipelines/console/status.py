@@ -13,6 +13,8 @@ from pipelines.status import as_argument
 
 # A client with a larger share of all events is pointed out, among so many clients at least.
 _TOO_BUSY, _MANY = 0.2, 100
+# Later than that, in hours, are histories, and no deliveries of a day.
+_HISTORY = 30 * 24
 # Number of batches shown, the latest ones.
 _BATCHES = 5
 
@@ -95,8 +97,9 @@ def _times(warehouse: dict[str, Any]) -> Iterator[str]:
     """Say up to when the log is complete, how late events come, and which cutoffs are stale."""
     if warehouse["complete_until"]:
         line = f"The log is complete until {when(warehouse['complete_until'])}"
-        if warehouse["lateness_hours"]:
-            median, most = map(_hours, warehouse["lateness_hours"])
+        late = warehouse["lateness_hours"]
+        if late and late[0] < _HISTORY:
+            median, most = map(_hours, late)
             line += f"; half of the events are delivered within {median}, 99% within {most}"
         yield line
     for gap in warehouse["gaps"]:
