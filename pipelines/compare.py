@@ -44,9 +44,7 @@ def compare(home: Home, a: str, b: str, progress: ProgressFactory = logged) -> C
     return found
 
 
-def with_log(
-    home: Home, a: Side, b: Side, limits: Limits, progress: ProgressFactory
-) -> Comparison:
+def with_log(home: Home, a: Side, b: Side, limits: Limits, progress: ProgressFactory) -> Comparison:
     """Compare two sides, and look for days that are missing in what B knows and A did not."""
     found = compare_sides(home, a, b, limits, progress)
     try:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
+from pipelines.compare import comparisons, record_path
 from ubp_platform import files
 from ubp_platform.blocks.catalog import Catalog, version_directories
 from ubp_platform.blocks.snapshot_files import describe_snapshot, revision_paths
@@ -82,6 +83,7 @@ def plan(home: Home, keep: int) -> list[Removal]:
         *(_directory(one.directory) for one in evaluated if one.name != last),
         *_fits(home, [*staying, *scored]),
         *_checkpoints(home),
+        *_comparisons(home, {one.name for one in staying}),
         *(_directory(path) for path in files.debris(home.root)),
     ]
 
@@ -148,6 +150,14 @@ def _version(home: Home, version: ProfileVersion, served: Served | None) -> Remo
 
     online = " and its rows online" if served and version.name in served.online else ""
     return Removal(f"{version.directory}{online}", files.size(version.directory), go)
+
+
+def _comparisons(home: Home, staying: set[str]) -> Iterator[Removal]:
+    """Remove comparisons with versions that are gone, and their pictures."""
+    for found in comparisons(home):
+        if not {found.a.version, found.b.version} <= staying:
+            path = record_path(home, found)
+            yield from map(_directory, (path.with_suffix(".png"), path))
 
 
 def _former(home: Home, staying: list[ProfileVersion], served: Served | None) -> Iterator[Removal]:

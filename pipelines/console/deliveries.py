@@ -84,14 +84,26 @@ COUNTS = ("landed", "known", "quarantined")
 
 
 def batches_table(batches: list[dict[str, Any]]) -> Table:
-    """Render what :func:`pipelines.status.batches` found."""
-    counts = ["landed", "landed before", "quarantined"]
-    columns = ["batch", "delivered at", "landed at", "complete until", "source", *counts]
-    table = plain_table("Batches", columns, numbers=["batch", *counts])
-    for one in batches:
-        times = (when(one[name]) for name in ("delivered_at", "landed_at", "complete_until"))
-        cells = (str(one["batch"]), *times, escape(str(one["source"])))
-        table.add_row(*cells, *(f"{one[name]:,}" for name in COUNTS))
+    """Render what :func:`pipelines.status.batches` found; columns that say nothing are left out."""
+    times = {
+        "delivered at": [when(one["delivered_at"]) for one in batches],
+        "landed at": [when(one["landed_at"]) for one in batches],
+        "complete until": [when(one["complete_until"]) for one in batches],
+    }
+    if times["delivered at"] == times["landed at"]:
+        del times["delivered at"]
+    counts = [
+        (label, [f"{one[name]:,}" for one in batches])
+        for label, name in zip(("landed", "landed before", "quarantined"), COUNTS, strict=True)
+        if name == "landed" or any(one[name] for one in batches)
+    ]
+    numbers = ["batch", *(label for label, _ in counts)]
+    table = plain_table("Batches", ["batch", *times, "source", *numbers[1:]], numbers=numbers)
+    for column in table.columns[1 : len(times) + 1]:
+        column.min_width = len("2022-11-24")
+    for row, one in enumerate(batches):
+        cells = (str(one["batch"]), *(column[row] for column in times.values()))
+        table.add_row(*cells, escape(str(one["source"])), *(values[row] for _, values in counts))
     return table
 
 

@@ -10,6 +10,7 @@ import pytest
 
 from pipelines.align import align
 from pipelines.audit import audit
+from pipelines.compare import compare, comparisons
 from pipelines.doctor import examine
 from pipelines.encode import encode
 from pipelines.ingest import ingest
@@ -151,9 +152,13 @@ def test_the_table_says_how_well_it_fits(home: Home, capsys: pytest.CaptureFixtu
 
 
 def test_prune_keeps_what_a_mapped_version_needs(home: Home) -> None:
+    compare(home, "v1", "v2@v1")
+    compare(home, "v2", "v2@v1")
     with alone(home):
         prune(home, plan(home, keep=1))
     assert sorted(path.name for path in home.profiles.glob("v*")) == ["v2", "v2@v1"]
+    assert [one.a.version for one in comparisons(home)] == ["v2"]
+    assert len([*home.comparisons.iterdir()]) == 2  # with its picture
     assert examine(home) == []
     encode(home, [LATER + pd.Timedelta("5d")])
     publish(home)
