@@ -8,12 +8,11 @@ from pathlib import Path
 import duckdb
 import numpy as np
 
-from pipelines.revert import discard_caches
 from pipelines.status import gaps_in, next_after_delivery
 from ubp_platform.errors import BatchRejected, UBPError
 from ubp_platform.events import completejourney
 from ubp_platform.events.schema import PRODUCTS
-from ubp_platform.files import temporary_directory
+from ubp_platform.files import discard, temporary_directory
 from ubp_platform.forgotten import Forgotten
 from ubp_platform.home import Home
 from ubp_platform.layouts import MAX_QUARANTINE, RELEVANT_CLIENTS
@@ -387,3 +386,8 @@ def _notes(
             f"{unknown:,} events have skus without product properties; they are kept, with "
             "category and price missing"
         )
+
+
+def discard_caches(home: Home) -> None:
+    """Remove cached vectors, which name clients by keys that are going to begin anew."""
+    discard(home.scratch / "lm")

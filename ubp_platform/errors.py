@@ -33,6 +33,14 @@ class WarehouseMissing(UBPError):
     """Nothing has been ingested yet."""
 
 
+class StoreUnavailable(UBPError):
+    """The online store does not answer, or its file cannot be read."""
+
+
+class NotOnline(UBPError):
+    """A profile version is not in the online store."""
+
+
 class BlockUnavailable(UBPError):
     """A block cannot be fitted on this history; the profile is made without it."""
 

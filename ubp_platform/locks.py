@@ -19,13 +19,14 @@ from ubp_platform.files import make_directory, restrict
 from ubp_platform.home import Home
 
 #: In the order in which one process may take them, so that no two wait for each other.
-LOCKS = ("evaluate", "fit", "encode", "publish")
+LOCKS = ("evaluate", "fit", "encode", "publish", "keys")
 # Nothing is encoded while profiles are published, which takes both locks.
 _ALONE = {
     "evaluate": "nothing is removed that an evaluation reads",
     "fit": "in a home one process fits at a time",
     "encode": "in a home one process encodes or publishes at a time",
     "publish": "in a home one process publishes at a time",
+    "keys": "keys are made one after the other",
 }
 _TEXT_BYTES = 500
 # What this thread holds: taking a lock again within itself does not wait.
@@ -88,7 +89,8 @@ def exclusive(home: Home, name: str) -> AbstractContextManager[None]:
     ----------
     home : Home
         Without its directory there is nothing to lock.
-    name : {"evaluate", "fit", "encode", "publish"}
+    name : str
+        One of :data:`LOCKS`.
 
     Raises
     ------

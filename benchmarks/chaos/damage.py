@@ -59,8 +59,11 @@ def damage(world: World, case: str, rng: Random) -> str | None:
         if how == "gone" and f"{path} was missing" in outcome.out:
             return None
         # A snapshot that is gone was never made: the one before it is published.
-        if how == "gone" and _SNAPSHOT.fullmatch(name) and "publish" in command:
-            whole = whole | {"served": before["served"]}
+        # And what is encoded then may be all, or what has changed since that one.
+        if how == "gone" and _SNAPSHOT.fullmatch(name):
+            whole = {key: value for key, value in whole.items() if key in before}
+            if "publish" in command:
+                whole["served"] = before["served"]
         return _another(world, whole, (path, left))
     if outcome.code == expected.code and outcome.error == expected.error:
         return None

@@ -167,20 +167,16 @@ def revert(
     """
     fast_feast_import()
     from pipelines import revert as pipeline
-    from pipelines.prune import discard_beyond
-    from pipelines.status import complete_until
 
     place = open_home(home)
-    lost, again = pipeline.revert(place, batch)
-    gone = discard_beyond(place, complete_until(place))
-    rows = ", ".join(f"{count:,} of {table}" for table, count in lost.items()) or "no rows"
+    done = pipeline.revert(place, batch)
+    rows = ", ".join(f"{count:,} of {table}" for table, count in done.lost.items()) or "no rows"
     say(f"Batch {batch} reverted: {rows}")
-    for path in gone:
+    for path in done.discarded:
         say(f"Removed, because it was never served and the log ends before: {path}", wrap=False)
-    if again:
-        say(
-            f"Ingest these files again, they may hold the same rows: {', '.join(again)}", wrap=False
-        )
+    if done.again:
+        files = ", ".join(done.again)
+        say(f"Ingest these files again, they may hold the same rows: {files}", wrap=False)
     say_what_is_next(place)
 
 

@@ -1,6 +1,7 @@
 """A wrong batch is reverted, or replaced by the right one."""
 
 from pathlib import Path
+from unittest.mock import Mock
 
 import pandas as pd
 import pytest
@@ -34,7 +35,8 @@ def test_a_reverted_batch_leaves_the_warehouse_as_it_was(home: Home, tmp_path: P
     del second["product_properties"]
     result = ingest(home, str(deliver(tmp_path / "second", **second)))
     assert events(home) != before[0]
-    lost, again = revert(home, result.batch)
+    done = revert(home, result.batch)
+    lost, again = done.lost, done.again
     assert lost == {file.table: file.landed for file in result.files if file.landed}
     assert not again
     assert (events(home), events(home, "page_visit"), ledger_and_identity(home)) == before
@@ -135,7 +137,8 @@ def test_rows_that_other_batches_delivered_can_land_again(home: Home, tmp_path: 
     more = purchases(60)
     ingest(home, str(deliver(tmp_path / "first", product_buy=more.head(50))))
     ingest(home, str(deliver(tmp_path / "second", product_buy=more)))
-    lost, again = revert(home, 1)
+    done = revert(home, 1)
+    lost, again = done.lost, done.again
     assert (lost, again) == (
         {"product_buy": 50},
         [f"product_buy.parquet of {tmp_path / 'second'} (batch 2)"],
@@ -151,7 +154,7 @@ def test_without_the_batch_that_changed_a_product_it_is_as_before(
     for name, price in {"first": 5, "second": 50}.items():
         products = pd.DataFrame({"sku": ["a"], "price": [f"{price}.50"]})
         ingest(home, str(deliver(tmp_path / name, ".csv", product_properties=products)))
-    assert revert(home, 2)[1] == []
+    assert revert(home, 2).again == []
     assert rows(home, "SELECT money FROM product_properties") == [(5.5,)]
 
 
@@ -215,3 +218,21 @@ def test_what_was_encoded_of_a_reverted_batch_and_never_served_goes(
     assert newest_version(home).snapshot_path(FIT).exists()
     encode(home)
     publish(home)
+
+
+def test_a_revert_that_was_interrupted_is_finished_by_the_same_command(
+    landed_home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = landed_home
+    train(home, ["handcrafted"], FIT)
+    rows = {"client_id": [5], "timestamp": [pd.Timestamp("2022-09-01 12:00")], "sku": [1]}
+    ingest(home, str(deliver(tmp_path / "late", product_buy=pd.DataFrame(rows))))
+    encode(home, cutoffs=[day("2022-09-01")])
+    path = newest_version(home).snapshot_path(day("2022-09-01"))
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr("pipelines.revert.discard_beyond", Mock(side_effect=KeyboardInterrupt))
+        revert(home, 2)
+    assert path.exists()
+    assert revert(home, 2).discarded == [path]
+    with pytest.raises(UBPError, match="there is no batch 2; there are: 1"):
+        revert(home, 2)

@@ -25,7 +25,7 @@ from pydantic import BaseModel
 
 from ubp_platform.blocks.snapshot import EMBEDDING
 from ubp_platform.blocks.snapshot_files import Origin
-from ubp_platform.errors import UBPError, first_line
+from ubp_platform.errors import StoreUnavailable, UBPError, first_line
 from ubp_platform.files import make_directory, restrict
 from ubp_platform.home import Home
 from ubp_platform.store import feast_internals as feast
@@ -319,7 +319,7 @@ class OnlineStore:
 
         Raises
         ------
-        UBPError
+        StoreUnavailable
             Names the server or file, without a password, and the way out.
         """
         if feast.is_redis(self.config):
@@ -336,7 +336,7 @@ class OnlineStore:
                 advice = "readers of SQLite need write access to the file and its directory"
             elif not isinstance(error, sqlite3.OperationalError):
                 advice = f"remove {self._file}, then {advice}"
-            raise UBPError(f"{self._file}: {first_line(error)}; {advice}") from None
+            raise StoreUnavailable(f"{self._file}: {first_line(error)}; {advice}") from None
 
 
 def _client(client_id: ClientId) -> Any:

@@ -7,7 +7,7 @@ import pandas as pd
 import pyarrow as pa
 from feast import FeatureView
 
-from ubp_platform.errors import UBPError
+from ubp_platform.errors import NotOnline, UBPError
 from ubp_platform.home import Home
 from ubp_platform.profile.version import ProfileVersion
 from ubp_platform.store.entities import ClientId
@@ -45,8 +45,12 @@ class PublishedProfiles:
 
         Raises
         ------
+        NotOnline
+            If the version is not online.
+        StoreUnavailable
+            If the online store does not answer.
         UBPError
-            If the version is not online, or the online store does not answer or has lost it.
+            If it is another store than the one that was published to, or has lost the version.
         """
         self._is_the_published_store  # noqa: B018
         name = self._version.name
@@ -58,9 +62,9 @@ class PublishedProfiles:
         if served and name in served.unnumbered and self._store.exists:
             return Publication()  # of an earlier release
         if not self._version.directory.exists():
-            raise UBPError(f"profile {name} has been removed: read another version")
+            raise NotOnline(f"profile {name} has been removed: read another version")
         lost = " any more; is it the same store?" if served and name in served.online else ":"
-        raise UBPError(
+        raise NotOnline(
             f"profile {name} is not online in {self._store.where}{lost} "
             f"`ubp publish --profile-version {name}` puts it there"
         )
@@ -87,10 +91,11 @@ class PublishedProfiles:
         """Return what the online store says of the version; None without a publish of it."""
         return self._store.publication(self._version.name)
 
-    def read(self, ids: Sequence[ClientId]) -> list[OnlineProfile | None]:
+    def read(self, ids: Sequence[ClientId]) -> tuple[Publication, list[OnlineProfile | None]]:
         """Look clients up, None for unknown ones; raises as :meth:`publication`.
 
-        A reading that a publish has overtaken begins again.
+        All are of the publish that is returned with them: a reading that another one has overtaken
+        begins again.
         """
         for _ in range(_TRIES):
             publication = self.publication()
@@ -103,7 +108,7 @@ class PublishedProfiles:
             # Rows of a publish that is no longer kept are missing; and of several rows some may be
             # of the next publish, if that writes its changes into the same view.
             if (len(ids) == 1 and None not in found) or self._is_readable(publication):
-                return found
+                return publication, found
         raise UBPError(
             f"profile {self._version.name} was published {_TRIES} times during this lookup: look "
             "up fewer clients at once, or publish less often"

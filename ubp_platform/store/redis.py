@@ -19,7 +19,7 @@ from redis.exceptions import (
 )
 from redis.retry import Retry
 
-from ubp_platform.errors import UBPError, first_line
+from ubp_platform.errors import StoreUnavailable, UBPError, first_line
 from ubp_platform.store.feast_internals import redis_client, redis_options
 
 _FORM = "host:port,password=…,db=0"
@@ -104,7 +104,7 @@ def one_line_errors_of_redis(online: RedisOnlineStoreConfig) -> Iterator[None]:
 
     Raises
     ------
-    UBPError
+    StoreUnavailable
         Names the server.
     """
     try:
@@ -113,7 +113,7 @@ def one_line_errors_of_redis(online: RedisOnlineStoreConfig) -> Iterator[None]:
         # A pipeline repeats the command, with the raw bytes of profiles.
         said = first_line(error).rpartition("of pipeline caused error: ")[2].rstrip(".?")
         line = f"{describe_server(online.connection_string)}: {said}"
-        raise UBPError(line + _advice(error, online)) from None
+        raise StoreUnavailable(line + _advice(error, online)) from None
 
 
 def _advice(error: Exception, online: RedisOnlineStoreConfig) -> str:

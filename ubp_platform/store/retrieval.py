@@ -177,9 +177,13 @@ class ProfileStore:
         UBPError
             If the version is not online, or the online store does not answer or has lost it.
         """
+        return self.lookup_published(client_ids)[1]
+
+    def lookup_published(self, client_ids: Iterable[ClientId]) -> tuple[Publication, list[Profile]]:
+        """Look clients up as :meth:`lookup_many`, and say of which publish they all are."""
         ids = check_client_ids(client_ids, self.has_text_ids)
-        found = self._online.read(ids)
-        return [self._profile(*one) for one in zip(ids, found, strict=True)]
+        publication, found = self._online.read(ids)
+        return publication, [self._profile(*one) for one in zip(ids, found, strict=True)]
 
     def publication(self) -> Publication:
         """Return what is online of the version; raises as :meth:`lookup_many`."""

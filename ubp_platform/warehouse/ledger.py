@@ -90,6 +90,11 @@ def require(connection: duckdb.DuckDBPyConnection, batch: int) -> None:
         raise UBPError(f"there is no batch {batch}; there are: {known}")
 
 
+def was_reverted(connection: duckdb.DuckDBPyConnection, batch: int) -> bool:
+    """Whether a batch was reverted."""
+    return bool(connection.execute("FROM retracted WHERE batch_id = ?", [batch]).fetchall())
+
+
 def revert(connection: duckdb.DuckDBPyConnection, batch: int) -> dict[str, int]:
     """Remove a batch from the warehouse: its rows, its quarantine, its entry in the ledger.
 

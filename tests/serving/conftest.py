@@ -1,0 +1,59 @@
+"""A home with two published versions, and a server of it."""
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from pipelines.ingest import ingest
+from pipelines.publish import publish
+from pipelines.train import train
+from pipelines.versions import tag
+from tests.pipelines.deliveries import deliver
+from tests.pipelines.job import FIT
+from tests.serving.running import Running, running
+from tests.shops import random_shop
+from ubp_platform.home import Home
+from ubp_platform.store.feature_store import write_configuration, write_registry
+from ubp_platform.store.served import Served
+
+
+def shop_home(directory: Path) -> Home:
+    home = Home(home=directory / "home")
+    ingest(home, str(deliver(directory / "in", **random_shop(seed=5, clients=80))))
+    train(home, ["handcrafted", "counters"], FIT)
+    return home
+
+
+@pytest.fixture(scope="session")
+def unpublished(tmp_path_factory: pytest.TempPathFactory) -> Home:
+    return shop_home(tmp_path_factory.mktemp("serving"))
+
+
+@pytest.fixture(scope="session")
+def published(unpublished: Home, tmp_path_factory: pytest.TempPathFactory) -> Home:
+    """v1, which is tagged `old`, and v2, which is served."""
+    directory = tmp_path_factory.mktemp("published")
+    home = Home(home=shutil.copytree(unpublished.root, directory / "home"))
+    publish(home)
+    train(home, ["counters"], FIT)
+    publish(home)
+    tag(home, "v1", "old")
+    return home
+
+
+@pytest.fixture
+def home(published: Home, tmp_path: Path) -> Home:
+    """A copy for one test."""
+    home = Home(home=shutil.copytree(published.root, tmp_path / "home"))
+    write_configuration(home)  # with the paths of the copy
+    write_registry(home, Served.read(home).publishes)
+    return home
+
+
+@pytest.fixture(scope="module")
+def server(published: Home) -> Iterator[Running]:
+    """A server for tests that change nothing."""
+    with running(published) as found:
+        yield found

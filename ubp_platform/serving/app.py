@@ -1,0 +1,352 @@
+"""The paths of the server."""
+
+import json
+import os
+from collections.abc import Sequence
+from datetime import datetime
+from functools import partial
+from importlib import metadata
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from anyio import to_thread
+from fastapi import FastAPI, Header, Query, Request
+from fastapi import Path as PathParameter
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import HTMLResponse, JSONResponse, Response
+from fastapi.staticfiles import StaticFiles
+from pydantic import BaseModel, Field, StrictInt, StrictStr
+from starlette.exceptions import HTTPException
+
+from ubp_platform.errors import NotOnline, StoreUnavailable, UBPError
+from ubp_platform.home import Home
+from ubp_platform.serving import answers
+from ubp_platform.serving.guard import Guard
+from ubp_platform.serving.metrics import Metrics
+from ubp_platform.serving.reading import BadRequest, Reader, Reading
+
+#: Clients of one request.
+MOST_CLIENTS = 1000
+#: Seconds after which a client may ask again that a store did not answer.
+RETRY_SECONDS = 1
+#: The variable by which workers learn their options.
+OPTIONS = "UBP_SERVE"
+
+
+class Options(BaseModel):
+    """How a server is run; workers read it from the environment.
+
+    Parameters
+    ----------
+    home : Path
+    hosts : list of str
+        Host names under which it may be asked; empty for any.
+    require_key : bool
+    workers : int
+    log_ids : bool
+    """
+
+    home: Path
+    hosts: list[str] = []
+    require_key: bool = False
+    workers: int = 1
+    log_ids: bool = False
+
+
+class BlockWidth(BaseModel):
+    """A block and the number of its columns."""
+
+    block: str
+    width: int
+
+
+class ProfileAnswer(BaseModel):
+    """A client's profile."""
+
+    client_id: int | str
+    known: Annotated[
+        bool, Field(description="False for strangers, who have the mean profile of all clients.")
+    ]
+    cutoff: Annotated[
+        datetime | None, Field(description="The profile knows the events before this time.")
+    ]
+    age_seconds: Annotated[int | None, Field(description="Time since the cutoff.")]
+    vector: list[float]
+
+
+class Origin(BaseModel):
+    """Which publish of which version an answer is of."""
+
+    version: str
+    publish: str
+    blocks: Annotated[
+        list[BlockWidth], Field(description="The blocks of the vector, in their order.")
+    ]
+
+
+class OneProfile(Origin, ProfileAnswer):
+    """The profile of one client."""
+
+
+class ManyProfiles(Origin):
+    """The profiles of several clients: all of one publish, in the order of the question."""
+
+    profiles: list[ProfileAnswer]
+
+
+class Clients(BaseModel, extra="forbid"):
+    """The clients to look up."""
+
+    client_ids: Annotated[list[StrictInt | StrictStr], Field(min_length=1, max_length=MOST_CLIENTS)]
+
+
+class VersionAnswer(BaseModel):
+    """A version that is online."""
+
+    version: str
+    served: Annotated[bool, Field(description="Whether it is the one that is read by default.")]
+    cutoff: datetime
+    created_at: datetime
+    models_know_until: datetime
+    width: int
+    blocks: list[BlockWidth]
+    tags: list[str]
+    aligned_to: str | None
+
+
+class Detail(BaseModel):
+    """What was wrong."""
+
+    detail: str
+
+
+class Ready(BaseModel):
+    """What is served now."""
+
+    version: str
+    publish: str
+    cutoff: datetime
+
+
+class Alive(BaseModel):
+    """The server runs."""
+
+    status: Literal["alive"] = "alive"
+
+
+ClientId = Annotated[str, PathParameter(description="As the shop writes it.", max_length=1000)]
+Version = Annotated[
+    str | None,
+    Query(
+        description="A version that is online, such as `v1` or `v2@v1`, or a tag. By default the "
+        "one that is served.",
+        max_length=100,
+    ),
+]
+Blocks = Annotated[
+    str | None,
+    Query(
+        description="Only these blocks, separated by commas; in the order of the profile.",
+        max_length=2000,
+    ),
+]
+Accept = Annotated[str, Header(description=f"One of {', '.join(answers.MEDIA_TYPES)}.")]
+_PROBLEMS: dict[int | str, dict[str, Any]] = {
+    status: {"model": Detail, "description": about}
+    for status, about in {
+        400: "The request cannot be read.",
+        401: "A key is needed.",
+        403: "The key has not this scope.",
+        404: "No such version is online.",
+        406: "None of the media types that the client accepts.",
+        413: "The body is too large.",
+        422: "The request has a value that cannot be.",
+        429: "More requests than the key allows.",
+        503: "The online store does not answer, or nothing was published.",
+    }.items()
+}
+_NUMBERS = {
+    answers.NUMBERS: {
+        "schema": {
+            "type": "string",
+            "format": "binary",
+            "description": "float32, little-endian, a client after the other; the headers "
+            "X-UBP-Version, -Publish, -Width and -Known say more.",
+        }
+    },
+    answers.ARROW: {
+        "schema": {
+            "type": "string",
+            "format": "binary",
+            "description": "A stream of Arrow: client_id, known, cutoff, vector.",
+        }
+    },
+}
+_ABOUT = """
+Universal behavioral profiles: one vector per client.
+
+    curl http://127.0.0.1:8000/v1/profiles/1228
+
+Where the server demands a key: `Authorization: Bearer KEY`.
+"""
+
+
+def create_app(options: Options) -> Guard:
+    """Make the application.
+
+    Raises
+    ------
+    UBPError
+        If the home is of a newer release.
+    """
+    home = Home(home=options.home)
+    home.check()
+    reader = Reader(home)
+    metrics = Metrics(reader)
+    app = FastAPI(
+        title="UBP",
+        description=_ABOUT,
+        version=metadata.version("ubp-platform"),
+        docs_url=None,
+        redoc_url=None,
+    )
+    _add_errors(app)
+    _add_profiles(app, reader, metrics)
+    _add_state(app, reader, metrics)
+    _add_docs(app)
+    return Guard(
+        app,
+        reader,
+        metrics,
+        options.hosts,
+        require_key=options.require_key,
+        workers=options.workers,
+        log_ids=options.log_ids,
+    )
+
+
+def from_environment() -> Guard:
+    """Make the application of a worker."""
+    return create_app(Options.model_validate_json(os.environ[OPTIONS]))
+
+
+def _add_profiles(app: FastAPI, reader: Reader, metrics: Metrics) -> None:
+    async def look_up(
+        ids: Sequence[int | str], version: str | None, blocks: str | None, accept: str
+    ) -> tuple[Reading, str]:
+        media = answers.chosen(accept)
+        if media is None:
+            raise HTTPException(406, f"there are {', '.join(answers.MEDIA_TYPES)}")
+        names = [name.strip() for name in (blocks or "").split(",") if name.strip()]
+        found = await to_thread.run_sync(partial(reader.read, ids, version, names))
+        known = sum(one.known for one in found.profiles)
+        metrics.count_profiles(known, len(found.profiles) - known)
+        return found, media
+
+    @app.get(
+        "/v1/profiles/{client_id:path}",
+        response_model=OneProfile,
+        responses={200: {"content": _NUMBERS}, **_PROBLEMS},
+        tags=["profiles"],
+    )
+    async def profile(
+        client_id: ClientId,
+        version: Version = None,
+        blocks: Blocks = None,
+        accept: Accept = answers.JSON,
+    ) -> Response:
+        """Look one client up."""
+        return _response(answers.one_profile(*await look_up([client_id], version, blocks, accept)))
+
+    @app.post(
+        "/v1/profiles",
+        response_model=ManyProfiles,
+        responses={200: {"content": _NUMBERS}, **_PROBLEMS},
+        tags=["profiles"],
+    )
+    async def profiles(
+        clients: Clients,
+        version: Version = None,
+        blocks: Blocks = None,
+        accept: Accept = answers.JSON,
+    ) -> Response:
+        """Look several clients up; the answer is of one publish."""
+        found, media = await look_up(clients.client_ids, version, blocks, accept)
+        return _response(await to_thread.run_sync(answers.many_profiles, found, media))
+
+
+def _add_state(app: FastAPI, reader: Reader, metrics: Metrics) -> None:
+    @app.get("/v1/versions", responses=_PROBLEMS, tags=["state"])
+    def versions() -> list[VersionAnswer]:
+        """List the versions that are online."""
+        return [VersionAnswer.model_validate(one) for one in reader.versions()]
+
+    @app.get("/healthz", tags=["state"])
+    async def healthz() -> Alive:
+        """Say that the server runs, whatever the store does."""
+        return Alive()
+
+    @app.get("/readyz", responses={503: _PROBLEMS[503]}, tags=["state"])
+    def readyz() -> Ready:
+        """Say whether the store answers, and has the served version."""
+        try:
+            store = reader.store()
+            found = store.publication()
+        except UBPError as error:
+            raise HTTPException(503, str(error)) from None
+        if found.cutoff is None:
+            raise HTTPException(503, "of an earlier release: `ubp publish` again")
+        return Ready(version=store.version.name, publish=found.publish, cutoff=found.cutoff)
+
+    @app.get("/metrics", responses=_PROBLEMS, tags=["state"])
+    def prometheus() -> Response:
+        """Metrics for Prometheus."""
+        return Response(metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
+
+
+def _add_docs(app: FastAPI) -> None:
+    """Serve Swagger UI from an installed package: nothing is loaded from elsewhere."""
+    app.mount("/static/docs", StaticFiles(packages=[("fastapi_offline", "static")]))
+    page = (Path(__file__).parent / "docs.html").read_text("utf-8")
+    script = (Path(__file__).parent / "docs.js").read_text("utf-8")
+
+    @app.get("/docs", include_in_schema=False)
+    async def docs() -> HTMLResponse:
+        return HTMLResponse(page)
+
+    @app.get("/static/docs.js", include_in_schema=False)
+    async def docs_script() -> Response:
+        return Response(script, media_type="text/javascript")
+
+    schema = app.openapi()
+    schema["components"]["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer"}}
+    schema["security"] = [{}, {"key": []}]
+
+
+def _add_errors(app: FastAPI) -> None:
+    @app.exception_handler(UBPError)
+    async def explained(request: Request, error: UBPError) -> JSONResponse:
+        status, headers = 503, {"Retry-After": str(RETRY_SECONDS)}
+        if isinstance(error, BadRequest):
+            status, headers = 422, {}
+        elif isinstance(error, NotOnline) and request.query_params.get("version"):
+            status, headers = 404, {}
+        elif not isinstance(error, StoreUnavailable | NotOnline):
+            headers = {}
+        return JSONResponse({"detail": str(error)}, status, headers)
+
+    @app.exception_handler(RequestValidationError)
+    async def invalid(request: Request, error: RequestValidationError) -> JSONResponse:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        return JSONResponse({"detail": f"{where}: {first['msg']}"}, 422)
+
+
+def _response(answer: answers.Answer) -> Response:
+    body, media, headers = answer
+    return Response(body, media_type=media, headers={**headers, "Vary": "Accept"})
+
+
+def options_for(options: Options) -> dict[str, str]:
+    """Return the environment of workers."""
+    return {OPTIONS: json.dumps(options.model_dump(mode="json"))}

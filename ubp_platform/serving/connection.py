@@ -1,0 +1,77 @@
+"""Connections that are slow on purpose, or flood: they are ended before they cost anything."""
+
+import asyncio
+
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+#: Seconds that a request line and its headers may take.
+HEADER_SECONDS = 10.0
+#: Bytes that they may have.
+HEADER_BYTES = 64 * 1024
+
+
+class GuardedProtocol(HttpToolsProtocol):
+    """uvicorn's HTTP/1.1 with limits of time and size for headers, which it does not have."""
+
+    _timer: asyncio.TimerHandle | None = None
+    _received = 0  # without the end of the headers
+    _headers_bytes = 0
+    _in_body = False
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Begin to wait for the first request."""
+        super().connection_made(transport)
+        self._wait()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Stop waiting."""
+        self._stop()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Read on, unless the headers have become too large or take too long."""
+        if not self._in_body and self._timer is None:
+            self._wait()
+        super().data_received(data)
+        if not self._in_body:
+            self._received += len(data)
+            if self._received > HEADER_BYTES:
+                self._refuse(b"431 Request Header Fields Too Large")
+
+    def on_message_begin(self) -> None:
+        """Begin to count."""
+        self._headers_bytes = 0
+        super().on_message_begin()
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Count; an error is the answer 400 of uvicorn."""
+        self._headers_bytes += len(name) + len(value)
+        if self._headers_bytes > HEADER_BYTES:
+            raise ValueError("too large")
+        super().on_header(name, value)
+
+    def on_headers_complete(self) -> None:
+        """Stop waiting: the body has limits of its own."""
+        self._in_body, self._received = True, 0
+        self._stop()
+        super().on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        """Expect the next request; until it begins uvicorn limits how long a connection idles."""
+        self._in_body = False
+        super().on_message_complete()
+
+    def _wait(self) -> None:
+        self._timer = self.loop.call_later(HEADER_SECONDS, self._refuse, b"408 Request Timeout")
+
+    def _stop(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _refuse(self, status: bytes) -> None:
+        self._stop()
+        if not self.transport.is_closing():
+            head = b"HTTP/1.1 " + status
+            self.transport.write(head + b"\r\ncontent-length: 0\r\nconnection: close\r\n\r\n")
+            self.transport.close()

@@ -1,0 +1,251 @@
+"""What every request passes first: hosts, keys, limits; and what is noted of its answer."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable, MutableMapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+
+from ubp_platform.errors import DamagedFile
+from ubp_platform.serving.keys import Key, Keys, path_of
+from ubp_platform.serving.metrics import Metrics
+from ubp_platform.serving.reading import FollowedFile, Reader
+
+LOG = logging.getLogger("ubp.serve")
+#: Bytes of a body.
+BODY_BYTES = 1_000_000
+#: Seconds that a body may take.
+BODY_SECONDS = 10.0
+#: Paths that tell nothing, and need no key.
+OPEN = ("/healthz", "/readyz", "/docs", "/openapi.json", "/static/")
+SECURITY_HEADERS = [
+    (b"x-content-type-options", b"nosniff"),
+    (b"x-frame-options", b"DENY"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+    (
+        b"content-security-policy",
+        b"default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' "
+        b"data:; connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
+    ),
+]
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+App = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+
+class Refused(Exception):
+    """A request that is not let through.
+
+    Parameters
+    ----------
+    status : int
+    detail : str
+    headers : dict of str to str
+    """
+
+    def __init__(self, status: int, detail: str, headers: dict[str, str] | None = None) -> None:
+        super().__init__(detail)
+        self.status, self.detail, self.headers = status, detail, headers or {}
+
+
+@dataclass
+class Bucket:
+    """Requests that a key may still make: it fills up by ``rate`` a second, up to ``rate``."""
+
+    rate: float
+    left: float = field(init=False)
+    at: float = field(default_factory=time.monotonic)
+
+    def __post_init__(self) -> None:
+        self.left = max(self.rate, 1.0)
+
+    def take(self) -> float:
+        """Take one; return 0, or the seconds until there is one."""
+        now = time.monotonic()
+        self.left = min(max(self.rate, 1.0), self.left + (now - self.at) * self.rate)
+        self.at = now
+        if self.left >= 1:
+            self.left -= 1
+            return 0.0
+        return (1 - self.left) / self.rate
+
+
+class Guard:
+    """An ASGI application around the one with the paths.
+
+    Parameters
+    ----------
+    app : callable
+    reader : Reader
+    metrics : Metrics
+    hosts : list of str
+        Names under which the server may be asked; empty for any. A page of another site cannot
+        make a browser read a server on loopback then.
+    require_key : bool
+        Whether a key is needed also where none was made.
+    workers : int
+        Processes that share a key's rate.
+    log_ids : bool
+        Whether the log has whole paths, with ids of clients.
+    """
+
+    def __init__(
+        self,
+        app: App,
+        reader: Reader,
+        metrics: Metrics,
+        hosts: list[str],
+        *,
+        require_key: bool,
+        workers: int = 1,
+        log_ids: bool = False,
+    ) -> None:
+        self._app, self._metrics, self._hosts = app, metrics, hosts
+        self._keys = FollowedFile(path_of(reader.home), lambda: Keys.read(reader.home))
+        self._require_key, self._workers, self._log_ids = require_key, workers, log_ids
+        self._buckets: dict[str, Bucket] = {}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request."""
+        if scope["type"] != "http":
+            if scope["type"] == "lifespan":
+                await self._app(scope, receive, send)
+            return
+        start, status, name, started = time.perf_counter(), 500, "", False
+
+        async def noting(message: Message) -> None:
+            nonlocal status, started
+            if message["type"] == "http.response.start":
+                started = True
+                status = message["status"]
+                message["headers"] = [*message.get("headers", ()), *SECURITY_HEADERS]
+            await send(message)
+
+        try:
+            try:
+                name = self._let_in(scope)
+                await self._app(scope, await _limited(scope, receive), noting)
+            except Refused as no:
+                await _answer(noting, no.status, no.detail, no.headers)
+            except Exception:
+                LOG.exception("a request failed")
+                if started:
+                    raise
+                await _answer(noting, 500, "an error of the server; its log has it")
+        finally:
+            self._note(scope, status, name, time.perf_counter() - start)
+
+    def _let_in(self, scope: Scope) -> str:
+        """Return the name of the key; raise Refused if there is none, or not this often."""
+        headers = dict(scope["headers"])
+        host = headers.get(b"host", b"").decode("latin-1").rpartition("@")[2]
+        if self._hosts and _hostname(host) not in self._hosts:
+            raise Refused(400, "this server is not asked by that host name")
+        path = scope["path"]
+        if path.startswith(OPEN):
+            return ""
+        try:
+            known = self._keys.value()
+        except DamagedFile:
+            raise Refused(503, "the file of keys is damaged: nobody is let in") from None
+        if not known.keys and not self._require_key:
+            return ""
+        kind, _, secret = headers.get(b"authorization", b"").partition(b" ")
+        key = known.find(secret.strip()) if kind.lower() == b"bearer" else None
+        if key is None:
+            raise Refused(
+                401, "a key is needed: Authorization: Bearer KEY", {"WWW-Authenticate": "Bearer"}
+            )
+        wanted = "similar" if "similar" in path.rpartition("/")[2] else "read"
+        if wanted not in key.scopes:
+            raise Refused(403, f"this key has not the scope {wanted!r}")
+        self._require_rate(key)
+        return key.name
+
+    def _require_rate(self, key: Key) -> None:
+        bucket = self._buckets.get(key.sha256)
+        if bucket is None or bucket.rate != key.rate / self._workers:
+            bucket = self._buckets[key.sha256] = Bucket(key.rate / self._workers)
+        if wait := bucket.take():
+            seconds = str(max(1, round(wait)))
+            raise Refused(429, f"more than {key.rate} requests a second", {"Retry-After": seconds})
+
+    def _note(self, scope: Scope, status: int, key: str, seconds: float) -> None:
+        # Of the route, not of the request: paths have ids, and are without end.
+        route = getattr(scope.get("route"), "path", "other")
+        method = scope["method"] if scope["method"] in _METHODS else "other"
+        self._metrics.requests.labels(method, route, str(status)).inc()
+        self._metrics.seconds.labels(route).observe(seconds)
+        if LOG.isEnabledFor(logging.INFO):
+            shown = scope["path"] if self._log_ids else route
+            LOG.info("%s %s %d %.1f ms %s", method, ascii(shown), status, 1000 * seconds, key)
+
+
+_METHODS = ("GET", "POST", "HEAD", "OPTIONS", "PUT", "PATCH", "DELETE")
+
+
+def _hostname(host: str) -> str:
+    """Return a Host header without its port."""
+    if host.startswith("["):
+        return host.partition("]")[0] + "]"
+    return host.partition(":")[0].lower()
+
+
+async def _limited(scope: Scope, receive: Receive) -> Receive:
+    """Read the body, up to a size and a time; return what the application receives instead.
+
+    Raises
+    ------
+    Refused
+        If it is too large, or too slow.
+    """
+    if scope["method"] in ("GET", "HEAD"):
+        return receive
+    body = bytearray()
+    declared = dict(scope["headers"]).get(b"content-length", b"0")
+    if declared.isdigit() and int(declared) > BODY_BYTES:
+        raise Refused(413, f"a body has up to {BODY_BYTES:,} bytes")
+    try:
+        async with asyncio.timeout(BODY_SECONDS):
+            more = True
+            while more:
+                message = await receive()
+                if message["type"] == "http.disconnect":
+                    return receive
+                body += message.get("body", b"")
+                more = message.get("more_body", False)
+                if len(body) > BODY_BYTES:
+                    raise Refused(413, f"a body has up to {BODY_BYTES:,} bytes")
+    except TimeoutError:
+        raise Refused(408, f"a body takes up to {BODY_SECONDS:g} seconds") from None
+    whole: Message = {"type": "http.request", "body": bytes(body), "more_body": False}
+    given = False
+
+    async def once() -> Message:
+        nonlocal given
+        if given:
+            return await receive()
+        given = True
+        return whole
+
+    return once
+
+
+async def _answer(
+    send: Send, status: int, detail: str, headers: dict[str, str] | None = None
+) -> None:
+    body = orjson.dumps({"detail": detail})
+    fields = {"content-type": "application/json", "content-length": str(len(body))}
+    fields |= headers or {}
+    encoded = [(name.lower().encode(), value.encode()) for name, value in fields.items()]
+    # What is left of a body that was refused is not read.
+    if status in (408, 413):
+        encoded.append((b"connection", b"close"))
+    await send({"type": "http.response.start", "status": status, "headers": encoded})
+    await send({"type": "http.response.body", "body": body})

@@ -1,0 +1,87 @@
+"""What Prometheus reads of the server."""
+
+import os
+from collections.abc import Iterator
+from datetime import UTC, datetime
+
+from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.metrics_core import Metric
+from prometheus_client.multiprocess import MultiProcessCollector
+from prometheus_client.registry import Collector
+
+from ubp_platform.serving.reading import Reader
+
+_BUCKETS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
+
+
+class Metrics:
+    """Counters of this process; of all workers where there are several.
+
+    Parameters
+    ----------
+    reader : Reader
+    """
+
+    def __init__(self, reader: Reader) -> None:
+        self._registry = CollectorRegistry()
+        self.requests = Counter(
+            "ubp_requests",
+            "Requests that were answered.",
+            ("method", "path", "status"),
+            registry=self._registry,
+        )
+        self.seconds = Histogram(
+            "ubp_request_seconds",
+            "How long answers took.",
+            ("path",),
+            buckets=_BUCKETS,
+            registry=self._registry,
+        )
+        self.profiles = Counter(
+            "ubp_profiles",
+            "Profiles that were looked up; of unknown clients the mean profile.",
+            ("known",),
+            registry=self._registry,
+        )
+        self._served = _Served(reader)
+
+    def count_profiles(self, known: int, unknown: int) -> None:
+        """Count clients that were looked up."""
+        self.profiles.labels("true").inc(known)
+        self.profiles.labels("false").inc(unknown)
+
+    def text(self) -> bytes:
+        """Return everything in Prometheus's text format."""
+        registry = self._registry
+        if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
+            registry = CollectorRegistry()
+            MultiProcessCollector(registry)
+        served = CollectorRegistry()
+        served.register(self._served)
+        return generate_latest(registry) + generate_latest(served)
+
+
+class _Served(Collector):
+    """Which version is served, and how fresh it is."""
+
+    def __init__(self, reader: Reader) -> None:
+        self._reader = reader
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield the gauges; none before the first publish."""
+        served = self._reader.served()
+        if served is None:
+            return
+        info = GaugeMetricFamily(
+            "ubp_served_version", "The version that is served by default.", labels=["version"]
+        )
+        info.add_metric([served.version], 1)
+        yield info
+        cutoff = datetime.fromisoformat(served.cutoff)
+        for name, about, value in (
+            ("cutoff", "Served profiles know the events before this time.", cutoff.timestamp()),
+            ("age", "Time since then.", (datetime.now(UTC) - cutoff).total_seconds()),
+        ):
+            yield GaugeMetricFamily(f"ubp_served_{name}_seconds", about, value=value)
+        yield GaugeMetricFamily("ubp_served_clients", "Clients with a profile.", served.clients)

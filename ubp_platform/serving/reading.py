@@ -1,0 +1,209 @@
+"""Looking clients up for the server: the newest publish of the version that is asked for."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Generic, TypeVar
+
+import numpy as np
+
+from ubp_platform.errors import NotOnline, UBPError
+from ubp_platform.events.integer_ids import integer_of
+from ubp_platform.home import Home
+from ubp_platform.profile.tags import read_tags
+from ubp_platform.store.entities import ClientId
+from ubp_platform.store.online import Publication
+from ubp_platform.store.retrieval import Profile, ProfileStore
+from ubp_platform.store.served import Served
+
+Read = TypeVar("Read")
+
+
+class BadRequest(UBPError):
+    """What was asked for cannot be: the message says what can."""
+
+
+class FollowedFile(Generic[Read]):
+    """What a small file holds; it is read again when it has been replaced.
+
+    Parameters
+    ----------
+    path : Path
+    read : callable
+    """
+
+    def __init__(self, path: Path, read: Callable[[], Read]) -> None:
+        self._path, self._read = path, read
+        self._seen: object = ()
+        self._value: Read
+
+    def value(self) -> Read:
+        """Return what it holds now."""
+        try:
+            found = self._path.stat()
+            seen: object = (found.st_ino, found.st_mtime_ns, found.st_size)
+        except FileNotFoundError:
+            seen = None
+        if seen != self._seen:
+            self._value = self._read()
+            self._seen = seen
+        return self._value
+
+
+@dataclass(frozen=True)
+class Reading:
+    """Profiles of one version and of one publish.
+
+    Parameters
+    ----------
+    version : str
+    publication : Publication
+    blocks : list of (str, int)
+        The blocks of the vectors, with their widths.
+    profiles : list of Profile
+    """
+
+    version: str
+    publication: Publication
+    blocks: list[tuple[str, int]]
+    profiles: list[Profile]
+
+
+class Reader:
+    """Looks clients up in a home; each version is opened once.
+
+    Parameters
+    ----------
+    home : Home
+    """
+
+    def __init__(self, home: Home) -> None:
+        self.home = home
+        self._served = FollowedFile(home.feast / "served.json", lambda: Served.read(home))
+        self._tags = FollowedFile(home.profiles / "tags.json", lambda: read_tags(home))
+        self._stores: dict[str, ProfileStore] = {}
+
+    def served(self) -> Served | None:
+        """Return what is served by default; None before the first publish."""
+        return self._served.value()
+
+    def store(self, version: str | None = None) -> ProfileStore:
+        """Return the store of a version, of a tag, or of the version that is served.
+
+        Raises
+        ------
+        NotOnline
+            If there is no such version, or none was published.
+        """
+        if version is None:
+            served = self.served()
+            if served is None:
+                raise NotOnline("nothing has been published: run `ubp publish`")
+            name = served.version
+        else:
+            name = self._tags.value().get(version, version)
+        if name not in self._stores:
+            self._stores[name] = self._open(name)
+        return self._stores[name]
+
+    def _open(self, name: str) -> ProfileStore:
+        served = self.served()
+        online = served.online if served else {}
+        if name not in online:
+            names = ", ".join([*online, *self._tags.value()]) or "none"
+            raise NotOnline(f"no profile version {name!r} is online; there are: {names}")
+        return ProfileStore(self.home, name)
+
+    def read(self, ids: Sequence[ClientId], version: str | None, blocks: Sequence[str]) -> Reading:
+        """Look clients up.
+
+        Parameters
+        ----------
+        ids : sequence of int or str
+            Whole numbers may be written as text, as they are in a URL.
+        version : str, optional
+        blocks : sequence of str
+            Those of the vector; all by default.
+
+        Raises
+        ------
+        BadRequest
+            If an id is not of the shop's type, or there is no such block.
+        NotOnline
+            If there is no such version.
+        StoreUnavailable
+            If the store does not answer.
+        """
+        store = self.store(version)
+        columns, parts = _columns(store, blocks)
+        publication, profiles = store.lookup_published(_typed(ids, store.has_text_ids))
+        if columns is not None:
+            profiles = [_only(one, columns) for one in profiles]
+        return Reading(store.version.name, publication, parts, profiles)
+
+    def versions(self) -> list[dict[str, object]]:
+        """Describe the versions that are online, for ``/v1/versions``."""
+        served, tags = self.served(), self._tags.value()
+        if served is None:
+            return []
+        return [
+            {
+                "version": name,
+                "cutoff": datetime.fromisoformat(cutoff),
+                "served": name == served.version,
+                "tags": sorted(tag for tag, of in tags.items() if of == name),
+                **self._described(name),
+            }
+            for name, cutoff in served.online.items()
+        ]
+
+    def _described(self, name: str) -> dict[str, object]:
+        version = self.store(name).version
+        aligned = version.description.aligned
+        return {
+            "width": version.width,
+            "blocks": [{"block": block, "width": width} for block, width in version.widths],
+            "created_at": version.description.created_at,
+            "models_know_until": version.model_cutoff,
+            "aligned_to": aligned.to if aligned else None,
+        }
+
+
+def _columns(
+    store: ProfileStore, blocks: Sequence[str]
+) -> tuple[np.ndarray | None, list[tuple[str, int]]]:
+    """Return the columns of some blocks, in the order of the vector; None for all."""
+    parts = store.version.parts
+    if not blocks:
+        return None, store.version.widths
+    if unknown := [name for name in blocks if name not in {part.block for part in parts}]:
+        names = ", ".join(part.block for part in parts)
+        raise BadRequest(
+            f"profile {store.version.name} has no block {unknown[0]!r}; it has {names}"
+        )
+    chosen = [part for part in parts if part.block in blocks]
+    columns = np.concatenate([np.arange(one.start, one.start + one.width) for one in chosen])
+    return columns, [(one.block, one.width) for one in chosen]
+
+
+def _only(profile: Profile, columns: np.ndarray) -> Profile:
+    return Profile(
+        profile.client_id,
+        profile.vector[columns],
+        profile.known,
+        profile.cutoff,
+        profile.version,
+    )
+
+
+def _typed(ids: Sequence[ClientId], text: bool) -> list[ClientId]:
+    if text:
+        return [str(one) for one in ids]
+    found: list[ClientId] = []
+    for one in ids:
+        number = integer_of(str(one))
+        if number is None:
+            raise BadRequest(f"client ids of this shop are whole numbers, not {str(one)[:80]!r}")
+        found.append(number)
+    return found
