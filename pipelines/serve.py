@@ -91,6 +91,7 @@ def serve(home: Home, address: Address, workers: int = 1, log_ids: bool = False)
     import uvicorn
 
     from ubp_platform.serving.app import OPTIONS, Options
+    from ubp_platform.serving.metrics import DIRECTORY
 
     options = Options(
         home=home.root.absolute(),
@@ -101,8 +102,7 @@ def serve(home: Home, address: Address, workers: int = 1, log_ids: bool = False)
     )
     os.environ[OPTIONS] = options.model_dump_json()
     with tempfile.TemporaryDirectory(prefix="ubp-metrics-") as directory:
-        if workers > 1:
-            os.environ["PROMETHEUS_MULTIPROC_DIR"] = directory
+        os.environ[DIRECTORY] = directory
         uvicorn.run(
             "ubp_platform.serving.app:from_environment",
             factory=True,

@@ -11,7 +11,7 @@ from pipelines.publish import publish
 from pipelines.train import train
 from pipelines.versions import tag
 from tests.pipelines.deliveries import deliver
-from tests.pipelines.job import FIT
+from tests.pipelines.job import FIT, LATER
 from tests.serving.running import Running, running
 from tests.shops import random_shop
 from ubp_platform.home import Home
@@ -37,7 +37,7 @@ def published(unpublished: Home, tmp_path_factory: pytest.TempPathFactory) -> Ho
     directory = tmp_path_factory.mktemp("published")
     home = Home(home=shutil.copytree(unpublished.root, directory / "home"))
     publish(home)
-    train(home, ["counters"], FIT)
+    train(home, ["counters"], LATER)
     publish(home)
     tag(home, "v1", "old")
     return home

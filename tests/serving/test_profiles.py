@@ -121,7 +121,7 @@ def test_versions_say_what_there_is(server: Running, store: ProfileStore) -> Non
         ("/v1/profiles", {"client_ids": [7], "more": 1}, 422, "more"),
         ("/v1/profiles", [7], 422, "body"),
         ("/v1/profiles", b"{", 422, "JSON"),
-        ("/v1/profiles", b"\xff\xfe", 400, "body"),
+        ("/v1/profiles", b"\xff\xfe", 422, "JSON"),
         ("/v1/nothing", None, 404, "Not Found"),
         ("/v1/versions", {}, 405, "Method"),
     ],

@@ -21,7 +21,7 @@ from starlette.exceptions import HTTPException
 from ubp_platform.errors import NotOnline, StoreUnavailable, UBPError
 from ubp_platform.home import Home
 from ubp_platform.serving import answers
-from ubp_platform.serving.guard import Guard
+from ubp_platform.serving.guard import FAILED, Guard
 from ubp_platform.serving.metrics import Metrics
 from ubp_platform.serving.reading import BadRequest, Reader, Reading
 
@@ -334,6 +334,10 @@ def _add_errors(app: FastAPI) -> None:
         elif not isinstance(error, StoreUnavailable | NotOnline):
             headers = {}
         return JSONResponse({"detail": str(error)}, status, headers)
+
+    @app.exception_handler(Exception)
+    async def failed(request: Request, error: Exception) -> JSONResponse:
+        return JSONResponse({"detail": FAILED}, 500)
 
     @app.exception_handler(RequestValidationError)
     async def invalid(request: Request, error: RequestValidationError) -> JSONResponse:

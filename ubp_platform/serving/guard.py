@@ -32,6 +32,7 @@ SECURITY_HEADERS = [
         b"data:; connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
     ),
 ]
+FAILED = "an error of the server; its log has it"
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -117,14 +118,17 @@ class Guard:
             if scope["type"] == "lifespan":
                 await self._app(scope, receive, send)
             return
-        start, status, name, started = time.perf_counter(), 500, "", False
+        start, status, name = time.perf_counter(), 500, ""
+        started = finished = False
 
         async def noting(message: Message) -> None:
-            nonlocal status, started
+            nonlocal status, started, finished
             if message["type"] == "http.response.start":
                 started = True
                 status = message["status"]
                 message["headers"] = [*message.get("headers", ()), *SECURITY_HEADERS]
+            finished = started and not message.get("more_body", False)
+            finished = finished and message["type"] == "http.response.body"
             await send(message)
 
         try:
@@ -135,9 +139,10 @@ class Guard:
                 await _answer(noting, no.status, no.detail, no.headers)
             except Exception:
                 LOG.exception("a request failed")
-                if started:
+                if not started:
+                    await _answer(noting, 500, FAILED)
+                elif not finished:
                     raise
-                await _answer(noting, 500, "an error of the server; its log has it")
         finally:
             self._note(scope, status, name, time.perf_counter() - start)
 
@@ -184,7 +189,9 @@ class Guard:
         self._metrics.seconds.labels(route).observe(seconds)
         if LOG.isEnabledFor(logging.INFO):
             shown = scope["path"] if self._log_ids else route
-            LOG.info("%s %s %d %.1f ms %s", method, ascii(shown), status, 1000 * seconds, key)
+            # A line stays one line, whatever is in the path.
+            shown = shown.encode("unicode_escape").decode()
+            LOG.info("%s %s %d %.1f ms %s", method, shown, status, 1000 * seconds, key)
 
 
 _METHODS = ("GET", "POST", "HEAD", "OPTIONS", "PUT", "PATCH", "DELETE")

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
 from prometheus_client.core import GaugeMetricFamily
@@ -12,6 +13,8 @@ from prometheus_client.registry import Collector
 
 from ubp_platform.serving.reading import Reader
 
+#: Where workers keep their counters; Feast sets it, too.
+DIRECTORY = "PROMETHEUS_MULTIPROC_DIR"
 _BUCKETS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 
 
@@ -54,12 +57,21 @@ class Metrics:
     def text(self) -> bytes:
         """Return everything in Prometheus's text format."""
         registry = self._registry
-        if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
+        if DIRECTORY in os.environ:
             registry = CollectorRegistry()
-            MultiProcessCollector(registry)
+            registry.register(_OfAllWorkers())
         served = CollectorRegistry()
         served.register(self._served)
         return generate_latest(registry) + generate_latest(served)
+
+
+class _OfAllWorkers(Collector):
+    """The counters of all workers, from their files; without those of Feast, which are empty."""
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield their sums."""
+        found: Any = MultiProcessCollector(None)
+        yield from (metric for metric in found.collect() if metric.name.startswith("ubp_"))
 
 
 class _Served(Collector):
