@@ -66,7 +66,7 @@ def _cost(directory: Path, scale: float) -> None:
     progress = bars(Console(stderr=True))
     plan = challenge.plan("challenge", scale, None, None)
     simulator.simulate(directory / "shop", **vars(plan), seed=0, progress=progress)
-    _split(directory / "shop", directory / "before", directory / "day")
+    active = _split(directory / "shop", directory / "before", directory / "day")
     home = Home(directory / "home")
     ingest(home, str(directory / "before"), progress=progress)
     train(home, cutoff=END - DAY, progress=progress)
@@ -90,6 +90,7 @@ def _cost(directory: Path, scale: float) -> None:
         "refresh",
         f"A day in which {ACTIVE:.0%} of the clients act, at {scale:g} of the challenge's log",
         [
+            ("clients who act", f"{active:,}"),
             ("encode and publish", f"{slow:.1f} s, {all_rows:,} rows written"),
             ("refresh and publish", f"{fast:.1f} s, {rows:,} rows written"),
             ("ratio", f"{fast / slow:.3f} of the time, {rows / all_rows:.3f} of the rows"),
@@ -100,8 +101,8 @@ def _cost(directory: Path, scale: float) -> None:
     )
 
 
-def _split(source: Path, before: Path, day: Path) -> None:
-    """Cut the last day off, and leave only a part of the clients in it."""
+def _split(source: Path, before: Path, day: Path) -> int:
+    """Cut the last day off, and leave only a part of the clients in it; return how many."""
     for directory in (before, day):
         directory.mkdir()
     last = f"TIMESTAMP '{END - DAY:%Y-%m-%d}'"
@@ -116,12 +117,20 @@ def _split(source: Path, before: Path, day: Path) -> None:
         ):
             out = directory / path.name
             duckdb.sql(f"FROM read_parquet('{path}') WHERE {rows}").write_parquet(str(out))
-    # On one day few act: to have this part of the clients, each buys something.
-    events = f"FROM read_parquet('{before}/product_buy.parquet') WHERE {some}"
-    query = f"SELECT client_id, {last} + INTERVAL 12 HOUR AS timestamp, any_value(sku) AS sku"
-    more = f"FROM read_parquet('{day}/product_buy.parquet') UNION ALL BY NAME {query} {events}"
-    duckdb.sql(f"{more} GROUP BY client_id").write_parquet(str(day / "more.parquet"))
+    # On one day few act: to have this part of all clients, each buys something.
+    events = " UNION ALL ".join(
+        f"SELECT client_id FROM read_parquet('{path}') WHERE {some}"
+        for path in before.glob("*.parquet")
+        if path.stem != "product_properties"
+    )
+    sku = f"(SELECT any_value(sku) FROM read_parquet('{before}/product_buy.parquet'))"
+    duckdb.sql(
+        f"""FROM read_parquet('{day}/product_buy.parquet') UNION ALL BY NAME
+            SELECT DISTINCT client_id, {last} + INTERVAL 12 HOUR AS timestamp, {sku} AS sku
+            FROM ({events})"""
+    ).write_parquet(str(day / "more.parquet"))
     (day / "more.parquet").rename(day / "product_buy.parquet")
+    return len(duckdb.sql(f"SELECT DISTINCT client_id FROM '{day}/product_buy.parquet'"))
 
 
 def _publish_counting(home: Home) -> int:

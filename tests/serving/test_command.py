@@ -64,7 +64,7 @@ def outcome(published: Home) -> tuple[str, str, int]:
     "line",
     [
         'ubp_requests_total{method="POST",path="/v1/profiles",status="200"} 10.0',
-        'ubp_requests_total{method="GET",path="/v1/profiles/{client_id:path}",status="422"} 1.0',
+        'ubp_requests_total{method="GET",path="/v1/profiles/{client_id}",status="422"} 1.0',
         'ubp_requests_total{method="GET",path="other",status="404"} 1.0',
         'ubp_request_seconds_bucket{le="+Inf",path="/v1/profiles"} 10.0',
         'ubp_profiles_total{known="true"} 20.0',

@@ -15,10 +15,10 @@ from pipelines.publish import publish
 from pipelines.status import status
 from pipelines.train import train
 from tests.pipelines.commands import run_ubp
-from tests.pipelines.job import FIT, LATER
+from tests.pipelines.job import FIT, LAST, LATER
 from tests.processes import die, exit_code
 from ubp_platform.blocks.snapshot import Snapshot
-from ubp_platform.errors import UBPError
+from ubp_platform.errors import NotOnline, UBPError
 from ubp_platform.home import Home
 from ubp_platform.profile.listing import get_version
 from ubp_platform.store import publishing
@@ -225,3 +225,20 @@ def test_a_narrower_profile_is_a_prefix_offline_and_online(home: Home, online_st
 def test_a_width_out_of_range_is_rejected(home: Home, width: int) -> None:
     with pytest.raises(UBPError, match=f"a width of {width} is not available: profile v1 has"):
         ProfileStore(home, width=width)
+
+
+def test_a_reader_that_stays_open_sees_publishes_and_another_file(home: Home) -> None:
+    publish(home)
+    store = ProfileStore(home)
+    assert store.lookup(7).cutoff == FIT
+    encode(home, [LATER])
+    publish(home)
+    assert store.lookup(7).cutoff == LATER
+    if files := [*home.feast.glob("online.db*")]:
+        for file in files:
+            file.unlink()
+        with pytest.raises(NotOnline, match="is not online"):
+            store.lookup(7)
+    encode(home, [LAST])
+    publish(home, everybody=True)
+    assert store.lookup(7).cutoff == LAST

@@ -2,7 +2,8 @@
 
 import re
 
-_FORM = re.compile("0|-?[1-9][0-9]*")
+# Of 19 digits at most: Python refuses to read thousands.
+_FORM = re.compile("0|-?[1-9][0-9]{0,18}")
 
 
 def integer_of(text: str) -> int | None:

@@ -1,22 +1,20 @@
 """The paths of the server."""
 
-import json
 import os
 from collections.abc import Sequence
 from datetime import datetime
 from functools import partial
 from importlib import metadata
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from anyio import to_thread
-from fastapi import FastAPI, Header, Query, Request
-from fastapi import Path as PathParameter
+from fastapi import FastAPI, HTTPException, Request
+from fastapi.concurrency import run_in_threadpool
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import HTMLResponse, JSONResponse, Response
+from fastapi.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
 from fastapi.staticfiles import StaticFiles
-from pydantic import BaseModel, Field, StrictInt, StrictStr
-from starlette.exceptions import HTTPException
+from pydantic import BaseModel, Field, StrictInt, StrictStr, ValidationError
 
 from ubp_platform.errors import NotOnline, StoreUnavailable, UBPError
 from ubp_platform.home import Home
@@ -134,23 +132,35 @@ class Alive(BaseModel):
     status: Literal["alive"] = "alive"
 
 
-ClientId = Annotated[str, PathParameter(description="As the shop writes it.", max_length=1000)]
-Version = Annotated[
-    str | None,
-    Query(
-        description="A version that is online, such as `v1` or `v2@v1`, or a tag. By default the "
-        "one that is served.",
-        max_length=100,
-    ),
-]
-Blocks = Annotated[
-    str | None,
-    Query(
-        description="Only these blocks, separated by commas; in the order of the profile.",
-        max_length=2000,
-    ),
-]
-Accept = Annotated[str, Header(description=f"One of {', '.join(answers.MEDIA_TYPES)}.")]
+class Question(BaseModel):
+    """What a question about profiles may say in its URL.
+
+    FastAPI takes longer to find the parameters of a function than a lookup does, so that these are
+    read here, and described to it.
+    """
+
+    version: Annotated[
+        str | None,
+        Field(
+            description="A version that is online, such as `v1` or `v2@v1`, or a tag. By default "
+            "the one that is served.",
+            max_length=100,
+        ),
+    ] = None
+    blocks: Annotated[
+        str | None,
+        Field(
+            description="Only these blocks, separated by commas; in the order of the profile.",
+            max_length=2000,
+        ),
+    ] = None
+
+    @property
+    def names(self) -> list[str]:
+        """The names of the blocks."""
+        return [name.strip() for name in (self.blocks or "").split(",") if name.strip()]
+
+
 _PROBLEMS: dict[int | str, dict[str, Any]] = {
     status: {"model": Detail, "description": about}
     for status, about in {
@@ -182,6 +192,20 @@ _NUMBERS = {
         }
     },
 }
+_CLIENT_ID = {
+    "name": "client_id",
+    "in": "path",
+    "required": True,
+    "description": "As the shop writes it.",
+    "schema": {"type": "string"},
+}
+_QUESTION = [
+    {"name": name, "in": "query", "schema": schema, "description": schema.get("description", "")}
+    for name, schema in Question.model_json_schema()["properties"].items()
+]
+_DEFAULT = Question()
+# Clients that are looked up without a thread, in a file.
+_AT_ONCE = 20
 _ABOUT = """
 Universal behavioral profiles: one vector per client.
 
@@ -231,14 +255,17 @@ def from_environment() -> Guard:
 
 
 def _add_profiles(app: FastAPI, reader: Reader, metrics: Metrics) -> None:
-    async def look_up(
-        ids: Sequence[int | str], version: str | None, blocks: str | None, accept: str
-    ) -> tuple[Reading, str]:
-        media = answers.chosen(accept)
+    async def look_up(ids: Sequence[int | str], request: Request) -> tuple[Reading, str]:
+        media = answers.chosen(request.headers.get("accept", ""))
         if media is None:
             raise HTTPException(406, f"there are {', '.join(answers.MEDIA_TYPES)}")
-        names = [name.strip() for name in (blocks or "").split(",") if name.strip()]
-        found = await to_thread.run_sync(partial(reader.read, ids, version, names))
+        question = _DEFAULT
+        if request.query_params:
+            question = Question.model_validate(dict(request.query_params))
+        read = partial(reader.read, ids, question.version, question.names)
+        # A thread takes longer to begin than a file takes to answer.
+        at_once = len(ids) <= _AT_ONCE and reader.reads_a_file
+        found = read() if at_once else await run_in_threadpool(read)
         known = sum(one.known for one in found.profiles)
         metrics.count_profiles(known, len(found.profiles) - known)
         return found, media
@@ -247,32 +274,25 @@ def _add_profiles(app: FastAPI, reader: Reader, metrics: Metrics) -> None:
         "/v1/profiles/{client_id:path}",
         response_model=OneProfile,
         responses={200: {"content": _NUMBERS}, **_PROBLEMS},
+        openapi_extra={"parameters": [_CLIENT_ID, *_QUESTION]},
         tags=["profiles"],
     )
-    async def profile(
-        client_id: ClientId,
-        version: Version = None,
-        blocks: Blocks = None,
-        accept: Accept = answers.JSON,
-    ) -> Response:
+    async def profile(request: Request) -> Response:
         """Look one client up."""
-        return _response(answers.one_profile(*await look_up([client_id], version, blocks, accept)))
+        client_id = request.path_params["client_id"]
+        return _response(answers.one_profile(*await look_up([client_id], request)))
 
     @app.post(
         "/v1/profiles",
         response_model=ManyProfiles,
         responses={200: {"content": _NUMBERS}, **_PROBLEMS},
+        openapi_extra={"parameters": _QUESTION},
         tags=["profiles"],
     )
-    async def profiles(
-        clients: Clients,
-        version: Version = None,
-        blocks: Blocks = None,
-        accept: Accept = answers.JSON,
-    ) -> Response:
+    async def profiles(clients: Clients, request: Request) -> Response:
         """Look several clients up; the answer is of one publish."""
-        found, media = await look_up(clients.client_ids, version, blocks, accept)
-        return _response(await to_thread.run_sync(answers.many_profiles, found, media))
+        found, media = await look_up(clients.client_ids, request)
+        return _response(await run_in_threadpool(answers.many_profiles, found, media))
 
 
 def _add_state(app: FastAPI, reader: Reader, metrics: Metrics) -> None:
@@ -298,15 +318,17 @@ def _add_state(app: FastAPI, reader: Reader, metrics: Metrics) -> None:
             raise HTTPException(503, "of an earlier release: `ubp publish` again")
         return Ready(version=store.version.name, publish=found.publish, cutoff=found.cutoff)
 
-    @app.get("/metrics", responses=_PROBLEMS, tags=["state"])
+    @app.get("/metrics", response_class=PlainTextResponse, responses=_PROBLEMS, tags=["state"])
     def prometheus() -> Response:
         """Metrics for Prometheus."""
-        return Response(metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
+        return PlainTextResponse(metrics.text(), media_type="text/plain; version=0.0.4")
 
 
 def _add_docs(app: FastAPI) -> None:
     """Serve Swagger UI from an installed package: nothing is loaded from elsewhere."""
-    app.mount("/static/docs", StaticFiles(packages=[("fastapi_offline", "static")]))
+    package = find_spec("fastapi_offline")
+    assert package and package.origin  # noqa: S101 - declared, beside FastAPI
+    app.mount("/static/docs", StaticFiles(directory=Path(package.origin).with_name("static")))
     page = (Path(__file__).parent / "docs.html").read_text("utf-8")
     script = (Path(__file__).parent / "docs.js").read_text("utf-8")
 
@@ -329,7 +351,7 @@ def _add_errors(app: FastAPI) -> None:
         status, headers = 503, {"Retry-After": str(RETRY_SECONDS)}
         if isinstance(error, BadRequest):
             status, headers = 422, {}
-        elif isinstance(error, NotOnline) and request.query_params.get("version"):
+        elif isinstance(error, NotOnline) and "version" in request.query_params:
             status, headers = 404, {}
         elif not isinstance(error, StoreUnavailable | NotOnline):
             headers = {}
@@ -339,8 +361,11 @@ def _add_errors(app: FastAPI) -> None:
     async def failed(request: Request, error: Exception) -> JSONResponse:
         return JSONResponse({"detail": FAILED}, 500)
 
+    @app.exception_handler(ValidationError)
     @app.exception_handler(RequestValidationError)
-    async def invalid(request: Request, error: RequestValidationError) -> JSONResponse:
+    async def invalid(
+        request: Request, error: RequestValidationError | ValidationError
+    ) -> JSONResponse:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"]))
         return JSONResponse({"detail": f"{where}: {first['msg']}"}, 422)
@@ -349,8 +374,3 @@ def _add_errors(app: FastAPI) -> None:
 def _response(answer: answers.Answer) -> Response:
     body, media, headers = answer
     return Response(body, media_type=media, headers={**headers, "Vary": "Accept"})
-
-
-def options_for(options: Options) -> dict[str, str]:
-    """Return the environment of workers."""
-    return {OPTIONS: json.dumps(options.model_dump(mode="json"))}

@@ -183,7 +183,7 @@ class Guard:
 
     def _note(self, scope: Scope, status: int, key: str, seconds: float) -> None:
         # Of the route, not of the request: paths have ids, and are without end.
-        route = getattr(scope.get("route"), "path", "other")
+        route = getattr(scope.get("route"), "path", "other").replace(":path}", "}")
         method = scope["method"] if scope["method"] in _METHODS else "other"
         self._metrics.requests.labels(method, route, str(status)).inc()
         self._metrics.seconds.labels(route).observe(seconds)

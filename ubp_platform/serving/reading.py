@@ -84,6 +84,12 @@ class Reader:
         self._tags = FollowedFile(home.profiles / "tags.json", lambda: read_tags(home))
         self._stores: dict[str, ProfileStore] = {}
 
+    @property
+    def reads_a_file(self) -> bool:
+        """Whether the online store is SQLite, which answers at once."""
+        served = self.served()
+        return served is not None and served.online_store == "sqlite"
+
     def served(self) -> Served | None:
         """Return what is served by default; None before the first publish."""
         return self._served.value()

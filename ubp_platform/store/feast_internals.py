@@ -147,6 +147,23 @@ def remove_rows(provider: Provider, config: RepoConfig, keys: Sequence[EntityKey
     return True
 
 
+def state_of(provider: Provider, config: RepoConfig) -> object | None:
+    """Return what is another whenever anything has been written to SQLite's file.
+
+    Returns
+    -------
+    object or None
+        None where the store cannot say, and if the file was removed or replaced.
+    """
+    store: Any = provider.online_store
+    if not isinstance(store, SqliteOnlineStore):
+        return None
+    connection = store._get_conn(config)
+    # What others wrote, and what this connection did.
+    ((version,),) = connection.execute("PRAGMA data_version").fetchall()
+    return version, connection.total_changes, id(connection)
+
+
 def is_redis(config: RepoConfig) -> bool:
     """Whether the online store is Redis."""
     return bool(config.online_store.type == "redis")
@@ -201,6 +218,13 @@ class _NoOnDemandViews:
     def list_on_demand_feature_views(self, *_: Any, **__: Any) -> list[Any]:
         """Return nothing."""
         return []
+
+
+def forget_connection(provider: Provider) -> None:
+    """Open SQLite's file anew with the next query: it is another one now."""
+    store: Any = provider.online_store
+    if isinstance(store, SqliteOnlineStore):
+        store._conn = None
 
 
 def entity_key(name: str, value: int | str) -> EntityKey:

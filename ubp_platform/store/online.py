@@ -117,6 +117,9 @@ class OnlineStore:
         self.config = repo_config(home)
         self._provider = feast.provider_of(self.config)
         self._publications = publications_view()
+        self._inode = 0
+        # What is online, and the state of SQLite's file in which it was read.
+        self._known: tuple[object, dict[str, Publication | None]] = (None, {})
         if feast.is_redis(self.config):
             from ubp_platform.store.redis import prepare
 
@@ -282,8 +285,31 @@ class OnlineStore:
 
     def publication(self, version: str) -> Publication | None:
         """Return what is online of a profile version; None if nothing ever was."""
-        if not self.exists:
+        if not self._follow_file():
             return None
+        with self.one_line_errors():
+            state = feast.state_of(self._provider, self.config)
+        if state is None or state != self._known[0]:
+            self._known = (state, {})
+        known = self._known[1]
+        if version not in known:
+            known[version] = self._read_publication(version)
+        return known[version]
+
+    def _follow_file(self) -> bool:
+        """Whether the store is there; if SQLite's file is another one than before, open that."""
+        if self._file is None:
+            return True
+        try:
+            inode = self._file.stat().st_ino
+        except FileNotFoundError:
+            inode = 0
+        if inode != self._inode:
+            feast.forget_connection(self._provider)
+            self._inode = inode
+        return inode != 0
+
+    def _read_publication(self, version: str) -> Publication | None:
         key = feast.entity_key(PROFILE, version)
         with self.one_line_errors():
             try:
