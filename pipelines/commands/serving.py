@@ -14,9 +14,7 @@ from ubp_platform.store.fast_import import fast_feast_import
 
 app = typer.Typer()
 PANEL = "Serving"
-key = typer.Typer(
-    help="Make, list and revoke the keys of those who may ask 'ubp serve'.", no_args_is_help=True
-)
+key = typer.Typer(help="Make, list and revoke keys for 'ubp serve'.", no_args_is_help=True)
 app.add_typer(key, name="key", rich_help_panel=PANEL)
 
 
@@ -57,7 +55,9 @@ def serve(
 
 @key.command("create")
 def create(
-    name: Annotated[str, typer.Argument(help="Whose key it is, such as 'recommender'.")],
+    name: Annotated[
+        str, typer.Argument(metavar="NAME", help="Whose key it is, such as 'recommender'.")
+    ],
     scope: Annotated[
         list[str] | None,
         typer.Option(help=f"What it may do: {' or '.join(SCOPES)}; repeatable. All by default."),
@@ -89,8 +89,9 @@ def list_keys(home: HomeOption = None) -> None:
 
 @key.command("revoke")
 def revoke(
-    name: Annotated[str, typer.Argument(help="The name of the key.")], home: HomeOption = None
+    name: Annotated[str, typer.Argument(metavar="NAME", help="The name of the key.")],
+    home: HomeOption = None,
 ) -> None:
-    """Take a key away, at once also from servers that are running."""
+    """Revoke a key; running servers know it at once."""
     revoke_key(open_home(home), name)
     say(f"The key {name} is not accepted any more")

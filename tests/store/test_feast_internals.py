@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from feast import torch_wrapper
+from feast.infra.key_encoding_utils import serialize_entity_key
 from feast.infra.offline_stores import duckdb, ibis
 from feast.infra.online_stores import helpers, sqlite
 from feast.infra.online_stores.redis import RedisOnlineStore
@@ -21,7 +22,10 @@ from feast.on_demand_feature_view import OnDemandFeatureView
 from feast.protos.feast.types.Value_pb2 import FloatList, Value
 from google.protobuf.message import DecodeError
 
+from ubp_platform.home import Home
 from ubp_platform.store import feast_internals as ours
+from ubp_platform.store import stored_rows
+from ubp_platform.store.online import OnlineStore
 
 
 def names(function: object) -> list[str]:
@@ -111,3 +115,37 @@ def test_every_flipped_bit_of_a_message_is_noticed() -> None:
         flipped[bit // 8] ^= 1 << bit % 8
         with pytest.raises((ValueError, DecodeError)):
             ours.profile_of(1, Value.FromString(bytes(flipped)), AT)
+
+
+@pytest.mark.parametrize("client", [0, 7, -(2**63), 2**63 - 1, "", "anna", "ü/b c\n", "x" * 300])
+def test_keys_have_the_bytes_that_feast_makes(home: Home, client: int | str) -> None:
+    theirs = serialize_entity_key(ours.entity_key("client_id", client), 3)
+    assert OnlineStore(home)._rows.key(client) == theirs
+
+
+@pytest.mark.parametrize("width", [0, 1, 31, 32, 1066, 5000])
+@pytest.mark.parametrize("client", [7, "anna"])
+def test_messages_are_read_without_feast_too(width: int, client: int | str) -> None:
+    vector = np.random.default_rng(0).standard_normal((1, width)).astype(np.float32)
+    (message,) = ours.profile_messages([client], AT, vector)
+    found = stored_rows.profile_of(client, message.SerializeToString())
+    assert found is not None
+    assert (found[0], found[1].dtype, found[1].tobytes()) == (AT, np.float32, vector.tobytes())
+    assert found[1].flags.writeable
+    with pytest.raises(ValueError, match=r"^$"):
+        stored_rows.profile_of("another", message.SerializeToString())
+    # Of an earlier release: Feast reads it.
+    plain = Value(float_list_val=FloatList(val=vector[0].tolist()))
+    assert stored_rows.profile_of(client, plain.SerializeToString()) is None
+
+
+def test_every_flipped_bit_of_a_message_is_noticed_or_left_to_feast() -> None:
+    (message,) = ours.profile_messages([1], AT, np.array([[1, 2.5]], np.float32))
+    content = message.SerializeToString()
+    for bit in range(8 * len(content)):
+        flipped = bytearray(content)
+        flipped[bit // 8] ^= 1 << bit % 8
+        try:
+            assert stored_rows.profile_of(1, bytes(flipped)) is None
+        except ValueError:
+            continue

@@ -185,8 +185,9 @@ class Guard:
         # Of the route, not of the request: paths have ids, and are without end.
         route = getattr(scope.get("route"), "path", "other").replace(":path}", "}")
         method = scope["method"] if scope["method"] in _METHODS else "other"
-        self._metrics.requests.labels(method, route, str(status)).inc()
-        self._metrics.seconds.labels(route).observe(seconds)
+        requests, took = self._metrics.of(method, route, status)
+        requests.inc()
+        took.observe(seconds)
         if LOG.isEnabledFor(logging.INFO):
             shown = scope["path"] if self._log_ids else route
             # A line stays one line, whatever is in the path.

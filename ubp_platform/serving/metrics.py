@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from functools import cache
 from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
@@ -48,11 +49,18 @@ class Metrics:
             registry=self._registry,
         )
         self._served = _Served(reader)
+        self._known, self._unknown = (self.profiles.labels(one) for one in ("true", "false"))
+
+    @cache  # noqa: B019 - there is one in a process
+    def of(self, method: str, path: str, status: int) -> tuple[Counter, Histogram]:
+        """Return what counts the answers of a path, and how long they took."""
+        return self.requests.labels(method, path, str(status)), self.seconds.labels(path)
 
     def count_profiles(self, known: int, unknown: int) -> None:
         """Count clients that were looked up."""
-        self.profiles.labels("true").inc(known)
-        self.profiles.labels("false").inc(unknown)
+        for counter, number in ((self._known, known), (self._unknown, unknown)):
+            if number:
+                counter.inc(number)
 
     def text(self) -> bytes:
         """Return everything in Prometheus's text format."""

@@ -1,5 +1,6 @@
 """Looking clients up for the server: the newest publish of the version that is asked for."""
 
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -12,6 +13,7 @@ from ubp_platform.errors import NotOnline, UBPError
 from ubp_platform.events.integer_ids import integer_of
 from ubp_platform.home import Home
 from ubp_platform.profile.tags import read_tags
+from ubp_platform.store.configuration import online_store
 from ubp_platform.store.entities import ClientId
 from ubp_platform.store.online import Publication
 from ubp_platform.store.retrieval import Profile, ProfileStore
@@ -34,14 +36,14 @@ class FollowedFile(Generic[Read]):
     """
 
     def __init__(self, path: Path, read: Callable[[], Read]) -> None:
-        self._path, self._read = path, read
+        self._path, self._read = str(path), read
         self._seen: object = ()
         self._value: Read
 
     def value(self) -> Read:
         """Return what it holds now."""
         try:
-            found = self._path.stat()
+            found = os.stat(self._path)  # noqa: PTH116 - with every request
             seen: object = (found.st_ino, found.st_mtime_ns, found.st_size)
         except FileNotFoundError:
             seen = None
@@ -83,12 +85,8 @@ class Reader:
         self._served = FollowedFile(home.feast / "served.json", lambda: Served.read(home))
         self._tags = FollowedFile(home.profiles / "tags.json", lambda: read_tags(home))
         self._stores: dict[str, ProfileStore] = {}
-
-    @property
-    def reads_a_file(self) -> bool:
-        """Whether the online store is SQLite, which answers at once."""
-        served = self.served()
-        return served is not None and served.online_store == "sqlite"
+        #: Whether the online store is SQLite, which answers at once.
+        self.reads_a_file = online_store(home) == "sqlite"
 
     def served(self) -> Served | None:
         """Return what is served by default; None before the first publish."""

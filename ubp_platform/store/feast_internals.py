@@ -85,7 +85,7 @@ def drop_table(
     if not is_redis(config):
         store.update(config, [view], [], [], [], partial=True)
         return
-    fields = _redis_fields(view)
+    fields = redis_fields(view)
     for part in keys:
         with redis_client(provider, config).pipeline(transaction=False) as pipe:
             for key in store._generate_redis_keys_for_entities(config, list(part)):
@@ -111,7 +111,7 @@ def count_rows(
         return int(store._get_conn(config).execute(query).fetchall()[0][0])
     if not is_redis(config):
         return None
-    found, written = 0, _redis_fields(view)[-1]
+    found, written = 0, redis_fields(view)[-1]
     for part in keys:
         with redis_client(provider, config).pipeline(transaction=False) as pipe:
             for key in store._generate_redis_keys_for_entities(config, list(part)):
@@ -182,7 +182,7 @@ def redis_options(connection_string: str) -> tuple[Any, dict[str, Any]]:
     return RedisOnlineStore._parse_connection_string(connection_string)
 
 
-def _redis_fields(view: FeatureView) -> list[bytes | str]:
+def redis_fields(view: FeatureView) -> list[bytes | str]:
     """Return the fields of a client's hash that hold a view: features, then the time."""
     from feast.infra.online_stores.helpers import _mmh3
 
@@ -248,16 +248,19 @@ def profile_messages(
     cutoff : datetime
     vectors : ndarray of float32, shape (n_clients, width)
     """
-    width = vectors.shape[1]
-    probe = Value(float_list_val=FloatList(val=[0.0] * width)).SerializeToString()
-    header = probe[: len(probe) - 4 * width]
-    at = _microseconds(cutoff)
-    tag = _varint(_CHECKSUM_FIELD << 3 | _FIXED32)
-    trailer = _varint(_CUTOFF_FIELD << 3 | _FIXED64) + struct.pack("<q", at) + tag
+    header, at = message_header(vectors.shape[1]), _microseconds(cutoff)
+    cutoff_tag, checksum_tag = TRAILER_TAGS
+    trailer = cutoff_tag + struct.pack("<q", at) + checksum_tag
     for client_id, vector in zip(client_ids, vectors.astype("<f4"), strict=True):
         numbers = vector.tobytes()
-        checksum = struct.pack("<I", _checksum(client_id, at, numbers))
-        yield Value.FromString(header + numbers + trailer + checksum)
+        end = struct.pack("<I", checksum(client_id, at, numbers))
+        yield Value.FromString(header + numbers + trailer + end)
+
+
+def message_header(width: int) -> bytes:
+    """Return what stands before the numbers of a message: tags and lengths."""
+    probe = Value(float_list_val=FloatList(val=[0.0] * width)).SerializeToString()
+    return probe[: len(probe) - 4 * width]
 
 
 def profile_of(client_id: int | str, value: Value, time: datetime) -> tuple[datetime, np.ndarray]:
@@ -287,7 +290,7 @@ def profile_of(client_id: int | str, value: Value, time: datetime) -> tuple[date
             raise ValueError
         return time.astimezone(UTC), vector
     (at,) = struct.unpack("<q", struct.pack("<Q", ours[_CUTOFF_FIELD]))
-    if _checksum(client_id, at, vector.astype("<f4").tobytes()) != ours[_CHECKSUM_FIELD]:
+    if checksum(client_id, at, vector.astype("<f4").tobytes()) != ours[_CHECKSUM_FIELD]:
         raise ValueError
     return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=at), vector
 
@@ -297,7 +300,8 @@ def _microseconds(time: datetime) -> int:
     return (time - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
 
 
-def _checksum(client_id: int | str, cutoff: int, numbers: bytes) -> int:
+def checksum(client_id: int | str, cutoff: int, numbers: bytes | memoryview) -> int:
+    """Return the checksum of a profile, whose cutoff is in microseconds since 1970."""
     return zlib.crc32(numbers, zlib.crc32(f"{client_id}\n{cutoff}\n".encode()))
 
 
@@ -307,3 +311,10 @@ def _varint(number: int) -> bytes:
         parts.append(number & 127 | 128)
         number >>= 7
     return bytes([*parts, number])
+
+
+#: What stands before the cutoff, and before the checksum, behind the numbers.
+TRAILER_TAGS = (
+    _varint(_CUTOFF_FIELD << 3 | _FIXED64),
+    _varint(_CHECKSUM_FIELD << 3 | _FIXED32),
+)

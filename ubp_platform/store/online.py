@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cached_property
 from pathlib import Path
 from time import monotonic, sleep
 from typing import Any
@@ -21,6 +22,7 @@ import pandas as pd
 import pyarrow as pa
 from feast import FeatureView
 from feast.protos.feast.types.Value_pb2 import Value
+from google.protobuf.message import DecodeError
 from pydantic import BaseModel
 
 from ubp_platform.blocks.snapshot import EMBEDDING
@@ -32,6 +34,7 @@ from ubp_platform.store import feast_internals as feast
 from ubp_platform.store.entities import ClientId
 from ubp_platform.store.feature_store import repo_config
 from ubp_platform.store.objects import CLIENT, PROFILE, STATE, publications_view
+from ubp_platform.store.stored_rows import StoredRows, profile_of
 
 # Rows per query; SQLite accepts at most 32,766 values.
 _ROWS = 1000
@@ -117,6 +120,7 @@ class OnlineStore:
         self.config = repo_config(home)
         self._provider = feast.provider_of(self.config)
         self._publications = publications_view()
+        self._rows = StoredRows(self._provider, self.config, CLIENT)
         self._inode = 0
         # What is online, and the state of SQLite's file in which it was read.
         self._known: tuple[object, dict[str, Publication | None]] = (None, {})
@@ -155,7 +159,7 @@ class OnlineStore:
 
         return evicts(self._provider, self.config)
 
-    @property
+    @cached_property
     def _file(self) -> Path | None:
         return Path(self.config.online_store.path) if self.kind == "sqlite" else None
 
@@ -257,12 +261,37 @@ class OnlineStore:
         """
         for start in range(0, len(client_ids), _ROWS):
             part = client_ids[start : start + _ROWS]
+            if not self._rows.can_be_read:
+                yield from self._read_through_feast(view, part)
+                continue
             with self.one_line_errors():
+                messages = [*self._rows.read(view, part)]
+            for client_id, message in zip(part, messages, strict=True):
+                yield None if message is None else self._of_message(view, client_id, message)
+
+    def _of_message(
+        self, view: FeatureView, client_id: ClientId, message: bytes
+    ) -> OnlineProfile | None:
+        try:
+            found = profile_of(client_id, message)
+        except ValueError:
+            raise self._damaged(client_id) from None
+        if found is None:  # of an earlier release, or damaged
+            return next(self._read_through_feast(view, [client_id]))
+        return OnlineProfile(*found)
+
+    def _read_through_feast(
+        self, view: FeatureView, client_ids: Sequence[ClientId]
+    ) -> Iterator[OnlineProfile | None]:
+        with self.one_line_errors():
+            try:
                 rows = self._provider.online_read(
-                    self.config, view, [_client(one) for one in part], [EMBEDDING]
+                    self.config, view, [_client(one) for one in client_ids], [EMBEDDING]
                 )
-            for client_id, (time, values) in zip(part, rows, strict=True):
-                yield self._profile(client_id, time, (values or {}).get(EMBEDDING))
+            except DecodeError:
+                raise self._damaged(client_ids[0]) from None
+        for client_id, (time, values) in zip(client_ids, rows, strict=True):
+            yield self._profile(client_id, time, (values or {}).get(EMBEDDING))
 
     def _profile(
         self, client_id: ClientId, time: datetime | None, value: Value | None
@@ -272,10 +301,13 @@ class OnlineStore:
         try:
             return OnlineProfile(*feast.profile_of(client_id, value, time))
         except ValueError:
-            raise UBPError(
-                f"{self.where}: the profile of client {client_id} is damaged: `ubp publish "
-                "--all` writes all profiles again"
-            ) from None
+            raise self._damaged(client_id) from None
+
+    def _damaged(self, client_id: ClientId) -> UBPError:
+        return UBPError(
+            f"{self.where}: the profile of client {client_id} is damaged: `ubp publish --all` "
+            "writes all profiles again"
+        )
 
     def join(self, view: FeatureView, keys: pd.DataFrame) -> pa.Table:
         """Join rows with the newest profile that is not after each, from the offline store."""
@@ -301,7 +333,7 @@ class OnlineStore:
         if self._file is None:
             return True
         try:
-            inode = self._file.stat().st_ino
+            inode = os.stat(self._file).st_ino  # noqa: PTH116 - in a lookup
         except FileNotFoundError:
             inode = 0
         if inode != self._inode:

@@ -1,0 +1,128 @@
+"""Rows as SQLite and Redis hold them, read without Feast's objects, which cost most of a lookup.
+
+The form of keys and tables is Feast's; ``tests/store/test_feast_internals.py`` compares them.
+"""
+
+import struct
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from feast import FeatureView
+from feast.infra.key_encoding_utils import serialize_entity_key
+from feast.infra.online_stores.sqlite import SqliteOnlineStore, _table_id
+from feast.infra.provider import Provider
+from feast.repo_config import RepoConfig
+
+from ubp_platform.blocks.snapshot import EMBEDDING
+from ubp_platform.store import feast_internals as feast
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class StoredRows:
+    """The rows of clients in an online store.
+
+    Parameters
+    ----------
+    provider : Provider
+    config : RepoConfig
+    entity : str
+        The name of the key.
+    """
+
+    def __init__(self, provider: Provider, config: RepoConfig, entity: str) -> None:
+        self._provider, self._config = provider, config
+        version = config.entity_key_serialization_version
+        of_number = serialize_entity_key(feast.entity_key(entity, 0), version)
+        of_text = serialize_entity_key(feast.entity_key(entity, ""), version)
+        # They end with the number, and with the text and its length before it.
+        self._before_number, self._before_text = of_number[:-8], of_text[:-4]
+        store: Any = provider.online_store
+        self.can_be_read = isinstance(store, SqliteOnlineStore) or feast.is_redis(config)
+
+    def key(self, client_id: int | str) -> bytes:
+        """Return the key of a client's row."""
+        if isinstance(client_id, str):
+            text = client_id.encode()
+            return self._before_text + struct.pack("<I", len(text)) + text
+        return self._before_number + struct.pack("<q", client_id)
+
+    def read(self, view: FeatureView, client_ids: Sequence[int | str]) -> Iterator[bytes | None]:
+        """Read the messages of some clients, in their order; None for those who have none."""
+        keys = [self.key(one) for one in client_ids]
+        if feast.is_redis(self._config):
+            yield from self._of_redis(view, keys)
+        else:
+            yield from self._of_sqlite(view, keys)
+
+    def _of_sqlite(self, view: FeatureView, keys: list[bytes]) -> Iterator[bytes | None]:
+        store: Any = self._provider.online_store
+        places = ", ".join("?" * len(keys))
+        rows = store._get_conn(self._config).execute(
+            f'SELECT entity_key, value FROM "{_table_id(self._config.project, view)}" '  # noqa: S608
+            f"WHERE entity_key IN ({places}) AND feature_name = ?",
+            [*keys, EMBEDDING],
+        )
+        found = dict(rows.fetchall())
+        yield from map(found.get, keys)
+
+    def _of_redis(self, view: FeatureView, keys: list[bytes]) -> Iterator[bytes | None]:
+        field, project = feast.redis_fields(view)[0], self._config.project.encode()
+        with feast.redis_client(self._provider, self._config).pipeline(transaction=False) as pipe:
+            for key in keys:
+                pipe.hget(key + project, field)
+            yield from pipe.execute()
+
+
+def profile_of(client_id: int | str, message: bytes) -> tuple[datetime, np.ndarray] | None:
+    """Read a message of a profile.
+
+    Returns
+    -------
+    (datetime, ndarray of float32) or None
+        The cutoff, and the numbers. None if the message has not the form of this release: Feast
+        may be able to read it.
+
+    Raises
+    ------
+    ValueError
+        If it is not what was written for this client.
+    """
+    frame = _frame_of(len(message))
+    if frame is None or not message.startswith(frame.header):
+        return None
+    end = len(frame.header) + 4 * frame.width
+    cutoff_tag, at, checksum_tag, checksum = frame.trailer.unpack_from(message, end)
+    if (cutoff_tag, checksum_tag) != feast.TRAILER_TAGS:
+        return None
+    numbers = memoryview(message)[len(frame.header) : end]
+    if feast.checksum(client_id, at, numbers) != checksum:
+        raise ValueError
+    return _time(at), np.frombuffer(numbers, "<f4").astype(np.float32)
+
+
+class _Frame:
+    """What is around the numbers of a message."""
+
+    def __init__(self, width: int) -> None:
+        self.width, self.header = width, feast.message_header(width)
+        first, second = map(len, feast.TRAILER_TAGS)
+        self.trailer = struct.Struct(f"<{first}sq{second}sI")
+        self.length = len(self.header) + 4 * width + self.trailer.size
+
+
+@lru_cache(maxsize=1000)
+def _frame_of(length: int) -> _Frame | None:
+    """Return the frame of messages of a length; None if there is none."""
+    for width in range(length // 4, max(-1, length // 4 - 20), -1):
+        if (frame := _Frame(width)).length == length:
+            return frame
+    return None
+
+
+@lru_cache(maxsize=1000)
+def _time(microseconds: int) -> datetime:
+    return _EPOCH + timedelta(microseconds=microseconds)
