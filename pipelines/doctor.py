@@ -21,6 +21,7 @@ from ubp_platform.profile.listing import inspect_aligned, inspect_versions
 from ubp_platform.profile.tags import read_tags
 from ubp_platform.profile.version import ProfileVersion
 from ubp_platform.progress import ProgressFactory, logged
+from ubp_platform.serving.keys import Keys
 from ubp_platform.store.configuration import published
 from ubp_platform.store.feature_store import read_registry, write_configuration, write_registry
 from ubp_platform.store.objects import profile_view, text_ids
@@ -193,6 +194,7 @@ def _profiles(home: Home) -> Iterator[Finding]:
 
 def _tags(home: Home) -> Iterator[Finding]:
     yield from _try(lambda _: read_tags(home), home.profiles)
+    yield from _try(lambda _: Keys.read(home), home.root)
 
 
 def _results(home: Home) -> Iterator[Finding]:

@@ -135,8 +135,8 @@ def remove_rows(provider: Provider, config: RepoConfig, keys: Sequence[EntityKey
         return True
     if not isinstance(store, SqliteOnlineStore):
         return False
-    version = config.entity_key_serialization_version
-    names = [(serialize_entity_key(key, version),) for key in keys]
+
+    names = [(serialized(config, key),) for key in keys]
     connection = store._get_conn(config)
     of_tables = "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%'"
     tables = [name for (name,) in connection.execute(of_tables)]
@@ -162,6 +162,44 @@ def state_of(provider: Provider, config: RepoConfig) -> object | None:
     # What others wrote, and what this connection did.
     ((version,),) = connection.execute("PRAGMA data_version").fetchall()
     return version, connection.total_changes, id(connection)
+
+
+def serialized(config: RepoConfig, key: EntityKey) -> bytes:
+    """Return a key as SQLite has it; in Redis the name of the project follows."""
+    return bytes(serialize_entity_key(key, config.entity_key_serialization_version))
+
+
+def stored_messages(
+    provider: Provider, config: RepoConfig, view: FeatureView, keys: Sequence[bytes]
+) -> list[bytes | None]:
+    """Read the messages of a view's only feature, from SQLite or Redis.
+
+    Parameters
+    ----------
+    provider, config, view
+    keys : sequence of bytes
+        As :func:`serialized`.
+    """
+    if is_redis(config):
+        field, project = redis_fields(view)[0], config.project.encode()
+        with redis_client(provider, config).pipeline(transaction=False) as pipe:
+            for key in keys:
+                pipe.hget(key + project, field)
+            return list(pipe.execute())
+    store: Any = provider.online_store
+    places = ", ".join("?" * len(keys))
+    rows = store._get_conn(config).execute(
+        f'SELECT entity_key, value FROM "{_table_id(config.project, view)}" '  # noqa: S608
+        f"WHERE entity_key IN ({places}) AND feature_name = ?",
+        [*keys, view.features[0].name],
+    )
+    found = dict(rows.fetchall())
+    return [found.get(key) for key in keys]
+
+
+def is_sqlite(provider: Provider) -> bool:
+    """Whether the online store is SQLite."""
+    return isinstance(provider.online_store, SqliteOnlineStore)
 
 
 def is_redis(config: RepoConfig) -> bool:

@@ -4,19 +4,15 @@ The form of keys and tables is Feast's; ``tests/store/test_feast_internals.py`` 
 """
 
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
-from typing import Any
 
 import numpy as np
 from feast import FeatureView
-from feast.infra.key_encoding_utils import serialize_entity_key
-from feast.infra.online_stores.sqlite import SqliteOnlineStore, _table_id
 from feast.infra.provider import Provider
 from feast.repo_config import RepoConfig
 
-from ubp_platform.blocks.snapshot import EMBEDDING
 from ubp_platform.store import feast_internals as feast
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -35,13 +31,13 @@ class StoredRows:
 
     def __init__(self, provider: Provider, config: RepoConfig, entity: str) -> None:
         self._provider, self._config = provider, config
-        version = config.entity_key_serialization_version
-        of_number = serialize_entity_key(feast.entity_key(entity, 0), version)
-        of_text = serialize_entity_key(feast.entity_key(entity, ""), version)
+        of_number, of_text = (
+            feast.serialized(config, feast.entity_key(entity, value)) for value in (0, "")
+        )
         # They end with the number, and with the text and its length before it.
         self._before_number, self._before_text = of_number[:-8], of_text[:-4]
-        store: Any = provider.online_store
-        self.can_be_read = isinstance(store, SqliteOnlineStore) or feast.is_redis(config)
+        #: Whether the store is one of the two.
+        self.can_be_read = feast.is_sqlite(provider) or feast.is_redis(config)
 
     def key(self, client_id: int | str) -> bytes:
         """Return the key of a client's row."""
@@ -50,31 +46,10 @@ class StoredRows:
             return self._before_text + struct.pack("<I", len(text)) + text
         return self._before_number + struct.pack("<q", client_id)
 
-    def read(self, view: FeatureView, client_ids: Sequence[int | str]) -> Iterator[bytes | None]:
+    def read(self, view: FeatureView, client_ids: Sequence[int | str]) -> list[bytes | None]:
         """Read the messages of some clients, in their order; None for those who have none."""
         keys = [self.key(one) for one in client_ids]
-        if feast.is_redis(self._config):
-            yield from self._of_redis(view, keys)
-        else:
-            yield from self._of_sqlite(view, keys)
-
-    def _of_sqlite(self, view: FeatureView, keys: list[bytes]) -> Iterator[bytes | None]:
-        store: Any = self._provider.online_store
-        places = ", ".join("?" * len(keys))
-        rows = store._get_conn(self._config).execute(
-            f'SELECT entity_key, value FROM "{_table_id(self._config.project, view)}" '  # noqa: S608
-            f"WHERE entity_key IN ({places}) AND feature_name = ?",
-            [*keys, EMBEDDING],
-        )
-        found = dict(rows.fetchall())
-        yield from map(found.get, keys)
-
-    def _of_redis(self, view: FeatureView, keys: list[bytes]) -> Iterator[bytes | None]:
-        field, project = feast.redis_fields(view)[0], self._config.project.encode()
-        with feast.redis_client(self._provider, self._config).pipeline(transaction=False) as pipe:
-            for key in keys:
-                pipe.hget(key + project, field)
-            yield from pipe.execute()
+        return feast.stored_messages(self._provider, self._config, view, keys)
 
 
 def profile_of(client_id: int | str, message: bytes) -> tuple[datetime, np.ndarray] | None:
