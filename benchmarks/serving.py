@@ -155,8 +155,8 @@ def _load(url: str, asked: str, place: Path, clients: int, seconds: int, rate: f
     wrong = re.search(r"Non-2xx or 3xx responses: (\d+)", said)
     return Load(
         float(re.search(r"Requests/sec:\s+([\d.]+)", said)[1]),
-        _milliseconds(re.search(r"50%\s+(\S+)", said)[1]),
-        _milliseconds(re.search(r"99%\s+(\S+)", said)[1]),
+        _milliseconds(re.search(r"(?m)^ +50% +(\S+)", said)[1]),
+        _milliseconds(re.search(r"(?m)^ +99% +(\S+)", said)[1]),
         int(wrong[1]) if wrong else 0,
     )
 

@@ -3,7 +3,6 @@
 import os
 from collections.abc import Sequence
 from datetime import datetime
-from functools import partial
 from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
@@ -23,6 +22,7 @@ from ubp_platform.serving import answers
 from ubp_platform.serving.guard import FAILED, Guard
 from ubp_platform.serving.metrics import Metrics
 from ubp_platform.serving.reading import BadRequest, Reader, Reading
+from ubp_platform.serving.together import Together
 
 #: Clients of one request.
 MOST_CLIENTS = 1000
@@ -205,7 +205,7 @@ _QUESTION = [
     for name, schema in Question.model_json_schema()["properties"].items()
 ]
 _DEFAULT = Question()
-# Clients that are looked up without a thread, in a file.
+# Clients of a request that are looked up without a thread of its own.
 _AT_ONCE = 20
 _ABOUT = """
 Universal behavioral profiles: one vector per client.
@@ -256,6 +256,8 @@ def from_environment() -> Guard:
 
 
 def _add_profiles(app: FastAPI, reader: Reader, metrics: Metrics) -> None:
+    together = Together(reader.read)
+
     async def look_up(ids: Sequence[int | str], request: Request) -> tuple[Reading, str]:
         media = answers.chosen(request.headers.get("accept", ""))
         if media is None:
@@ -263,10 +265,14 @@ def _add_profiles(app: FastAPI, reader: Reader, metrics: Metrics) -> None:
         question = _DEFAULT
         if request.query_params:
             question = Question.model_validate(dict(request.query_params))
-        read = partial(reader.read, ids, question.version, question.names)
-        # A thread takes longer to begin than a file takes to answer.
-        at_once = len(ids) <= _AT_ONCE and reader.reads_a_file
-        found = read() if at_once else await run_in_threadpool(read)
+        asked = (ids, question.version, question.names)
+        if len(ids) > _AT_ONCE:
+            found = await run_in_threadpool(reader.read, *asked)
+        elif reader.reads_a_file:  # a thread takes longer to begin than a file takes to answer
+            found = reader.read(*asked)
+        else:
+            reader.check(*asked)
+            found = await together.read(*asked)
         known = sum(one.known for one in found.profiles)
         metrics.count_profiles(known, len(found.profiles) - known)
         return found, media

@@ -146,6 +146,12 @@ class Reader:
             profiles = [_only(one, columns) for one in profiles]
         return Reading(store.version.name, publication, parts, profiles)
 
+    def check(self, ids: Sequence[ClientId], version: str | None, blocks: Sequence[str]) -> None:
+        """Raise what :meth:`read` would raise of a question that cannot be; nothing is read."""
+        store = self.store(version)
+        _columns(store, blocks)
+        _typed(ids, store.has_text_ids)
+
     def versions(self) -> list[dict[str, object]]:
         """Describe the versions that are online, for ``/v1/versions``."""
         served, tags = self.served(), self._tags.value()
