@@ -86,7 +86,7 @@ def test_reading_profiles_takes_the_base_and_all_of_it() -> None:
 
 def test_the_application_imports_what_is_declared_and_all_of_it() -> None:
     found = imported(files("ubp_platform", "pipelines", "cli.py", "feature_repo"))
-    assert found == names("base", "train", "serve", "demo")
+    assert found == names("base", "train", "serve", "client", "demo")
 
 
 def test_tests_and_benchmarks_import_what_is_declared() -> None:

@@ -74,9 +74,9 @@ class Running:
 
 
 @contextmanager
-def running(home: Home, **options: Any) -> Iterator[Running]:
-    """Serve a home; the options are those of the application."""
-    port = free_port()
+def running(home: Home, at: int = 0, **options: Any) -> Iterator[Running]:
+    """Serve a home, at a port; the options are those of the application."""
+    port = at or free_port()
     app = create_app(Options(home=home.root, **options))
     config = uvicorn.Config(
         app,

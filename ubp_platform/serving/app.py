@@ -14,7 +14,6 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
 from fastapi.staticfiles import StaticFiles
 from pydantic import BaseModel, Field, StrictInt, StrictStr, ValidationError
-from starlette.routing import Route
 
 from ubp_platform.errors import NotOnline, StoreUnavailable, UBPError
 from ubp_platform.home import Home
@@ -205,6 +204,7 @@ _QUESTION = [
     for name, schema in Question.model_json_schema()["properties"].items()
 ]
 _DEFAULT = Question()
+_ONE = "/v1/profiles/{client_id:path}"
 # Clients of a request that are looked up without a thread of its own.
 _AT_ONCE = 20
 _ABOUT = """
@@ -278,7 +278,7 @@ def _add_profiles(app: FastAPI, reader: Reader, metrics: Metrics) -> None:
         return found, media
 
     @app.get(
-        "/v1/profiles/{client_id:path}",
+        _ONE,
         response_model=OneProfile,
         responses={200: {"content": _NUMBERS}, **_PROBLEMS},
         openapi_extra={"parameters": [_CLIENT_ID, *_QUESTION]},
@@ -291,8 +291,9 @@ def _add_profiles(app: FastAPI, reader: Reader, metrics: Metrics) -> None:
         return _response(answers.one_profile(*await look_up([client_id], request)))
 
     # FastAPI describes this path; its way to the function takes longer than the lookup.
-    described = app.router.routes[-1]
-    app.router.routes.insert(0, Route(described.path, profile, methods=["GET"]))  # type: ignore[attr-defined]
+    described = app.routes[-1]
+    app.add_route(_ONE, profile, methods=["GET"], include_in_schema=False)
+    app.routes.insert(0, app.routes.pop())
 
     @app.post(
         "/v1/profiles",
