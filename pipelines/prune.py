@@ -88,7 +88,9 @@ def plan(home: Home, keep: int) -> list[Removal]:
     ]
 
 
-def discard_beyond(home: Home, until: datetime | None) -> list[Path]:
+def discard_beyond(
+    home: Home, until: datetime | None, made_before: datetime | None = None
+) -> list[Path]:
     """Remove snapshots of later cutoffs that no publish has read, and return their paths.
 
     Parameters
@@ -96,6 +98,8 @@ def discard_beyond(home: Home, until: datetime | None) -> list[Path]:
     home : Home
     until : datetime, optional
         Up to when the log is complete; nothing is removed if it is not known.
+    made_before : datetime, optional
+        Keep what was encoded later.
     """
     found = []
     with exclusive(home, "encode"):
@@ -103,6 +107,8 @@ def discard_beyond(home: Home, until: datetime | None) -> list[Path]:
             served = ever_served(version)
             for path in revision_paths(version.directory):
                 file = describe_snapshot(path)
+                if made_before and file.created and file.created >= made_before:
+                    continue
                 if until and file.cutoff > until and not any(one.is_of(file) for one in served):
                     files.discard(path)
                     found.append(path)

@@ -43,10 +43,10 @@ def revert(home: Home, batch: int) -> Reverted:
     """
     # Fails if there is no warehouse, instead of creating one.
     with Warehouse(home.warehouse, wait=True) as warehouse:
-        interrupted = ledger.was_reverted(warehouse.connection, batch)
+        reverted = ledger.reverted_at(warehouse.connection, batch)
         if ledger.numbers(warehouse.connection) == [batch]:
             discard_caches(home)
-    if interrupted and (discarded := discard_beyond(home, complete_until(home))):
+    if reverted and (discarded := discard_beyond(home, complete_until(home), reverted)):
         return Reverted(discarded=discarded)
     with (
         Warehouse(home.warehouse, write=True, memory_share=INGEST_SHARE, wait=True) as warehouse,

@@ -5,15 +5,20 @@ import os
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ubp_platform.errors import UBPError
 from ubp_platform.home import Home
-from ubp_platform.serving.keys import Keys
+from ubp_platform.serving.keys import NO_KEY_LEFT, Keys
+
+if TYPE_CHECKING:
+    from ubp_platform.serving.guard import Guard
 
 #: Connections of one worker.
 _CONNECTIONS = 1000
 #: Seconds that an idle connection stays open.
 _IDLE_SECONDS = 30
+_LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
 #: Seconds that requests have to end when the server is stopped.
 _STOP_SECONDS = 10
 
@@ -48,9 +53,12 @@ class Address:
     @property
     def url(self) -> str:
         """Where a browser finds it."""
-        scheme = "https" if self.certificate else "http"
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"{scheme}://{host}:{self.port}"
+        return f"{'https' if self.certificate else 'http'}://{self.name}:{self.port}"
+
+    @property
+    def name(self) -> str:
+        """The host as it is written in a URL."""
+        return f"[{self.host}]" if ":" in self.host else self.host
 
 
 def check(home: Home, address: Address) -> list[str]:
@@ -67,10 +75,13 @@ def check(home: Home, address: Address) -> list[str]:
             raise UBPError(f"{file}: there is no such file")
     if (address.certificate is None) != (address.private_key is None):
         raise UBPError("--certificate and --private-key belong together: name both files")
-    keys = Keys.read(home).keys
+    known = Keys.read_if_any(home)
+    keys = known.keys if known else []
     if address.is_loopback:
         if keys:
             return [f"Asks for one of the keys {', '.join(key.name for key in keys)}"]
+        if known:
+            return [f"All keys are revoked, so nobody is answered: {NO_KEY_LEFT}"]
         return ["Asks for no key: any program on this machine may read profiles"]
     if not keys:
         raise UBPError(
@@ -86,25 +97,43 @@ def check(home: Home, address: Address) -> list[str]:
     return notes
 
 
-def serve(home: Home, address: Address, workers: int = 1, log_ids: bool = False) -> None:
+def application() -> "Guard":
+    """Make the application of a worker, which is another process if there are several."""
+    from pipelines.console.output import log_to_stderr
+    from ubp_platform.serving.app import OPTIONS, Options, create_app
+
+    options = Options.model_validate_json(os.environ[OPTIONS])
+    log_to_stderr(options.log_json)
+    return create_app(options)
+
+
+def serve(
+    home: Home,
+    address: Address,
+    workers: int = 1,
+    *,
+    log_ids: bool = False,
+    log_json: bool = False,
+) -> None:
     """Serve until the process is told to stop; see :func:`check`."""
     import uvicorn
 
     from ubp_platform.serving.app import OPTIONS, Options
-    from ubp_platform.serving.metrics import DIRECTORY
 
     options = Options(
         home=home.root.absolute(),
-        hosts=["localhost", "127.0.0.1", "[::1]"] if address.is_loopback else [],
+        hosts=[*_LOOPBACK, address.name] if address.is_loopback else [],
         require_key=not address.is_loopback,
         workers=workers,
         log_ids=log_ids,
+        log_json=log_json,
     )
     os.environ[OPTIONS] = options.model_dump_json()
     with tempfile.TemporaryDirectory(prefix="ubp-metrics-") as directory:
-        os.environ[DIRECTORY] = directory
+        if workers > 1:
+            os.environ["PROMETHEUS_MULTIPROC_DIR"] = directory
         uvicorn.run(
-            "ubp_platform.serving.app:from_environment",
+            "pipelines.serve:application",
             factory=True,
             host=address.host,
             port=address.port,

@@ -1,5 +1,6 @@
 """Commands that serve profiles over HTTP, and keep the keys."""
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -9,7 +10,7 @@ from pipelines.console.options import HomeOption
 from pipelines.console.output import say, say_next, show
 from pipelines.console.tables import plain_table, when
 from ubp_platform.home import open_home
-from ubp_platform.serving.keys import RATE, SCOPES, Keys, create_key, revoke_key
+from ubp_platform.serving.keys import NO_KEY_LEFT, RATE, SCOPES, Keys, create_key, revoke_key
 from ubp_platform.store.fast_import import fast_feast_import
 
 app = typer.Typer()
@@ -50,7 +51,8 @@ def serve(
     say(f"Serving {place.root} at {address.url}, its paths at {address.url}/docs", wrap=False)
     for note in notes:
         say(note)
-    pipeline.serve(place, address, workers, log_ids)
+    as_json = "--log-json" in sys.argv
+    pipeline.serve(place, address, workers, log_ids=log_ids, log_json=as_json)
 
 
 @key.command("create")
@@ -93,5 +95,7 @@ def revoke(
     home: HomeOption = None,
 ) -> None:
     """Revoke a key; running servers know it at once."""
-    revoke_key(open_home(home), name)
+    left = revoke_key(open_home(home), name)
     say(f"The key {name} is not accepted any more")
+    if not left:
+        say(f"It was the last one, so that nobody is answered: {NO_KEY_LEFT}")

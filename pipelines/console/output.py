@@ -90,24 +90,28 @@ def logging_to_stderr(as_json: bool) -> Iterator[None]:
 
     A terminal gets bars instead of logs, unless JSON lines are asked for.
     """
-    before = warnings.showwarning
+    before, level, handlers = warnings.showwarning, LOG.level, [*LOG.handlers]
     warnings.showwarning = _show_warning
+    if as_json or not errors.is_terminal:
+        log_to_stderr(as_json)
+    try:
+        yield
+    finally:
+        warnings.showwarning = before
+        LOG.handlers, LOG.level = handlers, level
+
+
+def log_to_stderr(as_json: bool) -> None:
+    """Write the log to stderr from now on, unless it is written there by now."""
+    if _formatters():
+        return
     lines = logging.Formatter("%(asctime)s %(levelname)s %(message)s", "%Y-%m-%dT%H:%M:%SZ")
     formatter = _JSONLines() if as_json else lines
     formatter.converter = time.gmtime
     handler = logging.StreamHandler()
     handler.setFormatter(formatter)
-    wanted = as_json or not errors.is_terminal
-    level = LOG.level
-    if wanted:
-        LOG.addHandler(handler)
-        LOG.setLevel(logging.INFO)
-    try:
-        yield
-    finally:
-        warnings.showwarning = before
-        LOG.removeHandler(handler)
-        LOG.setLevel(level)
+    LOG.addHandler(handler)
+    LOG.setLevel(logging.INFO)
 
 
 def _show_warning(message: Warning | str, *details: Any, **more: Any) -> None:

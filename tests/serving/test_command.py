@@ -1,4 +1,4 @@
-"""`ubp serve` itself, with two workers."""
+"""`ubp serve` itself, with one worker and with two."""
 
 import os
 import signal
@@ -48,10 +48,10 @@ def command(home: Home, *options: str) -> Iterator[tuple[Running, subprocess.Pop
             program.kill()
 
 
-@pytest.fixture(scope="module")
-def outcome(published: Home) -> tuple[str, str, int]:
-    """What two workers said of themselves, and what they had counted."""
-    with command(published, "--workers", "2") as (server, program):
+@pytest.fixture(scope="module", params=["1", "2"])
+def outcome(published: Home, request: pytest.FixtureRequest) -> tuple[str, str, int]:
+    """What workers said of themselves, and what they had counted."""
+    with command(published, "--workers", request.param) as (server, program):
         for _ in range(10):
             server.ask("/v1/profiles", {"client_ids": [1, 2, 999_999]})
         server.ask("/v1/profiles/abc")
@@ -86,4 +86,5 @@ def test_what_it_says_and_how_it_ends(outcome: tuple[str, str, int]) -> None:
     said, _, code = outcome
     assert "Asks for no key: any program on this machine may read profiles" in said
     assert "Traceback" not in said
+    assert said.count("POST /v1/profiles 200") == 10
     assert code in (0, 130)

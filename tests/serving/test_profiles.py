@@ -124,6 +124,8 @@ def test_versions_say_what_there_is(server: Running, store: ProfileStore) -> Non
         ("/v1/profiles", b"\xff\xfe", 422, "JSON"),
         ("/v1/nothing", None, 404, "Not Found"),
         ("/v1/versions", {}, 405, "Method"),
+        ("/v1/versions/", None, 404, "Not Found"),
+        ("/v1/profiles/7%0A", None, 422, "whole numbers, not '7\\n'"),
     ],
 )
 def test_what_cannot_be_is_said_in_one_line(
@@ -153,5 +155,24 @@ def test_the_description_names_every_path(server: Running) -> None:
 
 def test_json_is_what_it_says(server: Running) -> None:
     assert json.loads(server.ask("/healthz").body) == {"status": "alive"}
-    ready = server.ask("/readyz").json
-    assert (ready["version"], ready["publish"]) == ("v2", "p2")
+    assert server.ask("/readyz").json == {"status": "ready"}
+
+
+@pytest.mark.parametrize("path", ["/healthz", "/readyz", "/v1/profiles/7", "/docs"])
+def test_head_has_the_headers_alone(server: Running, path: str) -> None:
+    answer = server.ask(path, method="HEAD")
+    assert (answer.status, answer.body) == (200, b"")
+    assert int(answer.headers["content-length"]) > 0
+
+
+def test_a_large_question_is_no_large_header(server: Running) -> None:
+    """However the network cuts it."""
+    for spaces in (0, 60_000, 120_000, 250_000, 900_000):
+        body = b'{"client_ids": [7' + b" " * spaces + b"]}"
+        assert server.ask("/v1/profiles", body).status == 200
+        head = b"POST /v1/profiles HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
+        head += b"Content-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(body)
+        assert b" 200 " in server.send(head + body).partition(b"\r\n")[0]
+    many = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n" * 2000
+    last = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
+    assert server.send(many + last).count(b"HTTP/1.1 200 ") == 2001

@@ -1,8 +1,10 @@
 """What a server on a network must not do: keys, limits, and requests that mean harm."""
 
 import logging
+import socket
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -36,9 +38,15 @@ def test_a_key_is_asked_for_as_soon_as_there_is_one(home: Home) -> None:
         # Whoever watches over the process has no key.
         assert server.ask("/healthz").status == 200
         assert server.ask("/readyz").status == 200
-        revoke_key(home, "shop")
-        create_key(home, "another")
+        assert revoke_key(home, "shop") == 0
+        # Between two keys nobody is let in, and not everybody.
+        assert server.ask(PROFILE).status == 401
         assert server.ask(PROFILE, **bearer(key)).status == 401
+        another = create_key(home, "another")
+        assert server.ask(PROFILE, **bearer(key)).status == 401
+        assert server.ask(PROFILE, **bearer(another)).status == 200
+        path_of(home).unlink()
+        assert server.ask(PROFILE).status == 401
 
 
 def test_a_server_that_demands_keys_answers_nobody_without_one(home: Home) -> None:
@@ -54,6 +62,9 @@ def test_scopes(home: Home) -> None:
         assert server.ask(PROFILE, **bearer(reads)).status == 200
         answer = server.ask(PROFILE, **bearer(similar))
         assert (answer.status, answer.json["detail"]) == (403, "this key has not the scope 'read'")
+        # What a client is called changes nothing.
+        assert server.ask("/v1/profiles/similar", **bearer(reads)).status == 422
+        assert server.ask("/v1/profiles/a/similar", **bearer(similar)).status == 403
 
 
 def test_a_key_has_a_rate(home: Home) -> None:
@@ -221,6 +232,39 @@ def test_slow_clients_are_ended_and_hinder_nobody(
             thread.join()
         assert time.monotonic() - start < 10
     assert [one.split(b" ")[1] for one in answers] == [b"408"] * len(slow)
+
+
+def test_what_is_not_read_holds_no_connection(
+    published: Home, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(connection, "BODY_SECONDS", 0.5)
+    monkeypatch.setattr(connection, "READ_SECONDS", 0.5)
+    with running(published) as server:
+        head = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\n"
+        start = time.monotonic()
+        server.send(head, b"x", pause=0.1)
+        assert time.monotonic() - start < 5
+        with socket.socket() as lazy:
+            lazy.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            lazy.connect(("127.0.0.1", server.port))
+            page = b"GET /static/docs/swagger-ui-bundle.js HTTP/1.1\r\nHost: localhost\r\n\r\n"
+            lazy.sendall(page * 5)
+            time.sleep(1.5)
+            read = 0
+            with suppress(ConnectionResetError):
+                while part := lazy.recv(65536):
+                    read += len(part)
+            assert read < 5_000_000
+    assert "Traceback" not in caplog.text
+
+
+def test_a_refused_body_ends_the_connection(home: Home) -> None:
+    create_key(home, "shop")
+    with running(home) as server:
+        head = b"POST /v1/profiles HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\n"
+        answer = server.send(head)
+    assert b" 401 " in answer.partition(b"\r\n")[0]
+    assert b"connection: close" in answer
 
 
 def test_an_error_of_ours_says_nothing_of_the_code(

@@ -6,7 +6,7 @@ import threading
 import numpy as np
 import pytest
 
-from ubp_platform.errors import StoreUnavailable
+from ubp_platform.errors import StoreUnavailable, UBPError
 from ubp_platform.serving.reading import Reading
 from ubp_platform.serving.together import Together
 from ubp_platform.store.online import Publication
@@ -61,6 +61,22 @@ def test_an_error_goes_to_all_who_asked_and_to_nobody_later() -> None:
     assert [str(error) for error in found] == ["gone"] * 3
     store.fails = False
     assert asyncio.run(ask(store, [([4], None)]))[0].profiles[0].client_id == 4
+
+
+def test_a_bad_row_is_the_fault_of_one() -> None:
+    store = Store()
+    good = store.read
+
+    def read(ids, version, blocks) -> Reading:
+        found = good(ids, version, blocks)
+        if 3 in ids:
+            raise UBPError("client 3 is damaged")
+        return found
+
+    store.read = read  # type: ignore[method-assign]
+    found = asyncio.run(ask(store, [([1], None), ([2], None), ([3], None), ([4], None)]))
+    assert str(found[2]) == "client 3 is damaged"
+    assert [found[at].profiles[0].client_id for at in (0, 1, 3)] == [1, 2, 4]
 
 
 def test_a_client_who_leaves_takes_nobody_along() -> None:

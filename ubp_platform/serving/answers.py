@@ -27,31 +27,33 @@ def chosen(accept: str) -> str | None:
     --------
     >>> chosen("text/html, application/*;q=0.5"), chosen("application/octet-stream"), chosen("")
     ('application/json', 'application/octet-stream', 'application/json')
-    >>> chosen("image/png") is None
-    True
+    >>> chosen("application/json;q=0, */*"), chosen("image/png")
+    ('application/octet-stream', None)
     """
     if not accept or accept in ("*/*", JSON):
         return JSON
     best, weight = None, 0.0
     for offered in MEDIA_TYPES:
-        of_it = max((_weight(part, offered) for part in accept.split(",")), default=0.0)
+        _, of_it = max(_weight(part, offered) for part in accept.split(","))
         if of_it > weight:
             best, weight = offered, of_it
     return best
 
 
-def _weight(part: str, offered: str) -> float:
-    """Return how much a part of an Accept header likes a media type, from 0 to 1."""
+def _weight(part: str, offered: str) -> tuple[int, float]:
+    """Return how precisely a part of an Accept header names a media type, and how it likes it."""
     kind, *parameters = (one.strip() for one in part.lower().split(";"))
-    if kind not in (offered, "*/*", f"{offered.partition('/')[0]}/*"):
-        return 0.0
+    kinds = ("*/*", f"{offered.partition('/')[0]}/*", offered)
+    if kind not in kinds:
+        return -1, 0.0
+    weight = 1.0
     for parameter in parameters:
         if parameter.startswith("q="):
             try:
-                return min(max(float(parameter[2:]), 0.0), 1.0)
+                weight = min(max(float(parameter[2:]), 0.0), 1.0)
             except ValueError:
-                return 0.0
-    return 1.0
+                weight = 0.0
+    return kinds.index(kind), weight
 
 
 def one_profile(found: Reading, media: str) -> Answer:

@@ -1,6 +1,5 @@
 """The paths of the server."""
 
-import os
 from collections.abc import Sequence
 from datetime import datetime
 from importlib import metadata
@@ -20,6 +19,7 @@ from ubp_platform.home import Home
 from ubp_platform.serving import answers
 from ubp_platform.serving.guard import FAILED, Guard
 from ubp_platform.serving.metrics import Metrics
+from ubp_platform.serving.readiness import Readiness
 from ubp_platform.serving.reading import BadRequest, Reader, Reading
 from ubp_platform.serving.together import Together
 
@@ -41,7 +41,7 @@ class Options(BaseModel):
         Host names under which it may be asked; empty for any.
     require_key : bool
     workers : int
-    log_ids : bool
+    log_ids, log_json : bool
     """
 
     home: Path
@@ -49,6 +49,7 @@ class Options(BaseModel):
     require_key: bool = False
     workers: int = 1
     log_ids: bool = False
+    log_json: bool = False
 
 
 class BlockWidth(BaseModel):
@@ -119,11 +120,9 @@ class Detail(BaseModel):
 
 
 class Ready(BaseModel):
-    """What is served now."""
+    """The store answers, and has the served version."""
 
-    version: str
-    publish: str
-    cutoff: datetime
+    status: Literal["ready"] = "ready"
 
 
 class Alive(BaseModel):
@@ -227,13 +226,14 @@ def create_app(options: Options) -> Guard:
     home = Home(home=options.home)
     home.check()
     reader = Reader(home)
-    metrics = Metrics(reader)
+    metrics = Metrics(reader, shared=options.workers > 1)
     app = FastAPI(
         title="UBP",
         description=_ABOUT,
         version=metadata.version("ubp-platform"),
         docs_url=None,
         redoc_url=None,
+        redirect_slashes=False,
     )
     _add_errors(app)
     _add_profiles(app, reader, metrics)
@@ -248,11 +248,6 @@ def create_app(options: Options) -> Guard:
         workers=options.workers,
         log_ids=options.log_ids,
     )
-
-
-def from_environment() -> Guard:
-    """Make the application of a worker."""
-    return create_app(Options.model_validate_json(os.environ[OPTIONS]))
 
 
 def _add_profiles(app: FastAPI, reader: Reader, metrics: Metrics) -> None:
@@ -287,7 +282,8 @@ def _add_profiles(app: FastAPI, reader: Reader, metrics: Metrics) -> None:
     async def profile(request: Request) -> Response:
         """Look one client up."""
         request.scope["route"] = described  # for the metrics
-        client_id = request.path_params["client_id"]
+        # As it is: a route's pattern leaves a line's end out.
+        client_id = request.scope["path"].removeprefix("/v1/profiles/")
         return _response(answers.one_profile(*await look_up([client_id], request)))
 
     # FastAPI describes this path; its way to the function takes longer than the lookup.
@@ -319,17 +315,14 @@ def _add_state(app: FastAPI, reader: Reader, metrics: Metrics) -> None:
         """Say that the server runs, whatever the store does."""
         return Alive()
 
+    ready = Readiness(reader)
+
     @app.get("/readyz", responses={503: _PROBLEMS[503]}, tags=["state"])
-    def readyz() -> Ready:
-        """Say whether the store answers, and has the served version."""
-        try:
-            store = reader.store()
-            found = store.publication()
-        except UBPError as error:
-            raise HTTPException(503, str(error)) from None
-        if found.cutoff is None:
-            raise HTTPException(503, "of an earlier release: `ubp publish` again")
-        return Ready(version=store.version.name, publish=found.publish, cutoff=found.cutoff)
+    async def readyz() -> Ready:
+        """Say whether the store answers, and has the served version; the log says why not."""
+        if not await ready.ask():
+            raise HTTPException(503, "not ready: the server's log says why")
+        return Ready()
 
     @app.get("/metrics", response_class=PlainTextResponse, responses=_PROBLEMS, tags=["state"])
     def prometheus() -> Response:

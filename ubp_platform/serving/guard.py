@@ -55,6 +55,10 @@ class Refused(Exception):
         self.status, self.detail, self.headers = status, detail, headers or {}
 
 
+class _Gone(Exception):
+    """The client has closed the connection, or was too slow to read."""
+
+
 @dataclass
 class Bucket:
     """Requests that a key may still make: it fills up by ``rate`` a second, up to ``rate``."""
@@ -108,7 +112,7 @@ class Guard:
         log_ids: bool = False,
     ) -> None:
         self._app, self._metrics, self._hosts = app, metrics, hosts
-        self._keys = FollowedFile(path_of(reader.home), lambda: Keys.read(reader.home))
+        self._keys = FollowedFile(path_of(reader.home), lambda: Keys.read_if_any(reader.home))
         self._require_key, self._workers, self._log_ids = require_key, workers, log_ids
         self._buckets: dict[str, Bucket] = {}
 
@@ -118,6 +122,8 @@ class Guard:
             if scope["type"] == "lifespan":
                 await self._app(scope, receive, send)
             return
+        if scope["method"] == "HEAD":  # the server leaves the body out
+            scope = {**scope, "method": "GET"}
         start, status, name = time.perf_counter(), 500, ""
         started = finished = False
 
@@ -129,14 +135,19 @@ class Guard:
                 message["headers"] = [*message.get("headers", ()), *SECURITY_HEADERS]
             finished = started and not message.get("more_body", False)
             finished = finished and message["type"] == "http.response.body"
-            await send(message)
+            try:
+                await send(message)
+            except (RuntimeError, OSError):
+                raise _Gone from None
 
         try:
             try:
                 name = self._let_in(scope)
                 await self._app(scope, await _limited(scope, receive), noting)
             except Refused as no:
-                await _answer(noting, no.status, no.detail, no.headers)
+                await _answer(noting, no.status, no.detail, no.headers, close=_has_body(scope))
+            except _Gone:
+                LOG.debug("a client has gone")
             except Exception:
                 LOG.exception("a request failed")
                 if not started:
@@ -159,15 +170,19 @@ class Guard:
             known = self._keys.value()
         except DamagedFile:
             raise Refused(503, "the file of keys is damaged: nobody is let in") from None
-        if not known.keys and not self._require_key:
+        # What was locked once stays locked, also if the file is removed.
+        self._require_key |= known is not None
+        if not self._require_key:
             return ""
         kind, _, secret = headers.get(b"authorization", b"").partition(b" ")
-        key = known.find(secret.strip()) if kind.lower() == b"bearer" else None
+        is_bearer = known and kind.lower() == b"bearer"
+        key = known.find(secret.strip()) if known and is_bearer else None
         if key is None:
             raise Refused(
                 401, "a key is needed: Authorization: Bearer KEY", {"WWW-Authenticate": "Bearer"}
             )
-        wanted = "similar" if "similar" in path.rpartition("/")[2] else "read"
+        of_client = path.startswith("/v1/clients/") and path.endswith("/similar")
+        wanted = "similar" if path == "/v1/similar" or of_client else "read"
         if wanted not in key.scopes:
             raise Refused(403, f"this key has not the scope {wanted!r}")
         self._require_rate(key)
@@ -183,7 +198,8 @@ class Guard:
 
     def _note(self, scope: Scope, status: int, key: str, seconds: float) -> None:
         # Of the route, not of the request: paths have ids, and are without end.
-        route = getattr(scope.get("route"), "path", "other").replace(":path}", "}")
+        route = getattr(scope.get("route"), "path", "") or _route_of(scope["path"])
+        route = route.replace(":path}", "}")
         method = scope["method"] if scope["method"] in _METHODS else "other"
         requests, took = self._metrics.of(method, route, status)
         requests.inc()
@@ -195,7 +211,15 @@ class Guard:
             LOG.info("%s %s %d %.1f ms %s", method, shown, status, 1000 * seconds, key)
 
 
+_ROUTES = ("/v1/profiles", "/v1/versions", "/healthz", "/readyz", "/metrics")
 _METHODS = ("GET", "POST", "HEAD", "OPTIONS", "PUT", "PATCH", "DELETE")
+
+
+def _route_of(path: str) -> str:
+    """Return the route of a request that was refused before it had one."""
+    if path in _ROUTES:
+        return path
+    return "/v1/profiles/{client_id}" if path.startswith("/v1/profiles/") else "other"
 
 
 def _hostname(host: str) -> str:
@@ -203,6 +227,11 @@ def _hostname(host: str) -> str:
     if host.startswith("["):
         return host.partition("]")[0] + "]"
     return host.partition(":")[0].lower()
+
+
+def _has_body(scope: Scope) -> bool:
+    headers = dict(scope["headers"])
+    return b"transfer-encoding" in headers or headers.get(b"content-length", b"0") != b"0"
 
 
 async def _limited(scope: Scope, receive: Receive) -> Receive:
@@ -246,14 +275,18 @@ async def _limited(scope: Scope, receive: Receive) -> Receive:
 
 
 async def _answer(
-    send: Send, status: int, detail: str, headers: dict[str, str] | None = None
+    send: Send,
+    status: int,
+    detail: str,
+    headers: dict[str, str] | None = None,
+    *,
+    close: bool = False,
 ) -> None:
     body = orjson.dumps({"detail": detail})
     fields = {"content-type": "application/json", "content-length": str(len(body))}
     fields |= headers or {}
     encoded = [(name.lower().encode(), value.encode()) for name, value in fields.items()]
-    # What is left of a body that was refused is not read.
-    if status in (408, 413):
+    if close:  # what is left of the body is not read
         encoded.append((b"connection", b"close"))
     await send({"type": "http.response.start", "status": status, "headers": encoded})
     await send({"type": "http.response.body", "body": body})

@@ -21,6 +21,11 @@ Scope = Literal["read", "similar"]
 SCOPES: tuple[Scope, ...] = ("read", "similar")
 #: Requests per second that a key may make, unless it was made for more or fewer.
 RATE = 1000
+#: What to do about it.
+NO_KEY_LEFT = (
+    "`ubp key create NAME` makes one; without keys.json in the home, a server that is started on "
+    "loopback asks for none"
+)
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _PREFIX = "ubp_"
 
@@ -64,6 +69,11 @@ class Keys(BaseModel):
         path = path_of(home)
         cure = f"restore it from a backup, or remove {path} and make new keys with `ubp key create`"
         return sealed.read_json(path, cls, cure) if path.exists() else cls()
+
+    @classmethod
+    def read_if_any(cls, home: Home) -> "Keys | None":
+        """Read the keys; None if none was ever made: nobody is asked for one then."""
+        return cls.read(home) if path_of(home).exists() else None
 
     def find(self, secret: bytes) -> Key | None:
         """Return the key that was presented; the time that takes does not depend on it."""
@@ -118,8 +128,13 @@ def create_key(home: Home, name: str, scopes: Sequence[str] = SCOPES, rate: int 
     return secret
 
 
-def revoke_key(home: Home, name: str) -> None:
+def revoke_key(home: Home, name: str) -> int:
     """Take a key away; servers that are running know it with the next request.
+
+    Returns
+    -------
+    int
+        How many are left.
 
     Raises
     ------
@@ -134,6 +149,7 @@ def revoke_key(home: Home, name: str) -> None:
             names = ", ".join(key.name for key in known.keys) or "none"
             raise UBPError(f"there is no key {name!r}; there are: {names}")
         _write(home, Keys(keys=left))
+    return len(left)
 
 
 def _write(home: Home, keys: Keys) -> None:

@@ -1,6 +1,5 @@
 """What Prometheus reads of the server."""
 
-import os
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from functools import cache
@@ -14,8 +13,6 @@ from prometheus_client.registry import Collector
 
 from ubp_platform.serving.reading import Reader
 
-#: Where workers keep their counters; Feast sets it, too.
-DIRECTORY = "PROMETHEUS_MULTIPROC_DIR"
 _BUCKETS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 
 
@@ -25,9 +22,13 @@ class Metrics:
     Parameters
     ----------
     reader : Reader
+    shared : bool
+        Whether there are several workers; ``PROMETHEUS_MULTIPROC_DIR`` was set then before this
+        module was imported.
     """
 
-    def __init__(self, reader: Reader) -> None:
+    def __init__(self, reader: Reader, *, shared: bool = False) -> None:
+        self._shared = shared
         self._registry = CollectorRegistry()
         self.requests = Counter(
             "ubp_requests",
@@ -65,7 +66,7 @@ class Metrics:
     def text(self) -> bytes:
         """Return everything in Prometheus's text format."""
         registry = self._registry
-        if DIRECTORY in os.environ:
+        if self._shared:
             registry = CollectorRegistry()
             registry.register(_OfAllWorkers())
         served = CollectorRegistry()

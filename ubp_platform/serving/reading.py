@@ -1,7 +1,7 @@
 """Looking clients up for the server: the newest publish of the version that is asked for."""
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -37,8 +37,7 @@ class FollowedFile(Generic[Read]):
 
     def __init__(self, path: Path, read: Callable[[], Read]) -> None:
         self._path, self._read = str(path), read
-        self._seen: object = ()
-        self._value: Read
+        self._known: tuple[object, Read] | None = None
 
     def value(self) -> Read:
         """Return what it holds now."""
@@ -47,10 +46,10 @@ class FollowedFile(Generic[Read]):
             seen: object = (found.st_ino, found.st_mtime_ns, found.st_size)
         except FileNotFoundError:
             seen = None
-        if seen != self._seen:
-            self._value = self._read()
-            self._seen = seen
-        return self._value
+        known = self._known
+        if known is None or known[0] != seen:
+            known = self._known = (seen, self._read())
+        return known[1]
 
 
 @dataclass(frozen=True)
@@ -84,7 +83,8 @@ class Reader:
         self.home = home
         self._served = FollowedFile(home.feast / "served.json", lambda: Served.read(home))
         self._tags = FollowedFile(home.profiles / "tags.json", lambda: read_tags(home))
-        self._stores: dict[str, ProfileStore] = {}
+        # Those that were opened since the last publish.
+        self._stores: tuple[Served | None, dict[str, ProfileStore]] = (None, {})
         #: Whether the online store is SQLite, which answers at once.
         self.reads_a_file = online_store(home) == "sqlite"
 
@@ -100,21 +100,21 @@ class Reader:
         NotOnline
             If there is no such version, or none was published.
         """
-        if version is None:
-            served = self.served()
-            if served is None:
-                raise NotOnline("nothing has been published: run `ubp publish`")
-            name = served.version
-        else:
-            name = self._tags.value().get(version, version)
-        if name not in self._stores:
-            self._stores[name] = self._open(name)
-        return self._stores[name]
-
-    def _open(self, name: str) -> ProfileStore:
         served = self.served()
-        online = served.online if served else {}
-        if name not in online:
+        if served is None:
+            raise NotOnline("nothing has been published: run `ubp publish`")
+        if self._stores[0] is not served:
+            self._stores = (served, {})
+        stores = self._stores[1]
+        name = self._tags.value().get(version, version) if version else version
+        if name is None:
+            name = served.version
+        if name not in stores:
+            stores[name] = self._open(name, served.online)
+        return stores[name]
+
+    def _open(self, name: str, online: Mapping[str, str]) -> ProfileStore:
+        if name not in online or not (self.home.profiles / name).is_dir():
             names = ", ".join([*online, *self._tags.value()]) or "none"
             raise NotOnline(f"no profile version {name!r} is online; there are: {names}")
         return ProfileStore(self.home, name)
@@ -166,6 +166,7 @@ class Reader:
                 **self._described(name),
             }
             for name, cutoff in served.online.items()
+            if (self.home.profiles / name).is_dir()  # else it is being removed
         ]
 
     def _described(self, name: str) -> dict[str, object]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 from fastapi.concurrency import run_in_threadpool
 
+from ubp_platform.errors import NotOnline, StoreUnavailable
 from ubp_platform.serving.reading import Reading
 from ubp_platform.store.entities import ClientId
 
@@ -65,6 +66,10 @@ class Together:
         try:
             found = await run_in_threadpool(self._read, ids, version, blocks)
         except Exception as error:
+            if len(some) > 1 and not isinstance(error, StoreUnavailable | NotOnline):
+                for asked in some:  # it is the fault of one of them
+                    await self._ask([asked], version, blocks)
+                return
             for asked in some:
                 if not asked.answer.done():
                     asked.answer.set_exception(error)

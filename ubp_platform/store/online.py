@@ -8,8 +8,9 @@ until the next one begins, for readers that had started with it.
 
 import os
 import sqlite3
+import threading
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
@@ -120,6 +121,9 @@ class OnlineStore:
         self.config = repo_config(home)
         self._provider = feast.provider_of(self.config)
         self._publications = publications_view()
+        # SQLite's connection sees what others write only between queries: those of threads must not
+        # overlap without end.
+        self._alone = nullcontext() if self._file is None else threading.RLock()
         self._rows = StoredRows(self._provider, self.config, CLIENT)
         self._inode = 0
         # What is online, and the state of SQLite's file in which it was read.
@@ -264,8 +268,8 @@ class OnlineStore:
             if not self._rows.can_be_read:
                 yield from self._read_through_feast(view, part)
                 continue
-            with self.one_line_errors():
-                messages = [*self._rows.read(view, part)]
+            with self._alone, self.one_line_errors():
+                messages = self._rows.read(view, part)
             for client_id, message in zip(part, messages, strict=True):
                 yield None if message is None else self._of_message(view, client_id, message)
 
@@ -317,16 +321,17 @@ class OnlineStore:
 
     def publication(self, version: str) -> Publication | None:
         """Return what is online of a profile version; None if nothing ever was."""
-        if not self._follow_file():
-            return None
-        with self.one_line_errors():
-            state = feast.state_of(self._provider, self.config)
-        if state is None or state != self._known[0]:
-            self._known = (state, {})
-        known = self._known[1]
-        if version not in known:
-            known[version] = self._read_publication(version)
-        return known[version]
+        with self._alone:
+            if not self._follow_file():
+                return None
+            with self.one_line_errors():
+                state = feast.state_of(self._provider, self.config)
+            if state is None or state != self._known[0]:
+                self._known = (state, {})
+            known = self._known[1]
+            if version not in known:
+                known[version] = self._read_publication(version)
+            return known[version]
 
     def _follow_file(self) -> bool:
         """Whether the store is there; if SQLite's file is another one than before, open that."""
@@ -338,7 +343,7 @@ class OnlineStore:
             inode = 0
         if inode != self._inode:
             feast.forget_connection(self._provider)
-            self._inode = inode
+            self._inode, self._known = inode, (None, {})
         return inode != 0
 
     def _read_publication(self, version: str) -> Publication | None:

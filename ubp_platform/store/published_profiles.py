@@ -107,7 +107,8 @@ class PublishedProfiles:
                 continue
             # Rows of a publish that is no longer kept are missing; and of several rows some may be
             # of the next publish, if that writes its changes into the same view.
-            if (len(ids) == 1 and None not in found) or self._is_readable(publication):
+            one_row = len(ids) == 1 and None not in found and not publication.base
+            if one_row or self._is_readable(publication):
                 return publication, found
         raise UBPError(
             f"profile {self._version.name} was published {_TRIES} times during this lookup: look "

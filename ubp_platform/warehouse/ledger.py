@@ -8,7 +8,7 @@ import duckdb
 
 from ubp_platform.errors import UBPError
 from ubp_platform.events.schema import TABLES
-from ubp_platform.times import naive_utc
+from ubp_platform.times import aware_utc, naive_utc
 from ubp_platform.warehouse import delivery_times, identifiers, key_states, values
 
 
@@ -90,9 +90,12 @@ def require(connection: duckdb.DuckDBPyConnection, batch: int) -> None:
         raise UBPError(f"there is no batch {batch}; there are: {known}")
 
 
-def was_reverted(connection: duckdb.DuckDBPyConnection, batch: int) -> bool:
-    """Whether a batch was reverted."""
-    return bool(connection.execute("FROM retracted WHERE batch_id = ?", [batch]).fetchall())
+def reverted_at(connection: duckdb.DuckDBPyConnection, batch: int) -> datetime | None:
+    """Return when a batch was reverted; None if it was not."""
+    rows = connection.execute(
+        "SELECT retracted_at FROM retracted WHERE batch_id = ?", [batch]
+    ).fetchall()
+    return aware_utc(rows[0][0]) if rows else None
 
 
 def revert(connection: duckdb.DuckDBPyConnection, batch: int) -> dict[str, int]:
