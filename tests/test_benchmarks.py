@@ -20,6 +20,7 @@ from tests.evaluation.evaluated import no_report, thin_networks
 from tests.store.redis_server import MISSING, PROGRAM
 from ubp_platform.blocks.torch_runtime import threads
 
+pytestmark = pytest.mark.heavy
 SMALL = {
     "ingest": ["--rows", "20000"],
     "ingest_log": ["--rows", "2000"],

@@ -12,6 +12,7 @@ import pytest
 from benchmarks.chaos.table import Row
 from ubp_platform.home import PROJECT_ROOT
 
+pytestmark = pytest.mark.heavy
 SHORT = (
     "--only kill power readers --tries 2 --readers 2 --minutes 0.15 --commands publish --workers 1"
 )

@@ -135,6 +135,7 @@ def tiny_blocks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         yield
 
 
+@pytest.mark.heavy
 def test_no_bit_of_a_profile_knows_the_windows_or_what_came_later(
     tmp_path: Path, tiny_blocks: None
 ) -> None:

@@ -43,6 +43,7 @@ def test_the_registry_has_the_twelve_blocks_of_the_paper_in_its_order() -> None:
     assert sum(WIDTHS.values()) == 1066
 
 
+@pytest.mark.heavy
 def test_the_paper_preset_makes_a_profile_of_1066_numbers(
     home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -69,7 +69,7 @@ def test_a_lookup_of_many_is_of_one_publish(
     publish(home)
     encode(home, [LATER])
     monkeypatch.setattr(online, "_ROWS", 10)
-    read, seen = OnlineStore._profile, []
+    read, seen = OnlineStore._of_message, []
 
     def publish_in_the_middle(self: OnlineStore, *row: object) -> object:
         seen.append(row)
@@ -79,7 +79,7 @@ def test_a_lookup_of_many_is_of_one_publish(
         return read(self, *row)  # type: ignore[arg-type]
 
     store = ProfileStore(home)
-    monkeypatch.setattr(OnlineStore, "_profile", publish_in_the_middle)
+    monkeypatch.setattr(OnlineStore, "_of_message", publish_in_the_middle)
     found = store.lookup_many(clients(home))
     assert len(seen) > 15
     assert {profile.cutoff for profile in found} == {LATER}
