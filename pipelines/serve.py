@@ -2,7 +2,10 @@
 
 import ipaddress
 import os
+import socket
+import ssl
 import tempfile
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,6 +13,7 @@ from typing import TYPE_CHECKING
 from ubp_platform.errors import UBPError
 from ubp_platform.home import Home
 from ubp_platform.serving.keys import NO_KEY_LEFT, Keys
+from ubp_platform.store.served import Served
 
 if TYPE_CHECKING:
     from ubp_platform.serving.guard import Guard
@@ -67,7 +71,8 @@ def check(home: Home, address: Address) -> list[str]:
     Raises
     ------
     UBPError
-        If others could read profiles without a key, or a certificate is missing.
+        If others could read profiles without a key, a certificate is missing or none, or the port
+        is taken.
     """
     home.require()
     for file in (address.certificate, address.private_key):
@@ -77,24 +82,50 @@ def check(home: Home, address: Address) -> list[str]:
         raise UBPError("--certificate and --private-key belong together: name both files")
     known = Keys.read_if_any(home)
     keys = known.keys if known else []
-    if address.is_loopback:
-        if keys:
-            return [f"Asks for one of the keys {', '.join(key.name for key in keys)}"]
-        if known:
-            return [f"All keys are revoked, so nobody is answered: {NO_KEY_LEFT}"]
-        return ["Asks for no key: any program on this machine may read profiles"]
-    if not keys:
+    if not (address.is_loopback or keys):
         raise UBPError(
             f"{address.host} can be reached from other machines, and there is no key: `ubp key "
             "create NAME` makes one, without which nobody is answered"
         )
-    notes = [f"Asks for one of the keys {', '.join(key.name for key in keys)}"]
-    if not address.certificate:
-        notes.append(
+    _require_usable(address)
+    return [*_notes(home, address, known)]
+
+
+def _notes(home: Home, address: Address, known: Keys | None) -> Iterator[str]:
+    """Say what the owner of a server should know."""
+    if not Served.read_if_whole(home):
+        yield "Nothing is published yet, so that profiles are answered with 503: `ubp publish`"
+    if known is None:
+        yield "Asks for no key: any program on this machine may read profiles"
+    elif not known.keys:
+        yield f"All keys are revoked, so nobody is answered: {NO_KEY_LEFT}"
+    else:
+        yield f"Asks for one of the keys {', '.join(key.name for key in known.keys)}"
+    if not address.is_loopback and not address.certificate:
+        yield (
             "Without --certificate keys and profiles travel unencrypted: put a proxy with TLS in "
             "front, or name a certificate"
         )
-    return notes
+
+
+def _require_usable(address: Address) -> None:
+    """Check the certificate, and that nobody else listens there."""
+    if address.certificate:
+        try:
+            ssl.create_default_context().load_cert_chain(address.certificate, address.private_key)
+        except (ssl.SSLError, ValueError) as error:
+            raise UBPError(
+                f"{address.certificate} and {address.private_key} are no certificate with its key "
+                f"in PEM form: {error}"
+            ) from None
+    try:
+        family, *_ = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)[0]
+        socket.create_server((address.host, address.port), family=family).close()
+    except OSError as error:
+        raise UBPError(
+            f"cannot listen on {address.name}:{address.port} ({error.strerror}): choose another "
+            "--host or --port"
+        ) from None
 
 
 def application() -> "Guard":

@@ -130,6 +130,19 @@ def test_what_the_command_refuses(
     assert (outcome.code, words in outcome.err) == (2, True)
 
 
+def test_what_the_command_finds_before_it_listens(
+    home: Home, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        outcome = run_ubp(capsys, "serve", "--port", port, "--home", home.root)
+    assert (outcome.code, f"cannot listen on 127.0.0.1:{port}" in outcome.err) == (2, True)
+    (tmp_path / "x.pem").write_text("not a certificate")
+    files = ("--certificate", tmp_path / "x.pem", "--private-key", tmp_path / "x.pem")
+    outcome = run_ubp(capsys, "serve", *files, "--home", home.root)
+    assert (outcome.code, "are no certificate with its key" in outcome.err) == (2, True)
+
+
 def test_a_page_of_another_site_cannot_ask_for_loopback(home: Home) -> None:
     with running(home, hosts=["localhost", "127.0.0.1", "[::1]"]) as server:
         assert server.ask(PROFILE).status == 200
