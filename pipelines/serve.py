@@ -81,8 +81,7 @@ def check(home: Home, address: Address) -> list[str]:
     if (address.certificate is None) != (address.private_key is None):
         raise UBPError("--certificate and --private-key belong together: name both files")
     known = Keys.read_if_any(home)
-    keys = known.keys if known else []
-    if not (address.is_loopback or keys):
+    if not (address.is_loopback or (known and known.keys)):
         raise UBPError(
             f"{address.host} can be reached from other machines, and there is no key: `ubp key "
             "create NAME` makes one, without which nobody is answered"

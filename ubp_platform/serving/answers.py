@@ -1,6 +1,5 @@
 """Profiles as JSON, as raw numbers, or as Arrow: what the client accepts."""
 
-from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -116,13 +115,13 @@ def _headers(found: Reading) -> dict[str, str]:
 def _arrow(found: Reading, vectors: np.ndarray) -> bytes:
     width = vectors.shape[1]
     values = pa.FixedSizeListArray.from_arrays(pa.array(vectors.ravel()), width)
-    columns: Iterable[tuple[str, Any]] = [
-        ("client_id", [one.client_id for one in found.profiles]),
-        ("known", [one.known for one in found.profiles]),
-        ("cutoff", pa.array([one.cutoff for one in found.profiles], pa.timestamp("us", "UTC"))),
-        ("vector", values),
-    ]
-    table = pa.table(dict(columns)).replace_schema_metadata(_headers(found))
+    columns = {
+        "client_id": [one.client_id for one in found.profiles],
+        "known": [one.known for one in found.profiles],
+        "cutoff": pa.array([one.cutoff for one in found.profiles], pa.timestamp("us", "UTC")),
+        "vector": values,
+    }
+    table = pa.table(columns).replace_schema_metadata(_headers(found))
     sink = pa.BufferOutputStream()
     with pa.ipc.new_stream(sink, table.schema) as stream:
         stream.write_table(table)

@@ -122,7 +122,7 @@ class Guard:
             if scope["type"] == "lifespan":
                 await self._app(scope, receive, send)
             return
-        if scope["method"] == "HEAD":  # the server leaves the body out
+        if scope["method"] == "HEAD":  # uvicorn leaves the body out
             scope = {**scope, "method": "GET"}
         start, status, name = time.perf_counter(), 500, ""
         started = finished = False
@@ -133,8 +133,8 @@ class Guard:
                 started = True
                 status = message["status"]
                 message["headers"] = [*message.get("headers", ()), *SECURITY_HEADERS]
-            finished = started and not message.get("more_body", False)
-            finished = finished and message["type"] == "http.response.body"
+            is_body = message["type"] == "http.response.body"
+            finished = is_body and not message.get("more_body", False)
             try:
                 await send(message)
             except (RuntimeError, OSError):
@@ -175,8 +175,7 @@ class Guard:
         if not self._require_key:
             return ""
         kind, _, secret = headers.get(b"authorization", b"").partition(b" ")
-        is_bearer = known and kind.lower() == b"bearer"
-        key = known.find(secret.strip()) if known and is_bearer else None
+        key = known.find(secret.strip()) if known and kind.lower() == b"bearer" else None
         if key is None:
             raise Refused(
                 401, "a key is needed: Authorization: Bearer KEY", {"WWW-Authenticate": "Bearer"}
@@ -212,7 +211,7 @@ class Guard:
 
 
 _ROUTES = ("/v1/profiles", "/v1/versions", "/healthz", "/readyz", "/metrics")
-_METHODS = ("GET", "POST", "HEAD", "OPTIONS", "PUT", "PATCH", "DELETE")
+_METHODS = ("GET", "POST", "OPTIONS", "PUT", "PATCH", "DELETE")
 
 
 def _route_of(path: str) -> str:
@@ -242,7 +241,7 @@ async def _limited(scope: Scope, receive: Receive) -> Receive:
     Refused
         If it is too large, or too slow.
     """
-    if scope["method"] in ("GET", "HEAD"):
+    if scope["method"] == "GET":
         return receive
     body = bytearray()
     declared = dict(scope["headers"]).get(b"content-length", b"0")

@@ -66,14 +66,14 @@ class Keys(BaseModel):
         DamagedFile
             If the file is damaged: nobody is let in then.
         """
-        path = path_of(home)
-        cure = f"restore it from a backup, or remove {path} and make new keys with `ubp key create`"
-        return sealed.read_json(path, cls, cure) if path.exists() else cls()
+        return cls.read_if_any(home) or cls()
 
     @classmethod
     def read_if_any(cls, home: Home) -> "Keys | None":
         """Read the keys; None if none was ever made: nobody is asked for one then."""
-        return cls.read(home) if path_of(home).exists() else None
+        path = path_of(home)
+        cure = f"restore it from a backup, or remove {path} and make new keys with `ubp key create`"
+        return sealed.read_json(path, cls, cure) if path.exists() else None
 
     def find(self, secret: bytes) -> Key | None:
         """Return the key that was presented; the time that takes does not depend on it."""

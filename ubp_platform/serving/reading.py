@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Generic, TypeVar
@@ -143,7 +143,7 @@ class Reader:
         columns, parts = _columns(store, blocks)
         publication, profiles = store.lookup_published(_typed(ids, store.has_text_ids))
         if columns is not None:
-            profiles = [_only(one, columns) for one in profiles]
+            profiles = [replace(one, vector=one.vector[columns]) for one in profiles]
         return Reading(store.version.name, publication, parts, profiles)
 
     def check(self, ids: Sequence[ClientId], version: str | None, blocks: Sequence[str]) -> None:
@@ -196,16 +196,6 @@ def _columns(
     chosen = [part for part in parts if part.block in blocks]
     columns = np.concatenate([np.arange(one.start, one.start + one.width) for one in chosen])
     return columns, [(one.block, one.width) for one in chosen]
-
-
-def _only(profile: Profile, columns: np.ndarray) -> Profile:
-    return Profile(
-        profile.client_id,
-        profile.vector[columns],
-        profile.known,
-        profile.cutoff,
-        profile.version,
-    )
 
 
 def _typed(ids: Sequence[ClientId], text: bool) -> list[ClientId]:

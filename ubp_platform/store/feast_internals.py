@@ -11,6 +11,7 @@ import struct
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,7 @@ Row = tuple[EntityKey, dict[str, Value], datetime, datetime | None]
 # Feast's own time of a row is off by the zone of the machine that wrote it, on SQLite.
 _CUTOFF_FIELD, _CHECKSUM_FIELD = 2**29 - 2, 2**29 - 1
 _FIXED64, _FIXED32 = 1, 5
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def provider_of(config: RepoConfig) -> Provider:
@@ -330,12 +332,18 @@ def profile_of(client_id: int | str, value: Value, time: datetime) -> tuple[date
     (at,) = struct.unpack("<q", struct.pack("<Q", ours[_CUTOFF_FIELD]))
     if checksum(client_id, at, vector.astype("<f4").tobytes()) != ours[_CHECKSUM_FIELD]:
         raise ValueError
-    return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=at), vector
+    return time_of(at), vector
 
 
 def _microseconds(time: datetime) -> int:
     """Return a time as microseconds since 1970."""
-    return (time - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
+    return (time - _EPOCH) // timedelta(microseconds=1)
+
+
+@lru_cache(maxsize=1000)
+def time_of(microseconds: int) -> datetime:
+    """Return the time of a message, in UTC; most of a lookup's are the same."""
+    return _EPOCH + timedelta(microseconds=microseconds)
 
 
 def checksum(client_id: int | str, cutoff: int, numbers: bytes | memoryview) -> int:

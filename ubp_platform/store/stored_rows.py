@@ -5,7 +5,7 @@ The form of keys and tables is Feast's; ``tests/store/test_feast_internals.py`` 
 
 import struct
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from functools import lru_cache
 
 import numpy as np
@@ -14,8 +14,6 @@ from feast.infra.provider import Provider
 from feast.repo_config import RepoConfig
 
 from ubp_platform.store import feast_internals as feast
-
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class StoredRows:
@@ -76,7 +74,7 @@ def profile_of(client_id: int | str, message: bytes) -> tuple[datetime, np.ndarr
     numbers = memoryview(message)[len(frame.header) : end]
     if feast.checksum(client_id, at, numbers) != checksum:
         raise ValueError
-    return _time(at), np.frombuffer(numbers, "<f4").astype(np.float32)
+    return feast.time_of(at), np.frombuffer(numbers, "<f4").astype(np.float32)
 
 
 class _Frame:
@@ -96,8 +94,3 @@ def _frame_of(length: int) -> _Frame | None:
         if (frame := _Frame(width)).length == length:
             return frame
     return None
-
-
-@lru_cache(maxsize=1000)
-def _time(microseconds: int) -> datetime:
-    return _EPOCH + timedelta(microseconds=microseconds)
