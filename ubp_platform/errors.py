@@ -41,6 +41,10 @@ class NotOnline(UBPError):
     """A profile version is not in the online store."""
 
 
+class BadRequest(UBPError):
+    """What was asked for cannot be: the message says what can."""
+
+
 class BlockUnavailable(UBPError):
     """A block cannot be fitted on this history; the profile is made without it."""
 

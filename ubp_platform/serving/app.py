@@ -14,13 +14,13 @@ from fastapi.responses import HTMLResponse, JSONResponse, PlainTextResponse, Res
 from fastapi.staticfiles import StaticFiles
 from pydantic import BaseModel, Field, StrictInt, StrictStr, ValidationError
 
-from ubp_platform.errors import NotOnline, StoreUnavailable, UBPError
+from ubp_platform.errors import BadRequest, NotOnline, StoreUnavailable, UBPError
 from ubp_platform.home import Home
 from ubp_platform.serving import answers
 from ubp_platform.serving.guard import FAILED, Guard
 from ubp_platform.serving.metrics import Metrics
 from ubp_platform.serving.readiness import Readiness
-from ubp_platform.serving.reading import BadRequest, Reader, Reading
+from ubp_platform.serving.reading import Reader, Reading
 from ubp_platform.serving.together import Together
 
 #: Clients of one request.

@@ -10,9 +10,10 @@ from typing import Any
 import orjson
 
 from ubp_platform.errors import DamagedFile
+from ubp_platform.followed import FollowedFile
 from ubp_platform.serving.keys import Key, Keys, path_of
 from ubp_platform.serving.metrics import Metrics
-from ubp_platform.serving.reading import FollowedFile, Reader
+from ubp_platform.serving.reading import Reader
 
 LOG = logging.getLogger("ubp.serve")
 #: Bytes of a body.

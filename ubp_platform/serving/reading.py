@@ -1,16 +1,14 @@
 """Looking clients up for the server: the newest publish of the version that is asked for."""
 
-import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from pathlib import Path
-from typing import Generic, TypeVar
 
 import numpy as np
 
-from ubp_platform.errors import NotOnline, UBPError
+from ubp_platform.errors import BadRequest, NotOnline
 from ubp_platform.events.integer_ids import integer_of
+from ubp_platform.followed import FollowedFile
 from ubp_platform.home import Home
 from ubp_platform.profile.tags import read_tags
 from ubp_platform.store.configuration import online_store
@@ -18,38 +16,6 @@ from ubp_platform.store.entities import ClientId
 from ubp_platform.store.online import Publication
 from ubp_platform.store.retrieval import Profile, ProfileStore
 from ubp_platform.store.served import Served
-
-Read = TypeVar("Read")
-
-
-class BadRequest(UBPError):
-    """What was asked for cannot be: the message says what can."""
-
-
-class FollowedFile(Generic[Read]):
-    """What a small file holds; it is read again when it has been replaced.
-
-    Parameters
-    ----------
-    path : Path
-    read : callable
-    """
-
-    def __init__(self, path: Path, read: Callable[[], Read]) -> None:
-        self._path, self._read = str(path), read
-        self._known: tuple[object, Read] | None = None
-
-    def value(self) -> Read:
-        """Return what it holds now."""
-        try:
-            found = os.stat(self._path)  # noqa: PTH116 - with every request
-            seen: object = (found.st_ino, found.st_mtime_ns, found.st_size)
-        except FileNotFoundError:
-            seen = None
-        known = self._known
-        if known is None or known[0] != seen:
-            known = self._known = (seen, self._read())
-        return known[1]
 
 
 @dataclass(frozen=True)

@@ -11,38 +11,13 @@ from pathlib import Path
 from pydantic import BaseModel
 
 from ubp_platform import sealed
-from ubp_platform.blocks.snapshot_files import (
-    Origin,
-    SnapshotFile,
-    describe_snapshot,
-    revision_paths,
-)
-from ubp_platform.errors import UBPError
+from ubp_platform.blocks.snapshot_files import SnapshotFile
 from ubp_platform.files import make_directory, write_text
+from ubp_platform.profile.named_snapshots import NamedSnapshot, find_snapshots
 from ubp_platform.profile.version import ProfileVersion
 from ubp_platform.store.online import Publication
 
 _CURE = "restore it from a backup, or remove it; nobody can say then what was served by it"
-
-
-class ServedSnapshot(BaseModel):
-    """A snapshot that a publish read: cutoff, origin, and the file's name.
-
-    Revisions of equal origin may differ in clients who keep an earlier profile. Records of earlier
-    releases have no name.
-    """
-
-    cutoff: datetime
-    made_from: Origin
-    file: str = ""
-    partial: bool = False
-
-    def is_of(self, file: SnapshotFile) -> bool:
-        """Whether a file is the snapshot that was read."""
-        # One of all clients under the name of a damaged partial one is another one.
-        ours = (self.cutoff, self.made_from, self.partial)
-        same = (file.cutoff, file.made_from, file.partial) == ours
-        return same and self.file in ("", file.path.name)
 
 
 class PublishRecord(BaseModel):
@@ -51,7 +26,7 @@ class PublishRecord(BaseModel):
     Parameters
     ----------
     publish : str
-    snapshots : list of ServedSnapshot
+    snapshots : list of NamedSnapshot
         Oldest cutoff first; a client's profile is that of the newest one that has the client.
     served_from : datetime, optional
         When readers were switched to it; None if that is not known to have happened.
@@ -60,7 +35,7 @@ class PublishRecord(BaseModel):
     """
 
     publish: str
-    snapshots: list[ServedSnapshot]
+    snapshots: list[NamedSnapshot]
     served_from: datetime | None = None
     base: str = ""
 
@@ -73,12 +48,7 @@ class PublishRecord(BaseModel):
 
 def begin(version: ProfileVersion, publish: str, base: str = "") -> None:
     """Record that a publish of the version's snapshots is about to be served."""
-    snapshots = [
-        ServedSnapshot(
-            cutoff=one.cutoff, made_from=one.made_from, file=one.path.name, partial=one.partial
-        )
-        for one in version.snapshots
-    ]
+    snapshots = list(map(NamedSnapshot.of, version.snapshots))
     PublishRecord(publish=publish, snapshots=snapshots, base=base).write(version)
 
 
@@ -128,17 +98,7 @@ def served_files(version: ProfileVersion, record: PublishRecord) -> list[Snapsho
     UBPError
         If one is gone.
     """
-    files = []
-    for one in record.snapshots:
-        revisions = map(describe_snapshot, revision_paths(version.directory, one.cutoff))
-        whole = [file for file in revisions if one.is_of(file)]
-        if not whole:
-            raise UBPError(
-                f"the profiles that {record.publish} served of {one.cutoff:%Y-%m-%d %H:%M} are not "
-                f"in {version.directory} any more: restore it from a backup"
-            )
-        files.append(whole[-1])
-    return files
+    return find_snapshots(version, record.snapshots)
 
 
 def written_files(version: ProfileVersion, publish: str) -> list[SnapshotFile]:
@@ -152,7 +112,7 @@ def written_files(version: ProfileVersion, publish: str) -> list[SnapshotFile]:
     return served_files(version, records[place].model_copy(update={"snapshots": new}))
 
 
-def ever_served(version: ProfileVersion) -> list[ServedSnapshot]:
+def ever_served(version: ProfileVersion) -> list[NamedSnapshot]:
     """Return the snapshots that any publish has read."""
     return [one for record in _records(version) for one in record.snapshots]
 

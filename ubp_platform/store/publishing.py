@@ -1,73 +1,27 @@
 """Writing a profile version to the online store, checking it, and switching readers to it."""
 
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 from feast import FeatureView
 
-from ubp_platform.blocks.snapshot import (
-    client_keys,
-    iterate_clients,
-    sampled,
-    shop_id_slices,
-)
+from ubp_platform.blocks.snapshot import client_keys, sampled, shop_id_slices
 from ubp_platform.blocks.snapshot_files import SnapshotFile
 from ubp_platform.errors import UBPError
 from ubp_platform.home import Home
 from ubp_platform.names import give_name
-from ubp_platform.profile.revisions import changed_clients
+from ubp_platform.profile.newest import Changes, Slice, changes_between, newest_profiles
 from ubp_platform.profile.version import ProfileVersion
 from ubp_platform.progress import ProgressFactory
 from ubp_platform.store import publish_log
-from ubp_platform.store.entities import ClientId
 from ubp_platform.store.objects import profile_view, text_ids
 from ubp_platform.store.online import OnlineStore, Publication
 
-# Clients who are written at once, and who are read back at the end.
-_SLICE, _SAMPLE = 2048, 1000
-
-
-@dataclass(frozen=True)
-class Slice:
-    """The newest profiles of some clients: of one cutoff."""
-
-    cutoff: datetime
-    client_ids: list[ClientId]
-    vectors: np.ndarray
-
-
-def newest_profiles(
-    files: Sequence[SnapshotFile], only: Mapping[Path, np.ndarray] | None = None
-) -> Iterator[Slice]:
-    """Yield each client's newest profile, as a training set would join it now.
-
-    A client who is in no newer snapshot, such as one who left the list of relevant clients, keeps
-    the profile of an older one.
-
-    Parameters
-    ----------
-    files : sequence of SnapshotFile
-        Oldest cutoff first.
-    only : mapping of Path to ndarray of int64, optional
-        The clients to yield of some files, by key; by default all.
-    """
-    seen = np.empty(0, np.int64)
-    for snapshot in reversed(files):
-        keys_here = [np.empty(0, np.int64)]
-        for keys, client_ids, vectors in iterate_clients(snapshot.path, _SLICE):
-            keys_here.append(keys)
-            is_new = np.isin(keys, seen, assume_unique=True, invert=True)
-            if only and snapshot.path in only:
-                is_new &= np.isin(keys, only[snapshot.path], assume_unique=True)
-            new = np.flatnonzero(is_new)
-            if len(new):
-                yield Slice(snapshot.cutoff, client_ids.take(new).to_pylist(), vectors[new])
-        seen = np.union1d(seen, np.concatenate(keys_here))
+# Clients who are read back at the end, and whose rows are removed at once.
+_SAMPLE, _SLICE = 1000, 2048
 
 
 def put_online(
@@ -128,7 +82,7 @@ def put_online(
 
 
 def _fold(
-    store: OnlineStore, version: ProfileVersion, publication: Publication, changes: "Changes"
+    store: OnlineStore, version: ProfileVersion, publication: Publication, changes: Changes
 ) -> Publication:
     """Write changes into the view of all clients: readers get them from their own view already."""
     view = profile_view(version, text_ids([version]), publication.base)
@@ -137,32 +91,6 @@ def _fold(
     folded = publication.model_copy(update={"folded": True, "leaving": [publication.publish]})
     store.announce(version.name, folded)
     return folded
-
-
-@dataclass(frozen=True)
-class Changes:
-    """What has changed since a publish.
-
-    Parameters
-    ----------
-    files : list of SnapshotFile
-        The snapshots that are not online, oldest cutoff first.
-    only : mapping of Path to ndarray of int64
-        Of revisions, the clients with another profile than in the one before.
-    clients : int
-        Those with another profile.
-    everybody : int
-        All clients with a profile.
-    """
-
-    files: list[SnapshotFile]
-    only: dict[Path, np.ndarray]
-    clients: int
-    everybody: int
-
-    def rows(self) -> Iterator[Slice]:
-        """Yield the profiles that have changed."""
-        return newest_profiles(self.files, self.only)
 
 
 def changes_since(
@@ -183,29 +111,8 @@ def changes_since(
         online = publish_log.served_files(version, records[-1])
     except UBPError:  # a file of it is gone
         return None
-    files = version.snapshots
-    old, now = {file.path for file in online}, {file.path for file in files}
-    new = [file for file in files if file.path not in old]
-    replaced = {file.cutoff: file for file in online if file.path not in now}
-    newest = online[-1].cutoff
-    in_order = all(file.cutoff >= newest for file in new)
-    if not new or not in_order or not replaced.keys() <= {file.cutoff for file in new}:
-        return None
-    only = {
-        file.path: changed_clients(replaced[file.cutoff].path, file.path)
-        for file in new
-        if file.cutoff in replaced
-    }
-    everybody = [client_keys(file.path) for file in new]
-    changed = [only.get(file.path, keys) for file, keys in zip(new, everybody, strict=True)]
-    clients = len(np.unique(np.concatenate(changed)))
-    if 2 * clients >= before.clients:
-        return None
-    if not _seems_whole(store, version, before, online):
-        return None
-    known = np.unique(np.concatenate([client_keys(file.path) for file in online]))
-    strangers = np.setdiff1d(np.concatenate(everybody), known)
-    return Changes(new, only, clients, before.clients + len(strangers))
+    found = changes_between(online, version.snapshots, before.clients)
+    return found if found and _seems_whole(store, version, before, online) else None
 
 
 def _seems_whole(

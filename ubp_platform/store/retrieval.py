@@ -1,7 +1,7 @@
 """Reading profiles: training sets as of past times, and lookups of clients."""
 
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
@@ -12,7 +12,7 @@ import pandas as pd
 import pyarrow as pa
 
 from ubp_platform.blocks.snapshot import EMBEDDING
-from ubp_platform.errors import UBPError
+from ubp_platform.errors import BadRequest, UBPError
 from ubp_platform.home import Home, open_home
 from ubp_platform.profile.listing import get_version, newest_version
 from ubp_platform.profile.version import ProfileVersion, checked_width
@@ -24,6 +24,7 @@ from ubp_platform.store.profile_lock import ProfileLock
 from ubp_platform.store.publish_log import PublishRecord, served_over_time
 from ubp_platform.store.published_profiles import PublishedProfiles
 from ubp_platform.store.served import Served
+from ubp_platform.store.similar import SimilarClients, SimilarSearch
 
 # Size of a training set's slice, whose profiles are in memory more than once. Small slices are
 # slow: each is planned, and compared with the statistics of every row group.
@@ -184,6 +185,59 @@ class ProfileStore:
         ids = check_client_ids(client_ids, self.has_text_ids)
         publication, found = self._online.read(ids)
         return publication, [self._profile(*one) for one in zip(ids, found, strict=True)]
+
+    def similar(
+        self,
+        to: ClientId | Sequence[ClientId] | np.ndarray,
+        k: int = 10,
+        *,
+        by: Sequence[str] = (),
+        filters: Sequence[str] = (),
+    ) -> SimilarClients:
+        """Find the clients with the most similar profiles (cosine).
+
+        The index of the version, which ``ubp publish`` makes, names candidates; their order is
+        that of the profiles that are served. With up to 50,000 clients nobody is missed.
+
+        Parameters
+        ----------
+        to : int or str, sequence of them, or ndarray of float32
+            A client; several, whose mean direction is taken; or a vector, of all columns or of
+            those of ``by``. The clients themselves are left out.
+        k : int
+            From 1 to 1,000.
+        by : sequence of str
+            The blocks that are compared; all by default. Others need ``ubp index --by``.
+        filters : sequence of str
+            Conditions that similar clients meet, all of them: ``"buy_30d>=2"``,
+            ``"last_days<30"``, ``"category=Tables"``. Names are those of the handcrafted features,
+            and ``events``.
+
+        Raises
+        ------
+        BadRequest
+            If a client has no profile, there is no such index or block, or a filter cannot be.
+        NotOnline
+            If the version has no index, or is not online.
+        UBPError
+            As :meth:`lookup_many`.
+
+        Examples
+        --------
+        >>> store.similar(1228, k=3, filters=["buy_30d>=1"])       # doctest: +SKIP
+        """
+        if isinstance(to, np.ndarray):
+            return self.similar_search.find(to, k, by, filters)
+        named = [to] if isinstance(to, int | str | np.integer) else list(to)
+        if not named:
+            raise BadRequest("nobody is named: give a client, several, or a vector")
+        ids = check_client_ids(named, self.has_text_ids)
+        return self.similar_search.find(ids, k, by, filters)
+
+    @cached_property
+    def similar_search(self) -> SimilarSearch:
+        """The search for similar clients, and the facts that it has of all."""
+        return SimilarSearch(self.version, self._online)
 
     def publication(self) -> Publication:
         """Return what is online of the version; raises as :meth:`lookup_many`."""

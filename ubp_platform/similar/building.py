@@ -1,0 +1,323 @@
+"""Making the indexes of a profile version, and keeping them up to date."""
+
+import hashlib
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from ubp_platform.blocks.snapshot import client_keys, thinned
+from ubp_platform.blocks.snapshot_files import SnapshotFile
+from ubp_platform.errors import DamagedFile, UBPError
+from ubp_platform.files import atomic_file, make_directory
+from ubp_platform.profile.encoding import known_then
+from ubp_platform.profile.named_snapshots import NamedSnapshot, find_snapshots
+from ubp_platform.profile.newest import Changes, Slice, changes_between, newest_profiles
+from ubp_platform.profile.version import ProfileVersion
+from ubp_platform.progress import ProgressFactory
+from ubp_platform.similar.directory import (
+    SimilarDescription,
+    SimilarDirectory,
+    StoredFile,
+    StoredIndex,
+)
+from ubp_platform.similar.facts import Facts, facts_of
+from ubp_platform.similar.plane import SAMPLE, Plane
+from ubp_platform.similar.vectors import VectorIndex
+from ubp_platform.warehouse import Warehouse
+from ubp_platform.warehouse.delivery_times import EVERYTHING
+
+Rows = Callable[[], Iterable[Slice]]
+
+
+@dataclass(frozen=True)
+class Built:
+    """What was made.
+
+    Parameters
+    ----------
+    description : SimilarDescription
+    written : int
+        Clients whose rows are new; 0 if all was up to date.
+    """
+
+    description: SimilarDescription
+    written: int
+
+
+class Builder:
+    """Makes the indexes of one version of given snapshots.
+
+    Parameters
+    ----------
+    version : ProfileVersion
+    publish : str
+        The publish that these profiles are of; empty if none.
+    files : sequence of SnapshotFile
+        Oldest cutoff first.
+    """
+
+    def __init__(
+        self, version: ProfileVersion, publish: str, files: Sequence[SnapshotFile]
+    ) -> None:
+        self._version, self._publish, self._files = version, publish, files
+        self._directory = SimilarDirectory(version)
+        try:
+            self._directory.check()
+            self._before = self._directory.read()
+        except DamagedFile:
+            self._before = None
+        self._number = (self._before.number if self._before else 0) + 1
+
+    def wanted(self, by: Sequence[str]) -> list[list[str]]:
+        """Return the lists of blocks by which there are indexes, with another one.
+
+        Raises
+        ------
+        UBPError
+            If the version has no such block.
+        """
+        names = [part.block for part in self._version.parts]
+        for name in by:
+            if name not in names:
+                raise UBPError(
+                    f"profile {self._version.name} has no block {name!r}; it has {', '.join(names)}"
+                )
+        found = [one.by for one in self._before.indexes] if self._before else [[]]
+        ordered = [name for name in names if name in by]
+        return found if ordered in found or len(ordered) == len(names) else [*found, ordered]
+
+    def build(self, by: Sequence[str], warehouse: Warehouse, progress: ProgressFactory) -> Built:
+        """Make all indexes, or write what has changed into those that there are."""
+        wanted = self.wanted(by)
+        named = list(map(NamedSnapshot.of, self._files))
+        before = self._before
+        if before and before.snapshots == named:
+            missing = [one for one in wanted if before.index(one) is None]
+            if not missing:
+                return Built(self._renamed(before), 0)
+            facts = Facts.open(self._directory.whole(before.facts))
+            new = [self._index(one, facts.keys, progress) for one in missing]
+            indexes = [*before.indexes, *new]
+            return Built(self._write(before.model_copy(update={"indexes": indexes})), len(facts))
+        make_directory(self._directory.path)
+        changes = self._changes()
+        if changes is None:
+            return self._all(wanted, warehouse, progress)
+        return self._some(wanted, changes, warehouse, progress)
+
+    def _renamed(self, before: SimilarDescription) -> SimilarDescription:
+        """Note that another publish serves the same profiles."""
+        if before.publish == self._publish:
+            return before
+        return self._write(before.model_copy(update={"publish": self._publish}))
+
+    def _changes(self) -> Changes | None:
+        if self._before is None:
+            return None
+        try:
+            files = find_snapshots(self._version, self._before.snapshots)
+        except UBPError:  # one is gone
+            return None
+        return changes_between(files, self._files, self._before.clients)
+
+    def _all(
+        self, wanted: list[list[str]], warehouse: Warehouse, progress: ProgressFactory
+    ) -> Built:
+        keys = np.unique(np.concatenate([client_keys(file.path) for file in self._files]))
+        plane = self._plane()
+        rows = partial(newest_profiles, self._files)
+        facts = self._facts(keys, rows, plane, warehouse, progress)
+        indexes = [self._index(by, keys, progress) for by in wanted]
+        return self._finish(facts, len(keys), indexes, plane, len(keys))
+
+    def _some(
+        self,
+        wanted: list[list[str]],
+        changes: Changes,
+        warehouse: Warehouse,
+        progress: ProgressFactory,
+    ) -> Built:
+        assert self._before  # noqa: S101 - or there would be no changes
+        old = Facts.open(self._directory.whole(self._before.facts))
+        changed = np.concatenate([np.empty(0, np.int64), *(one.keys for one in changes.rows())])
+        keys = np.unique(changed)
+        slots = _slots(old.keys, keys)
+        plane = Plane.open(self._directory.whole(self._before.plane))
+        new = self._facts(keys, changes.rows, plane, warehouse, progress)
+        facts = old.replaced(slots, new.table)
+        indexes = []
+        for by in wanted:
+            stored, found = self._before.index(by), None
+            if stored:
+                found = VectorIndex.open(self._directory.whole(stored.file), shared=False)
+            if found is None or not found.suits(changes.everybody):
+                indexes.append(self._index(by, facts.keys, progress))
+                continue
+            found.remove(slots)
+            columns = self._columns(by)
+            for part in changes.rows():
+                where = slots[np.searchsorted(keys, part.keys)]
+                found.add(where, part.vectors[:, columns])
+            indexes.append(self._store(by, found))
+        return self._finish(facts, changes.everybody, indexes, plane, len(keys))
+
+    def _facts(
+        self,
+        keys: np.ndarray,
+        rows: Rows,
+        plane: Plane,
+        warehouse: Warehouse,
+        progress: ProgressFactory,
+    ) -> Facts:
+        newest = self._files[-1]
+        known = known_then(warehouse, newest) or EVERYTHING
+        history = warehouse.history(newest.cutoff, keys, known)
+        points = np.empty((len(keys), 2), np.float32)
+        for part in rows():
+            points[np.searchsorted(keys, part.keys)] = plane.place(part.keys, part.vectors)
+        ids = warehouse.identifiers("client_id").ids(keys)
+        return facts_of(history, keys, pa.array(ids), points, progress)
+
+    def _plane(self) -> Plane:
+        """Return the map of the version, which never changes; lay it out the first time."""
+        if self._before:
+            return Plane.open(self._directory.whole(self._before.plane))
+        return Plane.fit(self._sample(SAMPLE))
+
+    def _index(self, by: list[str], keys: np.ndarray, progress: ProgressFactory) -> StoredIndex:
+        """Make an index of all clients, whose keys stand at their slots."""
+        columns = self._columns(by)
+        clients = int(np.count_nonzero(keys >= 0))
+        found = VectorIndex.build(
+            self._sample(VectorIndex.sample_size(clients))[:, columns], clients
+        )
+        order = np.argsort(keys, kind="stable")
+        title = f"index {self._version.name}" + f" by {', '.join(by)}" * bool(by)
+        with progress(title, clients, "clients") as advance:
+            for part in newest_profiles(self._files):
+                slots = order[np.searchsorted(keys, part.keys, sorter=order)]
+                found.add(slots, part.vectors[:, columns])
+                advance(len(slots))
+        return self._store(by, found)
+
+    def _sample(self, clients: int) -> np.ndarray:
+        """Return about so many profiles, of the snapshot with most clients."""
+        largest = max(self._files, key=lambda file: file.clients)
+        return thinned(largest.path, clients)
+
+    def _columns(self, by: Sequence[str]) -> np.ndarray:
+        return columns_of(self._version, by)
+
+    def _store(self, by: list[str], index: VectorIndex) -> StoredIndex:
+        digest = hashlib.sha256(",".join(by).encode()).hexdigest()[:8]
+        file = self._file(f"by-{digest}" if by else "all", "faiss")
+        with atomic_file(file) as draft:
+            index.write(draft)
+        return StoredIndex(by=by, file=self._directory.stored(file), clients=len(index))
+
+    def _file(self, name: str, kind: str) -> Path:
+        return self._directory.path / f"{name}-{self._number}.{kind}"
+
+    def _finish(
+        self,
+        facts: Facts,
+        clients: int,
+        indexes: list[StoredIndex],
+        plane: Plane,
+        written: int,
+    ) -> Built:
+        path = self._file("facts", "arrow")
+        with atomic_file(path) as draft:
+            facts.write(draft)
+        made = SimilarDescription(
+            number=self._number,
+            publish=self._publish,
+            snapshots=list(map(NamedSnapshot.of, self._files)),
+            cutoff=self._files[-1].cutoff,
+            clients=clients,
+            facts=self._directory.stored(path),
+            plane=self._stored_plane(plane),
+            indexes=indexes,
+            made_at=datetime.now(UTC),
+        )
+        return Built(self._write(made), written)
+
+    def _stored_plane(self, plane: Plane) -> StoredFile:
+        if self._before:
+            return self._before.plane
+        path = self._file("plane", "safetensors")
+        with atomic_file(path) as draft:
+            plane.write(draft)
+        return self._directory.stored(path)
+
+    def without(self, client_ids: Sequence[str]) -> list[str]:
+        """Remove clients; see :func:`remove_clients`."""
+        before = self._before
+        if before is None:
+            return []
+        facts = Facts.open(self._directory.whole(before.facts))
+        slots = facts.slots(client_ids)
+        if not len(slots):
+            return []
+        found = list(map(str, facts.ids(slots)))
+        indexes = []
+        for one in before.indexes:
+            index = VectorIndex.open(self._directory.whole(one.file), shared=False)
+            index.remove(slots)
+            indexes.append(self._store(one.by, index))
+        path = self._file("facts", "arrow")
+        with atomic_file(path) as draft:
+            facts.emptied(slots).write(draft)
+        left = {
+            "clients": before.clients - len(slots),
+            "facts": self._directory.stored(path),
+            "indexes": indexes,
+        }
+        self._write(before.model_copy(update=left))
+        return found
+
+    def _write(self, description: SimilarDescription) -> SimilarDescription:
+        found = description.model_copy(update={"number": self._number, "publish": self._publish})
+        self._directory.write(found)
+        return found
+
+
+def columns_of(version: ProfileVersion, by: Sequence[str]) -> np.ndarray:
+    """Return the columns of some blocks of a profile, of all without names."""
+    chosen = [part for part in version.parts if not by or part.block in by]
+    return np.concatenate([np.arange(part.start, part.start + part.width) for part in chosen])
+
+
+def _slots(keys: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+    """Return the slots of clients; those who have none yet get the next ones."""
+    order = np.argsort(keys, kind="stable")
+    place = np.minimum(np.searchsorted(keys, wanted, sorter=order), max(len(keys) - 1, 0))
+    slots = order[place] if len(keys) else np.zeros(len(wanted), np.int64)
+    new = keys[slots] != wanted if len(keys) else np.ones(len(wanted), bool)
+    slots[new] = len(keys) + np.arange(np.count_nonzero(new))
+    return slots
+
+
+def remove_clients(version: ProfileVersion, client_ids: Sequence[str]) -> list[str]:
+    """Remove clients from a version's indexes, and return those who were in them.
+
+    Parameters
+    ----------
+    version : ProfileVersion
+    client_ids : sequence of str
+        As the shop writes them.
+
+    Raises
+    ------
+    DamagedFile
+        If a file is damaged.
+    """
+    directory = SimilarDirectory(version)
+    directory.check()
+    found = directory.read()
+    return Builder(version, found.publish, []).without(client_ids) if found else []

@@ -1,0 +1,158 @@
+"""The files of a version's indexes: ``profiles/v1/similar/``.
+
+``similar.json`` names the others with their hashes, and is replaced when they are all written: a
+reader sees one state or another. The files that it does not name are left from before.
+"""
+
+import hashlib
+from datetime import datetime
+from functools import lru_cache
+from pathlib import Path
+
+from pydantic import BaseModel
+
+from ubp_platform import files, sealed
+from ubp_platform.errors import DamagedFile
+from ubp_platform.profile.named_snapshots import NamedSnapshot
+from ubp_platform.profile.version import ProfileVersion
+
+_NAME = "similar.json"
+
+
+class StoredFile(BaseModel):
+    """A file and its SHA-256."""
+
+    name: str
+    sha256: str
+
+
+class StoredIndex(BaseModel):
+    """An index of all clients.
+
+    Parameters
+    ----------
+    by : list of str
+        The blocks whose numbers are compared; empty for all of the profile.
+    file : StoredFile
+    clients : int
+        Those whose numbers have a direction.
+    """
+
+    by: list[str]
+    file: StoredFile
+    clients: int
+
+
+class SimilarDescription(BaseModel):
+    """The content of ``similar.json``.
+
+    Parameters
+    ----------
+    number : int
+        Counts the states.
+    publish : str
+        Whose profiles they are; empty before the first publish of the version.
+    snapshots : list of NamedSnapshot
+        The files with these profiles, oldest cutoff first.
+    cutoff : datetime
+        The newest one of a profile.
+    clients : int
+    facts, plane : StoredFile
+    indexes : list of StoredIndex
+    made_at : datetime
+    """
+
+    number: int
+    publish: str
+    snapshots: list[NamedSnapshot]
+    cutoff: datetime
+    clients: int
+    facts: StoredFile
+    plane: StoredFile
+    indexes: list[StoredIndex]
+    made_at: datetime
+
+    @property
+    def files(self) -> list[StoredFile]:
+        """The other files."""
+        return [self.facts, self.plane, *(one.file for one in self.indexes)]
+
+    def index(self, by: list[str]) -> StoredIndex | None:
+        """Return the index by some blocks, in any order; None if there is none."""
+        return next((one for one in self.indexes if set(one.by) == set(by)), None)
+
+
+class SimilarDirectory:
+    """The indexes of a profile version on disk.
+
+    Parameters
+    ----------
+    version : ProfileVersion
+    """
+
+    def __init__(self, version: ProfileVersion) -> None:
+        self.path = version.directory / "similar"
+        option = f" --profile-version {version.name}"
+        self._cure = f"remove {self.path}; `ubp index{option}` makes it again"
+
+    @property
+    def description(self) -> Path:
+        """The file that names the others."""
+        return self.path / _NAME
+
+    def read(self) -> SimilarDescription | None:
+        """Return what there is; None if there is no index.
+
+        Raises
+        ------
+        DamagedFile
+            If ``similar.json`` is damaged.
+        """
+        if not self.description.exists():
+            return None
+        return sealed.read_json(self.description, SimilarDescription, self._cure)
+
+    def whole(self, file: StoredFile) -> Path:
+        """Return the path of a file that is what was written.
+
+        Raises
+        ------
+        DamagedFile
+            If it is missing or damaged.
+        """
+        path = self.path / file.name
+        try:
+            now = path.stat()
+        except FileNotFoundError:
+            raise DamagedFile(f"{path} is missing: {self._cure}") from None
+        if _hash(path, (now.st_ino, now.st_size, now.st_mtime_ns)) != file.sha256:
+            raise DamagedFile(f"{path} is damaged: {self._cure}")
+        return path
+
+    def check(self) -> None:
+        """Raise DamagedFile if a file is missing or damaged."""
+        found = self.read()
+        for file in found.files if found else []:
+            self.whole(file)
+
+    def write(self, description: SimilarDescription) -> None:
+        """Switch readers to a state whose files are written, and remove other files."""
+        files.write_text(self.description, sealed.sealed_json(description))
+        named = {_NAME, *(file.name for file in description.files)}
+        for path in self.path.iterdir():
+            if path.name not in named and not path.name.endswith(".part"):
+                files.discard(path)
+
+    def stored(self, path: Path) -> StoredFile:
+        """Describe a file that was written."""
+        now = path.stat()
+        return StoredFile(
+            name=path.name, sha256=_hash(path, (now.st_ino, now.st_size, now.st_mtime_ns))
+        )
+
+
+@lru_cache(maxsize=256)
+def _hash(path: Path, _state: tuple[int, ...]) -> str:
+    """Hash a file, once as long as it stays the same."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

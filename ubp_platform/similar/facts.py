@@ -1,0 +1,261 @@
+"""What is told of a client besides the vector: the last event, favourite categories, features.
+
+The facts of all clients are one Arrow file, which processes share by mapping it into memory. A
+client's row stands at its slot: the number under which the index of profiles knows it.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from ubp_platform.blocks.handcrafted import Handcrafted
+from ubp_platform.errors import BlockUnavailable
+from ubp_platform.progress import ProgressFactory
+from ubp_platform.warehouse.history import History
+
+#: The categories that are kept of each client.
+FAVOURITES = 3
+_CATEGORIES = tuple(f"category_{place}" for place in range(1, FAVOURITES + 1))
+_KEY, _ID, _LAST, _EVENTS = "client_key", "client_id", "last_event", "events"
+_POINT = ("x", "y")
+_TIME = pa.timestamp("us", "UTC")
+
+
+@dataclass(frozen=True)
+class Client:
+    """What is told of one client.
+
+    Parameters
+    ----------
+    client_id : int or str
+    last_event : datetime, optional
+        None where no event of the client is known any more.
+    events : int
+    categories : list of str
+        Of most purchases and additions to the cart, the first one foremost.
+    features : dict of str to float
+        The handcrafted features; none where the client has no event that they read.
+    point : (float, float)
+        The place on the map of all clients.
+    """
+
+    client_id: int | str
+    last_event: datetime | None
+    events: int
+    categories: list[str]
+    features: dict[str, float]
+    point: tuple[float, float]
+
+
+class Facts:
+    """The facts of all clients of an index, by slot.
+
+    Parameters
+    ----------
+    table : pyarrow.Table
+        A client's row has the key -1 and nothing else once it was forgotten.
+    """
+
+    def __init__(self, table: pa.Table) -> None:
+        self.table = table
+
+    @classmethod
+    def open(cls, path: Path) -> "Facts":
+        """Map a file that :meth:`write` wrote."""
+        with pa.memory_map(str(path)) as source:
+            return cls(pa.ipc.open_file(source).read_all())
+
+    def write(self, path: Path) -> None:
+        """Write all rows as one batch, so that columns are mapped whole."""
+        table = self.table
+        for name in _CATEGORIES:
+            column = table[name].combine_chunks().dictionary_encode()
+            table = table.set_column(table.schema.get_field_index(name), name, column)
+        table = table.unify_dictionaries().combine_chunks()
+        with pa.ipc.new_file(str(path), table.schema) as file:
+            file.write_table(table, max_chunksize=max(1, table.num_rows))
+
+    def __len__(self) -> int:
+        return int(self.table.num_rows)
+
+    @property
+    def features(self) -> list[str]:
+        """The names of the handcrafted features."""
+        named = {_KEY, _ID, _LAST, _EVENTS, *_CATEGORIES, *_POINT}
+        return [name for name in self.table.column_names if name not in named]
+
+    @cached_property
+    def keys(self) -> np.ndarray:
+        """The clients' keys, int64; -1 where there is nobody any more."""
+        return self._numbers(_KEY)
+
+    @property
+    def points(self) -> np.ndarray:
+        """The clients' places on the map: float32, (n_slots, 2), NaN where there is nobody."""
+        return np.stack([self._numbers(name) for name in _POINT], 1)
+
+    def ids(self, slots: np.ndarray) -> list[int | str]:
+        """Return the shop's ids of some slots."""
+        found: list[int | str] = self.table[_ID].take(pa.array(slots)).to_pylist()
+        return found
+
+    def slot(self, client_id: int | str) -> int | None:
+        """Return a client's slot; None for strangers."""
+        column = self.table[_ID]
+        place = pc.index(column, pa.scalar(client_id, column.type)).as_py()
+        return None if place < 0 else place
+
+    def slots(self, client_ids: Sequence[str]) -> np.ndarray:
+        """Return the slots of clients, named as the shop writes them, without strangers."""
+        texts = self.table[_ID].cast(pa.string())
+        found = pc.is_in(texts, pa.array(client_ids, pa.string()))
+        return np.flatnonzero(found.to_numpy())
+
+    def numbers(self, name: str, cutoff: datetime) -> np.ndarray | None:
+        """Return a number of all clients, NaN where there is none; None if there is no such number.
+
+        Parameters
+        ----------
+        name : str
+            A feature, ``events``, or ``last_days``: from the last event to a cutoff.
+        cutoff : datetime
+        """
+        if name == "last_days":
+            last = self.table[_LAST].combine_chunks().cast(pa.int64())
+            ages = cutoff.timestamp() - last.to_numpy(zero_copy_only=False) / 1e6
+            return ages.astype(np.float64) / 86400
+        if name == _EVENTS or name in self.features:
+            return self._numbers(name)
+        return None
+
+    @cached_property
+    def categories(self) -> list[tuple[np.ndarray, pa.Array]]:
+        """The favourite categories: for each place the clients' codes, -1 for none, and words."""
+        found = []
+        for name in _CATEGORIES:
+            column = self.table[name].combine_chunks()
+            codes = column.indices.fill_null(-1).to_numpy(zero_copy_only=False)
+            found.append((codes, column.dictionary))
+        return found
+
+    def client(self, slot: int) -> Client:
+        """Return what is told of the client at a slot."""
+        row: dict[str, Any] = self.table.slice(slot, 1).to_pylist()[0]
+        features = {name: row[name] for name in self.features}
+        return Client(
+            client_id=row[_ID],
+            last_event=row[_LAST],
+            events=row[_EVENTS],
+            categories=[row[name] for name in _CATEGORIES if row[name] is not None],
+            features={name: value for name, value in features.items() if value is not None},
+            point=(row["x"], row["y"]),
+        )
+
+    def percentiles(self, slot: int) -> dict[str, float]:
+        """Return the share of clients below each of a client's features, the equal ones by half."""
+        found = {}
+        for name, value in self.client(slot).features.items():
+            numbers = self._numbers(name)
+            numbers = numbers[~np.isnan(numbers)]
+            below = np.count_nonzero(numbers < value) + np.count_nonzero(numbers == value) / 2
+            found[name] = float(below / max(len(numbers), 1))
+        return found
+
+    def replaced(self, slots: np.ndarray, rows: pa.Table) -> "Facts":
+        """Return facts with other rows at some slots; slots beyond the last one are appended."""
+        order = np.arange(max(len(self), int(slots.max(initial=-1)) + 1))
+        order[slots] = len(self) + np.arange(len(slots))
+        both = pa.concat_tables([_plain(self.table), _plain(rows)], promote_options="default")
+        return Facts(both.take(pa.array(order)))
+
+    def emptied(self, slots: np.ndarray) -> "Facts":
+        """Return facts without the clients of some slots."""
+        schema = _plain(self.table.slice(0, 0)).schema
+        columns = [pa.nulls(len(slots), field.type) for field in schema]
+        nobody = pa.Table.from_arrays(columns, schema=schema)
+        keys = pa.array(np.full(len(slots), -1, np.int64))
+        nobody = nobody.set_column(schema.get_field_index(_KEY), _KEY, keys)
+        return self.replaced(slots, nobody)
+
+    def _numbers(self, name: str) -> np.ndarray:
+        found: np.ndarray = self.table[name].combine_chunks().to_numpy(zero_copy_only=False)
+        return found
+
+
+def facts_of(
+    history: History, keys: np.ndarray, ids: pa.Array, points: np.ndarray, progress: ProgressFactory
+) -> Facts:
+    """Collect the facts of clients.
+
+    Parameters
+    ----------
+    history : History
+        Of these clients.
+    keys : ndarray of int64, shape (n_clients,)
+        Ascending.
+    ids : pyarrow.Array
+        The shop's ids, in the order of the keys.
+    points : ndarray of float32, shape (n_clients, 2)
+        Their places on the map.
+    progress : ProgressFactory
+    """
+    block: Handcrafted | None = Handcrafted()
+    try:
+        block = Handcrafted().fit(history)
+    except BlockUnavailable:  # a shop of searches alone
+        block = None
+    parts, start = [], 0
+    with progress("facts of clients", len(keys), "clients") as advance:
+        for count, narrowed in history.slices():
+            some = keys[start : start + count]
+            parts.append(_slice(narrowed, some, block))
+            start += count
+            advance(count)
+    table = pa.concat_tables(parts).add_column(1, _ID, ids)
+    for name, column in zip(_POINT, points.T, strict=True):
+        table = table.append_column(name, pa.array(np.ascontiguousarray(column)))
+    return Facts(table)
+
+
+def _slice(history: History, keys: np.ndarray, block: Handcrafted | None) -> pa.Table:
+    seen = history.table("client_facts", favourites=FAVOURITES)
+    rows = _rows(seen[_ID].to_numpy(), keys)
+    columns = {_KEY: pa.array(keys)}
+    columns[_LAST] = seen[_LAST].combine_chunks().cast(_TIME).take(rows)
+    columns[_EVENTS] = seen[_EVENTS].combine_chunks().take(rows).fill_null(0)
+    for place, name in enumerate(_CATEGORIES):
+        columns[name] = pc.list_element(_padded(seen["categories"]), place).take(rows)
+    if block:
+        snapshot = block.encode(history)
+        rows = _rows(snapshot.client_ids, keys)
+        for name, column in zip(snapshot.names or (), snapshot.vectors.T, strict=True):
+            columns[name] = pa.array(np.ascontiguousarray(column)).take(rows)
+    return pa.table(columns)
+
+
+def _padded(lists: pa.ChunkedArray) -> pa.Array:
+    """Return lists of equal length, filled up with nulls."""
+    return pc.list_slice(lists.combine_chunks(), 0, FAVOURITES, return_fixed_size_list=True)
+
+
+def _rows(found: np.ndarray, keys: np.ndarray) -> pa.Array:
+    """Return for each key its row, null where it has none."""
+    rows = np.searchsorted(found, keys)
+    rows[rows == len(found)] = 0
+    missing = found[rows] != keys if len(found) else np.ones(len(keys), bool)
+    return pa.array(rows, pa.int64(), mask=missing)
+
+
+def _plain(table: pa.Table) -> pa.Table:
+    """Return a table with words in place of codes, whose dictionaries may differ."""
+    for place, field in enumerate(table.schema):
+        if pa.types.is_dictionary(field.type):
+            table = table.set_column(place, field.name, table[field.name].cast(pa.string()))
+    return table

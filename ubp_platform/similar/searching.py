@@ -1,0 +1,126 @@
+"""Finding similar clients in the indexes of a version."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+
+from ubp_platform.errors import BadRequest, DamagedFile, NotOnline
+from ubp_platform.followed import FollowedFile
+from ubp_platform.profile.version import ProfileVersion
+from ubp_platform.similar.directory import SimilarDescription, SimilarDirectory
+from ubp_platform.similar.facts import Facts
+from ubp_platform.similar.filters import allowed
+from ubp_platform.similar.vectors import VectorIndex
+
+# Masks of filters that are kept: a byte for each client.
+_MASKS = 32
+
+
+@dataclass(frozen=True)
+class State:
+    """The indexes of a version as they were written together.
+
+    Parameters
+    ----------
+    description : SimilarDescription
+    facts : Facts
+    indexes : list of VectorIndex
+        In the order of the description.
+    """
+
+    description: SimilarDescription
+    facts: Facts
+    indexes: list[VectorIndex]
+
+    def search(
+        self, vector: np.ndarray, count: int, by: Sequence[str] = (), filters: Sequence[str] = ()
+    ) -> list[int | str]:
+        """Return the ids of the clients nearest to a vector, the nearest first.
+
+        Parameters
+        ----------
+        vector : ndarray of float32
+            Of the columns of these blocks.
+        count : int
+            Fewer are returned where there are no more.
+        by : sequence of str
+            The blocks whose numbers are compared; all by default.
+        filters : sequence of str
+            Conditions that the clients meet.
+
+        Raises
+        ------
+        BadRequest
+            If there is no such index, or a filter cannot be.
+        """
+        stored = self.description.index(list(by))
+        if stored is None:
+            there = " or ".join(",".join(one.by) for one in self.description.indexes if one.by)
+            raise BadRequest(
+                f"there is no index by {','.join(by)}{f', but by {there}' * bool(there)}: "
+                f"`ubp index --by {','.join(by)}` makes one"
+            )
+        index = self.indexes[self.description.indexes.index(stored)]
+        return self.facts.ids(index.search(vector, count, self._mask(tuple(filters))))
+
+    def _mask(self, filters: tuple[str, ...]) -> np.ndarray | None:
+        return _mask_of(self, filters) if filters else None
+
+    def __hash__(self) -> int:
+        return id(self)
+
+
+@lru_cache(maxsize=_MASKS)
+def _mask_of(state: State, filters: tuple[str, ...]) -> np.ndarray | None:
+    return allowed(state.facts, state.description.cutoff, filters)
+
+
+class SimilarIndexes:
+    """The newest indexes of a version; others are opened when they have been replaced.
+
+    Parameters
+    ----------
+    version : ProfileVersion
+    """
+
+    def __init__(self, version: ProfileVersion) -> None:
+        self._version, self._directory = version, SimilarDirectory(version)
+        self._followed = FollowedFile(self._directory.description, self._open)
+
+    def state(self) -> State:
+        """Return the newest indexes.
+
+        Raises
+        ------
+        NotOnline
+            If there is none.
+        DamagedFile
+            If a file is missing or damaged.
+        """
+        found = self._followed.value()
+        if found is None:
+            name = self._version.name
+            raise NotOnline(
+                f"profile {name} has no index of similar clients: `ubp index --profile-version "
+                f"{name}` makes one"
+            )
+        return found
+
+    def _open(self) -> State | None:
+        found = self._directory.read()
+        if found is None:
+            return None
+        try:
+            return self._opened(found)
+        except DamagedFile:  # or replaced meanwhile
+            newer = self._directory.read()
+            if newer is None or newer == found:
+                raise
+            return self._opened(newer)
+
+    def _opened(self, found: SimilarDescription) -> State:
+        paths = [self._directory.whole(one.file) for one in found.indexes]
+        facts = Facts.open(self._directory.whole(found.facts))
+        return State(found, facts, list(map(VectorIndex.open, paths)))

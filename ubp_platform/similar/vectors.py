@@ -1,0 +1,194 @@
+"""An index of vectors by cosine: exact for few of them, approximate for many.
+
+Up to :data:`EXACT` vectors are compared one by one. More are grouped around centroids, of which a
+search visits the nearest, and kept with a byte for each number (faiss: ``IVF`` and ``SQ8``).
+"""
+
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ubp_platform.errors import UBPError
+
+#: Up to so many vectors a search is exact.
+EXACT = 50_000
+# Groups that a search visits, of about 2 √n; and vectors per group from which its centre is found.
+_VISITED, _SAMPLED = 16, 50
+# Widths that are no multiple of this are several times slower.
+_WIDTH = 16
+# A vector this short has no direction.
+_SHORTEST = 1e-6
+
+
+def _faiss() -> Any:
+    try:
+        import faiss
+    except ImportError:
+        raise UBPError(
+            "similar clients need faiss: install `ubp-platform[serve]`, or `faiss-cpu`"
+        ) from None
+    return faiss
+
+
+class VectorIndex:
+    """Unit vectors by slot.
+
+    Parameters
+    ----------
+    index : faiss.Index
+    """
+
+    def __init__(self, index: Any) -> None:
+        self._index = index
+
+    @classmethod
+    def build(cls, sample: np.ndarray, clients: int) -> "VectorIndex":
+        """Make an empty index for so many vectors.
+
+        Parameters
+        ----------
+        sample : ndarray of float32, shape (n, width)
+            Vectors that are representative; see :meth:`sample_size`.
+        clients : int
+        """
+        faiss = _faiss()
+        rows = _prepared(sample)
+        width = rows.shape[1]
+        if clients <= EXACT:
+            return cls(faiss.IndexIDMap2(faiss.IndexFlatIP(width)))
+        groups = min(_groups(clients), max(1, len(rows) // _SAMPLED))
+        index = faiss.index_factory(width, f"IVF{groups},SQ8", faiss.METRIC_INNER_PRODUCT)
+        index.train(rows[_has_direction(rows)])
+        return cls(index)
+
+    @staticmethod
+    def sample_size(clients: int) -> int:
+        """Return the number of vectors from which an index for so many clients is made."""
+        return 1 if clients <= EXACT else _groups(clients) * _SAMPLED
+
+    @classmethod
+    def open(cls, path: Path, shared: bool = True) -> "VectorIndex":
+        """Read a file that :meth:`write` wrote; its hash must have been checked.
+
+        Parameters
+        ----------
+        path : Path
+        shared : bool
+            Whether it is mapped into memory, which processes share, and cannot be changed.
+        """
+        faiss = _faiss()
+        return cls(faiss.read_index(str(path), faiss.IO_FLAG_MMAP_IFC if shared else 0))
+
+    def write(self, path: Path) -> None:
+        """Write the index."""
+        _faiss().write_index(self._index, str(path))
+
+    def __len__(self) -> int:
+        return int(self._index.ntotal)
+
+    @property
+    def is_exact(self) -> bool:
+        """Whether a search compares with all vectors."""
+        return not hasattr(self._index, "nlist")
+
+    def suits(self, clients: int) -> bool:
+        """Whether an index for so many clients would be made about like this one."""
+        if self.is_exact or clients <= EXACT:
+            return self.is_exact and clients <= EXACT
+        return _groups(clients) < 1.5 * int(self._index.nlist)
+
+    def add(self, slots: np.ndarray, vectors: np.ndarray) -> None:
+        """Add vectors, float32 of shape (n, width); those without a direction are left out."""
+        rows = _prepared(vectors)
+        have = _has_direction(rows)
+        if have.any():
+            self._index.add_with_ids(rows[have], slots[have].astype(np.int64))
+
+    def remove(self, slots: np.ndarray) -> None:
+        """Remove the vectors at some slots, as far as they are there."""
+        faiss, ids = _faiss(), np.ascontiguousarray(slots, dtype=np.int64)
+        if len(ids):
+            self._index.remove_ids(faiss.IDSelectorBatch(len(ids), faiss.swig_ptr(ids)))
+
+    def search(
+        self, vector: np.ndarray, count: int, allowed: np.ndarray | None = None
+    ) -> np.ndarray:
+        """Find the vectors that are nearest to one by cosine.
+
+        Parameters
+        ----------
+        vector : ndarray of float32, shape (width,)
+        count : int
+        allowed : ndarray of bool, optional
+            By slot, which may be found; all by default.
+
+        Returns
+        -------
+        ndarray of int64
+            Slots, the nearest first; fewer than ``count`` if there are no more.
+        """
+        faiss = _faiss()
+        faiss.omp_set_num_threads(1)  # a search is short; several are made at once
+        options: dict[str, Any] = {}
+        if allowed is not None:
+            bits = np.packbits(allowed, bitorder="little")
+            options["sel"] = faiss.IDSelectorBitmap(len(bits), faiss.swig_ptr(bits))
+        if self.is_exact:
+            # Of the map from slots, which hands the selector on.
+            parameters = faiss.SearchParameters(**options) if options else None
+        else:
+            options["nprobe"] = self._visited(allowed)
+            parameters = faiss.SearchParametersIVF(**options)
+        row = _prepared(np.asarray(vector, np.float32)[None])
+        count = min(count, len(self))
+        if not count:
+            return np.empty(0, np.int64)
+        _, found = self._index.search(row, count, params=parameters)
+        slots: np.ndarray = found[0][found[0] >= 0]
+        return slots
+
+    def _visited(self, allowed: np.ndarray | None) -> int:
+        """Return how many groups are visited: more, where few vectors may be found."""
+        groups = int(self._index.nlist)
+        if allowed is None:
+            return min(_VISITED, groups)
+        share = max(int(np.count_nonzero(allowed)), 1) / max(len(allowed), 1)
+        return min(math.ceil(_VISITED / share), groups)
+
+
+def unit(vectors: np.ndarray) -> np.ndarray:
+    """Return vectors of length 1, float32 (n, width); zeros where there is no direction."""
+    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+    found: np.ndarray = np.divide(
+        vectors, lengths, out=np.zeros_like(vectors, np.float32), where=lengths > _SHORTEST
+    )
+    return found
+
+
+def _prepared(vectors: np.ndarray) -> np.ndarray:
+    """Return unit vectors with zeros up to a width that is computed with fast."""
+    width = -(-vectors.shape[1] // _WIDTH) * _WIDTH
+    rows = np.zeros((len(vectors), width), np.float32)
+    rows[:, : vectors.shape[1]] = unit(vectors)
+    return rows
+
+
+def _has_direction(rows: np.ndarray) -> np.ndarray:
+    return np.asarray(rows.any(axis=1))
+
+
+def _groups(clients: int) -> int:
+    return round(2 * math.sqrt(clients))
+
+
+def groups_of(rows: np.ndarray, count: int, seed: int = 0) -> np.ndarray:
+    """Return the centres of groups of vectors (k-means), float32 of shape (count, width)."""
+    faiss = _faiss()
+    fit = faiss.Kmeans(
+        rows.shape[1], count, niter=15, seed=seed, min_points_per_centroid=1, spherical=True
+    )
+    fit.train(np.ascontiguousarray(rows, dtype=np.float32))
+    centres: np.ndarray = fit.centroids
+    return centres

@@ -1,0 +1,173 @@
+"""Similar clients: found in an index, and ordered by the profiles that are served."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+import numpy as np
+
+from ubp_platform.errors import BadRequest
+from ubp_platform.profile.version import ProfileVersion
+from ubp_platform.similar.building import columns_of
+from ubp_platform.similar.facts import Client
+from ubp_platform.similar.searching import SimilarIndexes, State
+from ubp_platform.similar.vectors import unit
+from ubp_platform.store.entities import ClientId
+from ubp_platform.store.online import Publication
+from ubp_platform.store.published_profiles import PublishedProfiles
+
+#: Similar clients of one question.
+MOST = 1000
+# Of an index of bytes the nearest are taken among so many times as many, or at least so many.
+_TIMES, _AT_LEAST = 5, 50
+# How often a search begins again that a publish has overtaken.
+_TRIES = 5
+
+
+@dataclass(frozen=True)
+class Neighbour:
+    """A client who is similar.
+
+    Parameters
+    ----------
+    client : Client
+        What is told of the client.
+    similarity : float
+        The cosine of the two vectors, from −1 to 1.
+    """
+
+    client: Client
+    similarity: float
+
+
+@dataclass(frozen=True)
+class SimilarClients:
+    """Clients who are similar to one, to several, or to a vector.
+
+    Parameters
+    ----------
+    version : str
+    publication : Publication
+        What their profiles are of.
+    index_cutoff : datetime
+        The index knows profiles up to this cutoff.
+    by : list of str
+        The blocks that were compared; empty for all.
+    neighbours : list of Neighbour
+        The most similar first.
+    """
+
+    version: str
+    publication: Publication
+    index_cutoff: datetime
+    by: list[str]
+    neighbours: list[Neighbour]
+
+
+class SimilarSearch:
+    """Finds clients who are similar, of one version.
+
+    Parameters
+    ----------
+    version : ProfileVersion
+    online : PublishedProfiles
+    """
+
+    def __init__(self, version: ProfileVersion, online: PublishedProfiles) -> None:
+        self._version, self._online = version, online
+        self.indexes = SimilarIndexes(version)
+
+    def find(
+        self,
+        to: Sequence[ClientId] | np.ndarray,
+        count: int,
+        by: Sequence[str],
+        filters: Sequence[str],
+    ) -> SimilarClients:
+        """Find them; see :meth:`ProfileStore.similar
+        <ubp_platform.store.retrieval.ProfileStore.similar>`.
+        """
+        if not 1 <= count <= MOST:
+            raise BadRequest(f"{count} similar clients: ask for 1 to {MOST:,}")
+        names = [part.block for part in self._version.parts]
+        for name in by:
+            if name not in names:
+                raise BadRequest(
+                    f"profile {self._version.name} has no block {name!r}; it has {', '.join(names)}"
+                )
+        by = [name for name in names if name in by]
+        by = [] if len(by) == len(names) else by
+        for _ in range(_TRIES):
+            found = self._find(self.indexes.state(), to, count, by, filters)
+            if found:
+                return found
+        raise BadRequest(f"profiles were published {_TRIES} times during this search: ask again")
+
+    def _find(
+        self,
+        state: State,
+        to: Sequence[ClientId] | np.ndarray,
+        count: int,
+        by: list[str],
+        filters: Sequence[str],
+    ) -> SimilarClients | None:
+        """Find them; None if another publish has overtaken the search."""
+        columns = columns_of(self._version, by)
+        if isinstance(to, np.ndarray):
+            given: set[ClientId] = set()
+            vector = self._checked(to, columns)
+            publication = self._online.publication()
+        else:
+            given = set(to)
+            publication, vector = self._middle(to, columns)
+        most = max(_TIMES * count, _AT_LEAST) + len(given)
+        candidates = [one for one in state.search(vector, most, by, filters) if one not in given]
+        now, profiles = self._online.read(candidates)
+        if now.publish != publication.publish:
+            return None
+        known = [
+            (one, profile.vector[columns])
+            for one, profile in zip(candidates, profiles, strict=True)
+            if profile  # else removed since
+        ]
+        if not known:
+            return SimilarClients(self._version.name, publication, state.description.cutoff, by, [])
+        cosines = unit(np.stack([vector for _, vector in known])) @ unit(vector[None])[0]
+        order = np.argsort(-cosines, kind="stable")[:count]
+        neighbours = []
+        for place in order:
+            slot = state.facts.slot(known[place][0])
+            if slot is not None:
+                cosine = float(np.clip(cosines[place], -1, 1))
+                neighbours.append(Neighbour(state.facts.client(slot), cosine))
+        return SimilarClients(
+            self._version.name, publication, state.description.cutoff, by, neighbours
+        )
+
+    def _checked(self, vector: np.ndarray, columns: np.ndarray) -> np.ndarray:
+        row = np.asarray(vector, np.float32)
+        if row.shape != (len(columns),):
+            raise BadRequest(
+                f"the vector has {row.size:,} numbers; of these blocks a profile has "
+                f"{len(columns):,}"
+            )
+        if not np.isfinite(row).all() or not row.any():
+            raise BadRequest("the vector must have finite numbers, and not zeros alone")
+        return row
+
+    def _middle(
+        self, clients: Sequence[ClientId], columns: np.ndarray
+    ) -> tuple[Publication, np.ndarray]:
+        """Return the mean direction of some clients, and the publish that it is of."""
+        publication, found = self._online.read(clients)
+        for one, profile in zip(clients, found, strict=True):
+            if profile is None:
+                raise BadRequest(
+                    f"client {str(one)[:80]!r} has no profile, so nobody is similar: only clients "
+                    "with events have one"
+                )
+        rows = unit(np.stack([one.vector[columns] for one in found if one]))
+        middle: np.ndarray = rows.mean(axis=0)
+        if not unit(middle[None]).any():
+            raise BadRequest("these blocks know nothing of these clients: compare by others")
+        return publication, middle
