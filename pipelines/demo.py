@@ -10,13 +10,17 @@ from rich.rule import Rule
 
 from pipelines.console.deliveries import show_ingested
 from pipelines.console.output import progress, say, show
-from pipelines.console.profiles import explanation_tables, profile_table, show_served, show_trained
+from pipelines.console.profiles import explanation_tables, show_served, show_trained
+from pipelines.console.similar import described_client, show_index, show_similar
 from pipelines.console.status import status_tables
 from pipelines.console.tables import plain_table
 from pipelines.encode import encode
 from pipelines.explain import explain
+from pipelines.index import index
 from pipelines.ingest import ingest
 from pipelines.publish import publish
+from pipelines.retrieve import profile
+from pipelines.similar import similar
 from pipelines.status import status
 from pipelines.train import Trained, train
 from ubp_platform.blocks.registry import profile_blocks
@@ -134,11 +138,13 @@ def demo(home: Home, shop: DemoShop) -> None:
 
     _heading("4  Publish: profiles into the feature store")
     show_served(publish(home, trained.profile.name, bars))
+    show_index(index(home, trained.profile.name, progress=bars))
 
     _heading("5  Use: what is there, one client online, and a model that profits")
     show(status_tables(status(home)))
+    show(described_client(profile(home, str(shop.client))))
+    show_similar(similar(home, [str(shop.client)], version=trained.profile.name))
     store = ProfileStore(home, trained.profile.name)
-    show(profile_table(store.lookup(shop.client), store.version.parts))
     if shop.simulated:
         show(explanation_tables(explain(home, str(shop.client)), rows=12))
     with Warehouse(home.warehouse) as warehouse:

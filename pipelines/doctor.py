@@ -18,16 +18,18 @@ from ubp_platform.forgotten import Forgotten, Unfinished
 from ubp_platform.home import Home
 from ubp_platform.names import remember
 from ubp_platform.profile.listing import inspect_aligned, inspect_versions
+from ubp_platform.profile.newest import newest_profiles
 from ubp_platform.profile.tags import read_tags
 from ubp_platform.profile.version import ProfileVersion
 from ubp_platform.progress import ProgressFactory, logged
 from ubp_platform.serving.keys import Keys
+from ubp_platform.similar.directory import SimilarDirectory
 from ubp_platform.store.configuration import published
 from ubp_platform.store.feature_store import read_registry, write_configuration, write_registry
 from ubp_platform.store.objects import profile_view, text_ids
 from ubp_platform.store.online import OnlineStore, Publication
 from ubp_platform.store.publish_log import read_record, record_paths, served_files, served_over_time
-from ubp_platform.store.publishing import difference, may_drop, newest_profiles
+from ubp_platform.store.publishing import difference, may_drop
 from ubp_platform.store.served import Served
 from ubp_platform.warehouse import Warehouse, refusing
 
@@ -190,6 +192,8 @@ def _profiles(home: Home) -> Iterator[Finding]:
                 yield from _try(partial(check_snapshot, fits=version.made_from), path)
             for path in record_paths(version):
                 yield from _try(read_record, path)
+            similar = SimilarDirectory(version)
+            yield from _try(lambda _, similar=similar: similar.check(), similar.path)
 
 
 def _tags(home: Home) -> Iterator[Finding]:

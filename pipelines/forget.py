@@ -20,8 +20,10 @@ from ubp_platform.forgotten import Forgetting, Forgotten, Unfinished
 from ubp_platform.home import Home
 from ubp_platform.locks import alone
 from ubp_platform.profile.listing import get_version
+from ubp_platform.profile.version import ProfileVersion
 from ubp_platform.progress import ProgressFactory, logged
 from ubp_platform.quality import DataDocs
+from ubp_platform.similar.building import remove_clients as remove_from_index
 from ubp_platform.store.entities import ClientId
 from ubp_platform.store.objects import profile_view, text_ids
 from ubp_platform.store.online import OnlineStore
@@ -223,7 +225,8 @@ def _write_files(
     # The factors of clients are a part of some fits' states.
     states = sorted(home.checkpoints.glob("*/*.safetensors"))
     caches = sorted((home.scratch / "lm").glob("*.sqlite"))
-    count = len(snapshots) + len(states) + len(caches) + 1
+    indexes = [directory.parent for directory in home.profiles.glob("*/similar")]
+    count = len(snapshots) + len(states) + len(caches) + len(indexes) + 1
     with progress("forget: files", count, "files") as advance:
         for path in snapshots:
             try:
@@ -233,6 +236,14 @@ def _write_files(
             else:
                 found.update(there)
                 result.snapshots += bool(there)
+            advance(1)
+        for path in indexes:
+            try:
+                there = remove_from_index(ProfileVersion.load(path), ids)
+            except DamagedFile as error:
+                damaged.append(error)
+            else:
+                found.update(there)
             advance(1)
         for path in states:
             discard(path)

@@ -43,8 +43,11 @@ def index(
         if served is None:
             raise UBPError("nothing has been published: run `ubp publish` first")
         profile = get_version(home, version or served.version)
+        builder = _builder(home, profile)
+        if current := builder.current(by):
+            return current
         with frozen(home) as copy, Warehouse(copy.warehouse) as warehouse:
-            return _builder(home, profile).build(by, warehouse, progress)
+            return builder.build(by, warehouse, progress)
 
 
 def _builder(home: Home, version: ProfileVersion) -> Builder:

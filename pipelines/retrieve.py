@@ -1,5 +1,6 @@
 """``ubp profile`` and ``ubp training-set``: profiles for people and for downstream models."""
 
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -7,45 +8,126 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ubp_platform.errors import UBPError
+from ubp_platform.errors import DamagedFile, NotOnline, UBPError
 from ubp_platform.files import atomic_file
 from ubp_platform.home import Home
 from ubp_platform.profile.version import ProfilePart
 from ubp_platform.progress import ProgressFactory, logged
+from ubp_platform.similar.facts import Client
 from ubp_platform.store.profile_lock import lock_path
 from ubp_platform.store.retrieval import Profile, ProfileStore
+from ubp_platform.store.similar import Neighbour
 from ubp_platform.warehouse.identifiers import integer_id
 
 
-def profile(home: Home, client_id: str) -> tuple[Profile, list[ProfilePart]]:
-    """Look up a client in the online store.
+@dataclass(frozen=True)
+class Feature:
+    """A handcrafted feature of a client.
+
+    Parameters
+    ----------
+    name : str
+    value : float
+        In its own unit.
+    percentile : float
+        The share of clients with a smaller one, of those with the same one half.
+    """
+
+    name: str
+    value: float
+    percentile: float
+
+
+@dataclass(frozen=True)
+class Described:
+    """A client's profile, and what an index of similar clients tells besides.
+
+    Parameters
+    ----------
+    profile : Profile
+    parts : list of ProfilePart
+        The columns of each block.
+    client : Client, optional
+        None for strangers, and without an index.
+    features : list of Feature
+        The most unusual first, without those that are equal for all clients.
+    neighbours : list of Neighbour
+    why_no_index : str
+        Why there is nothing besides the profile; empty if there is.
+    """
+
+    profile: Profile
+    parts: list[ProfilePart]
+    client: Client | None = None
+    features: list[Feature] = field(default_factory=list)
+    neighbours: list[Neighbour] = field(default_factory=list)
+    why_no_index: str = ""
+
+
+def profile(home: Home, client_id: str) -> Described:
+    """Look up a client in the online store, and describe it.
 
     Parameters
     ----------
     home : Home
     client_id : str
         As the shop writes it.
-
-    Returns
-    -------
-    profile : Profile
-    parts : list of ProfilePart
-        The columns of each block.
     """
     store = ProfileStore(home)
     shop_id = client_id if store.has_text_ids else integer_id(client_id)
-    return store.lookup(shop_id), store.version.parts
+    found, parts = store.lookup(shop_id), store.version.parts
+    if not found.known:
+        return Described(found, parts)
+    try:
+        return described(store, found)
+    except (NotOnline, DamagedFile) as error:
+        return Described(found, parts, why_no_index=str(error))
 
 
-def as_json(found: Profile) -> dict[str, Any]:
-    """Return a profile as JSON-ready values."""
+def described(store: ProfileStore, found: Profile, neighbours: int = 5) -> Described:
+    """Describe a known client.
+
+    Raises
+    ------
+    NotOnline
+        If the version has no index.
+    DamagedFile
+        If the index is damaged.
+    """
+    facts = store.similar_search.indexes.state().facts
+    slot = facts.slot(found.client_id)
+    if slot is None:
+        return Described(found, store.version.parts)
+    places = facts.percentiles(slot)
+    features = [
+        Feature(name, value, places[name])
+        for name, value in facts.features_of(slot).items()
+        if not facts.is_constant(name)
+    ]
+    features.sort(key=lambda one: -abs(one.percentile - 0.5))
+    similar = store.similar(found.client_id, neighbours).neighbours
+    return Described(found, store.version.parts, facts.client(slot), features, similar)
+
+
+def as_json(found: Described) -> dict[str, Any]:
+    """Return a description as JSON-ready values."""
+    profile, client = found.profile, found.client
+    last = client.last_event if client else None
     return {
-        "client_id": found.client_id,
-        "known": found.known,
-        "version": found.version,
-        "cutoff": found.cutoff.isoformat() if found.cutoff else None,
-        "width": len(found.vector),
-        "vector": [float(number) for number in found.vector],
+        "client_id": profile.client_id,
+        "known": profile.known,
+        "version": profile.version,
+        "cutoff": profile.cutoff.isoformat() if profile.cutoff else None,
+        "last_event": last.isoformat() if last else None,
+        "events": client.events if client else None,
+        "categories": client.categories if client else [],
+        "features": {
+            one.name: {"value": round(one.value, 6), "percentile": round(one.percentile, 4)}
+            for one in found.features
+        },
+        "similar": {str(one.client.client_id): one.similarity for one in found.neighbours},
+        "width": len(profile.vector),
+        "vector": [float(number) for number in profile.vector],
     }
 
 

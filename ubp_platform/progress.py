@@ -38,6 +38,12 @@ class ProgressFactory(Protocol):
 
 
 @contextmanager
+def silent(description: str, total: float | None, unit: str) -> Iterator[Advance]:
+    """Show nothing: for a part of a step that is shown."""
+    yield lambda amount: None
+
+
+@contextmanager
 def logged(description: str, total: float | None, unit: str) -> Iterator[Advance]:
     """Log the end of a step, and once a minute how far it is; the default of every function.
 

@@ -26,6 +26,12 @@ from ubp_platform.times import parse_time
 
 app = typer.Typer()
 PANEL = "Profiles"
+ByOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="BLOCK,...", help="Compare these blocks of the profile alone; all by default."
+    ),
+]
 
 
 @app.command(rich_help_panel=PANEL)
@@ -228,13 +234,16 @@ def publish(
 ) -> None:
     """Register the profiles with Feast and serve a version online.
 
-    Only profiles that have changed are written. With --if-healthy, exit code 3 if nothing was.
+    Only profiles that have changed are written, and then the index of similar clients is brought up
+    to date. With --if-healthy, exit code 3 if nothing was.
     """
     fast_feast_import()
+    from pipelines import index
     from pipelines import publish as pipeline
     from pipelines.compare import Unhealthy, comparisons
     from pipelines.console.comparisons import show_healthy, show_unhealthy
     from pipelines.console.profiles import show_served
+    from pipelines.console.similar import show_index
 
     place, start = open_home(home), datetime.now(UTC)
     try:
@@ -245,6 +254,7 @@ def publish(
     if if_healthy:
         show_healthy([found for found in comparisons(place) if found.made_at > start])
     show_served(served)
+    show_index(index.index(place, served.version, progress=progress()))
     say_what_is_next(place)
 
 
@@ -296,16 +306,73 @@ def profile(
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
     home: HomeOption = None,
 ) -> None:
-    """Look up a client's profile in the online store."""
+    """Look up a client's profile: what is unusual about the client, and who is similar."""
     fast_feast_import()
     from pipelines import retrieve
-    from pipelines.console.profiles import profile_table
+    from pipelines.console.similar import described_client
 
-    found, parts = retrieve.profile(open_home(home), client_id)
+    found = retrieve.profile(open_home(home), client_id)
     if json:
         print(json_format.dumps(retrieve.as_json(found)))  # noqa: T201
+        return
+    show(described_client(found))
+    if found.why_no_index:
+        say(found.why_no_index)
+
+
+@app.command(rich_help_panel=PANEL)
+def similar(
+    client_ids: Annotated[
+        list[str],
+        typer.Argument(metavar="CLIENT...", help="A client; several stand for a segment."),
+    ],
+    k: Annotated[int, typer.Option("-k", help="How many to find.", min=1, max=1000)] = 10,
+    by: ByOption = None,
+    filters: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--filter",
+            metavar="CONDITION",
+            help="Only clients with buy_30d>=2, last_days<30, category=Tables, …; repeatable.",
+        ),
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    version: ServedOption = None,
+    home: HomeOption = None,
+) -> None:
+    """Find the clients whose profiles are most similar, and what they have in common."""
+    fast_feast_import()
+    from pipelines import similar as pipeline
+    from pipelines.console.similar import show_similar
+
+    chosen = _names(by)
+    found = pipeline.similar(open_home(home), client_ids, k, chosen, filters or (), version)
+    if json:
+        print(json_format.dumps(pipeline.as_json(found)))  # noqa: T201
     else:
-        show(profile_table(found, parts))
+        show_similar(found)
+
+
+@app.command(rich_help_panel=PANEL)
+def index(
+    by: ByOption = None,
+    version: ServedOption = None,
+    home: HomeOption = None,
+) -> None:
+    """Make the index of similar clients, or bring it up to what is served.
+
+    'ubp publish' does so, too. With --by, a further index is made, and kept up to date from then
+    on.
+    """
+    fast_feast_import()
+    from pipelines import index as pipeline
+    from pipelines.console.similar import show_index
+
+    show_index(pipeline.index(open_home(home), version, _names(by), progress()))
+
+
+def _names(by: str | None) -> list[str]:
+    return [name.strip() for name in (by or "").split(",") if name.strip()]
 
 
 @app.command("training-set", rich_help_panel=PANEL)

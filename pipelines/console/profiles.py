@@ -20,8 +20,7 @@ if TYPE_CHECKING:
     from pipelines.export import Exported
     from pipelines.refresh import Refreshed
     from pipelines.train import Trained
-    from ubp_platform.profile.version import ProfilePart, ProfileVersion
-    from ubp_platform.store.retrieval import Profile
+    from ubp_platform.profile.version import ProfileVersion
     from ubp_platform.store.served import Served
 
 
@@ -242,18 +241,6 @@ def show_served(served: "Served") -> None:
     )
     if others := [name for name in served.online if name != served.version]:
         say(f"Also online, to be read by name: {', '.join(others)}")
-
-
-def profile_table(found: "Profile", parts: "list[ProfilePart]") -> Table:
-    """Show a profile, a block a line."""
-    known = f"as of {found.cutoff:%Y-%m-%d %H:%M}" if found.cutoff else "unknown: the mean profile"
-    title = f"Client {found.client_id}, profile {found.version}, {known}"
-    table = plain_table(title, ["block", "width", "first numbers"], numbers=["width"])
-    for part in parts:
-        numbers = found.vector[part.start : part.start + part.width]
-        shown = "  ".join(f"{number:+.3f}" for number in numbers[:5])
-        table.add_row(part.block, str(part.width), f"{shown} …")
-    return table
 
 
 def show_exported(found: "Exported") -> None:

@@ -21,6 +21,7 @@ from ubp_platform.serving.guard import FAILED, Guard
 from ubp_platform.serving.metrics import Metrics
 from ubp_platform.serving.readiness import Readiness
 from ubp_platform.serving.reading import Reader, Reading
+from ubp_platform.serving.similar_paths import add_similar
 from ubp_platform.serving.together import Together
 
 #: Clients of one request.
@@ -237,6 +238,7 @@ def create_app(options: Options) -> Guard:
     )
     _add_errors(app)
     _add_profiles(app, reader, metrics)
+    add_similar(app, reader, _PROBLEMS)
     _add_state(app, reader, metrics)
     _add_docs(app)
     return Guard(

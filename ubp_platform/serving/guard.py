@@ -181,8 +181,7 @@ class Guard:
             raise Refused(
                 401, "a key is needed: Authorization: Bearer KEY", {"WWW-Authenticate": "Bearer"}
             )
-        of_client = path.startswith("/v1/clients/") and path.endswith("/similar")
-        wanted = "similar" if path == "/v1/similar" or of_client else "read"
+        wanted = "similar" if path == "/v1/similar" or _is_of_client(path) else "read"
         if wanted not in key.scopes:
             raise Refused(403, f"this key has not the scope {wanted!r}")
         self._require_rate(key)
@@ -211,7 +210,7 @@ class Guard:
             LOG.info("%s %s %d %.1f ms %s", method, shown, status, 1000 * seconds, key)
 
 
-_ROUTES = ("/v1/profiles", "/v1/versions", "/healthz", "/readyz", "/metrics")
+_ROUTES = ("/v1/profiles", "/v1/similar", "/v1/versions", "/healthz", "/readyz", "/metrics")
 _METHODS = ("GET", "POST", "OPTIONS", "PUT", "PATCH", "DELETE")
 
 
@@ -219,7 +218,14 @@ def _route_of(path: str) -> str:
     """Return the route of a request that was refused before it had one."""
     if path in _ROUTES:
         return path
+    if _is_of_client(path):
+        return "/v1/clients/{client_id}/similar"
     return "/v1/profiles/{client_id}" if path.startswith("/v1/profiles/") else "other"
+
+
+def _is_of_client(path: str) -> bool:
+    """Whether a path asks for the clients who are similar to one."""
+    return path.startswith("/v1/clients/") and path.endswith("/similar")
 
 
 def _hostname(host: str) -> str:

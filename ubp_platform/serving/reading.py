@@ -16,6 +16,7 @@ from ubp_platform.store.entities import ClientId
 from ubp_platform.store.online import Publication
 from ubp_platform.store.retrieval import Profile, ProfileStore
 from ubp_platform.store.served import Served
+from ubp_platform.store.similar import SimilarClients
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,18 @@ class Reading:
     publication: Publication
     blocks: list[tuple[str, int]]
     profiles: list[Profile]
+
+
+@dataclass(frozen=True)
+class SimilarQuestion:
+    """A question for similar clients: of clients, or of a vector."""
+
+    client_ids: Sequence[ClientId]
+    vector: Sequence[float] | None
+    k: int
+    blocks: Sequence[str]
+    filters: Sequence[str]
+    version: str | None
 
 
 class Reader:
@@ -111,6 +124,15 @@ class Reader:
         if columns is not None:
             profiles = [replace(one, vector=one.vector[columns]) for one in profiles]
         return Reading(store.version.name, publication, parts, profiles)
+
+    def similar(self, question: SimilarQuestion) -> tuple[str, SimilarClients]:
+        """Find similar clients; raises as :meth:`read`, and BadRequest for strangers."""
+        store = self.store(question.version)
+        to: list[ClientId] | np.ndarray = np.array(question.vector, np.float32)
+        if question.vector is None:
+            to = _typed(question.client_ids, store.has_text_ids)
+        found = store.similar(to, question.k, by=question.blocks, filters=question.filters)
+        return store.version.name, found
 
     def check(self, ids: Sequence[ClientId], version: str | None, blocks: Sequence[str]) -> None:
         """Raise what :meth:`read` would raise of a question that cannot be; nothing is read."""

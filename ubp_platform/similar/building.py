@@ -91,15 +91,26 @@ class Builder:
         ordered = [name for name in names if name in by]
         return found if ordered in found or len(ordered) == len(names) else [*found, ordered]
 
+    @property
+    def _named(self) -> list[NamedSnapshot]:
+        return list(map(NamedSnapshot.of, self._files))
+
+    def current(self, by: Sequence[str]) -> Built | None:
+        """Return what there is, if nothing is to be made; raises as :meth:`wanted`."""
+        wanted, before = self.wanted(by), self._before
+        if before is None or before.snapshots != self._named:
+            return None
+        if any(before.index(one) is None for one in wanted):
+            return None
+        return Built(self._renamed(before), 0)
+
     def build(self, by: Sequence[str], warehouse: Warehouse, progress: ProgressFactory) -> Built:
         """Make all indexes, or write what has changed into those that there are."""
-        wanted = self.wanted(by)
-        named = list(map(NamedSnapshot.of, self._files))
-        before = self._before
-        if before and before.snapshots == named:
+        wanted, before = self.wanted(by), self._before
+        if current := self.current(by):
+            return current
+        if before and before.snapshots == self._named:
             missing = [one for one in wanted if before.index(one) is None]
-            if not missing:
-                return Built(self._renamed(before), 0)
             facts = Facts.open(self._directory.whole(before.facts))
             new = [self._index(one, facts.keys, progress) for one in missing]
             indexes = [*before.indexes, *new]
@@ -237,7 +248,7 @@ class Builder:
         made = SimilarDescription(
             number=self._number,
             publish=self._publish,
-            snapshots=list(map(NamedSnapshot.of, self._files)),
+            snapshots=self._named,
             cutoff=self._files[-1].cutoff,
             clients=clients,
             facts=self._directory.stored(path),

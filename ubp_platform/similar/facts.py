@@ -4,12 +4,12 @@ The facts of all clients are one Arrow file, which processes share by mapping it
 client's row stands at its slot: the number under which the index of profiles knows it.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 
 from ubp_platform.blocks.handcrafted import Handcrafted
 from ubp_platform.errors import BlockUnavailable
-from ubp_platform.progress import ProgressFactory
+from ubp_platform.progress import ProgressFactory, silent
 from ubp_platform.warehouse.history import History
 
 #: The categories that are kept of each client.
@@ -40,18 +40,12 @@ class Client:
     events : int
     categories : list of str
         Of most purchases and additions to the cart, the first one foremost.
-    features : dict of str to float
-        The handcrafted features; none where the client has no event that they read.
-    point : (float, float)
-        The place on the map of all clients.
     """
 
     client_id: int | str
     last_event: datetime | None
     events: int
     categories: list[str]
-    features: dict[str, float]
-    point: tuple[float, float]
 
 
 class Facts:
@@ -64,7 +58,9 @@ class Facts:
     """
 
     def __init__(self, table: pa.Table) -> None:
-        self.table = table
+        self.table = table.combine_chunks()
+        self._columns: dict[str, np.ndarray] = {}
+        self._constant: dict[str, bool] = {}
 
     @classmethod
     def open(cls, path: Path) -> "Facts":
@@ -85,7 +81,7 @@ class Facts:
     def __len__(self) -> int:
         return int(self.table.num_rows)
 
-    @property
+    @cached_property
     def features(self) -> list[str]:
         """The names of the handcrafted features."""
         named = {_KEY, _ID, _LAST, _EVENTS, *_CATEGORIES, *_POINT}
@@ -96,7 +92,7 @@ class Facts:
         """The clients' keys, int64; -1 where there is nobody any more."""
         return self._numbers(_KEY)
 
-    @property
+    @cached_property
     def points(self) -> np.ndarray:
         """The clients' places on the map: float32, (n_slots, 2), NaN where there is nobody."""
         return np.stack([self._numbers(name) for name in _POINT], 1)
@@ -147,21 +143,31 @@ class Facts:
 
     def client(self, slot: int) -> Client:
         """Return what is told of the client at a slot."""
-        row: dict[str, Any] = self.table.slice(slot, 1).to_pylist()[0]
-        features = {name: row[name] for name in self.features}
+        favourites = [(codes[slot], words) for codes, words in self.categories]
         return Client(
-            client_id=row[_ID],
-            last_event=row[_LAST],
-            events=row[_EVENTS],
-            categories=[row[name] for name in _CATEGORIES if row[name] is not None],
-            features={name: value for name, value in features.items() if value is not None},
-            point=(row["x"], row["y"]),
+            client_id=self.table[_ID][slot].as_py(),
+            last_event=self.table[_LAST][slot].as_py(),
+            events=int(self._numbers(_EVENTS)[slot]),
+            categories=[words[int(code)].as_py() for code, words in favourites if code >= 0],
         )
+
+    def features_of(self, slot: int) -> dict[str, float]:
+        """Return a client's features; none where the client has no event that they read."""
+        found = {name: float(self._numbers(name)[slot]) for name in self.features}
+        return {name: value for name, value in found.items() if not math.isnan(value)}
+
+    def is_constant(self, feature: str) -> bool:
+        """Whether a feature is equal for all clients."""
+        if feature not in self._constant:
+            numbers = self._numbers(feature)
+            known = numbers[~np.isnan(numbers)]
+            self._constant[feature] = not len(known) or bool((known == known[0]).all())
+        return self._constant[feature]
 
     def percentiles(self, slot: int) -> dict[str, float]:
         """Return the share of clients below each of a client's features, the equal ones by half."""
         found = {}
-        for name, value in self.client(slot).features.items():
+        for name, value in self.features_of(slot).items():
             numbers = self._numbers(name)
             numbers = numbers[~np.isnan(numbers)]
             below = np.count_nonzero(numbers < value) + np.count_nonzero(numbers == value) / 2
@@ -178,15 +184,18 @@ class Facts:
     def emptied(self, slots: np.ndarray) -> "Facts":
         """Return facts without the clients of some slots."""
         schema = _plain(self.table.slice(0, 0)).schema
-        columns = [pa.nulls(len(slots), field.type) for field in schema]
-        nobody = pa.Table.from_arrays(columns, schema=schema)
-        keys = pa.array(np.full(len(slots), -1, np.int64))
-        nobody = nobody.set_column(schema.get_field_index(_KEY), _KEY, keys)
-        return self.replaced(slots, nobody)
+        columns = {field.name: pa.nulls(len(slots), field.type) for field in schema}
+        columns[_KEY] = pa.repeat(pa.scalar(-1, pa.int64()), len(slots))
+        columns[_EVENTS] = columns[_EVENTS].fill_null(0)
+        for name in (*self.features, *_POINT):
+            columns[name] = columns[name].fill_null(float("nan"))
+        return self.replaced(slots, pa.table(columns, schema=schema))
 
     def _numbers(self, name: str) -> np.ndarray:
-        found: np.ndarray = self.table[name].combine_chunks().to_numpy(zero_copy_only=False)
-        return found
+        if name not in self._columns:
+            # No nulls, so that what is mapped is not copied.
+            self._columns[name] = self.table[name].chunk(0).to_numpy()
+        return self._columns[name]
 
 
 def facts_of(
@@ -233,10 +242,11 @@ def _slice(history: History, keys: np.ndarray, block: Handcrafted | None) -> pa.
     for place, name in enumerate(_CATEGORIES):
         columns[name] = pc.list_element(_padded(seen["categories"]), place).take(rows)
     if block:
-        snapshot = block.encode(history)
+        snapshot = block.encode(history, silent)
         rows = _rows(snapshot.client_ids, keys)
         for name, column in zip(snapshot.names or (), snapshot.vectors.T, strict=True):
-            columns[name] = pa.array(np.ascontiguousarray(column)).take(rows)
+            values = pa.array(np.ascontiguousarray(column)).take(rows)
+            columns[name] = values.fill_null(float("nan"))
     return pa.table(columns)
 
 

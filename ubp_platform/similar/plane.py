@@ -42,7 +42,7 @@ class Plane:
 
         rows = unit(sample)
         rows = rows[rows.any(axis=1)]
-        count = min(_CENTRES, len(rows) // 4)
+        count = min(_CENTRES, len(rows) // 8)
         if count < _NEAREST:
             width = rows.shape[1]
             return cls(np.eye(1, width, dtype=np.float32), np.full((1, 2), 0.5, np.float32))

@@ -36,8 +36,8 @@ class State:
 
     def search(
         self, vector: np.ndarray, count: int, by: Sequence[str] = (), filters: Sequence[str] = ()
-    ) -> list[int | str]:
-        """Return the ids of the clients nearest to a vector, the nearest first.
+    ) -> np.ndarray:
+        """Return the slots of the clients nearest to a vector, the nearest first.
 
         Parameters
         ----------
@@ -55,6 +55,13 @@ class State:
         BadRequest
             If there is no such index, or a filter cannot be.
         """
+        return self._index(by).search(vector, count, self._mask(tuple(filters)))
+
+    def is_exact(self, by: Sequence[str]) -> bool:
+        """Whether nobody is missed by these blocks; raises as :meth:`search`."""
+        return self._index(by).is_exact
+
+    def _index(self, by: Sequence[str]) -> VectorIndex:
         stored = self.description.index(list(by))
         if stored is None:
             there = " or ".join(",".join(one.by) for one in self.description.indexes if one.by)
@@ -62,8 +69,7 @@ class State:
                 f"there is no index by {','.join(by)}{f', but by {there}' * bool(there)}: "
                 f"`ubp index --by {','.join(by)}` makes one"
             )
-        index = self.indexes[self.description.indexes.index(stored)]
-        return self.facts.ids(index.search(vector, count, self._mask(tuple(filters))))
+        return self.indexes[self.description.indexes.index(stored)]
 
     def _mask(self, filters: tuple[str, ...]) -> np.ndarray | None:
         return _mask_of(self, filters) if filters else None

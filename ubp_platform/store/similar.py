@@ -19,7 +19,7 @@ from ubp_platform.store.published_profiles import PublishedProfiles
 #: Similar clients of one question.
 MOST = 1000
 # Of an index of bytes the nearest are taken among so many times as many, or at least so many.
-_TIMES, _AT_LEAST = 5, 50
+_TIMES, _AT_LEAST = 3, 30
 # How often a search begins again that a publish has overtaken.
 _TRIES = 5
 
@@ -120,26 +120,28 @@ class SimilarSearch:
         else:
             given = set(to)
             publication, vector = self._middle(to, columns)
-        most = max(_TIMES * count, _AT_LEAST) + len(given)
-        candidates = [one for one in state.search(vector, most, by, filters) if one not in given]
-        now, profiles = self._online.read(candidates)
+        same = state.description.publish == publication.publish
+        exact = same and state.is_exact(by)
+        most = len(given) + (count if exact else max(_TIMES * count, _AT_LEAST))
+        slots = state.search(vector, most, by, filters)
+        ids = state.facts.ids(slots)
+        candidates = [pair for pair in zip(ids, slots, strict=True) if pair[0] not in given]
+        now, profiles = self._online.read([one for one, _ in candidates])
         if now.publish != publication.publish:
             return None
         known = [
-            (one, profile.vector[columns])
-            for one, profile in zip(candidates, profiles, strict=True)
+            (slot, profile.vector[columns])
+            for (_, slot), profile in zip(candidates, profiles, strict=True)
             if profile  # else removed since
         ]
         if not known:
             return SimilarClients(self._version.name, publication, state.description.cutoff, by, [])
         cosines = unit(np.stack([vector for _, vector in known])) @ unit(vector[None])[0]
         order = np.argsort(-cosines, kind="stable")[:count]
-        neighbours = []
-        for place in order:
-            slot = state.facts.slot(known[place][0])
-            if slot is not None:
-                cosine = float(np.clip(cosines[place], -1, 1))
-                neighbours.append(Neighbour(state.facts.client(slot), cosine))
+        neighbours = [
+            Neighbour(state.facts.client(known[place][0]), float(np.clip(cosines[place], -1, 1)))
+            for place in order
+        ]
         return SimilarClients(
             self._version.name, publication, state.description.cutoff, by, neighbours
         )
