@@ -41,6 +41,10 @@ class NotOnline(UBPError):
     """A profile version is not in the online store."""
 
 
+class NoIndex(NotOnline):
+    """A profile version has no index of similar clients."""
+
+
 class BadRequest(UBPError):
     """What was asked for cannot be: the message says what can."""
 

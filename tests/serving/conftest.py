@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from pipelines.index import index
 from pipelines.ingest import ingest
 from pipelines.publish import publish
 from pipelines.train import train
@@ -39,6 +40,7 @@ def published(unpublished: Home, tmp_path_factory: pytest.TempPathFactory) -> Ho
     publish(home)
     train(home, ["counters"], LATER)
     publish(home)
+    index(home)
     tag(home, "v1", "old")
     return home
 

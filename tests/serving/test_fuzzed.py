@@ -24,6 +24,8 @@ CHECKS = [
     [
         ("GET", "/v1/profiles/{client_id}"),
         ("POST", "/v1/profiles"),
+        ("GET", "/v1/clients/{client_id}/similar"),
+        ("POST", "/v1/similar"),
         ("GET", "/v1/versions"),
         ("GET", "/healthz"),
         ("GET", "/readyz"),

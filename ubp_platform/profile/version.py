@@ -1,7 +1,7 @@
 """Profile versions: immutable pairings of block versions and fitted normalizers."""
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
@@ -111,6 +111,11 @@ class ProfileVersion:
     def widths(self) -> list[tuple[str, int]]:
         """The blocks with their widths, in the order of the vector."""
         return [(part.block, part.width) for part in self.parts]
+
+    def columns(self, blocks: Collection[str] = ()) -> np.ndarray:
+        """Return the columns of some blocks, in the order of the vector; of all without names."""
+        chosen = [part for part in self.parts if not blocks or part.block in blocks]
+        return np.concatenate([np.arange(one.start, one.start + one.width) for one in chosen])
 
     @cached_property
     def source(self) -> "ProfileVersion | None":

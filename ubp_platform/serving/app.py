@@ -14,7 +14,7 @@ from fastapi.responses import HTMLResponse, JSONResponse, PlainTextResponse, Res
 from fastapi.staticfiles import StaticFiles
 from pydantic import BaseModel, Field, StrictInt, StrictStr, ValidationError
 
-from ubp_platform.errors import BadRequest, NotOnline, StoreUnavailable, UBPError
+from ubp_platform.errors import BadRequest, NoIndex, NotOnline, StoreUnavailable, UBPError
 from ubp_platform.home import Home
 from ubp_platform.serving import answers
 from ubp_platform.serving.guard import FAILED, Guard
@@ -359,7 +359,9 @@ def _add_errors(app: FastAPI) -> None:
         status, headers = 503, {"Retry-After": str(RETRY_SECONDS)}
         if isinstance(error, BadRequest):
             status, headers = 422, {}
-        elif isinstance(error, NotOnline) and "version" in request.query_params:
+        elif isinstance(error, NoIndex) or (
+            isinstance(error, NotOnline) and "version" in request.query_params
+        ):
             status, headers = 404, {}
         elif not isinstance(error, StoreUnavailable | NotOnline):
             headers = {}

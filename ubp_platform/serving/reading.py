@@ -128,9 +128,11 @@ class Reader:
     def similar(self, question: SimilarQuestion) -> tuple[str, SimilarClients]:
         """Find similar clients; raises as :meth:`read`, and BadRequest for strangers."""
         store = self.store(question.version)
-        to: list[ClientId] | np.ndarray = np.array(question.vector, np.float32)
         if question.vector is None:
-            to = _typed(question.client_ids, store.has_text_ids)
+            to: list[ClientId] | np.ndarray = _typed(question.client_ids, store.has_text_ids)
+        else:
+            with np.errstate(over="ignore"):  # what is too large becomes infinite, and is refused
+                to = np.array(question.vector, np.float32)
         found = store.similar(to, question.k, by=question.blocks, filters=question.filters)
         return store.version.name, found
 
@@ -181,9 +183,8 @@ def _columns(
         raise BadRequest(
             f"profile {store.version.name} has no block {unknown[0]!r}; it has {names}"
         )
-    chosen = [part for part in parts if part.block in blocks]
-    columns = np.concatenate([np.arange(one.start, one.start + one.width) for one in chosen])
-    return columns, [(one.block, one.width) for one in chosen]
+    chosen = [(one.block, one.width) for one in parts if one.block in blocks]
+    return store.version.columns(blocks), chosen
 
 
 def _typed(ids: Sequence[ClientId], text: bool) -> list[ClientId]:

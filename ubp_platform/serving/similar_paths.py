@@ -16,7 +16,7 @@ Count = Annotated[int, Field(ge=1, le=MOST, description="How many to find.")]
 Filter = Annotated[str, Field(max_length=300)]
 Version = Annotated[
     str | None,
-    Field(max_length=100, description="A version that is online, or a tag; by default the served."),
+    Query(max_length=100, description="A version that is online, or a tag; by default the served."),
 ]
 
 
@@ -59,7 +59,6 @@ class SimilarTo(BaseModel, extra="forbid"):
         list[Filter],
         Field(max_length=_PARTS, description="Conditions such as `buy_30d>=2`, `category=Tables`."),
     ] = []
-    version: Version = None
 
     @model_validator(mode="after")
     def _one_of_two(self) -> "SimilarTo":
@@ -82,7 +81,7 @@ def add_similar(app: FastAPI, reader: Reader, problems: dict[int | str, dict[str
         k: Annotated[int, Query(ge=1, le=MOST)] = 10,
         blocks: Annotated[str, Query(max_length=2000)] = "",
         filter: Annotated[list[Filter], Query(max_length=_PARTS)] = [],  # noqa: B006
-        version: Annotated[str | None, Query(max_length=100)] = None,
+        version: Version = None,
     ) -> SimilarAnswers:
         """Find the clients who are most similar to one."""
         names = [name.strip() for name in blocks.split(",") if name.strip()]
@@ -91,11 +90,9 @@ def add_similar(app: FastAPI, reader: Reader, problems: dict[int | str, dict[str
         )
 
     @app.post("/v1/similar", responses=problems, tags=["similar clients"])
-    def similar_to(to: SimilarTo) -> SimilarAnswers:
+    def similar_to(to: SimilarTo, version: Version = None) -> SimilarAnswers:
         """Find the clients who are most similar to several clients, or to a vector."""
-        question = SimilarQuestion(
-            to.client_ids, to.vector, to.k, to.blocks, to.filters, to.version
-        )
+        question = SimilarQuestion(to.client_ids, to.vector, to.k, to.blocks, to.filters, version)
         return _answer(*reader.similar(question))
 
 

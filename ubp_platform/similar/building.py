@@ -19,13 +19,14 @@ from ubp_platform.profile.named_snapshots import NamedSnapshot, find_snapshots
 from ubp_platform.profile.newest import Changes, Slice, changes_between, newest_profiles
 from ubp_platform.profile.version import ProfileVersion
 from ubp_platform.progress import ProgressFactory
+from ubp_platform.similar.collecting import facts_of
 from ubp_platform.similar.directory import (
     SimilarDescription,
     SimilarDirectory,
     StoredFile,
     StoredIndex,
 )
-from ubp_platform.similar.facts import Facts, facts_of
+from ubp_platform.similar.facts import Facts
 from ubp_platform.similar.plane import SAMPLE, Plane
 from ubp_platform.similar.vectors import VectorIndex
 from ubp_platform.warehouse import Warehouse
@@ -170,7 +171,7 @@ class Builder:
                 indexes.append(self._index(by, facts.keys, progress))
                 continue
             found.remove(slots)
-            columns = self._columns(by)
+            columns = self._version.columns(by)
             for part in changes.rows():
                 where = slots[np.searchsorted(keys, part.keys)]
                 found.add(where, part.vectors[:, columns])
@@ -202,7 +203,7 @@ class Builder:
 
     def _index(self, by: list[str], keys: np.ndarray, progress: ProgressFactory) -> StoredIndex:
         """Make an index of all clients, whose keys stand at their slots."""
-        columns = self._columns(by)
+        columns = self._version.columns(by)
         clients = int(np.count_nonzero(keys >= 0))
         found = VectorIndex.build(
             self._sample(VectorIndex.sample_size(clients))[:, columns], clients
@@ -220,9 +221,6 @@ class Builder:
         """Return about so many profiles, of the snapshot with most clients."""
         largest = max(self._files, key=lambda file: file.clients)
         return thinned(largest.path, clients)
-
-    def _columns(self, by: Sequence[str]) -> np.ndarray:
-        return columns_of(self._version, by)
 
     def _store(self, by: list[str], index: VectorIndex) -> StoredIndex:
         digest = hashlib.sha256(",".join(by).encode()).hexdigest()[:8]
@@ -296,12 +294,6 @@ class Builder:
         found = description.model_copy(update={"number": self._number, "publish": self._publish})
         self._directory.write(found)
         return found
-
-
-def columns_of(version: ProfileVersion, by: Sequence[str]) -> np.ndarray:
-    """Return the columns of some blocks of a profile, of all without names."""
-    chosen = [part for part in version.parts if not by or part.block in by]
-    return np.concatenate([np.arange(part.start, part.start + part.width) for part in chosen])
 
 
 def _slots(keys: np.ndarray, wanted: np.ndarray) -> np.ndarray:

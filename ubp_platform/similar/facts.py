@@ -15,17 +15,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ubp_platform.blocks.handcrafted import Handcrafted
-from ubp_platform.errors import BlockUnavailable
-from ubp_platform.progress import ProgressFactory, silent
-from ubp_platform.warehouse.history import History
-
 #: The categories that are kept of each client.
 FAVOURITES = 3
-_CATEGORIES = tuple(f"category_{place}" for place in range(1, FAVOURITES + 1))
-_KEY, _ID, _LAST, _EVENTS = "client_key", "client_id", "last_event", "events"
-_POINT = ("x", "y")
-_TIME = pa.timestamp("us", "UTC")
+CATEGORIES = tuple(f"category_{place}" for place in range(1, FAVOURITES + 1))
+KEY, ID, LAST, EVENTS = "client_key", "client_id", "last_event", "events"
+POINT = ("x", "y")
+TIME = pa.timestamp("us", "UTC")
 
 
 @dataclass(frozen=True)
@@ -71,7 +66,7 @@ class Facts:
     def write(self, path: Path) -> None:
         """Write all rows as one batch, so that columns are mapped whole."""
         table = self.table
-        for name in _CATEGORIES:
+        for name in CATEGORIES:
             column = table[name].combine_chunks().dictionary_encode()
             table = table.set_column(table.schema.get_field_index(name), name, column)
         table = table.unify_dictionaries().combine_chunks()
@@ -84,33 +79,33 @@ class Facts:
     @cached_property
     def features(self) -> list[str]:
         """The names of the handcrafted features."""
-        named = {_KEY, _ID, _LAST, _EVENTS, *_CATEGORIES, *_POINT}
+        named = {KEY, ID, LAST, EVENTS, *CATEGORIES, *POINT}
         return [name for name in self.table.column_names if name not in named]
 
     @cached_property
     def keys(self) -> np.ndarray:
         """The clients' keys, int64; -1 where there is nobody any more."""
-        return self._numbers(_KEY)
+        return self._numbers(KEY)
 
     @cached_property
     def points(self) -> np.ndarray:
         """The clients' places on the map: float32, (n_slots, 2), NaN where there is nobody."""
-        return np.stack([self._numbers(name) for name in _POINT], 1)
+        return np.stack([self._numbers(name) for name in POINT], 1)
 
     def ids(self, slots: np.ndarray) -> list[int | str]:
         """Return the shop's ids of some slots."""
-        found: list[int | str] = self.table[_ID].take(pa.array(slots)).to_pylist()
+        found: list[int | str] = self.table[ID].take(pa.array(slots)).to_pylist()
         return found
 
     def slot(self, client_id: int | str) -> int | None:
         """Return a client's slot; None for strangers."""
-        column = self.table[_ID]
+        column = self.table[ID]
         place = pc.index(column, pa.scalar(client_id, column.type)).as_py()
         return None if place < 0 else place
 
     def slots(self, client_ids: Sequence[str]) -> np.ndarray:
         """Return the slots of clients, named as the shop writes them, without strangers."""
-        texts = self.table[_ID].cast(pa.string())
+        texts = self.table[ID].cast(pa.string())
         found = pc.is_in(texts, pa.array(client_ids, pa.string()))
         return np.flatnonzero(found.to_numpy())
 
@@ -124,10 +119,10 @@ class Facts:
         cutoff : datetime
         """
         if name == "last_days":
-            last = self.table[_LAST].combine_chunks().cast(pa.int64())
+            last = self.table[LAST].combine_chunks().cast(pa.int64())
             ages = cutoff.timestamp() - last.to_numpy(zero_copy_only=False) / 1e6
             return ages.astype(np.float64) / 86400
-        if name == _EVENTS or name in self.features:
+        if name == EVENTS or name in self.features:
             return self._numbers(name)
         return None
 
@@ -135,8 +130,10 @@ class Facts:
     def categories(self) -> list[tuple[np.ndarray, pa.Array]]:
         """The favourite categories: for each place the clients' codes, -1 for none, and words."""
         found = []
-        for name in _CATEGORIES:
+        for name in CATEGORIES:
             column = self.table[name].combine_chunks()
+            if not pa.types.is_dictionary(column.type):
+                column = column.dictionary_encode()
             codes = column.indices.fill_null(-1).to_numpy(zero_copy_only=False)
             found.append((codes, column.dictionary))
         return found
@@ -145,9 +142,9 @@ class Facts:
         """Return what is told of the client at a slot."""
         favourites = [(codes[slot], words) for codes, words in self.categories]
         return Client(
-            client_id=self.table[_ID][slot].as_py(),
-            last_event=self.table[_LAST][slot].as_py(),
-            events=int(self._numbers(_EVENTS)[slot]),
+            client_id=self.table[ID][slot].as_py(),
+            last_event=self.table[LAST][slot].as_py(),
+            events=int(self._numbers(EVENTS)[slot]),
             categories=[words[int(code)].as_py() for code, words in favourites if code >= 0],
         )
 
@@ -185,9 +182,9 @@ class Facts:
         """Return facts without the clients of some slots."""
         schema = _plain(self.table.slice(0, 0)).schema
         columns = {field.name: pa.nulls(len(slots), field.type) for field in schema}
-        columns[_KEY] = pa.repeat(pa.scalar(-1, pa.int64()), len(slots))
-        columns[_EVENTS] = columns[_EVENTS].fill_null(0)
-        for name in (*self.features, *_POINT):
+        columns[KEY] = pa.repeat(pa.scalar(-1, pa.int64()), len(slots))
+        columns[EVENTS] = columns[EVENTS].fill_null(0)
+        for name in (*self.features, *POINT):
             columns[name] = columns[name].fill_null(float("nan"))
         return self.replaced(slots, pa.table(columns, schema=schema))
 
@@ -196,71 +193,6 @@ class Facts:
             # No nulls, so that what is mapped is not copied.
             self._columns[name] = self.table[name].chunk(0).to_numpy()
         return self._columns[name]
-
-
-def facts_of(
-    history: History, keys: np.ndarray, ids: pa.Array, points: np.ndarray, progress: ProgressFactory
-) -> Facts:
-    """Collect the facts of clients.
-
-    Parameters
-    ----------
-    history : History
-        Of these clients.
-    keys : ndarray of int64, shape (n_clients,)
-        Ascending.
-    ids : pyarrow.Array
-        The shop's ids, in the order of the keys.
-    points : ndarray of float32, shape (n_clients, 2)
-        Their places on the map.
-    progress : ProgressFactory
-    """
-    block: Handcrafted | None = Handcrafted()
-    try:
-        block = Handcrafted().fit(history)
-    except BlockUnavailable:  # a shop of searches alone
-        block = None
-    parts, start = [], 0
-    with progress("facts of clients", len(keys), "clients") as advance:
-        for count, narrowed in history.slices():
-            some = keys[start : start + count]
-            parts.append(_slice(narrowed, some, block))
-            start += count
-            advance(count)
-    table = pa.concat_tables(parts).add_column(1, _ID, ids)
-    for name, column in zip(_POINT, points.T, strict=True):
-        table = table.append_column(name, pa.array(np.ascontiguousarray(column)))
-    return Facts(table)
-
-
-def _slice(history: History, keys: np.ndarray, block: Handcrafted | None) -> pa.Table:
-    seen = history.table("client_facts", favourites=FAVOURITES)
-    rows = _rows(seen[_ID].to_numpy(), keys)
-    columns = {_KEY: pa.array(keys)}
-    columns[_LAST] = seen[_LAST].combine_chunks().cast(_TIME).take(rows)
-    columns[_EVENTS] = seen[_EVENTS].combine_chunks().take(rows).fill_null(0)
-    for place, name in enumerate(_CATEGORIES):
-        columns[name] = pc.list_element(_padded(seen["categories"]), place).take(rows)
-    if block:
-        snapshot = block.encode(history, silent)
-        rows = _rows(snapshot.client_ids, keys)
-        for name, column in zip(snapshot.names or (), snapshot.vectors.T, strict=True):
-            values = pa.array(np.ascontiguousarray(column)).take(rows)
-            columns[name] = values.fill_null(float("nan"))
-    return pa.table(columns)
-
-
-def _padded(lists: pa.ChunkedArray) -> pa.Array:
-    """Return lists of equal length, filled up with nulls."""
-    return pc.list_slice(lists.combine_chunks(), 0, FAVOURITES, return_fixed_size_list=True)
-
-
-def _rows(found: np.ndarray, keys: np.ndarray) -> pa.Array:
-    """Return for each key its row, null where it has none."""
-    rows = np.searchsorted(found, keys)
-    rows[rows == len(found)] = 0
-    missing = found[rows] != keys if len(found) else np.ones(len(keys), bool)
-    return pa.array(rows, pa.int64(), mask=missing)
 
 
 def _plain(table: pa.Table) -> pa.Table:

@@ -13,7 +13,7 @@ from ubp_platform.similar.vectors import groups_of, unit
 
 #: Centres of a map, and clients from whom they are found.
 _CENTRES, SAMPLE = 1000, 50_000
-_NEAREST = 5
+_NEAREST, _FEWEST = 5, 4
 # How much less a centre weighs that is farther than the nearest one, and how far a client may lie
 # beside its place, in distances between neighbouring centres.
 _SHARPNESS, _SPREAD = 40.0, 0.5
@@ -46,7 +46,9 @@ class Plane:
         if count < _NEAREST:
             width = rows.shape[1]
             return cls(np.eye(1, width, dtype=np.float32), np.full((1, 2), 0.5, np.float32))
-        centres = unit(groups_of(rows, count))
+        centres = unit(groups_of(rows, count, _FEWEST))
+        if len(centres) < _NEAREST:
+            return cls.fit(rows[:0])
         points = plane(centres, seed)
         low, high = points.min(axis=0), points.max(axis=0)
         return cls(centres, ((points - low) / np.maximum(high - low, 1e-6)).astype(np.float32))

@@ -6,7 +6,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from ubp_platform.errors import BadRequest, DamagedFile, NotOnline
+from ubp_platform.errors import BadRequest, DamagedFile, NoIndex
 from ubp_platform.followed import FollowedFile
 from ubp_platform.profile.version import ProfileVersion
 from ubp_platform.similar.directory import SimilarDescription, SimilarDirectory
@@ -100,7 +100,7 @@ class SimilarIndexes:
 
         Raises
         ------
-        NotOnline
+        NoIndex
             If there is none.
         DamagedFile
             If a file is missing or damaged.
@@ -108,7 +108,7 @@ class SimilarIndexes:
         found = self._followed.value()
         if found is None:
             name = self._version.name
-            raise NotOnline(
+            raise NoIndex(
                 f"profile {name} has no index of similar clients: `ubp index --profile-version "
                 f"{name}` makes one"
             )

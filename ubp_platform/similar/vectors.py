@@ -111,6 +111,12 @@ class VectorIndex:
         faiss, ids = _faiss(), np.ascontiguousarray(slots, dtype=np.int64)
         if len(ids):
             self._index.remove_ids(faiss.IDSelectorBatch(len(ids), faiss.swig_ptr(ids)))
+        if not self.is_exact:  # a group of one client has that client's vector as its centre
+            lists = self._index.invlists
+            centres = faiss.downcast_index(self._index.quantizer)
+            rows = faiss.rev_swig_ptr(centres.get_xb(), centres.ntotal * centres.d)
+            empty = [one for one in range(lists.nlist) if not lists.list_size(one)]
+            rows.reshape(centres.ntotal, centres.d)[empty] = 0
 
     def search(
         self, vector: np.ndarray, count: int, allowed: np.ndarray | None = None
@@ -183,12 +189,16 @@ def _groups(clients: int) -> int:
     return round(2 * math.sqrt(clients))
 
 
-def groups_of(rows: np.ndarray, count: int, seed: int = 0) -> np.ndarray:
-    """Return the centres of groups of vectors (k-means), float32 of shape (count, width)."""
+def groups_of(rows: np.ndarray, count: int, fewest: int, seed: int = 0) -> np.ndarray:
+    """Return the centres of groups of unit vectors (k-means), float32 (n_groups, width).
+
+    Groups of fewer than ``fewest`` vectors are left out: their centres would tell of single ones.
+    """
     faiss = _faiss()
     fit = faiss.Kmeans(
         rows.shape[1], count, niter=15, seed=seed, min_points_per_centroid=1, spherical=True
     )
     fit.train(np.ascontiguousarray(rows, dtype=np.float32))
     centres: np.ndarray = fit.centroids
-    return centres
+    _, nearest = fit.index.search(np.ascontiguousarray(rows, dtype=np.float32), 1)
+    return centres[np.bincount(nearest[:, 0], minlength=count) >= fewest]

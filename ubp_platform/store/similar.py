@@ -8,7 +8,6 @@ import numpy as np
 
 from ubp_platform.errors import BadRequest
 from ubp_platform.profile.version import ProfileVersion
-from ubp_platform.similar.building import columns_of
 from ubp_platform.similar.facts import Client
 from ubp_platform.similar.searching import SimilarIndexes, State
 from ubp_platform.similar.vectors import unit
@@ -112,7 +111,7 @@ class SimilarSearch:
         filters: Sequence[str],
     ) -> SimilarClients | None:
         """Find them; None if another publish has overtaken the search."""
-        columns = columns_of(self._version, by)
+        columns = self._version.columns(by)
         if isinstance(to, np.ndarray):
             given: set[ClientId] = set()
             vector = self._checked(to, columns)
