@@ -42,6 +42,16 @@ class Recall:
     anywhere: float
     guess: float | None
 
+    @property
+    def verdict(self) -> str:
+        """What that says of the field, in words."""
+        found = f"{self.in_place:.0%} came back in its place"
+        if self.guess is None:
+            return f"{found}, {self.anywhere:.0%} anywhere"
+        if self.in_place <= self.guess:
+            return f"no better than guessing ({found}, {self.guess:.0%} by guessing)"
+        return f"{found}, {self.in_place - self.guess:.0%} more than by guessing"
+
 
 @dataclass(frozen=True)
 class Explanation:

@@ -130,11 +130,12 @@ def _require_usable(address: Address) -> None:
 def application() -> "Guard":
     """Make the application of a worker, which is another process if there are several."""
     from pipelines.console.output import log_to_stderr
+    from pipelines.page.paths import add_pages
     from ubp_platform.serving.app import OPTIONS, Options, create_app
 
     options = Options.model_validate_json(os.environ[OPTIONS])
     log_to_stderr(options.log_json)
-    return create_app(options)
+    return create_app(options, add_pages)
 
 
 def serve(

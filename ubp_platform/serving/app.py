@@ -1,6 +1,6 @@
 """The paths of the server."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from importlib import metadata
 from importlib.util import find_spec
@@ -216,8 +216,16 @@ Where the server demands a key: `Authorization: Bearer KEY`.
 """
 
 
-def create_app(options: Options) -> Guard:
+def create_app(
+    options: Options, add_pages: Callable[[FastAPI, Reader], None] | None = None
+) -> Guard:
     """Make the application.
+
+    Parameters
+    ----------
+    options : Options
+    add_pages : callable, optional
+        Adds the pages for people.
 
     Raises
     ------
@@ -241,6 +249,8 @@ def create_app(options: Options) -> Guard:
     add_similar(app, reader, _PROBLEMS)
     _add_state(app, reader, metrics)
     _add_docs(app)
+    if add_pages:
+        add_pages(app, reader)
     return Guard(
         app,
         reader,

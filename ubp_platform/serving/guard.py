@@ -21,7 +21,12 @@ BODY_BYTES = 1_000_000
 #: Seconds that a body may take.
 BODY_SECONDS = 10.0
 #: Paths that tell nothing, and need no key.
-OPEN = ("/healthz", "/readyz", "/docs", "/openapi.json", "/static/")
+OPEN = ("/healthz", "/readyz", "/docs", "/openapi.json", "/static/", "/login")
+#: The cookie with the key of who looks at the pages.
+COOKIE = "ubp_key"
+# The pages: these paths, and those below the last one.
+_PAGES = ("/", "/clients", "/explained", "/map.png", "/near", "/versions", "/report")
+_CLIENT = "/clients/"
 SECURITY_HEADERS = [
     (b"x-content-type-options", b"nosniff"),
     (b"x-frame-options", b"DENY"),
@@ -175,12 +180,21 @@ class Guard:
         self._require_key |= known is not None
         if not self._require_key:
             return ""
+        is_page = path in _PAGES or path.startswith(_CLIENT)
         kind, _, secret = headers.get(b"authorization", b"").partition(b" ")
+        if is_page and not secret:
+            kind, secret = b"bearer", _cookie(headers)
         key = known.find(secret.strip()) if known and kind.lower() == b"bearer" else None
+        if is_page and (key is None or "page" not in key.scopes):
+            where = "/login?wrong" if secret else "/login"
+            raise Refused(303, "a key is needed", {"Location": where})
         if key is None:
             raise Refused(
                 401, "a key is needed: Authorization: Bearer KEY", {"WWW-Authenticate": "Bearer"}
             )
+        if is_page:
+            self._require_rate(key)
+            return key.name
         wanted = "similar" if path == "/v1/similar" or _is_of_client(path) else "read"
         if wanted not in key.scopes:
             raise Refused(403, f"this key has not the scope {wanted!r}")
@@ -221,6 +235,15 @@ def _route_of(path: str) -> str:
     if _is_of_client(path):
         return "/v1/clients/{client_id}/similar"
     return "/v1/profiles/{client_id}" if path.startswith("/v1/profiles/") else "other"
+
+
+def _cookie(headers: dict[bytes, bytes]) -> bytes:
+    """Return the key in a request's cookies; empty without one."""
+    for part in headers.get(b"cookie", b"").split(b";"):
+        name, _, value = part.strip().partition(b"=")
+        if name == COOKIE.encode():
+            return value
+    return b""
 
 
 def _is_of_client(path: str) -> bool:

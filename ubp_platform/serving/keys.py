@@ -17,8 +17,9 @@ from ubp_platform.files import write_text
 from ubp_platform.home import Home
 from ubp_platform.locks import exclusive
 
-Scope = Literal["read", "similar"]
-SCOPES: tuple[Scope, ...] = ("read", "similar")
+Scope = Literal["read", "similar", "page"]
+#: Profiles; similar clients; the pages, which show histories, too.
+SCOPES: tuple[Scope, ...] = ("read", "similar", "page")
 #: Requests per second that a key may make, unless it was made for more or fewer.
 RATE = 1000
 #: What to do about it.

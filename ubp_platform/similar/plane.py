@@ -18,6 +18,8 @@ _NEAREST, _FEWEST = 5, 4
 # beside its place, in distances between neighbouring centres.
 _SHARPNESS, _SPREAD = 40.0, 0.5
 _ROWS = 8192
+# Quantiles that are kept, the lowest and highest not: they would be of single clients.
+_LEVELS = 19
 
 
 class Plane:
@@ -29,10 +31,12 @@ class Plane:
         Unit vectors.
     points : ndarray of float32, shape (n_centres, 2)
         From 0 to 1.
+    scale : ndarray of float32, shape (n_levels, width)
+        Quantiles of each number of a profile over all clients, ascending.
     """
 
-    def __init__(self, centres: np.ndarray, points: np.ndarray) -> None:
-        self._centres, self._points = centres, points
+    def __init__(self, centres: np.ndarray, points: np.ndarray, scale: np.ndarray) -> None:
+        self._centres, self._points, self.scale = centres, points, scale
         self._gap = _gap(points)
 
     @classmethod
@@ -40,28 +44,32 @@ class Plane:
         """Lay out the groups of some clients, float32 of shape (n, width)."""
         from ubp_platform.report.drawing import plane
 
+        width = sample.shape[1]
+        scale = np.zeros((_LEVELS, width), np.float32)
+        if len(sample):
+            scale = np.quantile(sample, np.linspace(0.05, 0.95, _LEVELS), axis=0).astype(np.float32)
         rows = unit(sample)
         rows = rows[rows.any(axis=1)]
         count = min(_CENTRES, len(rows) // 8)
-        if count < _NEAREST:
-            width = rows.shape[1]
-            return cls(np.eye(1, width, dtype=np.float32), np.full((1, 2), 0.5, np.float32))
-        centres = unit(groups_of(rows, count, _FEWEST))
+        centres = unit(groups_of(rows, count, _FEWEST)) if count >= _NEAREST else rows[:0]
         if len(centres) < _NEAREST:
-            return cls.fit(rows[:0])
+            middle = np.full((1, 2), 0.5, np.float32)
+            return cls(np.eye(1, width, dtype=np.float32), middle, scale)
         points = plane(centres, seed)
         low, high = points.min(axis=0), points.max(axis=0)
-        return cls(centres, ((points - low) / np.maximum(high - low, 1e-6)).astype(np.float32))
+        points = ((points - low) / np.maximum(high - low, 1e-6)).astype(np.float32)
+        return cls(centres, points, scale)
 
     @classmethod
     def open(cls, path: Path) -> "Plane":
         """Read a file that :meth:`write` wrote; its hash must have been checked."""
         arrays = load_file(path)
-        return cls(arrays["centres"], arrays["points"])
+        return cls(arrays["centres"], arrays["points"], arrays["scale"])
 
     def write(self, path: Path) -> None:
         """Write the centres and where they lie."""
-        save_file({"centres": self._centres, "points": self._points}, path)
+        arrays = {"centres": self._centres, "points": self._points, "scale": self.scale}
+        save_file(arrays, path)
 
     def place(self, keys: np.ndarray, vectors: np.ndarray) -> np.ndarray:
         """Place clients.

@@ -12,13 +12,14 @@ from ubp_platform.profile.version import ProfileVersion
 from ubp_platform.similar.directory import SimilarDescription, SimilarDirectory
 from ubp_platform.similar.facts import Facts
 from ubp_platform.similar.filters import allowed
+from ubp_platform.similar.plane import Plane
 from ubp_platform.similar.vectors import VectorIndex
 
 # Masks of filters that are kept: a byte for each client.
 _MASKS = 32
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class State:
     """The indexes of a version as they were written together.
 
@@ -28,11 +29,14 @@ class State:
     facts : Facts
     indexes : list of VectorIndex
         In the order of the description.
+    scale : ndarray of float32, shape (n_levels, width)
+        Quantiles of each number of a profile over all clients, ascending.
     """
 
     description: SimilarDescription
     facts: Facts
     indexes: list[VectorIndex]
+    scale: np.ndarray
 
     def search(
         self, vector: np.ndarray, count: int, by: Sequence[str] = (), filters: Sequence[str] = ()
@@ -73,9 +77,6 @@ class State:
 
     def _mask(self, filters: tuple[str, ...]) -> np.ndarray | None:
         return _mask_of(self, filters) if filters else None
-
-    def __hash__(self) -> int:
-        return id(self)
 
 
 @lru_cache(maxsize=_MASKS)
@@ -129,4 +130,5 @@ class SimilarIndexes:
     def _opened(self, found: SimilarDescription) -> State:
         paths = [self._directory.whole(one.file) for one in found.indexes]
         facts = Facts.open(self._directory.whole(found.facts))
-        return State(found, facts, list(map(VectorIndex.open, paths)))
+        scale = Plane.open(self._directory.whole(found.plane)).scale
+        return State(found, facts, list(map(VectorIndex.open, paths)), scale)

@@ -1,0 +1,1 @@
+"""The pages of ``ubp serve``: clients, the map of all, versions."""

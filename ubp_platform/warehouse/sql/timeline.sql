@@ -1,0 +1,18 @@
+-- The newest events of the relevant clients in the shop's own words, the newest first.
+SELECT
+    e.timestamp,
+    e.event_type,
+    coalesce(product.id, e.sku::VARCHAR) AS product,
+    p.words AS name,
+    coalesce(kind.id, e.category::VARCHAR) AS category,
+    coalesce(e.paid / 100, p.money) AS money,
+    e.price AS bucket,
+    coalesce(page.id, e.url::VARCHAR) AS page,
+    e.words AS query
+FROM relevant_event AS e
+LEFT JOIN product_properties AS p ON p.sku = e.sku
+LEFT JOIN sku_id AS product ON product.sku = e.sku
+LEFT JOIN category_id AS kind ON kind.category = e.category
+LEFT JOIN url_id AS page ON page.url = e.url
+ORDER BY e.timestamp DESC, e.event_type, product
+LIMIT $last
