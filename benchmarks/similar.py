@@ -10,6 +10,7 @@ exact ten that an answer of ten has, after its candidates are put in order by th
 """
 
 import argparse
+import gc
 import tempfile
 import time
 from pathlib import Path
@@ -81,6 +82,8 @@ def _measured(vectors: np.ndarray, path: Path) -> tuple[list[tuple[str, str]], f
         index.add(np.arange(start, start + len(part)), part)
     built = time.perf_counter() - begun
     index.write(path)
+    del index
+    gc.collect()
     before = _memory()
     index = VectorIndex.open(path)
     asked = np.linspace(0, clients - 1, ASKED).astype(np.int64)

@@ -95,7 +95,7 @@ def _notes(home: Home, address: Address, known: Keys | None) -> Iterator[str]:
     if not Served.read_if_whole(home):
         yield "Nothing is published yet, so that profiles are answered with 503: `ubp publish`"
     if known is None:
-        yield "Asks for no key: any program on this machine may read profiles"
+        yield "Asks for no key: any program on this machine may read profiles and histories"
     elif not known.keys:
         yield f"All keys are revoked, so nobody is answered: {NO_KEY_LEFT}"
     else:

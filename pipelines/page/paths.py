@@ -218,6 +218,8 @@ def _near(pages: Pages, request: Request) -> Response:
     state = pages.reader.store().similar_search.indexes.state()
     try:
         x, y = (float(request.query_params[name]) for name in ("x", "y"))
+        if not (0 <= x <= 1 and 0 <= y <= 1):
+            raise ValueError
     except (KeyError, ValueError):
         raise BadRequest("x and y are numbers from 0 to 1") from None
     found = picture.nearest(state.facts, x, y)

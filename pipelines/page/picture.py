@@ -17,7 +17,14 @@ from ubp_platform.similar.words import label, shown
 SIDE, MARGIN = 720, 0.04
 # Colours from low to high, and of categories; all of them are seen on white and on black.
 _SCALE = np.array(
-    [(72, 40, 140), (62, 84, 170), (38, 130, 142), (53, 183, 121), (168, 210, 60), (253, 200, 40)],
+    [
+        (106, 76, 190),
+        (62, 100, 190),
+        (38, 130, 142),
+        (53, 183, 121),
+        (168, 210, 60),
+        (253, 200, 40),
+    ],
     float,
 )
 CATEGORIES = (
@@ -85,7 +92,7 @@ def drawn(state: State, quantity: str) -> tuple[bytes, Key]:
         colours, key = _by_number(state, quantity, there, cells, dot)
     density = _spread(cells, np.ones(len(cells)), dot)
     strength = np.log1p(density) / max(np.log1p(density).max(), 1e-9)
-    alpha = np.where(density > 0, 70 + 185 * strength, 0)
+    alpha = np.where(density > 0, 110 + 145 * strength, 0)
     pixels = np.dstack([colours, alpha]).round().astype(np.uint8)
     file = io.BytesIO()
     Image.fromarray(pixels, "RGBA").save(file, "PNG")

@@ -5,17 +5,19 @@ import json
 import socket
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import uvicorn
+from fastapi import FastAPI
 
 from tests.store.redis_server import free_port
 from ubp_platform.home import Home
 from ubp_platform.serving.app import Options, create_app
 from ubp_platform.serving.connection import GuardedProtocol
+from ubp_platform.serving.reading import Reader
 
 
 @dataclass
@@ -74,10 +76,15 @@ class Running:
 
 
 @contextmanager
-def running(home: Home, at: int = 0, **options: Any) -> Iterator[Running]:
+def running(
+    home: Home,
+    at: int = 0,
+    pages: Callable[[FastAPI, Reader], None] | None = None,
+    **options: Any,
+) -> Iterator[Running]:
     """Serve a home, at a port; the options are those of the application."""
     port = at or free_port()
-    app = create_app(Options(home=home.root, **options))
+    app = create_app(Options(home=home.root, **options), pages)
     config = uvicorn.Config(
         app,
         host="127.0.0.1",

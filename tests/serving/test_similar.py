@@ -80,6 +80,16 @@ def test_a_new_index_is_seen_without_a_restart(home: Home) -> None:
         assert server.ask(path).json["blocks"] == ["counters"]
 
 
+def test_the_newest_event_is_a_metric(server: Running, published: Home) -> None:
+    lines = server.ask("/metrics").body.decode().splitlines()
+    (line,) = [one for one in lines if one.startswith("ubp_served_newest_event_seconds ")]
+    facts = ProfileStore(published).similar_search.indexes.state().facts
+    assert facts.newest_event
+    assert float(line.split()[1]) == pytest.approx(facts.newest_event.timestamp())
+    (cutoff,) = [one for one in lines if one.startswith("ubp_served_cutoff_seconds ")]
+    assert float(line.split()[1]) < float(cutoff.split()[1])
+
+
 def test_a_scope_of_its_own(home: Home) -> None:
     secrets = {scope: create_key(home, scope, [scope]) for scope in ("read", "similar")}
     with running(home) as server:

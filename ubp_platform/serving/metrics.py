@@ -1,6 +1,7 @@
 """What Prometheus reads of the server."""
 
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import UTC, datetime
 from functools import cache
 from typing import Any
@@ -11,7 +12,9 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 
+from ubp_platform.errors import UBPError
 from ubp_platform.serving.reading import Reader
+from ubp_platform.similar.directory import SimilarDirectory
 
 _BUCKETS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 
@@ -105,4 +108,16 @@ class _Served(Collector):
             ("age", "Time since then.", (datetime.now(UTC) - cutoff).total_seconds()),
         ):
             yield GaugeMetricFamily(f"ubp_served_{name}_seconds", about, value=value)
+        if newest := self._newest_event(served.version):
+            yield GaugeMetricFamily(
+                "ubp_served_newest_event_seconds",
+                "The newest event that served profiles know, as the index of similar clients says.",
+                value=newest.timestamp(),
+            )
         yield GaugeMetricFamily("ubp_served_clients", "Clients with a profile.", served.clients)
+
+    def _newest_event(self, version: str) -> datetime | None:
+        with suppress(UBPError):
+            found = SimilarDirectory(self._reader.store(version).version).read()
+            return found and found.newest_event
+        return None

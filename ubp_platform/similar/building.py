@@ -248,6 +248,7 @@ class Builder:
             publish=self._publish,
             snapshots=self._named,
             cutoff=self._files[-1].cutoff,
+            newest_event=facts.newest_event,
             clients=clients,
             facts=self._directory.stored(path),
             plane=self._stored_plane(plane),

@@ -56,6 +56,8 @@ class SimilarDescription(BaseModel):
         The files with these profiles, oldest cutoff first.
     cutoff : datetime
         The newest one of a profile.
+    newest_event : datetime, optional
+        Of any client.
     clients : int
     facts, plane : StoredFile
     indexes : list of StoredIndex
@@ -66,6 +68,7 @@ class SimilarDescription(BaseModel):
     publish: str
     snapshots: list[NamedSnapshot]
     cutoff: datetime
+    newest_event: datetime | None
     clients: int
     facts: StoredFile
     plane: StoredFile

@@ -87,6 +87,12 @@ class Facts:
         """The clients' keys, int64; -1 where there is nobody any more."""
         return self._numbers(KEY)
 
+    @property
+    def newest_event(self) -> datetime | None:
+        """The time of the newest event of any client."""
+        found: datetime | None = pc.max(self.table[LAST]).as_py()
+        return found
+
     @cached_property
     def points(self) -> np.ndarray:
         """The clients' places on the map: float32, (n_slots, 2), NaN where there is nobody."""
