@@ -119,5 +119,5 @@ class _Served(Collector):
     def _newest_event(self, version: str) -> datetime | None:
         with suppress(UBPError):
             found = SimilarDirectory(self._reader.store(version).version).read()
-            return found and found.newest_event
+            return found.newest_event if found else None
         return None
