@@ -11,7 +11,7 @@ from ubp_platform.blocks.catalog import FittedBlock
 from ubp_platform.blocks.gru_ae import GRUAutoencoder
 from ubp_platform.blocks.registry import block_class
 from ubp_platform.errors import UBPError
-from ubp_platform.events.schema import CODE_VALUES, EVENT_TYPES, ID_COLUMNS
+from ubp_platform.events.schema import CODE_VALUES, EVENT_TYPES, ID_COLUMNS, event_codes
 from ubp_platform.home import Home
 from ubp_platform.profile.listing import get_version
 from ubp_platform.warehouse import Warehouse, key_states
@@ -34,6 +34,8 @@ class Recall:
     guess : float, optional
         ``in_place`` of always guessing the shop's most frequent value. None where the block's
         vocabulary is not ordered by frequency.
+    rare : int
+        Further events, with a value outside the vocabulary.
     """
 
     field: str
@@ -41,10 +43,13 @@ class Recall:
     in_place: float
     anywhere: float
     guess: float | None
+    rare: int = 0
 
     @property
     def verdict(self) -> str:
         """What that says of the field, in words."""
+        if not self.values:
+            return "rare values alone, which the block does not tell apart"
         found = f"{self.in_place:.0%} came back in its place"
         if self.guess is None:
             return f"{found}, {self.anywhere:.0%} anywhere"
@@ -63,7 +68,9 @@ class Explanation:
     block, version : str
     cutoff : datetime
     true, decoded : dict of str to list of str
-        The values of each field as text, oldest event first.
+        The values of each field in the shop's words, oldest event first.
+    same : dict of str to list of bool
+        Whether both are one to the block, which does not tell rare values apart.
     recalls : list of Recall
     """
 
@@ -73,6 +80,7 @@ class Explanation:
     cutoff: datetime
     true: dict[str, list[str]]
     decoded: dict[str, list[str]]
+    same: dict[str, list[bool]]
     recalls: list[Recall]
 
 
@@ -111,7 +119,10 @@ def explain(
     with Warehouse(home.warehouse) as warehouse:
         key_states.require(warehouse.connection, fitted.keys, f"{fitted.name} {fitted.version}")
         key = warehouse.identifiers("client_id").keys(np.array([client_id]))
-        sequences = block.sequences(warehouse.history(cutoff, key))
+        history = warehouse.history(cutoff, key)
+        sequences = block.sequences(history)
+        wanted = sum(1 << code for code in event_codes(block.needs))
+        happened = history.table("timeline", last=block.last, types=wanted).to_pylist()[::-1]
         ids = {
             field: warehouse.identifiers(field).ids(vocabulary.values).tolist()
             for field, vocabulary in block.vocabularies_.items()
@@ -125,13 +136,18 @@ def explain(
     (vector,) = block.encode_sequences(sequences)
     decoded = block.decode(vector, steps=int(sequences.offsets[-1]))
     true = sequences.fields
+    texts = _texts(block, true, ids)
+    steps = len(next(iter(true.values())))
+    if steps == len(happened):  # a step is an event
+        texts |= {field: _words(field, happened) for field in true if field in _OWN_WORDS}
     return Explanation(
         client_id=client_id,
         block=fitted.name,
         version=fitted.version,
         cutoff=cutoff,
-        true=_texts(block, true, ids),
+        true=texts,
         decoded=_texts(block, decoded, ids),
+        same={field: _same(true[field], decoded[field]) for field in true},
         recalls=[_recall(field, true[field], decoded[field]) for field in true],
     )
 
@@ -161,6 +177,30 @@ def _fields(name: str) -> tuple[str, ...]:
     return cls.fields if issubclass(cls, GRUAutoencoder) else ()
 
 
+# Fields of a sequence, and the columns of `timeline.sql` that say the same in the shop's words.
+_OWN_WORDS = {
+    "sku": ("name", "product"),
+    "category": ("category",),
+    "url": ("page",),
+    "price": ("money", "bucket"),
+}
+
+
+def _words(field: str, happened: list[dict[str, Any]]) -> list[str]:
+    found = []
+    for event in happened:
+        values = [event[name] for name in _OWN_WORDS[field] if event[name] is not None]
+        value = values[0] if values and (event["product"] or field == "url") else ""
+        found.append(f"{value:,.2f}" if isinstance(value, float) else str(value))
+    return found
+
+
+def _same(true: np.ndarray, decoded: np.ndarray) -> list[bool]:
+    length = min(len(true), len(decoded))
+    found: list[bool] = (true[:length] == decoded[:length]).tolist()
+    return [*found, *[False] * (len(true) - length)]
+
+
 def _recall(field: str, true: np.ndarray, decoded: np.ndarray) -> Recall:
     known = true >= Vocabulary.FIRST
     values = int(known.sum())
@@ -172,6 +212,7 @@ def _recall(field: str, true: np.ndarray, decoded: np.ndarray) -> Recall:
         values,
         in_place=float(hits / max(values, 1)),
         anywhere=common / max(values, 1),
+        rare=int((true == Vocabulary.RARE).sum()),
         guess=None if field == "code" else float((true == Vocabulary.FIRST).sum() / max(values, 1)),
     )
 

@@ -174,9 +174,9 @@ def blocks_table(described: list[dict[str, Any]]) -> Table:
 def explanation_tables(found: "Explanation", rows: int) -> RenderableType:
     """Render what :func:`pipelines.explain.explain` returns, with the newest ``rows`` events."""
     fields = list(found.true)
-    true, decoded = (
+    true, decoded, same = (
         list(zip(*(words[field] for field in fields), strict=True))
-        for words in (found.true, found.decoded)
+        for words in (found.true, found.decoded, found.same)
     )
     title = (
         f"[bold]Client {found.client_id} before {when(found.cutoff)}, decoded from {found.block} "
@@ -189,23 +189,19 @@ def explanation_tables(found: "Explanation", rows: int) -> RenderableType:
     for step in range(max(0, longest - rows), longest):
         real = true[step] if step < len(true) else nothing
         ours = decoded[step] if step < len(decoded) else nothing
-        pairs = zip(real, ours, strict=True)
-        marked = [f"[green]{b}" if a == b else f"[red]{b}" for a, b in pairs]
-        events.add_row(str(step + 1), "true", *real)
+        hits = same[step] if step < len(same) else (False,) * len(fields)
+        pairs = zip(ours, hits, strict=True)
+        marked = [f"[green]{escape(b)}" if hit else f"[red]{escape(b)}" for b, hit in pairs]
+        events.add_row(str(step + 1), "true", *map(escape, real))
         events.add_row("", "decoded", *marked, end_section=True)
-    shares = ["values", "in its place", "anywhere", "by guessing"]
-    recalls = plain_table("How much came back", ["field", *shares], numbers=shares)
+    recalls = plain_table("How much came back", ["field", "values", ""], numbers=["values"])
     for recall in found.recalls:
-        if not recall.values:
-            continue
-        found_again = (recall.in_place, recall.anywhere, recall.guess)
-        shown = ("" if share is None else f"{share:.0%}" for share in found_again)
-        recalls.add_row(recall.field, f"{recall.values:,}", *shown)
+        if recall.values or recall.rare:
+            recalls.add_row(recall.field, f"{recall.values:,}", recall.verdict)
     legend = (
-        "Only the vector was decoded, from the oldest event on. Values: those in the block's "
-        "vocabulary; others are 'rare'. In its place: at the right position. Anywhere: at any "
-        "position, as often as it occurred. By guessing: the shop's most frequent value every "
-        "time. Days and weeks count back from the cutoff."
+        "Only the vector was decoded, from the oldest event on. Green is what came back; 'rare' is "
+        "a value outside of the block's vocabulary, and values count those inside. Guessing is the "
+        "shop's most frequent value every time. Days and weeks count back from the cutoff."
     )
     return Group(title, events, recalls, legend)
 

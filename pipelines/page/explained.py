@@ -47,8 +47,8 @@ def explained(home: Home, version: str, client_id: str) -> ExplainedPage:
     for step in range(max(0, length - _STEPS), length):
         pairs = []
         for name in fields:
-            true, ours = found.true[name][step], found.decoded[name]
+            ours = found.decoded[name]
             came = ours[step] if step < len(ours) else ""
-            pairs.append((true, came, true == came))
+            pairs.append((found.true[name][step], came, found.same[name][step]))
         steps.append((step + 1, pairs))
     return ExplainedPage(found, steps[::-1])

@@ -100,7 +100,7 @@ def timeline(home: Home, client_id: ClientId, known_until: datetime) -> Timeline
         _, last = warehouse.event_times()
         end = max(last + timedelta(microseconds=1), known_until)
         history = warehouse.history(end, np.asarray(key, np.int64))
-        rows = history.table("timeline", last=LISTED).to_pylist()
+        rows = history.table("timeline", last=LISTED, types=(1 << len(EVENT_TYPES)) - 1).to_pylist()
         weeks = history.table("activity_weeks").to_pylist()
     if not rows:
         return None

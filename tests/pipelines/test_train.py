@@ -5,6 +5,7 @@ import shutil
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import numpy as np
 import pytest
 
 from pipelines.encode import encode
-from pipelines.explain import explain
+from pipelines.explain import Recall, explain
 from pipelines.status import status
 from pipelines.train import train
 from tests.blocks.contract import BlockContract
@@ -212,6 +213,15 @@ def test_explain_shows_true_and_decoded_events(
     assert shown.code == 0, shown.err
     assert "Client 7 before 2022-07-01" in shown.out
     assert "in its place" in shown.out
+
+
+def test_explain_says_what_guessing_would_do() -> None:
+    recall = Recall("url", values=10, in_place=0.5, anywhere=0.9, guess=0.5)
+    assert recall.verdict.startswith("no better than guessing")
+    better = replace(recall, in_place=0.8)
+    assert better.verdict == "80% came back in its place, 30% more than by guessing"
+    assert replace(recall, guess=None).verdict == "50% came back in its place, 90% anywhere"
+    assert "rare values alone" in replace(recall, values=0, rare=3).verdict
 
 
 @pytest.mark.parametrize(
