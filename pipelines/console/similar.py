@@ -8,7 +8,7 @@ from rich.text import Text
 
 from pipelines.console.output import say, show
 from pipelines.console.tables import client_count, plain_table, when
-from ubp_platform.similar.words import label, shown
+from ubp_platform.similar.words import label, share, shown
 
 # Features of a client that are shown: the most unusual ones.
 _FEATURES = 12
@@ -49,7 +49,7 @@ def show_similar(found: "Found") -> None:
     for shared in found.shared:
         say(
             f"{shared.clients} of {len(similar.neighbours)}: {shared.what} "
-            f"({shared.of_all:.0%} of all clients)"
+            f"({share(shared.of_all)} of all clients)"
         )
 
 
@@ -84,7 +84,7 @@ def described_client(found: "Described") -> RenderableType:
             table.add_row(
                 escape(label(feature.name)),
                 shown(feature.name, feature.value),
-                f"{feature.percentile:.0%}",
+                share(feature.percentile),
             )
         parts.append(table)
     if found.neighbours:

@@ -21,6 +21,7 @@ from ubp_platform.events.integer_ids import integer_of
 from ubp_platform.serving.guard import COOKIE
 from ubp_platform.serving.reading import Reader
 from ubp_platform.similar.searching import State
+from ubp_platform.similar.words import share
 from ubp_platform.store.entities import ClientId
 from ubp_platform.store.retrieval import ProfileStore
 
@@ -46,7 +47,7 @@ class Pages:
             lstrip_blocks=True,
         )
         self._environment.filters["integer"] = "{:,}".format
-        self._environment.filters["percent"] = "{:.0%}".format
+        self._environment.filters["percent"] = share
         self._environment.filters["cosine"] = "{:.3f}".format
         self._environment.filters["day"] = lambda time: f"{time:%Y-%m-%d}" if time else "never"
         self._environment.filters["minute"] = "{:%Y-%m-%d %H:%M}".format

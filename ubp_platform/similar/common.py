@@ -49,7 +49,7 @@ def in_common(facts: Facts, cutoff: datetime, clients: Sequence[Client]) -> list
     for name, count in counted.most_common():
         of_all = _with_favourite(facts, name) / everybody
         if count >= _FEWEST and count / len(clients) > of_all:
-            found.append(Shared(f"{name} is a favourite", count, of_all))
+            found.append(Shared(f"category {name} is a favourite", count, of_all))
     return [*found[:_TOLD], *_recency(facts, cutoff, clients, everybody)]
 
 

@@ -53,6 +53,19 @@ def label(feature: str) -> str:
     return _OTHERS.get(feature, feature.replace("_", " "))
 
 
+def share(value: float) -> str:
+    """Return a share of clients, which is all of them or none only if that is so.
+
+    Examples
+    --------
+    >>> share(0.5), share(0.999), share(0.0001), share(1), share(0)
+    ('50%', '>99%', '<1%', '100%', '0%')
+    """
+    if 0.995 <= value < 1:
+        return ">99%"
+    return "<1%" if 0 < value < 0.005 else f"{value:.0%}"
+
+
 def shown(feature: str, value: float) -> str:
     """Return a feature's value in its own unit.
 
