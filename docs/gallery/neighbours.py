@@ -15,9 +15,8 @@ buys = pd.read_parquet("simulated_log/product_buy.parquet")
 store = ProfileStore(HOME)
 found = store.similar(CLIENT, 5)
 for one in found.neighbours:
-    print(
-        f"client {one.client.client_id}: similarity {one.similarity:.2f}, {one.client.events} events"
-    )
+    client = one.client
+    print(f"client {client.client_id}: similarity {one.similarity:.2f}, {client.events} events")
 
 # Only clients who have not been seen for a month.
 gone = store.similar(CLIENT, 5, filters=["last_days>30"])

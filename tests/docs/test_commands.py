@@ -21,7 +21,7 @@ from tests.docs.shop_log import write_log
 
 APP = get_command(cli.app)
 SHELL = "sh"
-LANGUAGES = {SHELL, "python", "sql", "toml", "yaml", "json", "csv", "text"}
+LANGUAGES = {SHELL, "python", "sql", "toml", "yaml", "json", "csv", "ini", "text"}
 HOW_TO = [page for page in PAGES if page.parent.name == "how-to"]
 #: Programs besides `ubp` that pages name; their lines are not run.
 PROGRAMS = {"make", "pip", "feast", "docker", "redis-cli", "source", "curl"}
