@@ -27,7 +27,8 @@ from ubp_platform.similar.directory import SimilarDirectory
 from ubp_platform.store.configuration import published
 from ubp_platform.store.feature_store import read_registry, write_configuration, write_registry
 from ubp_platform.store.objects import profile_view, text_ids
-from ubp_platform.store.online import OnlineStore, Publication
+from ubp_platform.store.online import OnlineStore
+from ubp_platform.store.publication import Publication
 from ubp_platform.store.publish_log import read_record, record_paths, served_files, served_over_time
 from ubp_platform.store.publishing import difference, may_drop
 from ubp_platform.store.served import Served

@@ -18,7 +18,8 @@ from ubp_platform.profile.tags import read_tags
 from ubp_platform.profile.version import ProfileVersion
 from ubp_platform.progress import ProgressFactory, logged
 from ubp_platform.store.feature_store import write_registry
-from ubp_platform.store.online import OnlineStore, Publication
+from ubp_platform.store.online import OnlineStore
+from ubp_platform.store.publication import Publication
 from ubp_platform.store.publish_log import ever_served
 from ubp_platform.store.publishing import remove
 from ubp_platform.store.served import Served

@@ -11,7 +11,8 @@ from ubp_platform.profile.listing import aligned_versions, get_version, versions
 from ubp_platform.profile.version import ProfileVersion, encoded_from
 from ubp_platform.progress import ProgressFactory, logged
 from ubp_platform.store.feature_store import write_configuration, write_registry
-from ubp_platform.store.online import OnlineStore, Publication
+from ubp_platform.store.online import OnlineStore
+from ubp_platform.store.publication import Publication
 from ubp_platform.store.publishing import put_online, remove
 from ubp_platform.store.served import Served
 from ubp_platform.times import shown

@@ -44,22 +44,15 @@ def status(home: Home) -> Status:
         publish --if-healthy``), ``damaged`` (files, with cures) and ``next``.
     """
     damaged: list[DamagedFile] = []
-    pointer = _whole(damaged, lambda: Served.read(home))
-    existing, broken = inspect_versions(home)
-    aligned, broken_too = inspect_aligned(home)
-    existing, damaged = [*existing, *aligned], [*damaged, *broken, *broken_too]
+    pointer, existing = _pointer(home, damaged)
     profiles = [_profile(version, damaged) for version in existing]
     warehouse, quarantine = _warehouse(home, pointer, existing, damaged)
     blocks = _blocks(home, damaged)
     served = _whole(damaged, lambda: _served(home, pointer, warehouse, existing))
-    interrupted, online = cut_off(home), online_store(home)
     forgotten = _whole(damaged, lambda: _forgotten(home))
-    following = _next(warehouse, interrupted, profiles, served, online)
     held_back = _held_back(home, served)
-    if held_back and following.startswith("ubp publish"):
-        following = held_back["look"]
-    if forgotten and forgotten["unfinished"]:
-        following = "ubp forget"
+    interrupted, online = cut_off(home), online_store(home)
+    following = _next(warehouse, interrupted, profiles, served, online, held_back, forgotten)
     return {
         "home": str(home.root),
         "warehouse": warehouse,
@@ -74,6 +67,60 @@ def status(home: Home) -> Status:
         "held_back": held_back,
         "damaged": list(dict.fromkeys(map(str, damaged))),
         "next": "ubp doctor" if damaged else following,
+    }
+
+
+def what_is_next(home: Home) -> str:
+    """Return the command that :func:`status` names, without what it counts besides."""
+    damaged: list[DamagedFile] = []
+    pointer, existing = _pointer(home, damaged)
+    try:
+        with Warehouse(home.warehouse) as opened:
+            warehouse: dict[str, Any] | None = _freshness(opened, pointer, existing, damaged)
+    except WarehouseMissing:
+        warehouse = None
+    except WarehouseBusy as busy:
+        warehouse = {"busy": str(busy)}
+    profiles = [_profile(version, damaged) for version in existing]
+    served = _whole(damaged, lambda: _served(home, pointer, warehouse, existing))
+    forgotten = _whole(damaged, lambda: _forgotten(home))
+    found = _next(
+        warehouse,
+        cut_off(home),
+        profiles,
+        served,
+        online_store(home),
+        _held_back(home, served),
+        forgotten,
+    )
+    return "ubp doctor" if damaged else found
+
+
+def _pointer(home: Home, damaged: list[DamagedFile]) -> tuple[Served | None, list[ProfileVersion]]:
+    """Return what is served, and all versions."""
+    pointer = _whole(damaged, lambda: Served.read(home))
+    existing, broken = inspect_versions(home)
+    aligned, broken_too = inspect_aligned(home)
+    damaged += [*broken, *broken_too]
+    return pointer, [*existing, *aligned]
+
+
+def _freshness(
+    warehouse: Warehouse,
+    served: Served | None,
+    profiles: list[ProfileVersion],
+    damaged: list[DamagedFile],
+) -> dict[str, Any]:
+    """Say what the log knows that profiles do not."""
+    last = None
+    with suppress(UBPError):  # no events
+        last = warehouse.event_times()[1].isoformat()
+    return {
+        "busy": None,
+        "changed": _changed(warehouse, served, profiles),
+        "last_event": last,
+        "complete_until": _complete_until(warehouse),
+        "stale": {one.name: _stale(warehouse, one, damaged) for one in profiles},
     }
 
 
@@ -100,19 +147,15 @@ def _warehouse(
             held_back = ledger.quarantined(warehouse.connection)
             described = {
                 "path": str(home.warehouse),
-                "busy": None,
+                **_freshness(warehouse, served, profiles, damaged),
                 "tables": {name: _json(span) for name, span in tables.items()},
                 "clients": warehouse.clients(),
                 "busiest": dict(
                     zip(("client_id", "share"), warehouse.busiest() or (), strict=False)
                 ),
                 "relevant": None if warehouse.relevant is None else len(warehouse.relevant),
-                "changed": _changed(warehouse, served, profiles),
-                "last_event": _latest(span["last"] for span in tables.values()),
-                "complete_until": _complete_until(warehouse),
                 "gaps": gaps_in(warehouse),
                 "lateness_hours": delivery_times.lateness(warehouse.connection),
-                "stale": {one.name: _stale(warehouse, one, damaged) for one in profiles},
                 "unknown_skus": landing.unknown_skus(warehouse.connection),
                 "batches": [_json(batch) for batch in landed],
                 "data_docs": str(docs) if docs.exists() else None,
@@ -188,11 +231,6 @@ def is_as_delivered(warehouse: Warehouse, snapshot: SnapshotFile) -> bool:
         return False
     # Where nothing had come late yet, it was made of all that was known.
     return warehouse.identity(cutoff, Known(landed_before=snapshot.created)) != history
-
-
-def _latest(times: Any) -> str | None:
-    known = [time for time in times if time is not None]
-    return max(known).isoformat() if known else None
 
 
 def _blocks(home: Home, damaged: list[DamagedFile]) -> list[dict[str, Any]]:
@@ -326,6 +364,21 @@ def _evaluation(home: Home) -> dict[str, Any] | None:
 
 
 def _next(
+    warehouse: dict[str, Any] | None,
+    cut_off: list[str],
+    profiles: list[dict[str, Any]],
+    served: dict[str, Any] | None,
+    online: str,
+    held_back: dict[str, Any] | None,
+    forgotten: dict[str, Any] | None,
+) -> str:
+    if forgotten and forgotten["unfinished"]:
+        return "ubp forget"
+    following = _following(warehouse, cut_off, profiles, served, online)
+    return held_back["look"] if held_back and following.startswith("ubp publish") else following
+
+
+def _following(
     warehouse: dict[str, Any] | None,
     cut_off: list[str],
     profiles: list[dict[str, Any]],

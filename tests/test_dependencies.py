@@ -84,6 +84,15 @@ def test_reading_profiles_takes_the_base_and_all_of_it() -> None:
     assert imported(paths, functions=False) == names("base")
 
 
+def test_what_reads_no_profile_loads_neither_feast_nor_torch() -> None:
+    """They take ten seconds to load, so that `ubp status` and the like do without."""
+    program = "import sys, cli, pipelines.status; print({'feast', 'torch'} & sys.modules.keys())"
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=PROJECT_ROOT, capture_output=True, text=True
+    )
+    assert done.stdout.strip() == "set()", done.stderr
+
+
 def test_the_application_imports_what_is_declared_and_all_of_it() -> None:
     found = imported(files("ubp_platform", "pipelines", "cli.py", "feature_repo"))
     assert found == names("base", "train", "serve", "client", "demo")

@@ -59,9 +59,9 @@ def say_next(command: str) -> None:
 
 def say_what_is_next(home: Home) -> None:
     """Print the command that `ubp status` names now."""
-    from pipelines.status import status
+    from pipelines.status import what_is_next
 
-    say_next(status(home)["next"])
+    say_next(what_is_next(home))
 
 
 def report(kind: str, style: str, text: str) -> None:

@@ -9,7 +9,7 @@ import pytest
 from ubp_platform.errors import StoreUnavailable, UBPError
 from ubp_platform.serving.reading import Reading
 from ubp_platform.serving.together import Together
-from ubp_platform.store.online import Publication
+from ubp_platform.store.publication import Publication
 from ubp_platform.store.retrieval import Profile
 
 

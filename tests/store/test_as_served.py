@@ -20,7 +20,8 @@ from tests.pipelines.job import LATER
 from tests.shops import random_shop
 from ubp_platform.home import Home
 from ubp_platform.profile.listing import get_version
-from ubp_platform.store.online import OnlineStore, Publication
+from ubp_platform.store.online import OnlineStore
+from ubp_platform.store.publication import Publication
 from ubp_platform.store.retrieval import ProfileStore
 
 PARTS, CLIENTS = 5, 40

@@ -22,7 +22,8 @@ from ubp_platform.home import Home
 from ubp_platform.locks import alone
 from ubp_platform.profile.listing import get_version
 from ubp_platform.store.objects import profile_view
-from ubp_platform.store.online import OnlineStore, Publication
+from ubp_platform.store.online import OnlineStore
+from ubp_platform.store.publication import Publication
 from ubp_platform.store.retrieval import ProfileStore
 
 CLIENTS = range(1, 90)

@@ -13,7 +13,7 @@ from ubp_platform.home import Home
 from ubp_platform.profile.tags import read_tags
 from ubp_platform.store.configuration import online_store
 from ubp_platform.store.entities import ClientId
-from ubp_platform.store.online import Publication
+from ubp_platform.store.publication import Publication
 from ubp_platform.store.retrieval import Profile, ProfileStore
 from ubp_platform.store.served import Served
 from ubp_platform.store.similar import SimilarClients

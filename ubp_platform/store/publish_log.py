@@ -15,7 +15,7 @@ from ubp_platform.blocks.snapshot_files import SnapshotFile
 from ubp_platform.files import make_directory, write_text
 from ubp_platform.profile.named_snapshots import NamedSnapshot, find_snapshots
 from ubp_platform.profile.version import ProfileVersion
-from ubp_platform.store.online import Publication
+from ubp_platform.store.publication import Publication
 
 _CURE = "restore it from a backup, or remove it; nobody can say then what was served by it"
 

@@ -12,7 +12,8 @@ from ubp_platform.home import Home
 from ubp_platform.profile.version import ProfileVersion
 from ubp_platform.store.entities import ClientId
 from ubp_platform.store.objects import profile_view, text_ids
-from ubp_platform.store.online import OnlineProfile, OnlineStore, Publication
+from ubp_platform.store.online import OnlineProfile, OnlineStore
+from ubp_platform.store.publication import Publication
 from ubp_platform.store.served import Served
 
 # How often a reading begins again that a publish has overtaken.

@@ -18,7 +18,8 @@ from ubp_platform.profile.version import ProfileVersion
 from ubp_platform.progress import ProgressFactory
 from ubp_platform.store import publish_log
 from ubp_platform.store.objects import profile_view, text_ids
-from ubp_platform.store.online import OnlineStore, Publication
+from ubp_platform.store.online import OnlineStore
+from ubp_platform.store.publication import Publication
 
 # Clients who are read back at the end, and whose rows are removed at once.
 _SAMPLE, _SLICE = 1000, 2048

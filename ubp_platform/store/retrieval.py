@@ -19,8 +19,9 @@ from ubp_platform.profile.version import ProfileVersion, checked_width
 from ubp_platform.progress import ProgressFactory, logged
 from ubp_platform.store.as_served import profiles_as_served
 from ubp_platform.store.entities import ClientId, check_client_ids, entity_keys
-from ubp_platform.store.online import OnlineProfile, Publication
+from ubp_platform.store.online import OnlineProfile
 from ubp_platform.store.profile_lock import ProfileLock
+from ubp_platform.store.publication import Publication
 from ubp_platform.store.publish_log import PublishRecord, served_over_time
 from ubp_platform.store.published_profiles import PublishedProfiles
 from ubp_platform.store.served import Served

@@ -12,7 +12,7 @@ from ubp_platform.similar.facts import Client
 from ubp_platform.similar.searching import SimilarIndexes, State
 from ubp_platform.similar.vectors import unit
 from ubp_platform.store.entities import ClientId
-from ubp_platform.store.online import Publication
+from ubp_platform.store.publication import Publication
 from ubp_platform.store.published_profiles import PublishedProfiles
 
 #: Similar clients of one question.
