@@ -1,5 +1,6 @@
 """The paths of the pages."""
 
+import re
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -26,6 +27,7 @@ from ubp_platform.store.entities import ClientId
 from ubp_platform.store.retrieval import ProfileStore
 
 _HERE = Path(__file__).parent
+_KEY = re.compile(r"[A-Za-z0-9_-]{1,200}")
 _STATIC = {"page.css": "text/css", "page.js": "text/javascript"}
 
 
@@ -147,7 +149,7 @@ def _examples(state: State) -> list[tuple[str, ClientId]]:
     """Return some clients to look at, and why."""
     facts, cutoff = state.facts, state.description.cutoff
     events, days = facts.numbers("events", cutoff), facts.numbers("last_days", cutoff)
-    there = np.flatnonzero(facts.keys >= 0)
+    there = np.flatnonzero(facts.present)
     if events is None or days is None or not len(there):
         return []
     order = there[np.argsort(events[there], kind="stable")]
@@ -247,9 +249,12 @@ def _login(pages: Pages, request: Request) -> Response:
 
 async def _logged_in(request: Request) -> Response:
     """Keep the key in a cookie, which scripts cannot read and other sites cannot send."""
-    fields = parse_qs((await request.body()).decode("utf-8", "replace"))
+    try:
+        fields = parse_qs((await request.body()).decode("utf-8", "replace"), max_num_fields=10)
+    except ValueError:
+        fields = {}
     secret = fields.get("key", [""])[0].strip()
-    if not (secret.isascii() and secret.replace("_", "a").replace("-", "a").isalnum()):
+    if not _KEY.fullmatch(secret):
         return RedirectResponse("/login?wrong", 303)
     answer = RedirectResponse("/", 303)
     answer.set_cookie(

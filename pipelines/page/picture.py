@@ -3,7 +3,6 @@
 import io
 from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
 from PIL import Image
@@ -78,11 +77,14 @@ def _scaled(points: np.ndarray) -> np.ndarray:
     return found
 
 
-@lru_cache(maxsize=16)
 def drawn(state: State, quantity: str) -> tuple[bytes, Key]:
     """Draw the map; return a PNG file without a background, and what its colours mean."""
+    return state.remembered(("map", quantity), lambda: _draw(state, quantity))
+
+
+def _draw(state: State, quantity: str) -> tuple[bytes, Key]:
     facts = state.facts
-    there = np.flatnonzero((facts.keys >= 0) & np.isfinite(facts.points).all(axis=1))
+    there = np.flatnonzero((facts.present) & np.isfinite(facts.points).all(axis=1))
     places = np.clip((_scaled(facts.points[there]) * SIDE).astype(int), 0, SIDE - 1)
     cells = places[:, 1] * SIDE + places[:, 0]
     dot = _dot(len(there))

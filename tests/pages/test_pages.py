@@ -95,7 +95,8 @@ def test_the_future_is_marked_as_what_the_profile_does_not_know(server: Running)
     [
         ("/clients/nobody", 404, "Client nobody has no profile"),
         (f"/clients/{quote(EVIL, safe='')}", 404, "has no profile"),
-        ("/clients/%00", 404, "has no profile"),
+        ("/clients/%00", 404, "there is no such path"),
+        ("/clients/c003%0A", 404, "there is no such path"),
         ("/clients/..%2F..%2Fetc", 404, "has no profile"),
         ("/map.png?colour=nothing", 422, "cannot be coloured by 'nothing'"),
         ("/map.png", 422, "cannot be coloured"),
@@ -142,6 +143,11 @@ def test_pages_need_a_key_with_their_scope(home: Home) -> None:
                 answer = server.ask(path, **cookie)
                 assert answer.status in np.atleast_1d(status)
                 assert (answer.headers.get("location") == "/login?wrong") == (scope == "read")
+            # What a proxy in front asks for is no key.
+            assert server.ask(path, Authorization="Basic YTpi", **cookie).status == answer.status
+        bearer = {"Authorization": f"Bearer {secrets['read']}"}
+        for path in ("/%0A", "/versions%0A", "/explained%0A?client_id=c003", "/near%0A?x=0&y=0"):
+            assert server.ask(path, **bearer).status == 404
         # The cookie opens the pages alone, so that no other site can use it elsewhere.
         cookie = {"Cookie": f"ubp_key={secrets['page']}"}
         assert server.ask("/v1/profiles/c003", **cookie).status == 401
@@ -159,6 +165,9 @@ def test_logging_in(home: Home) -> None:
         assert "HttpOnly" in cookie
         assert "SameSite=strict" in cookie
         assert server.ask("/", Cookie=cookie.partition(";")[0]).status == 200
+        assert server.ask("/login", b"a=b&" * 5000, **form).status == 413
+        assert server.ask("/login", b"a=b&" * 500, **form).headers["location"] == "/login?wrong"
+        assert "set-cookie" not in server.ask("/login", b"key=" + b"a" * 3000, **form).headers
         for wrong in (b"key=ubp_wrong", b"key=", b"", b"\xff\xfe", b"key=a%0d%0aSet-Cookie:x=1"):
             answer = server.ask("/login", wrong, **form)
             assert answer.status == 303

@@ -77,6 +77,8 @@ def test_conditions(facts: Facts, filters: list[str], expected: str) -> None:
         ("category=Sofas", "no client has 'Sofas'"),
         ("buy_total=1; DROP TABLE x", "needs a number"),
         ("client_id=1", "there is no 'client_id'"),
+        ("buy_total>=nan", "needs a number"),
+        ("category=\ud800", "is no condition"),
     ],
 )
 def test_mistakes(facts: Facts, text: str, said: str) -> None:
@@ -84,20 +86,30 @@ def test_mistakes(facts: Facts, text: str, said: str) -> None:
         Condition.parse(text).holds(facts, CUTOFF)
 
 
-def test_replaced_appended_and_emptied(facts: Facts) -> None:
-    new = table(["b", "d", "e"], [2, 3, 4], [["Rugs", None, None]] * 3)
-    found = facts.replaced(np.array([1, 3, 4]), new)
-    assert found.ids(np.arange(5)) == ["a", "b", "c", "d", "e"]
-    assert found.client(1).categories == ["Rugs"]
-    assert found.client(0).categories == ["Tables", "Chairs"]
-    left = found.emptied(np.array([0, 3]))
+def test_who_is_gone_is_nowhere(facts: Facts) -> None:
+    left = facts.emptied(np.array([0]))
     assert left.slot("a") is None
-    assert left.slot("e") == 4
-    assert left.keys.tolist() == [-1, 0, 2, -1, 2]
-    shown = allowed(left, CUTOFF, ["category!=Rugs"])
-    assert shown is not None
-    assert not shown[[0, 3]].any()
+    assert left.slot("c") == 2
+    assert left.present.tolist() == [False, True, True]
+    for filters in (["category!=Lamps"], ["events>=0"], ["last_days>=0"]):
+        shown = allowed(left, CUTOFF, filters)
+        assert shown is not None
+        assert not shown[0]
     assert left.features_of(0) == {}
+
+
+def test_slots_are_kept_whatever_keys_are(facts: Facts) -> None:
+    """Keys of integer ids may be negative, and stand in any order."""
+    rows = table(["a", "b", "c"], [1, 2, 3], [["Rugs", None, None]] * 3)
+    keys = np.array([-(2**63), -1, 7])
+    rows = rows.set_column(0, "client_key", pa.array(keys)).drop_columns(["x", "y"])
+    points = np.arange(10, dtype=np.float32).reshape(5, 2)
+    order = np.array([7, 0, -(2**63), -1, 0])
+    found = Facts.at_slots(rows, order, np.array([True, False, True, True, False]), points)
+    assert found.ids(np.arange(5)) == ["c", None, "a", "b", None]
+    assert found.keys[found.present].tolist() == [7, -(2**63), -1]
+    assert found.points[[0, 2, 3]].tolist() == points[[0, 2, 3]].tolist()
+    assert found.client(3).events == 20
 
 
 def test_what_nobody_likes_any_more_is_in_no_file(facts: Facts, tmp_path) -> None:  # type: ignore[no-untyped-def]

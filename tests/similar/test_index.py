@@ -1,5 +1,6 @@
 """The index of a version: made, kept up to date, forgotten, damaged."""
 
+import gc
 import shutil
 from datetime import timedelta
 from pathlib import Path
@@ -14,6 +15,7 @@ from pipelines.encode import encode
 from pipelines.forget import forget
 from pipelines.index import index
 from pipelines.ingest import ingest
+from pipelines.page.picture import drawn
 from pipelines.publish import publish
 from pipelines.refresh import refresh
 from pipelines.train import train
@@ -77,7 +79,7 @@ def state(home: Home, version: str | None = None) -> State:
 
 def everybody(home: Home) -> list[str]:
     facts = state(home).facts
-    return [str(one) for one in facts.ids(np.flatnonzero(facts.keys >= 0))]
+    return [str(one) for one in facts.ids(np.flatnonzero(facts.present))]
 
 
 def by_hand(home: Home, client: str, k: int, by: tuple[str, ...] = ()) -> dict[str, float]:
@@ -179,12 +181,12 @@ def test_an_index_is_updated_as_it_would_be_made_anew(home: Home, tmp_path: Path
     assert {*map(str, updated.facts.ids(np.arange(len(updated.facts))))} == {*everybody(home)}
     assert found(home, "new-1") == answers
     assert found(home, "c003", by=["counters"]) == counters
-    for client in ("c003", "new-1"):
-        slots = [one.facts.slot(client) for one in (updated, fresh)]
-        assert None not in slots
+    # Not of those alone who have changed: days and windows end at the cutoff for everybody.
+    for client in everybody(home):
         old, new = (
-            (one.facts.client(slot or 0), one.facts.features_of(slot or 0))
-            for one, slot in zip((updated, fresh), slots, strict=True)
+            (one.facts.client(slot), one.facts.features_of(slot))
+            for one in (updated, fresh)
+            if (slot := one.facts.slot(client)) is not None
         )
         assert old == new
 
@@ -215,6 +217,43 @@ def test_nothing_is_left_of_who_is_forgotten(home: Home) -> None:
     assert not examine(home)
 
 
+@pytest.mark.parametrize("first", [True, False])
+def test_what_a_killed_run_has_left_is_forgotten_too(
+    home: Home, monkeypatch: pytest.MonkeyPatch, first: bool
+) -> None:
+    directory = SimilarDirectory(get_version(home, None))
+    if first:
+        shutil.rmtree(directory.path)
+
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(SimilarDirectory, "write", killed)
+    with pytest.raises(KeyboardInterrupt):
+        index(home, by=["counters"])
+    monkeypatch.undo()
+    forget(home, ["c007"])
+    for path in directory.path.iterdir():
+        assert b"c007" not in path.read_bytes()
+    # Also where the index does not know the client.
+    (directory.path / "facts-99.arrow").write_bytes(b"c008")
+    forget(home, ["c007"])
+    assert not (directory.path / "facts-99.arrow").exists()
+
+
+def test_a_replaced_state_is_let_go(home: Home) -> None:
+    """Caches of pictures and filters do not keep its files mapped."""
+    store = ProfileStore(home)
+    store.similar("c003", filters=["events>=1"])
+    drawn(store.similar_search.indexes.state(), "events")
+    forget(home, ["c007"])
+    store.similar("c003", filters=["events>=1"])
+    gc.collect()
+    maps = Path("/proc/self/maps").read_text()
+    mine = str(SimilarDirectory(store.version).path)
+    assert not [line for line in maps.splitlines() if mine in line and "(deleted)" in line]
+
+
 def test_an_open_store_follows(home: Home) -> None:
     store = ProfileStore(home)
     assert store.similar("c003", 3).by == []
@@ -225,17 +264,32 @@ def test_an_open_store_follows(home: Home) -> None:
 
 
 def test_damage_is_seen_and_mended(home: Home, capsys: pytest.CaptureFixture[str]) -> None:
+    index(home, by=["counters"])
     directory = SimilarDirectory(get_version(home, None))
-    for path in sorted(directory.path.iterdir()):
-        whole = path.read_bytes()
-        path.write_bytes(whole[:-9] + bytes([whole[-9] ^ 1]) + whole[-8:])
-        with pytest.raises(DamagedFile, match=r"is damaged: remove .*similar; `ubp index"):
-            found(home, "c003")
-        assert any("`ubp index" in one.problem for one in examine(home))
-        run = run_ubp(capsys, "profile", "c003", "--home", str(home.root))
-        assert run.code == 0, run.out
-        index(home)
-        assert len(found(home, "c003")) == 5
+    described = state(home).description
+    for name in ("similar.json", *(file.name.split("-")[0] for file in described.files)):
+        for damage in ("a bit", "a directory", "gone"):
+            (path,) = directory.path.glob(f"{name}*")
+            whole = path.read_bytes()
+            path.unlink()
+            if damage == "a bit":
+                path.write_bytes(whole[:-9] + bytes([whole[-9] ^ 1]) + whole[-8:])
+            elif damage == "a directory":
+                path.mkdir()
+            if (name, damage) != ("similar.json", "gone"):  # there is none, then
+                with pytest.raises(DamagedFile, match="remove "):
+                    found(home, "c003")
+                assert examine(home)
+            assert run_ubp(capsys, "profile", "c003", "--home", str(home.root)).code == 0
+            if (name, damage) == ("similar.json", "a directory"):
+                path.rmdir()
+            index(home)
+            assert len(found(home, "c003")) == 5
+            if name == "similar.json":
+                index(home, by=["counters"])
+            # What there was to be kept is kept.
+            assert len(found(home, "c003", by=["counters"])) == 5
+    assert state(home).description.plane.sha256 == described.plane.sha256
 
 
 def test_a_run_that_was_killed_leaves_the_state_before(
@@ -306,7 +360,7 @@ def test_commands(home: Home, capsys: pytest.CaptureFixture[str]) -> None:
     run = run_ubp(capsys, "similar", "c003", "-k", "3", *where)
     assert run.code == 0
     assert len([line for line in run.out.splitlines() if " 2022-0" in line]) == 3
-    assert "of 3: an event in the last" in run.out
+    assert "of 3: category Kind" in run.out
     run = run_ubp(capsys, "similar", "c003", "c999", *where)
     assert run.code == 2
     assert "client 'c999' has no profile" in run.err

@@ -96,6 +96,18 @@ def test_only_allowed_ones_are_found_however_few(
     assert not len(index.search(many[1], 10, np.zeros(4000, bool)))
 
 
+def test_those_who_may_be_found_can_be_far_away(many: np.ndarray) -> None:
+    index, cosines = built(many), unit(many) @ unit(many).T
+    for client in range(0, 4000, 400):
+        allowed = np.zeros(4000, bool)
+        allowed[np.argsort(cosines[client])[:300]] = True  # the least similar ones
+        found = index.search(many[client], 20, allowed)
+        assert len(found) == 20
+        best = np.sort(cosines[client][allowed])[-20]
+        assert (cosines[client][found] >= best - 0.02).all()
+        assert len(index.search(many[client], 3000)) == 3000
+
+
 @pytest.mark.parametrize("exact", [True, False])
 def test_rows_are_replaced_and_removed(
     many: np.ndarray, exact: bool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path

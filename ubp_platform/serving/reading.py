@@ -7,7 +7,7 @@ from datetime import datetime
 import numpy as np
 
 from ubp_platform.errors import BadRequest, NotOnline
-from ubp_platform.events.integer_ids import integer_of
+from ubp_platform.events.integer_ids import integer_of, is_text
 from ubp_platform.followed import FollowedFile
 from ubp_platform.home import Home
 from ubp_platform.profile.tags import read_tags
@@ -189,6 +189,9 @@ def _columns(
 
 def _typed(ids: Sequence[ClientId], text: bool) -> list[ClientId]:
     if text:
+        for one in ids:
+            if not is_text(str(one)):
+                raise BadRequest("an id is no text: it has a lone surrogate")
         return [str(one) for one in ids]
     found: list[ClientId] = []
     for one in ids:

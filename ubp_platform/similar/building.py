@@ -1,10 +1,10 @@
 """Making the indexes of a profile version, and keeping them up to date."""
 
 import hashlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +16,7 @@ from ubp_platform.errors import DamagedFile, UBPError
 from ubp_platform.files import atomic_file, make_directory
 from ubp_platform.profile.encoding import known_then
 from ubp_platform.profile.named_snapshots import NamedSnapshot, find_snapshots
-from ubp_platform.profile.newest import Changes, Slice, changes_between, newest_profiles
+from ubp_platform.profile.newest import Changes, changes_between, newest_profiles
 from ubp_platform.profile.version import ProfileVersion
 from ubp_platform.progress import ProgressFactory
 from ubp_platform.similar.collecting import facts_of
@@ -31,8 +31,6 @@ from ubp_platform.similar.plane import SAMPLE, Plane
 from ubp_platform.similar.vectors import VectorIndex
 from ubp_platform.warehouse import Warehouse
 from ubp_platform.warehouse.delivery_times import EVERYTHING
-
-Rows = Callable[[], Iterable[Slice]]
 
 
 @dataclass(frozen=True)
@@ -67,12 +65,16 @@ class Builder:
     ) -> None:
         self._version, self._publish, self._files = version, publish, files
         self._directory = SimilarDirectory(version)
+        # What there was, as far as it can be read; and the same if all of it is whole.
+        self._known = self._before = None
         try:
+            self._known = self._directory.read()
             self._directory.check()
-            self._before = self._directory.read()
+            self._before = self._known
         except DamagedFile:
-            self._before = None
-        self._number = (self._before.number if self._before else 0) + 1
+            if self._directory.description.is_dir():
+                raise
+        self._number = (self._known.number if self._known else 0) + 1
 
     def wanted(self, by: Sequence[str]) -> list[list[str]]:
         """Return the lists of blocks by which there are indexes, with another one.
@@ -88,7 +90,7 @@ class Builder:
                 raise UBPError(
                     f"profile {self._version.name} has no block {name!r}; it has {', '.join(names)}"
                 )
-        found = [one.by for one in self._before.indexes] if self._before else [[]]
+        found = [one.by for one in self._known.indexes] if self._known else [[]]
         ordered = [name for name in names if name in by]
         return found if ordered in found or len(ordered) == len(names) else [*found, ordered]
 
@@ -113,7 +115,7 @@ class Builder:
         if before and before.snapshots == self._named:
             missing = [one for one in wanted if before.index(one) is None]
             facts = Facts.open(self._directory.whole(before.facts))
-            new = [self._index(one, facts.keys, progress) for one in missing]
+            new = [self._index(one, facts.keys, facts.present, progress) for one in missing]
             indexes = [*before.indexes, *new]
             return Built(self._write(before.model_copy(update={"indexes": indexes})), len(facts))
         make_directory(self._directory.path)
@@ -141,10 +143,13 @@ class Builder:
         self, wanted: list[list[str]], warehouse: Warehouse, progress: ProgressFactory
     ) -> Built:
         keys = np.unique(np.concatenate([client_keys(file.path) for file in self._files]))
-        plane = self._plane()
-        rows = partial(newest_profiles, self._files)
-        facts = self._facts(keys, rows, plane, warehouse, progress)
-        indexes = [self._index(by, keys, progress) for by in wanted]
+        plane, points = self._plane(), np.empty((len(keys), 2), np.float32)
+        with progress("places on the map", len(keys), "clients") as advance:
+            for part in newest_profiles(self._files):
+                points[np.searchsorted(keys, part.keys)] = plane.place(part.keys, part.vectors)
+                advance(len(part.keys))
+        facts = self._facts(keys, np.ones(len(keys), bool), points, warehouse, progress)
+        indexes = [self._index(by, keys, facts.present, progress) for by in wanted]
         return self._finish(facts, len(keys), indexes, plane, len(keys))
 
     def _some(
@@ -158,17 +163,26 @@ class Builder:
         old = Facts.open(self._directory.whole(self._before.facts))
         changed = np.concatenate([np.empty(0, np.int64), *(one.keys for one in changes.rows())])
         keys = np.unique(changed)
-        slots = _slots(old.keys, keys)
-        plane = Plane.open(self._directory.whole(self._before.plane))
-        new = self._facts(keys, changes.rows, plane, warehouse, progress)
-        facts = old.replaced(slots, new.table)
+        slots = _slots(old.keys, old.present, keys)
+        plane = self._plane()
+        size = max(len(old), int(slots.max(initial=-1)) + 1)
+        everybody, there = np.zeros(size, np.int64), np.zeros(size, bool)
+        points = np.full((size, 2), np.nan, np.float32)
+        everybody[: len(old)], there[: len(old)] = old.keys, old.present
+        points[: len(old)] = old.points
+        everybody[slots], there[slots] = keys, True
+        for part in changes.rows():
+            where = slots[np.searchsorted(keys, part.keys)]
+            points[where] = plane.place(part.keys, part.vectors)
+        # Of all clients anew: days and windows end at the cutoff for everybody.
+        facts = self._facts(everybody, there, points, warehouse, progress)
         indexes = []
         for by in wanted:
             stored, found = self._before.index(by), None
             if stored:
                 found = VectorIndex.open(self._directory.whole(stored.file), shared=False)
             if found is None or not found.suits(changes.everybody):
-                indexes.append(self._index(by, facts.keys, progress))
+                indexes.append(self._index(by, facts.keys, facts.present, progress))
                 continue
             found.remove(slots)
             columns = self._version.columns(by)
@@ -181,38 +195,43 @@ class Builder:
     def _facts(
         self,
         keys: np.ndarray,
-        rows: Rows,
-        plane: Plane,
+        present: np.ndarray,
+        points: np.ndarray,
         warehouse: Warehouse,
         progress: ProgressFactory,
     ) -> Facts:
+        """Collect the facts of the clients at all slots, as far as there is one."""
         newest = self._files[-1]
         known = known_then(warehouse, newest) or EVERYTHING
-        history = warehouse.history(newest.cutoff, keys, known)
-        points = np.empty((len(keys), 2), np.float32)
-        for part in rows():
-            points[np.searchsorted(keys, part.keys)] = plane.place(part.keys, part.vectors)
-        ids = warehouse.identifiers("client_id").ids(keys)
-        return facts_of(history, keys, pa.array(ids), points, progress)
+        clients = np.sort(keys[present])
+        history = warehouse.history(newest.cutoff, clients, known)
+        ids = pa.array(warehouse.identifiers("client_id").ids(clients))
+        table = facts_of(history, clients, ids, progress)
+        return Facts.at_slots(table, keys, present, points)
 
     def _plane(self) -> Plane:
         """Return the map of the version, which never changes; lay it out the first time."""
-        if self._before:
-            return Plane.open(self._directory.whole(self._before.plane))
+        if self._known:
+            with suppress(DamagedFile):
+                return Plane.open(self._directory.whole(self._known.plane))
         return Plane.fit(self._sample(SAMPLE))
 
-    def _index(self, by: list[str], keys: np.ndarray, progress: ProgressFactory) -> StoredIndex:
+    def _index(
+        self, by: list[str], keys: np.ndarray, present: np.ndarray, progress: ProgressFactory
+    ) -> StoredIndex:
         """Make an index of all clients, whose keys stand at their slots."""
         columns = self._version.columns(by)
-        clients = int(np.count_nonzero(keys >= 0))
+        clients = int(np.count_nonzero(present))
         found = VectorIndex.build(
             self._sample(VectorIndex.sample_size(clients))[:, columns], clients
         )
-        order = np.argsort(keys, kind="stable")
+        order = np.flatnonzero(present)
+        order = order[np.argsort(keys[order], kind="stable")]
+        ordered = keys[order]
         title = f"index {self._version.name}" + f" by {', '.join(by)}" * bool(by)
         with progress(title, clients, "clients") as advance:
             for part in newest_profiles(self._files):
-                slots = order[np.searchsorted(keys, part.keys, sorter=order)]
+                slots = order[np.searchsorted(ordered, part.keys)]
                 found.add(slots, part.vectors[:, columns])
                 advance(len(slots))
         return self._store(by, found)
@@ -258,8 +277,10 @@ class Builder:
         return Built(self._write(made), written)
 
     def _stored_plane(self, plane: Plane) -> StoredFile:
-        if self._before:
-            return self._before.plane
+        if self._known:
+            with suppress(DamagedFile):
+                self._directory.whole(self._known.plane)
+                return self._known.plane
         path = self._file("plane", "safetensors")
         with atomic_file(path) as draft:
             plane.write(draft)
@@ -273,6 +294,7 @@ class Builder:
         facts = Facts.open(self._directory.whole(before.facts))
         slots = facts.slots(client_ids)
         if not len(slots):
+            self._directory.clean(before)
             return []
         found = list(map(str, facts.ids(slots)))
         indexes = []
@@ -297,12 +319,15 @@ class Builder:
         return found
 
 
-def _slots(keys: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+def _slots(keys: np.ndarray, present: np.ndarray, wanted: np.ndarray) -> np.ndarray:
     """Return the slots of clients; those who have none yet get the next ones."""
-    order = np.argsort(keys, kind="stable")
-    place = np.minimum(np.searchsorted(keys, wanted, sorter=order), max(len(keys) - 1, 0))
-    slots = order[place] if len(keys) else np.zeros(len(wanted), np.int64)
-    new = keys[slots] != wanted if len(keys) else np.ones(len(wanted), bool)
+    order = np.flatnonzero(present)
+    order = order[np.argsort(keys[order], kind="stable")]
+    if not len(order):
+        return len(keys) + np.arange(len(wanted))
+    place = np.minimum(np.searchsorted(keys[order], wanted), len(order) - 1)
+    slots: np.ndarray = order[place]
+    new = keys[slots] != wanted
     slots[new] = len(keys) + np.arange(np.count_nonzero(new))
     return slots
 
@@ -322,6 +347,9 @@ def remove_clients(version: ProfileVersion, client_ids: Sequence[str]) -> list[s
         If a file is damaged.
     """
     directory = SimilarDirectory(version)
-    directory.check()
     found = directory.read()
-    return Builder(version, found.publish, []).without(client_ids) if found else []
+    if found is None:
+        directory.clean(None)
+        return []
+    directory.check()
+    return Builder(version, found.publish, []).without(client_ids)

@@ -14,16 +14,14 @@ from ubp_platform.similar.facts import (
     ID,
     KEY,
     LAST,
-    POINT,
     TIME,
-    Facts,
 )
 from ubp_platform.warehouse.history import History
 
 
 def facts_of(
-    history: History, keys: np.ndarray, ids: pa.Array, points: np.ndarray, progress: ProgressFactory
-) -> Facts:
+    history: History, keys: np.ndarray, ids: pa.Array, progress: ProgressFactory
+) -> pa.Table:
     """Collect the facts of clients.
 
     Parameters
@@ -34,8 +32,6 @@ def facts_of(
         Ascending.
     ids : pyarrow.Array
         The shop's ids, in the order of the keys.
-    points : ndarray of float32, shape (n_clients, 2)
-        Their places on the map.
     progress : ProgressFactory
     """
     block: Handcrafted | None = Handcrafted()
@@ -50,10 +46,7 @@ def facts_of(
             parts.append(_slice(narrowed, some, block))
             start += count
             advance(count)
-    table = pa.concat_tables(parts).add_column(1, ID, ids)
-    for name, column in zip(POINT, points.T, strict=True):
-        table = table.append_column(name, pa.array(np.ascontiguousarray(column)))
-    return Facts(table)
+    return pa.concat_tables(parts).add_column(1, ID, ids)
 
 
 def _slice(history: History, keys: np.ndarray, block: Handcrafted | None) -> pa.Table:

@@ -43,7 +43,7 @@ def in_common(facts: Facts, cutoff: datetime, clients: Sequence[Client]) -> list
         Of these facts.
     clients : sequence of Client
     """
-    everybody = max(int(np.count_nonzero(facts.keys >= 0)), 1)
+    everybody = max(int(np.count_nonzero(facts.present)), 1)
     counted = Counter(name for client in clients for name in client.categories)
     found = []
     for name, count in counted.most_common():
@@ -73,5 +73,7 @@ def _recency(
     count = sum(cutoff - one <= timedelta(days=days) for one in last)
     ages = facts.numbers("last_days", cutoff)
     of_all = 0 if ages is None else int(np.count_nonzero(ages <= days)) / everybody
+    if count / len(clients) <= of_all:
+        return []
     unit = "day" if days == 1 else f"{days:,} days"
     return [Shared(f"an event in the last {unit}", count, of_all)]

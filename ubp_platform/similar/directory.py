@@ -12,7 +12,7 @@ from pathlib import Path
 from pydantic import BaseModel
 
 from ubp_platform import files, sealed
-from ubp_platform.errors import DamagedFile
+from ubp_platform.errors import DamagedFile, first_line
 from ubp_platform.profile.named_snapshots import NamedSnapshot
 from ubp_platform.profile.version import ProfileVersion
 
@@ -126,11 +126,20 @@ class SimilarDirectory:
         path = self.path / file.name
         try:
             now = path.stat()
+            found = _hash(path, (now.st_ino, now.st_size, now.st_mtime_ns))
         except FileNotFoundError:
             raise DamagedFile(f"{path} is missing: {self._cure}") from None
-        if _hash(path, (now.st_ino, now.st_size, now.st_mtime_ns)) != file.sha256:
+        except OSError as error:
+            raise DamagedFile(f"{path} cannot be read ({error.strerror}): {self._cure}") from None
+        if found != file.sha256:
             raise DamagedFile(f"{path} is damaged: {self._cure}")
         return path
+
+    def unreadable(self, error: Exception) -> DamagedFile:
+        """Say that files cannot be opened, and what to do."""
+        if isinstance(error, DamagedFile):
+            return error
+        return DamagedFile(f"{self.path} cannot be read ({first_line(error)}): {self._cure}")
 
     def check(self) -> None:
         """Raise DamagedFile if a file is missing or damaged."""
@@ -141,7 +150,11 @@ class SimilarDirectory:
     def write(self, description: SimilarDescription) -> None:
         """Switch readers to a state whose files are written, and remove other files."""
         files.write_text(self.description, sealed.sealed_json(description))
-        named = {_NAME, *(file.name for file in description.files)}
+        self.clean(description)
+
+    def clean(self, description: SimilarDescription | None) -> None:
+        """Remove the files that a description does not name, as of a run that was killed."""
+        named = {_NAME, *(file.name for file in description.files)} if description else set()
         for path in self.path.iterdir():
             if path.name not in named and not path.name.endswith(".part"):
                 files.discard(path)

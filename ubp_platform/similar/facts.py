@@ -49,7 +49,7 @@ class Facts:
     Parameters
     ----------
     table : pyarrow.Table
-        A client's row has the key -1 and nothing else once it was forgotten.
+        The row of a client who was forgotten is empty.
     """
 
     def __init__(self, table: pa.Table) -> None:
@@ -84,8 +84,14 @@ class Facts:
 
     @cached_property
     def keys(self) -> np.ndarray:
-        """The clients' keys, int64; -1 where there is nobody any more."""
+        """The clients' keys, int64; of those who are :attr:`present`."""
         return self._numbers(KEY)
+
+    @cached_property
+    def present(self) -> np.ndarray:
+        """At which slots there is somebody: bool."""
+        found: np.ndarray = self.table[ID].is_valid().to_numpy()
+        return found
 
     @property
     def newest_event(self) -> datetime | None:
@@ -177,22 +183,34 @@ class Facts:
             found[name] = float(below / max(len(numbers), 1))
         return found
 
-    def replaced(self, slots: np.ndarray, rows: pa.Table) -> "Facts":
-        """Return facts with other rows at some slots; slots beyond the last one are appended."""
-        order = np.arange(max(len(self), int(slots.max(initial=-1)) + 1))
-        order[slots] = len(self) + np.arange(len(slots))
-        both = pa.concat_tables([_plain(self.table), _plain(rows)], promote_options="default")
-        return Facts(both.take(pa.array(order)))
+    @classmethod
+    def at_slots(
+        cls, table: pa.Table, keys: np.ndarray, present: np.ndarray, points: np.ndarray
+    ) -> "Facts":
+        """Arrange facts by slot.
+
+        Parameters
+        ----------
+        table : pyarrow.Table
+            Without places, sorted by key.
+        keys : ndarray of int64, shape (n_slots,)
+        present : ndarray of bool, shape (n_slots,)
+            Where there is somebody.
+        points : ndarray of float32, shape (n_slots, 2)
+        """
+        rows = np.zeros(len(keys), np.int64)
+        rows[present] = np.searchsorted(table[KEY].to_numpy(), keys[present])
+        for name, column in zip(POINT, points.T, strict=True):
+            at = np.zeros(len(table), np.float32)
+            at[rows[present]] = column[present]
+            table = table.append_column(name, pa.array(at))
+        return cls(_taken(table, pa.array(rows, mask=~present)))
 
     def emptied(self, slots: np.ndarray) -> "Facts":
         """Return facts without the clients of some slots."""
-        schema = _plain(self.table.slice(0, 0)).schema
-        columns = {field.name: pa.nulls(len(slots), field.type) for field in schema}
-        columns[KEY] = pa.repeat(pa.scalar(-1, pa.int64()), len(slots))
-        columns[EVENTS] = columns[EVENTS].fill_null(0)
-        for name in (*self.features, *POINT):
-            columns[name] = columns[name].fill_null(float("nan"))
-        return self.replaced(slots, pa.table(columns, schema=schema))
+        gone = np.zeros(len(self), bool)
+        gone[slots] = True
+        return Facts(_taken(self.table, pa.array(np.arange(len(self)), mask=gone)))
 
     def _numbers(self, name: str) -> np.ndarray:
         if name not in self._columns:
@@ -201,9 +219,18 @@ class Facts:
         return self._columns[name]
 
 
-def _plain(table: pa.Table) -> pa.Table:
-    """Return a table with words in place of codes, whose dictionaries may differ."""
+def _taken(table: pa.Table, rows: pa.Array) -> pa.Table:
+    """Return rows of a table; where the row is null, there is nobody."""
     for place, field in enumerate(table.schema):
-        if pa.types.is_dictionary(field.type):
+        if pa.types.is_dictionary(field.type):  # whose words may be of those who are gone
             table = table.set_column(place, field.name, table[field.name].cast(pa.string()))
-    return table
+    found = table.take(rows)
+    for place, field in enumerate(found.schema):
+        # What is mapped as numbers has no nulls.
+        nothing: float | None = {KEY: 0, EVENTS: 0}.get(field.name)
+        if pa.types.is_floating(field.type):
+            nothing = float("nan")
+        if nothing is not None:
+            column = found[field.name].fill_null(nothing)
+            found = found.set_column(place, field.name, column)
+    return found

@@ -1,5 +1,6 @@
 """Conditions on the facts of clients, such as ``buy_30d>=2`` or ``category=Tables``."""
 
+import math
 import operator
 import re
 from collections.abc import Callable, Sequence
@@ -10,6 +11,7 @@ import numpy as np
 import pyarrow.compute as pc
 
 from ubp_platform.errors import BadRequest
+from ubp_platform.events.integer_ids import is_text
 from ubp_platform.similar.facts import Facts
 
 _FORM = re.compile(r"\s*(\w+)\s*(<=|>=|!=|=|<|>)\s*(.*?)\s*", re.DOTALL)
@@ -56,7 +58,7 @@ class Condition:
         Condition(name='buy_30d', comparison='>=', value='2')
         """
         found = _FORM.fullmatch(text)
-        if not found or not found[3]:
+        if not found or not found[3] or not is_text(text):
             raise BadRequest(
                 f"the filter {text[:80]!r} is no condition: write one as buy_30d>=2, last_days<30 "
                 "or category=Tables"
@@ -79,6 +81,8 @@ class Condition:
             raise BadRequest(f"there is no {self.name[:80]!r} to filter by; there are {names}")
         try:
             value = float(self.value)
+            if math.isnan(value):
+                raise ValueError
         except ValueError:
             raise BadRequest(
                 f"the filter by {self.name} needs a number, not {self.value[:80]!r}"
@@ -105,7 +109,7 @@ def allowed(facts: Facts, cutoff: datetime, filters: Sequence[str]) -> np.ndarra
     """Say of each slot whether all conditions hold; None without conditions."""
     if not filters:
         return None
-    found = facts.keys >= 0
+    found = facts.present
     for text in filters:
         found &= Condition.parse(text).holds(facts, cutoff)
     return found

@@ -1,8 +1,9 @@
 """Finding similar clients in the indexes of a version."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import lru_cache
+import threading
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -15,8 +16,9 @@ from ubp_platform.similar.filters import allowed
 from ubp_platform.similar.plane import Plane
 from ubp_platform.similar.vectors import VectorIndex
 
-# Masks of filters that are kept: a byte for each client.
-_MASKS = 32
+# Masks of filters (a byte for each client) and pictures that are kept of a state.
+_KEPT = 40
+Made = TypeVar("Made")
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,6 +39,9 @@ class State:
     facts: Facts
     indexes: list[VectorIndex]
     scale: np.ndarray
+    # With the state, which keeps files mapped that may be of somebody who was forgotten.
+    _made: dict[Hashable, Any] = field(default_factory=dict, init=False, repr=False)
+    _lock: threading.Lock = field(default_factory=threading.Lock, init=False, repr=False)
 
     def search(
         self, vector: np.ndarray, count: int, by: Sequence[str] = (), filters: Sequence[str] = ()
@@ -76,12 +81,23 @@ class State:
         return self.indexes[self.description.indexes.index(stored)]
 
     def _mask(self, filters: tuple[str, ...]) -> np.ndarray | None:
-        return _mask_of(self, filters) if filters else None
+        if not filters:
+            return None
+        return self.remembered(
+            filters, lambda: allowed(self.facts, self.description.cutoff, filters)
+        )
 
-
-@lru_cache(maxsize=_MASKS)
-def _mask_of(state: State, filters: tuple[str, ...]) -> np.ndarray | None:
-    return allowed(state.facts, state.description.cutoff, filters)
+    def remembered(self, key: Hashable, make: Callable[[], Made]) -> Made:
+        """Return what was made of this state before, or make it; the oldest go after some."""
+        with self._lock:
+            if key in self._made:
+                return self._made[key]
+        made = make()
+        with self._lock:
+            self._made[key] = made
+            while len(self._made) > _KEPT:
+                self._made.pop(next(iter(self._made)))
+        return made
 
 
 class SimilarIndexes:
@@ -117,15 +133,15 @@ class SimilarIndexes:
 
     def _open(self) -> State | None:
         found = self._directory.read()
-        if found is None:
-            return None
-        try:
-            return self._opened(found)
-        except DamagedFile:  # or replaced meanwhile
-            newer = self._directory.read()
-            if newer is None or newer == found:
-                raise
-            return self._opened(newer)
+        while found is not None:
+            try:
+                return self._opened(found)
+            except (DamagedFile, OSError, RuntimeError) as error:
+                newer = self._directory.read()
+                if newer == found:  # not replaced meanwhile
+                    raise self._directory.unreadable(error) from None
+                found = newer
+        return None
 
     def _opened(self, found: SimilarDescription) -> State:
         paths = [self._directory.whole(one.file) for one in found.indexes]

@@ -16,6 +16,8 @@ from ubp_platform.errors import UBPError
 EXACT = 50_000
 # Groups that a search visits, of about 2 √n; and vectors per group from which its centre is found.
 _VISITED, _SAMPLED = 16, 50
+# Vectors that are compared, at least, for each that is to be found.
+_FOR_EACH = 8
 # Widths that are no multiple of this are several times slower.
 _WIDTH = 16
 # A vector this short has no direction.
@@ -141,27 +143,39 @@ class VectorIndex:
         if allowed is not None:
             bits = np.packbits(allowed, bitorder="little")
             options["sel"] = faiss.IDSelectorBitmap(len(bits), faiss.swig_ptr(bits))
+        row = _prepared(np.asarray(vector, np.float32)[None])
+        there = len(self) if allowed is None else int(np.count_nonzero(allowed))
+        count = min(count, len(self))
+        if not (count and there):
+            return np.empty(0, np.int64)
         if self.is_exact:
             # Of the map from slots, which hands the selector on.
             parameters = faiss.SearchParameters(**options) if options else None
-        else:
-            options["nprobe"] = self._visited(allowed)
-            parameters = faiss.SearchParametersIVF(**options)
-        row = _prepared(np.asarray(vector, np.float32)[None])
-        count = min(count, len(self))
-        if not count:
-            return np.empty(0, np.int64)
-        _, found = self._index.search(row, count, params=parameters)
-        slots: np.ndarray = found[0][found[0] >= 0]
-        return slots
+            _, found = self._index.search(row, count, params=parameters)
+            return _slots_of(found)
+        groups, visited = int(self._index.nlist), self._visited(count, allowed is not None, there)
+        while True:
+            parameters = faiss.SearchParametersIVF(nprobe=visited, **options)
+            _, found = self._index.search(row, count, params=parameters)
+            slots = _slots_of(found)
+            # Those who may be found can all be far away.
+            if len(slots) >= min(count, there) or visited == groups:
+                return slots
+            visited = min(4 * visited, groups)
 
-    def _visited(self, allowed: np.ndarray | None) -> int:
-        """Return how many groups are visited: more, where few vectors may be found."""
+    def _visited(self, count: int, filtered: bool, there: int) -> int:
+        """Return how many groups are visited; all, where few vectors may be found."""
         groups = int(self._index.nlist)
-        if allowed is None:
-            return min(_VISITED, groups)
-        share = max(int(np.count_nonzero(allowed)), 1) / max(len(allowed), 1)
-        return min(math.ceil(_VISITED / share), groups)
+        if filtered and there <= EXACT:
+            return groups
+        share = there / max(len(self), 1)
+        wanted = max(_VISITED, _FOR_EACH * count * groups / max(there, 1))
+        return min(math.ceil(wanted / min(share, 1.0)), groups)
+
+
+def _slots_of(found: np.ndarray) -> np.ndarray:
+    slots: np.ndarray = found[0][found[0] >= 0]
+    return slots
 
 
 def unit(vectors: np.ndarray) -> np.ndarray:

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from ubp_platform.errors import UBPError
+from ubp_platform.events.integer_ids import is_text
 
 #: Of the shop's own type.
 ClientId: TypeAlias = int | str
@@ -26,6 +27,8 @@ def check_client_ids(client_ids: Iterable[Any], text: bool) -> list[ClientId]:
         for client_id in ids:
             if not isinstance(client_id, str):
                 raise UBPError(f"client ids of this shop are text, not {client_id!r}")
+            if not is_text(client_id):
+                raise UBPError(f"the client id {client_id!r} is no text: it has a lone surrogate")
         return ids
     try:
         numbers: list[ClientId] = [operator.index(client_id) for client_id in client_ids]

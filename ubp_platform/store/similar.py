@@ -154,7 +154,8 @@ class SimilarSearch:
             )
         if not np.isfinite(row).all() or not row.any():
             raise BadRequest("the vector must have finite numbers, and not zeros alone")
-        return row
+        found: np.ndarray = row / np.abs(row).max()  # whose length is no matter
+        return found
 
     def _middle(
         self, clients: Sequence[ClientId], columns: np.ndarray
