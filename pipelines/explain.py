@@ -10,11 +10,16 @@ import numpy as np
 from ubp_platform.blocks.catalog import FittedBlock
 from ubp_platform.blocks.gru_ae import GRUAutoencoder
 from ubp_platform.blocks.registry import block_class
+from ubp_platform.blocks.snapshot import client_keys
+from ubp_platform.blocks.snapshot_files import SnapshotFile
 from ubp_platform.errors import UBPError
 from ubp_platform.events.schema import CODE_VALUES, EVENT_TYPES, ID_COLUMNS, event_codes
 from ubp_platform.home import Home
+from ubp_platform.profile.encoding import known_then
 from ubp_platform.profile.listing import get_version
+from ubp_platform.profile.version import ProfileVersion
 from ubp_platform.warehouse import Warehouse, key_states
+from ubp_platform.warehouse.delivery_times import EVERYTHING
 from ubp_platform.warehouse.sequences import Vocabulary
 
 
@@ -85,7 +90,11 @@ class Explanation:
 
 
 def explain(
-    home: Home, client_id: str, name: str | None = None, version: str | None = None
+    home: Home,
+    client_id: str,
+    name: str | None = None,
+    version: str | None = None,
+    cutoff: datetime | None = None,
 ) -> Explanation:
     """Decode a client's vector back into events.
 
@@ -98,11 +107,13 @@ def explain(
         An autoencoder of the profile; by default the one with the most fields.
     version : str, optional
         The profile version; the newest by default.
+    cutoff : datetime, optional
+        Of the profile to decode; the client's newest one by default.
 
     Returns
     -------
     Explanation
-        At the newest cutoff with profiles.
+        Of what was known when that profile was made.
 
     Raises
     ------
@@ -115,11 +126,12 @@ def explain(
     assert isinstance(block, GRUAutoencoder)  # noqa: S101
     if not profile.snapshots:
         raise UBPError(f"profile {profile.name} was not finished: run `ubp encode` first")
-    cutoff = profile.snapshots[-1].cutoff
     with Warehouse(home.warehouse) as warehouse:
         key_states.require(warehouse.connection, fitted.keys, f"{fitted.name} {fitted.version}")
         key = warehouse.identifiers("client_id").keys(np.array([client_id]))
-        history = warehouse.history(cutoff, key)
+        file = _made(profile, np.asarray(key, np.int64), cutoff)
+        cutoff, known = file.cutoff, known_then(warehouse, file) or EVERYTHING
+        history = warehouse.history(cutoff, key, known)
         sequences = block.sequences(history)
         wanted = sum(1 << code for code in event_codes(block.needs))
         happened = history.table("timeline", last=block.last, types=wanted).to_pylist()[::-1]
@@ -150,6 +162,15 @@ def explain(
         same={field: _same(true[field], decoded[field]) for field in true},
         recalls=[_recall(field, true[field], decoded[field]) for field in true],
     )
+
+
+def _made(profile: ProfileVersion, key: np.ndarray, cutoff: datetime | None) -> SnapshotFile:
+    """Return the snapshot with a client's profile, or the newest one of a stranger."""
+    files = [one for one in profile.snapshots if cutoff in (None, one.cutoff)]
+    for file in files[::-1]:
+        if np.isin(key, client_keys(file.path)).any():
+            return file
+    return (files or profile.snapshots)[-1]
 
 
 def _autoencoder(parts: list[FittedBlock], name: str | None, version: str) -> FittedBlock:

@@ -9,8 +9,9 @@ from pipelines.page.history import Timeline, timeline
 from pipelines.page.picture import place
 from pipelines.retrieve import Feature, described
 from pipelines.similar import Found, found
-from ubp_platform.errors import DamagedFile, NoIndex, UBPError
+from ubp_platform.errors import DamagedFile, NoIndex, UBPError, WarehouseBusy
 from ubp_platform.home import Home
+from ubp_platform.serving.guard import LOG
 from ubp_platform.similar.facts import Client
 from ubp_platform.similar.words import label, shown
 from ubp_platform.store.entities import ClientId
@@ -85,12 +86,20 @@ def client_page(home: Home, store: ProfileStore, client_id: ClientId) -> ClientP
     page = ClientPage(profile)
     try:
         _add_facts(page, store)
-    except (NoIndex, DamagedFile) as error:
+    except NoIndex as error:
         page.lacks.append(str(error))
+    except DamagedFile:
+        LOG.exception("the index of similar clients cannot be read")
+        page.lacks.append("The index of similar clients is damaged: `ubp doctor` says more.")
     try:
-        page.timeline = timeline(home, client_id, profile.cutoff)
-    except UBPError as error:
-        page.lacks.append(f"The history cannot be shown now: {error}")
+        page.timeline = timeline(home, store.version, client_id, profile.cutoff)
+    except WarehouseBusy:
+        page.lacks.append(
+            "The history cannot be shown now: a delivery is being taken in. Try again in a moment."
+        )
+    except UBPError:
+        LOG.exception("a history cannot be shown")
+        page.lacks.append("The history cannot be shown now: the log of the server says why.")
     return page
 
 

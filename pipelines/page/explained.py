@@ -1,6 +1,7 @@
 """What an autoencoder of a profile remembers of a client, in words."""
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from ubp_platform.errors import UBPError
@@ -31,14 +32,14 @@ class ExplainedPage:
     why_not: str = ""
 
 
-def explained(home: Home, version: str, client_id: str) -> ExplainedPage:
-    """Decode a client's vector; this needs what a fit needs."""
+def explained(home: Home, version: str, client_id: str, cutoff: datetime | None) -> ExplainedPage:
+    """Decode a client's vector of a cutoff; this needs what a fit needs."""
     try:
         from pipelines.explain import explain
     except ImportError:
         return ExplainedPage(None, [], "this server was installed without torch")
     try:
-        found = explain(home, client_id, version=version)
+        found = explain(home, client_id, version=version, cutoff=cutoff)
     except UBPError as error:
         return ExplainedPage(None, [], str(error))
     fields = list(found.true)

@@ -1,14 +1,20 @@
 """A client's history for people: what happened when, in the shop's own words."""
 
+from collections import Counter
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 import numpy as np
 
 from ubp_platform.events.schema import EVENT_TYPES
 from ubp_platform.home import Home
+from ubp_platform.profile.encoding import known_then
+from ubp_platform.profile.version import ProfileVersion
 from ubp_platform.store.entities import ClientId
 from ubp_platform.warehouse import Warehouse
+from ubp_platform.warehouse.delivery_times import EVERYTHING
+from ubp_platform.warehouse.history import History
 
 #: Events that are listed.
 LISTED = 40
@@ -61,6 +67,8 @@ class Timeline:
     events : list of Event
         The newest, the newest first.
     total : int
+    late : int
+        Events before the cutoff that became known later.
     kinds : list of str
         The types of events, a line each.
     bubbles : list of Bubble
@@ -73,6 +81,7 @@ class Timeline:
 
     events: list[Event]
     total: int
+    late: int
     kinds: list[str]
     bubbles: list[Bubble]
     ticks: list[tuple[float, str]]
@@ -80,12 +89,15 @@ class Timeline:
     height: int
 
 
-def timeline(home: Home, client_id: ClientId, known_until: datetime) -> Timeline | None:
+def timeline(
+    home: Home, version: ProfileVersion, client_id: ClientId, known_until: datetime
+) -> Timeline | None:
     """Read a client's history; None if there is no event.
 
     Parameters
     ----------
     home : Home
+    version : ProfileVersion
     client_id : int or str
     known_until : datetime
         The cutoff of the client's profile.
@@ -96,37 +108,69 @@ def timeline(home: Home, client_id: ClientId, known_until: datetime) -> Timeline
         If the warehouse is missing, or being written.
     """
     with Warehouse(home.warehouse) as warehouse:
-        key = warehouse.identifiers("client_id").keys(np.array([str(client_id)]))
+        key = np.asarray(
+            warehouse.identifiers("client_id").keys(np.array([str(client_id)])), np.int64
+        )
         _, last = warehouse.event_times()
         end = max(last + timedelta(microseconds=1), known_until)
-        history = warehouse.history(end, np.asarray(key, np.int64))
-        rows = history.table("timeline", last=LISTED, types=(1 << len(EVENT_TYPES)) - 1).to_pylist()
-        weeks = history.table("activity_weeks").to_pylist()
+        history = warehouse.history(end, key)
+        rows, weeks = _rows(history), _weeks(history)
+        made = [file for file in version.snapshots if file.cutoff == known_until]
+        known = (known_then(warehouse, made[-1]) if made else None) or EVERYTHING
+        then = warehouse.history(known_until, key, known)
+        known_rows = Counter(map(_identity, _rows(then)))
+        late = _count(warehouse.history(known_until, key)) - _count(then)
     if not rows:
         return None
-    events = [_event(row, known_until) for row in rows]
-    return _drawn(events, weeks, end, known_until)
+    events = []
+    for row in rows:
+        is_known = known_rows[_identity(row)] > 0
+        known_rows[_identity(row)] -= is_known
+        events.append(_event(row, is_known))
+    return _drawn(events, weeks, end, known_until, late)
 
 
-def _event(row: dict[str, object], known_until: datetime) -> Event:
-    time = row["timestamp"]
-    assert isinstance(time, datetime)  # noqa: S101
-    time = time.replace(tzinfo=known_until.tzinfo)
+def _rows(history: History) -> list[dict[str, Any]]:
+    """Return the newest events, of all types."""
+    types = (1 << len(EVENT_TYPES)) - 1
+    found: list[dict[str, Any]] = history.table("timeline", last=LISTED, types=types).to_pylist()
+    return found
+
+
+def _weeks(history: History) -> list[dict[str, int]]:
+    found: list[dict[str, int]] = history.table("activity_weeks").to_pylist()
+    return found
+
+
+def _count(history: History) -> int:
+    return sum(row["events"] for row in _weeks(history))
+
+
+def _identity(row: dict[str, Any]) -> tuple[Any, ...]:
+    """Return what tells an event apart, without what a product is called at some time."""
+    return tuple(row[name] for name in ("timestamp", "event_type", "product", "page", "query"))
+
+
+def _event(row: dict[str, Any], is_known: bool) -> Event:
     money, bucket = row["money"], row["bucket"]
     price = f"{money:,.2f}" if money is not None else f"price level {bucket}" if bucket else ""
     what = row["name"] or row["product"] or row["page"] or row["query"] or ""
     more = [row["category"], price] if row["product"] else []
     return Event(
-        time=time,
-        kind=EVENT_TYPES[int(str(row["event_type"]))].replace("_", " "),
+        time=row["timestamp"],
+        kind=EVENT_TYPES[row["event_type"]].replace("_", " "),
         what=str(what),
         more=", ".join(str(one) for one in more if one),
-        known=time < known_until,
+        known=is_known,
     )
 
 
 def _drawn(
-    events: list[Event], weeks: list[dict[str, int]], end: datetime, known_until: datetime
+    events: list[Event],
+    weeks: list[dict[str, int]],
+    end: datetime,
+    known_until: datetime,
+    late: int,
 ) -> Timeline:
     types = sorted({row["event_type"] for row in weeks})
     span = max(row["week"] for row in weeks) + 1
@@ -157,6 +201,7 @@ def _drawn(
     return Timeline(
         events=events,
         total=sum(counts.values()),
+        late=late,
         kinds=[EVENT_TYPES[kind].replace("_", " ") for kind in types],
         bubbles=bubbles,
         ticks=ticks,

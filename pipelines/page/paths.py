@@ -202,7 +202,10 @@ def _first(state: State) -> str:
 def _explained(pages: Pages, request: Request) -> Response:
     """Show what an autoencoder of the profile remembers of a client."""
     asked = request.query_params.get("client_id", "")
-    found: ExplainedPage = explained(pages.reader.home, pages.reader.store().version.name, asked)
+    store = pages.reader.store()
+    client_id = pages.client_id(store, asked)
+    cutoff = None if client_id is None else store.lookup(client_id).cutoff
+    found: ExplainedPage = explained(pages.reader.home, store.version.name, asked, cutoff)
     return pages.render("explained", found=found, client_id=asked)
 
 

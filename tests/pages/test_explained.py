@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from pipelines.explain import explain
@@ -45,6 +46,11 @@ def test_in_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert found.true["event_type"] == [name.replace("_", " ") for _, name, _, _ in newest]
     assert found.true["sku"] == [f"Chair {sku}" if sku else "" for _, _, sku, _ in newest]
     assert found.true["url"] == [url or "" for _, _, _, url in newest]
+    # What is delivered later was not known to the vector, and changes nothing of this.
+    at = pd.Timestamp(LATER.replace(tzinfo=None)) - pd.Timedelta("1s")
+    late = pd.DataFrame({"client_id": [3], "timestamp": [at], "sku": ["sku-001"]})
+    ingest(home, str(deliver(tmp_path / "late", product_buy=late)))
+    assert explain(home, "3") == found
     with with_pages(home) as server:
         page = text(server.ask("/explained?client_id=3"))
         assert "What the autoencoder remembers" in page

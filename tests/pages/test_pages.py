@@ -3,6 +3,8 @@
 import html
 import re
 import shutil
+from datetime import timedelta
+from pathlib import Path
 from urllib.parse import quote
 
 import numpy as np
@@ -10,6 +12,7 @@ import pandas as pd
 import pytest
 
 from pipelines.ingest import ingest
+from pipelines.page import history
 from pipelines.page.picture import drawn, nearest, place, quantities
 from tests.pages.conftest import CLIENT, EVIL, with_pages
 from tests.pipelines.deliveries import deliver
@@ -88,6 +91,22 @@ def test_the_future_is_marked_as_what_the_profile_does_not_know(server: Running)
     facts = re.search(r"<dt>Last event</dt><dd>([\d-]{10})", body)
     assert facts
     assert facts[1] < f"{LATER:%Y-%m-%d}"
+
+
+def test_what_was_delivered_late_is_not_known(
+    home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(history, "LISTED", 500)
+    late = pd.DataFrame(
+        {"client_id": ["c003"], "timestamp": [f"{LATER - timedelta(hours=1):%F %T}"]}
+    )
+    late["sku"] = "sku-111"
+    ingest(home, str(deliver(tmp_path / "late", product_buy=late)))
+    with with_pages(home) as server:
+        body = server.ask("/clients/c003").body.decode()
+    row = f"<td>{LATER - timedelta(hours=1):%F %H:%M}</td><td>product buy</td>"
+    assert f'<tr class="later">{row}' in body
+    assert "left of the dashed line, except 1 that became known later" in body
 
 
 @pytest.mark.parametrize(
@@ -187,7 +206,7 @@ def test_what_is_missing_is_said(home: Home) -> None:
         assert "The history cannot be shown now" in text(server.ask("/clients/c003"))
 
 
-def test_a_delivery_waits_for_no_page(home: Home, tmp_path) -> None:  # type: ignore[no-untyped-def]
+def test_a_delivery_waits_for_no_page(home: Home, tmp_path: Path) -> None:
     with with_pages(home) as server:
         assert server.ask("/clients/c003").status == 200
         new = pd.DataFrame({"client_id": ["c003"], "timestamp": ["2022-07-30"], "sku": ["sku-001"]})
