@@ -375,3 +375,17 @@ def test_commands(home: Home, capsys: pytest.CaptureFixture[str]) -> None:
     assert "Similar clients: c0" in run.out
     run = run_ubp(capsys, "publish", *where)
     assert "Similar clients: index of" in run.out
+
+
+def test_what_is_told_knows_no_more_than_the_profiles(home: Home, tmp_path: Path) -> None:
+    """An event that was delivered after the profiles were made is in neither."""
+    before = state(home).facts
+    late = pd.DataFrame({"client_id": ["c003"], "timestamp": ["2022-06-30 23:00"], "sku": [1]})
+    ingest(home, str(deliver(tmp_path / "late", product_buy=late)))
+    shutil.rmtree(SimilarDirectory(get_version(home, None)).path)
+    index(home)
+    after = state(home).facts
+    for client in everybody(home):
+        old, new = (one.slot(client) or 0 for one in (before, after))
+        assert before.client(old) == after.client(new)
+        assert before.features_of(old) == after.features_of(new)
