@@ -1,6 +1,5 @@
 """A server with pages, of a shop whose ids, products and queries are text."""
 
-import shutil
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -12,14 +11,13 @@ from pipelines.ingest import ingest
 from pipelines.page.paths import add_pages
 from pipelines.publish import publish
 from pipelines.train import train
+from tests.homes import copied
 from tests.pages.browser import Tab, browser
 from tests.pipelines.deliveries import deliver
 from tests.pipelines.job import LATER
 from tests.serving.running import Running, running
 from tests.shops import random_shop
 from ubp_platform.home import Home
-from ubp_platform.store.feature_store import write_configuration, write_registry
-from ubp_platform.store.served import Served
 
 #: An id and words that would break a page that did not escape them.
 CLIENT = "a/b <i>&\"x'?#%41"
@@ -52,10 +50,7 @@ def shown(tmp_path_factory: pytest.TempPathFactory) -> Home:
 @pytest.fixture
 def home(shown: Home, tmp_path: Path) -> Home:
     """A copy for one test."""
-    found = Home(shutil.copytree(shown.root, tmp_path / "home"))
-    write_configuration(found)
-    write_registry(found, Served.read(found).publishes)
-    return found
+    return copied(shown, tmp_path)
 
 
 def with_pages(home: Home) -> AbstractContextManager[Running]:

@@ -11,13 +11,12 @@ from pipelines.ingest import ingest
 from pipelines.publish import publish
 from pipelines.train import train
 from pipelines.versions import tag
+from tests.homes import copied
 from tests.pipelines.deliveries import deliver
 from tests.pipelines.job import FIT, LATER
 from tests.serving.running import Running, running
 from tests.shops import random_shop
 from ubp_platform.home import Home
-from ubp_platform.store.feature_store import write_configuration, write_registry
-from ubp_platform.store.served import Served
 
 
 def shop_home(directory: Path) -> Home:
@@ -48,10 +47,7 @@ def published(unpublished: Home, tmp_path_factory: pytest.TempPathFactory) -> Ho
 @pytest.fixture
 def home(published: Home, tmp_path: Path) -> Home:
     """A copy for one test."""
-    home = Home(home=shutil.copytree(published.root, tmp_path / "home"))
-    write_configuration(home)  # with the paths of the copy
-    write_registry(home, Served.read(home).publishes)
-    return home
+    return copied(published, tmp_path)
 
 
 @pytest.fixture(scope="module")

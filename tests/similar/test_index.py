@@ -19,6 +19,7 @@ from pipelines.page.picture import drawn
 from pipelines.publish import publish
 from pipelines.refresh import refresh
 from pipelines.train import train
+from tests.homes import copied
 from tests.pipelines.commands import run_ubp
 from tests.pipelines.deliveries import deliver
 from tests.pipelines.job import FIT
@@ -30,9 +31,7 @@ from ubp_platform.similar import vectors
 from ubp_platform.similar.directory import SimilarDirectory
 from ubp_platform.similar.searching import SimilarIndexes, State
 from ubp_platform.similar.vectors import unit
-from ubp_platform.store.feature_store import write_configuration, write_registry
 from ubp_platform.store.retrieval import ProfileStore
-from ubp_platform.store.served import Served
 
 BLOCKS = ["handcrafted", "counters"]
 NEXT = FIT + timedelta(days=1)
@@ -67,10 +66,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Home:
 
 @pytest.fixture
 def home(made: Home, tmp_path: Path) -> Home:
-    found = Home(shutil.copytree(made.root, tmp_path / "home"))
-    write_configuration(found)
-    write_registry(found, Served.read(found).publishes)
-    return found
+    return copied(made, tmp_path)
 
 
 def state(home: Home, version: str | None = None) -> State:
