@@ -38,6 +38,7 @@ def index(
     UBPError
         If the version is not online, or has no such block.
     """
+    home.require()
     with exclusive(home, "encode"), exclusive(home, "publish"):
         served = Served.read(home)
         if served is None:

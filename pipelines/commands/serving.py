@@ -71,7 +71,13 @@ def create(
     secret = create_key(open_home(home), name, scope or SCOPES, rate)
     say(secret, wrap=False)
     say("It is not kept, and cannot be shown again")
-    say_next(f'curl -H "Authorization: Bearer {secret}" URL/v1/profiles/CLIENT_ID')
+    header, scopes = f'curl -H "Authorization: Bearer {secret}" URL', scope or SCOPES
+    if "read" in scopes:
+        say_next(f"{header}/v1/profiles/CLIENT_ID")
+    elif "similar" in scopes:
+        say_next(f"{header}/v1/clients/CLIENT_ID/similar")
+    else:
+        say_next("open URL/login in a browser, and enter it there")
 
 
 @key.command("list")

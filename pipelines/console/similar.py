@@ -25,8 +25,8 @@ def show_similar(found: "Found") -> None:
     liked = {name for client in found.to for name in client.categories}
     names = ", ".join(escape(str(one.client_id)) for one in found.to[:3])
     more = f" and {len(found.to) - 3:,} more" if len(found.to) > 3 else ""
-    by = f", by {', '.join(similar.by)}" if similar.by else ""
-    title = f"Similar to {names}{more}, {similar.version}{by}"
+    by = f", blocks {', '.join(similar.by)}" if similar.by else ""
+    title = f"Similar to {names}{more} by profile {similar.version}{by}"
     numbers = ("similarity", "events")
     table = plain_table(title, ["client", "similarity", "last event", "events", "likes"], numbers)
     for one in similar.neighbours:

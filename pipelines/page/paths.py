@@ -156,7 +156,7 @@ def _examples(state: State) -> list[tuple[str, ClientId]]:
     seen = there[np.argsort(np.nan_to_num(days[there], nan=0), kind="stable")]
     places = {
         "most events": order[-1],
-        "as many as most": order[len(order) // 2],
+        "a usual number of events": order[len(order) // 2],
         "seen last": seen[0],
         "not seen for longest": seen[-1],
     }

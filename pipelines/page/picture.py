@@ -59,21 +59,22 @@ def quantities(facts: Facts) -> dict[str, str]:
 
 def place(facts: Facts, slot: int) -> tuple[float, float]:
     """Return where a client lies, in pixels."""
-    x, y = _scaled(facts.points[slot][None])[0] * SIDE
+    x, y = _scaled(facts, facts.points[slot][None])[0] * SIDE
     return round(float(x), 1), round(float(y), 1)
 
 
 def nearest(facts: Facts, x: float, y: float) -> int | str | None:
     """Return the client who is nearest to a place, in parts of the sides; None without clients."""
-    distances = ((_scaled(facts.points) - (x, y)) ** 2).sum(axis=1)
+    distances = ((_scaled(facts, facts.points) - (x, y)) ** 2).sum(axis=1)
     distances[np.isnan(distances)] = np.inf
     if not np.isfinite(distances).any():
         return None
     return facts.ids(np.array([distances.argmin()]))[0]
 
 
-def _scaled(points: np.ndarray) -> np.ndarray:
-    found: np.ndarray = MARGIN + (1 - 2 * MARGIN) * points
+def _scaled(facts: Facts, points: np.ndarray) -> np.ndarray:
+    low, high = facts.bounds
+    found: np.ndarray = MARGIN + (1 - 2 * MARGIN) * (points - low) / (high - low)
     return found
 
 
@@ -85,7 +86,7 @@ def drawn(state: State, quantity: str) -> tuple[bytes, Key]:
 def _draw(state: State, quantity: str) -> tuple[bytes, Key]:
     facts = state.facts
     there = np.flatnonzero((facts.present) & np.isfinite(facts.points).all(axis=1))
-    places = np.clip((_scaled(facts.points[there]) * SIDE).astype(int), 0, SIDE - 1)
+    places = np.clip((_scaled(facts, facts.points[there]) * SIDE).astype(int), 0, SIDE - 1)
     cells = places[:, 1] * SIDE + places[:, 0]
     dot = _dot(len(there))
     if quantity == BY_CATEGORY:

@@ -140,6 +140,11 @@ def test_no_other_file_is_given(server: Running, path: str) -> None:
 
 def test_the_map_has_all_clients_at_their_places(shown: Home) -> None:
     found = state(shown)
+    # All of them within the picture, also of so small a shop.
+    slots = np.flatnonzero(found.facts.present)
+    places = np.array([place(found.facts, int(slot)) for slot in slots])
+    assert places.min() > 0
+    assert places.max() < 720
     for quantity in quantities(found.facts):
         content, key = drawn(found, quantity)
         assert content.startswith(b"\x89PNG")

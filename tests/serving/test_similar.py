@@ -48,6 +48,9 @@ def test_of_a_segment_and_of_a_vector(server: Running, published: Home) -> None:
         ("/v1/clients/3/similar?blocks=nothing", None, 422, "has no block 'nothing'"),
         ("/v1/clients/3/similar?version=v9", None, 404, "no profile version 'v9' is online"),
         ("/v1/clients/3/similar?version=old", None, 404, "ubp index --profile-version v1"),
+        ("/v1/clients/3/similar?filters=events>1", None, 422, "there is no parameter 'filters'"),
+        ("/v1/similar?k=3", {"client_ids": [3]}, 422, "there is no parameter 'k'"),
+        ("/v1/profiles/3?block=counters", None, 422, "block: Extra inputs are not permitted"),
         ("/v1/similar", {}, 422, "one of the two"),
         ("/v1/similar", {"client_ids": [1], "vector": [1]}, 422, "one of the two"),
         ("/v1/similar", {"vector": [1, 2]}, 422, "the vector has 2 numbers"),
@@ -60,6 +63,26 @@ def test_mistakes(server: Running, path: str, body: object, status: int, said: s
     answer = server.ask(path, body)
     assert answer.status == status
     assert said in answer.json["detail"]
+
+
+def test_a_body_is_json(server: Running) -> None:
+    for path in ("/v1/similar", "/v1/profiles"):
+        body, form = b'{"client_ids": [3]}', "application/x-www-form-urlencoded"
+        answer = server.ask(path, body, Content_Type=form)
+        assert answer.status == 422
+        assert answer.json["detail"] == "send the body with Content-Type: application/json"
+
+
+def test_one_question_changes_no_other(server: Running) -> None:
+    def asked(filters: str) -> list[object]:
+        answer = server.ask(f"/v1/clients/3/similar?k=1000{filters}")
+        return [one["client_id"] for one in answer.json["similar"]]
+
+    before = asked("&filter=buy_30d>=1")
+    assert before
+    for other in ("&filter=last_days<3", "&filter=last_days<-5", "&filter=category=1", ""):
+        asked(other)
+    assert asked("&filter=buy_30d>=1") == before
 
 
 def test_huge_numbers_are_refused(server: Running, published: Home) -> None:

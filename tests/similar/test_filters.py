@@ -63,6 +63,7 @@ def test_conditions(facts: Facts, filters: list[str], expected: str) -> None:
     found = allowed(facts, CUTOFF, filters)
     assert found is not None
     assert "".join(map(str, facts.ids(np.flatnonzero(found)))) == expected
+    assert facts.present.all()  # as before
 
 
 @pytest.mark.parametrize(

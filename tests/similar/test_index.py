@@ -351,6 +351,16 @@ def test_an_aligned_version_has_an_index_of_its_own(home: Home) -> None:
     assert len(ProfileStore(home, "v2@v1").similar("c003", 3).neighbours) == 3
 
 
+def test_a_new_version_has_the_indexes_of_the_last_one(home: Home) -> None:
+    index(home, by=["counters"])
+    train(home, ["counters"], NEXT)
+    publish(home)
+    index(home)
+    assert len(found(home, "c003", by=["counters"])) == 5
+    train(home, ["handcrafted"], NEXT, skip=["counters"])
+    assert ProfileStore(home).version.name == "v2"
+
+
 def test_commands(home: Home, capsys: pytest.CaptureFixture[str]) -> None:
     where = ("--home", str(home.root))
     run = run_ubp(capsys, "similar", "c003", "-k", "3", *where)

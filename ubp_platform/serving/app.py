@@ -132,7 +132,7 @@ class Alive(BaseModel):
     status: Literal["alive"] = "alive"
 
 
-class Question(BaseModel):
+class Question(BaseModel, extra="forbid"):
     """What a question about profiles may say in its URL.
 
     FastAPI takes longer to find the parameters of a function than a lookup does, so that these are
@@ -387,6 +387,10 @@ def _add_errors(app: FastAPI) -> None:
         request: Request, error: RequestValidationError | ValidationError
     ) -> JSONResponse:
         first = error.errors()[0]
+        if first["loc"] == ("body",) and "json" not in request.headers.get("content-type", ""):
+            return JSONResponse(
+                {"detail": "send the body with Content-Type: application/json"}, 422
+            )
         where = ".".join(map(str, first["loc"]))
         return JSONResponse({"detail": f"{where}: {first['msg']}"}, 422)
 

@@ -190,6 +190,8 @@ def _columns(
 def _typed(ids: Sequence[ClientId], text: bool) -> list[ClientId]:
     if text:
         for one in ids:
+            if not str(one).strip():
+                raise BadRequest("an id is empty")
             if not is_text(str(one)):
                 raise BadRequest("an id is no text: it has a lone surrogate")
         return [str(one) for one in ids]

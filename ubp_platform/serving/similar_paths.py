@@ -6,6 +6,7 @@ from typing import Annotated, Any
 from fastapi import FastAPI, Query, Request
 from pydantic import BaseModel, Field, StrictInt, StrictStr, model_validator
 
+from ubp_platform.errors import BadRequest
 from ubp_platform.serving.reading import Reader, SimilarQuestion
 from ubp_platform.store.similar import MOST, SimilarClients
 
@@ -84,16 +85,25 @@ def add_similar(app: FastAPI, reader: Reader, problems: dict[int | str, dict[str
         version: Version = None,
     ) -> SimilarAnswers:
         """Find the clients who are most similar to one."""
+        _require_known(request, "k", "blocks", "filter", "version")
         names = [name.strip() for name in blocks.split(",") if name.strip()]
         return _answer(
             *reader.similar(SimilarQuestion([client_id], None, k, names, filter, version))
         )
 
     @app.post("/v1/similar", responses=problems, tags=["similar clients"])
-    def similar_to(to: SimilarTo, version: Version = None) -> SimilarAnswers:
+    def similar_to(to: SimilarTo, request: Request, version: Version = None) -> SimilarAnswers:
         """Find the clients who are most similar to several clients, or to a vector."""
+        _require_known(request, "version")
         question = SimilarQuestion(to.client_ids, to.vector, to.k, to.blocks, to.filters, version)
         return _answer(*reader.similar(question))
+
+
+def _require_known(request: Request, *names: str) -> None:
+    """Refuse parameters that would be overlooked, such as ``filters`` for ``filter``."""
+    for name in request.query_params:
+        if name not in names:
+            raise BadRequest(f"there is no parameter {name[:80]!r}; there are {', '.join(names)}")
 
 
 def _answer(version: str, found: SimilarClients) -> SimilarAnswers:

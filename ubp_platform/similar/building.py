@@ -90,9 +90,20 @@ class Builder:
                 raise UBPError(
                     f"profile {self._version.name} has no block {name!r}; it has {', '.join(names)}"
                 )
-        found = [one.by for one in self._known.indexes] if self._known else [[]]
+        found = [one.by for one in self._known.indexes] if self._known else self._usual()
         ordered = [name for name in names if name in by]
         return found if ordered in found or len(ordered) == len(names) else [*found, ordered]
+
+    def _usual(self) -> list[list[str]]:
+        """Return the lists of blocks of the version that was indexed last, as far as possible."""
+        names = {part.block for part in self._version.parts}
+        others = self._version.directory.parent.glob("*/similar/similar.json")
+        for path in sorted(others, key=lambda path: path.stat().st_mtime, reverse=True):
+            with suppress(DamagedFile):
+                last = SimilarDirectory(ProfileVersion.load(path.parents[1])).read()
+                kept = [one.by for one in last.indexes] if last else []
+                return [[], *(by for by in kept if by and {*by} <= names)]
+        return [[]]
 
     @property
     def _named(self) -> list[NamedSnapshot]:

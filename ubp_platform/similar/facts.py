@@ -90,7 +90,8 @@ class Facts:
     @cached_property
     def present(self) -> np.ndarray:
         """At which slots there is somebody: bool."""
-        found: np.ndarray = self.table[ID].is_valid().to_numpy()
+        found: np.ndarray = np.array(self.table[ID].is_valid())
+        found.flags.writeable = False  # it is shared
         return found
 
     @property
@@ -102,7 +103,20 @@ class Facts:
     @cached_property
     def points(self) -> np.ndarray:
         """The clients' places on the map: float32, (n_slots, 2), NaN where there is nobody."""
-        return np.stack([self._numbers(name) for name in POINT], 1)
+        found = np.stack([self._numbers(name) for name in POINT], 1)
+        found.flags.writeable = False
+        return found
+
+    @cached_property
+    def bounds(self) -> tuple[np.ndarray, np.ndarray]:
+        """Between which places the clients lie, from (0, 0) to (1, 1) at least."""
+        there = self.points[self.present]
+        there = there[np.isfinite(there).all(axis=1)]
+        none = np.empty((0, 2), np.float32)
+        return (
+            np.minimum(0, (there if len(there) else none).min(axis=0, initial=0)),
+            np.maximum(1, (there if len(there) else none).max(axis=0, initial=1)),
+        )
 
     def ids(self, slots: np.ndarray) -> list[int | str]:
         """Return the shop's ids of some slots."""

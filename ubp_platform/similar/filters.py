@@ -61,7 +61,7 @@ class Condition:
         if not found or not found[3] or not is_text(text):
             raise BadRequest(
                 f"the filter {text[:80]!r} is no condition: write one as buy_30d>=2, last_days<30 "
-                "or category=Tables"
+                "or category=Tables, with one of < <= > >= = !="
             )
         return cls(*found.groups())
 
@@ -85,7 +85,8 @@ class Condition:
                 raise ValueError
         except ValueError:
             raise BadRequest(
-                f"the filter by {self.name} needs a number, not {self.value[:80]!r}"
+                f"the filter {self.name}{self.comparison}{self.value[:80]} needs a number, after "
+                "one of < <= > >= = !="
             ) from None
         with np.errstate(invalid="ignore"):  # NaN, of clients without it
             return _COMPARE[self.comparison](numbers, value) & ~np.isnan(numbers)
@@ -109,7 +110,7 @@ def allowed(facts: Facts, cutoff: datetime, filters: Sequence[str]) -> np.ndarra
     """Say of each slot whether all conditions hold; None without conditions."""
     if not filters:
         return None
-    found = facts.present
+    found = facts.present.copy()
     for text in filters:
         found &= Condition.parse(text).holds(facts, cutoff)
     return found
