@@ -357,8 +357,6 @@ def test_a_new_version_has_the_indexes_of_the_last_one(home: Home) -> None:
     publish(home)
     index(home)
     assert len(found(home, "c003", by=["counters"])) == 5
-    train(home, ["handcrafted"], NEXT, skip=["counters"])
-    assert ProfileStore(home).version.name == "v2"
 
 
 def test_commands(home: Home, capsys: pytest.CaptureFixture[str]) -> None:
