@@ -20,8 +20,8 @@ from tests.processes import die, exit_code
 from ubp_platform.blocks.snapshot import Snapshot
 from ubp_platform.errors import NotOnline, UBPError
 from ubp_platform.home import Home
+from ubp_platform.profile import newest
 from ubp_platform.profile.listing import get_version
-from ubp_platform.store import publishing
 from ubp_platform.store.online import OnlineStore
 from ubp_platform.store.retrieval import Profile, ProfileStore
 from ubp_platform.store.served import Served
@@ -147,7 +147,7 @@ def publish_and_die(home: Home) -> None:
             die()
         write(self, *of)
 
-    publishing._SLICE = 16
+    newest._SLICE = 16
     OnlineStore.write = die_at_the_third_slice  # type: ignore[method-assign]
     publish(home)
 
