@@ -10,9 +10,9 @@ COPY --from=build /venv /venv
 WORKDIR /app
 COPY cli.py ./
 COPY pipelines pipelines
-ENV PATH=/venv/bin:$PATH UBP_HOME=/home/ubp
+ENV PATH=/venv/bin:$PATH UBP_HOME=/data
 USER 1000:1000
-VOLUME /home/ubp
+VOLUME /data
 EXPOSE 8000
 HEALTHCHECK CMD ["python", "-c", "import urllib.request as r; r.urlopen('http://127.0.0.1:8000/readyz', timeout=3)"]
 ENTRYPOINT ["python", "cli.py"]

@@ -13,7 +13,7 @@ from ubp_platform.files import atomic_file
 from ubp_platform.home import Home
 from ubp_platform.profile.version import ProfilePart
 from ubp_platform.progress import ProgressFactory, logged
-from ubp_platform.similar.facts import Client
+from ubp_platform.similar.facts import Client, Facts
 from ubp_platform.store.profile_lock import lock_path
 from ubp_platform.store.retrieval import Profile, ProfileStore
 from ubp_platform.store.similar import Neighbour
@@ -84,6 +84,18 @@ def profile(home: Home, client_id: str) -> Described:
         return Described(found, parts, why_no_index=str(error))
 
 
+def features_of(facts: Facts, slot: int) -> list[Feature]:
+    """Return a client's features, the most unusual first, without those equal for all clients."""
+    places = facts.percentiles(slot)
+    features = [
+        Feature(name, value, places[name])
+        for name, value in facts.features_of(slot).items()
+        if not facts.is_constant(name)
+    ]
+    features.sort(key=lambda one: -abs(one.percentile - 0.5))
+    return features
+
+
 def described(store: ProfileStore, found: Profile, neighbours: int = 5) -> Described:
     """Describe a known client.
 
@@ -98,13 +110,7 @@ def described(store: ProfileStore, found: Profile, neighbours: int = 5) -> Descr
     slot = facts.slot(found.client_id)
     if slot is None:
         return Described(found, store.version.parts)
-    places = facts.percentiles(slot)
-    features = [
-        Feature(name, value, places[name])
-        for name, value in facts.features_of(slot).items()
-        if not facts.is_constant(name)
-    ]
-    features.sort(key=lambda one: -abs(one.percentile - 0.5))
+    features = features_of(facts, slot)
     similar = store.similar(found.client_id, neighbours).neighbours
     return Described(found, store.version.parts, facts.client(slot), features, similar)
 

@@ -7,7 +7,7 @@ import numpy as np
 
 from pipelines.page.history import Timeline, timeline
 from pipelines.page.picture import place
-from pipelines.retrieve import Feature, described
+from pipelines.retrieve import Feature, features_of
 from pipelines.similar import Found, found
 from ubp_platform.errors import DamagedFile, NoIndex, UBPError, WarehouseBusy
 from ubp_platform.home import Home
@@ -33,7 +33,6 @@ class Strip:
 class FeatureRow:
     """A feature in words."""
 
-    name: str
     what: str
     value: str
     share: float
@@ -113,13 +112,13 @@ def _add_facts(page: ClientPage, store: ProfileStore) -> None:
         return
     page.facts = state.facts.client(slot)
     page.point = place(state.facts, slot)
-    page.features = [_row(one) for one in described(store, profile, 1).features]
+    page.features = [_row(one) for one in features_of(state.facts, slot)]
     page.similar = found(store, [profile.client_id], store.similar(profile.client_id, _SIMILAR))
 
 
 def _row(feature: Feature) -> FeatureRow:
     value = shown(feature.name, round(feature.value, 2))
-    return FeatureRow(feature.name, label(feature.name), value, feature.percentile)
+    return FeatureRow(label(feature.name), value, feature.percentile)
 
 
 def _strips(store: ProfileStore, scale: np.ndarray, vector: np.ndarray) -> list[Strip]:

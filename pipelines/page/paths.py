@@ -14,7 +14,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from pipelines.page import picture
 from pipelines.page.client import age, client_page
-from pipelines.page.explained import ExplainedPage, explained
+from pipelines.page.explained import explained
 from pipelines.page.history import LEFT, LINE, WIDTH
 from pipelines.page.versions import versions_page
 from ubp_platform.errors import BadRequest, NotOnline, UBPError
@@ -58,10 +58,7 @@ class Pages:
 
     def render(self, name: str, status: int = 200, **values: Any) -> HTMLResponse:
         """Render a template."""
-        served = self.reader.served()
-        text = self._environment.get_template(f"{name}.html.j2").render(
-            served=served, home=self.reader.home.root.name, **values
-        )
+        text = self._environment.get_template(f"{name}.html.j2").render(**values)
         return HTMLResponse(text, status, {"Cache-Control": "no-store"})
 
     def client_id(self, store: ProfileStore, text: str) -> ClientId | None:
@@ -180,23 +177,20 @@ def _client(pages: Pages, request: Request) -> Response:
         text = f"Client {asked[:80]} has no profile: no event is known of this id.{kind}"
         return pages.render("error", 404, title="Unknown client", text=text)
     state = pages.state(store)
-    key = picture.drawn(state, _first(state)) if state and page.point else None
+    colour = next(iter(picture.quantities(state.facts).items())) if state else ("", "")
+    key = picture.drawn(state, colour[0])[1] if state and page.point else None
     return pages.render(
         "client",
         page=page,
         side=picture.SIDE,
-        colour=_first(state) if state else "",
-        key=key[1] if key else None,
-        colour_name=picture.quantities(state.facts)[_first(state)] if state else "",
+        colour=colour[0],
+        key=key,
+        colour_name=colour[1],
         left=LEFT,
         line=LINE,
         width=WIDTH,
         has_autoencoder=any(part.block.startswith("gru_ae") for part in store.version.parts),
     )
-
-
-def _first(state: State) -> str:
-    return next(iter(picture.quantities(state.facts)))
 
 
 def _explained(pages: Pages, request: Request) -> Response:
@@ -205,7 +199,7 @@ def _explained(pages: Pages, request: Request) -> Response:
     store = pages.reader.store()
     client_id = pages.client_id(store, asked)
     cutoff = None if client_id is None else store.lookup(client_id).cutoff
-    found: ExplainedPage = explained(pages.reader.home, store.version.name, asked, cutoff)
+    found = explained(pages.reader.home, store.version.name, asked, cutoff)
     return pages.render("explained", found=found, client_id=asked)
 
 

@@ -25,7 +25,7 @@ from ubp_platform.blocks.snapshot_files import (
     snapshot_path,
 )
 from ubp_platform.blocks.state_arrays import digest, strip_prefix
-from ubp_platform.errors import DamagedFile, UBPError
+from ubp_platform.errors import BadRequest, DamagedFile, UBPError
 from ubp_platform.home import Home
 from ubp_platform.profile.alignment import Alignment, transform
 from ubp_platform.profile.normalizer import Normalizer
@@ -111,6 +111,23 @@ class ProfileVersion:
     def widths(self) -> list[tuple[str, int]]:
         """The blocks with their widths, in the order of the vector."""
         return [(part.block, part.width) for part in self.parts]
+
+    def ordered(self, blocks: Collection[str]) -> list[str]:
+        """Return blocks in the order of the vector; none if they are all of it.
+
+        Raises
+        ------
+        BadRequest
+            If there is no such block.
+        """
+        names = [part.block for part in self.parts]
+        for name in blocks:
+            if name not in names:
+                raise BadRequest(
+                    f"profile {self.name} has no block {name!r}; it has {', '.join(names)}"
+                )
+        found = [name for name in names if name in blocks]
+        return [] if found == names else found
 
     def columns(self, blocks: Collection[str] = ()) -> np.ndarray:
         """Return the columns of some blocks, in the order of the vector; of all without names."""

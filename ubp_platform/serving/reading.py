@@ -175,16 +175,13 @@ def _columns(
     store: ProfileStore, blocks: Sequence[str]
 ) -> tuple[np.ndarray | None, list[tuple[str, int]]]:
     """Return the columns of some blocks, in the order of the vector; None for all."""
-    parts = store.version.parts
-    if not blocks:
-        return None, store.version.widths
-    if unknown := [name for name in blocks if name not in {part.block for part in parts}]:
-        names = ", ".join(part.block for part in parts)
-        raise BadRequest(
-            f"profile {store.version.name} has no block {unknown[0]!r}; it has {names}"
-        )
-    chosen = [(one.block, one.width) for one in parts if one.block in blocks]
-    return store.version.columns(blocks), chosen
+    version = store.version
+    named = version.ordered(blocks)
+    if not named:
+        return None, version.widths
+    return version.columns(named), [
+        (name, width) for name, width in version.widths if name in named
+    ]
 
 
 def _typed(ids: Sequence[ClientId], text: bool) -> list[ClientId]:

@@ -1,7 +1,7 @@
 """Making the indexes of a profile version, and keeping them up to date."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -84,15 +84,9 @@ class Builder:
         UBPError
             If the version has no such block.
         """
-        names = [part.block for part in self._version.parts]
-        for name in by:
-            if name not in names:
-                raise UBPError(
-                    f"profile {self._version.name} has no block {name!r}; it has {', '.join(names)}"
-                )
+        ordered = self._version.ordered(by)
         found = [one.by for one in self._known.indexes] if self._known else self._usual()
-        ordered = [name for name in names if name in by]
-        return found if ordered in found or len(ordered) == len(names) else [*found, ordered]
+        return found if not ordered or ordered in found else [*found, ordered]
 
     def _usual(self) -> list[list[str]]:
         """Return the lists of blocks of the version that was indexed last, as far as possible."""
@@ -154,14 +148,15 @@ class Builder:
         self, wanted: list[list[str]], warehouse: Warehouse, progress: ProgressFactory
     ) -> Built:
         keys = np.unique(np.concatenate([client_keys(file.path) for file in self._files]))
-        plane, points = self._plane(), np.empty((len(keys), 2), np.float32)
+        plane, stored = self._plane()
+        points = np.empty((len(keys), 2), np.float32)
         with progress("places on the map", len(keys), "clients") as advance:
             for part in newest_profiles(self._files):
                 points[np.searchsorted(keys, part.keys)] = plane.place(part.keys, part.vectors)
                 advance(len(part.keys))
         facts = self._facts(keys, np.ones(len(keys), bool), points, warehouse, progress)
         indexes = [self._index(by, keys, facts.present, progress) for by in wanted]
-        return self._finish(facts, len(keys), indexes, plane, len(keys))
+        return self._finish(facts, len(keys), indexes, stored, len(keys))
 
     def _some(
         self,
@@ -175,7 +170,7 @@ class Builder:
         changed = np.concatenate([np.empty(0, np.int64), *(one.keys for one in changes.rows())])
         keys = np.unique(changed)
         slots = _slots(old.keys, old.present, keys)
-        plane = self._plane()
+        plane, plane_file = self._plane()
         size = max(len(old), int(slots.max(initial=-1)) + 1)
         everybody, there = np.zeros(size, np.int64), np.zeros(size, bool)
         points = np.full((size, 2), np.nan, np.float32)
@@ -201,7 +196,7 @@ class Builder:
                 where = slots[np.searchsorted(keys, part.keys)]
                 found.add(where, part.vectors[:, columns])
             indexes.append(self._store(by, found))
-        return self._finish(facts, changes.everybody, indexes, plane, len(keys))
+        return self._finish(facts, changes.everybody, indexes, plane_file, len(keys))
 
     def _facts(
         self,
@@ -220,12 +215,14 @@ class Builder:
         table = facts_of(history, clients, ids, progress)
         return Facts.at_slots(table, keys, present, points)
 
-    def _plane(self) -> Plane:
+    def _plane(self) -> tuple[Plane, StoredFile]:
         """Return the map of the version, which never changes; lay it out the first time."""
         if self._known:
             with suppress(DamagedFile):
-                return Plane.open(self._directory.whole(self._known.plane))
-        return Plane.fit(self._sample(SAMPLE))
+                path = self._directory.whole(self._known.plane)
+                return Plane.open(path), self._known.plane
+        plane = Plane.fit(self._sample(SAMPLE))
+        return plane, self._stored("plane", "safetensors", plane.write)
 
     def _index(
         self, by: list[str], keys: np.ndarray, present: np.ndarray, progress: ProgressFactory
@@ -236,8 +233,7 @@ class Builder:
         found = VectorIndex.build(
             self._sample(VectorIndex.sample_size(clients))[:, columns], clients
         )
-        order = np.flatnonzero(present)
-        order = order[np.argsort(keys[order], kind="stable")]
+        order = _by_key(keys, present)
         ordered = keys[order]
         title = f"index {self._version.name}" + f" by {', '.join(by)}" * bool(by)
         with progress(title, clients, "clients") as advance:
@@ -254,25 +250,24 @@ class Builder:
 
     def _store(self, by: list[str], index: VectorIndex) -> StoredIndex:
         digest = hashlib.sha256(",".join(by).encode()).hexdigest()[:8]
-        file = self._file(f"by-{digest}" if by else "all", "faiss")
-        with atomic_file(file) as draft:
-            index.write(draft)
-        return StoredIndex(by=by, file=self._directory.stored(file), clients=len(index))
+        file = self._stored(f"by-{digest}" if by else "all", "faiss", index.write)
+        return StoredIndex(by=by, file=file, clients=len(index))
 
-    def _file(self, name: str, kind: str) -> Path:
-        return self._directory.path / f"{name}-{self._number}.{kind}"
+    def _stored(self, name: str, kind: str, write: Callable[[Path], None]) -> StoredFile:
+        """Write a file of the next state."""
+        path = self._directory.path / f"{name}-{self._number}.{kind}"
+        with atomic_file(path) as draft:
+            write(draft)
+        return self._directory.stored(path)
 
     def _finish(
         self,
         facts: Facts,
         clients: int,
         indexes: list[StoredIndex],
-        plane: Plane,
+        plane: StoredFile,
         written: int,
     ) -> Built:
-        path = self._file("facts", "arrow")
-        with atomic_file(path) as draft:
-            facts.write(draft)
         made = SimilarDescription(
             number=self._number,
             publish=self._publish,
@@ -280,22 +275,12 @@ class Builder:
             cutoff=self._files[-1].cutoff,
             newest_event=facts.newest_event,
             clients=clients,
-            facts=self._directory.stored(path),
-            plane=self._stored_plane(plane),
+            facts=self._stored("facts", "arrow", facts.write),
+            plane=plane,
             indexes=indexes,
             made_at=datetime.now(UTC),
         )
         return Built(self._write(made), written)
-
-    def _stored_plane(self, plane: Plane) -> StoredFile:
-        if self._known:
-            with suppress(DamagedFile):
-                self._directory.whole(self._known.plane)
-                return self._known.plane
-        path = self._file("plane", "safetensors")
-        with atomic_file(path) as draft:
-            plane.write(draft)
-        return self._directory.stored(path)
 
     def without(self, client_ids: Sequence[str]) -> list[str]:
         """Remove clients; see :func:`remove_clients`."""
@@ -313,12 +298,9 @@ class Builder:
             index = VectorIndex.open(self._directory.whole(one.file), shared=False)
             index.remove(slots)
             indexes.append(self._store(one.by, index))
-        path = self._file("facts", "arrow")
-        with atomic_file(path) as draft:
-            facts.emptied(slots).write(draft)
         left = {
             "clients": before.clients - len(slots),
-            "facts": self._directory.stored(path),
+            "facts": self._stored("facts", "arrow", facts.emptied(slots).write),
             "indexes": indexes,
         }
         self._write(before.model_copy(update=left))
@@ -330,10 +312,16 @@ class Builder:
         return found
 
 
+def _by_key(keys: np.ndarray, present: np.ndarray) -> np.ndarray:
+    """Return the slots where there is somebody, in the order of the keys."""
+    there = np.flatnonzero(present)
+    ordered: np.ndarray = there[np.argsort(keys[there], kind="stable")]
+    return ordered
+
+
 def _slots(keys: np.ndarray, present: np.ndarray, wanted: np.ndarray) -> np.ndarray:
     """Return the slots of clients; those who have none yet get the next ones."""
-    order = np.flatnonzero(present)
-    order = order[np.argsort(keys[order], kind="stable")]
+    order = _by_key(keys, present)
     if not len(order):
         return len(keys) + np.arange(len(wanted))
     place = np.minimum(np.searchsorted(keys[order], wanted), len(order) - 1)

@@ -1,5 +1,7 @@
 """Collecting the facts of clients from their history."""
 
+from contextlib import suppress
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -34,11 +36,9 @@ def facts_of(
         The shop's ids, in the order of the keys.
     progress : ProgressFactory
     """
-    block: Handcrafted | None = Handcrafted()
-    try:
+    block: Handcrafted | None = None
+    with suppress(BlockUnavailable):  # a shop of searches alone
         block = Handcrafted().fit(history)
-    except BlockUnavailable:  # a shop of searches alone
-        block = None
     parts, start = [], 0
     with progress("facts of clients", len(keys), "clients") as advance:
         for count, narrowed in history.slices():

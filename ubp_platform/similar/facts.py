@@ -112,11 +112,7 @@ class Facts:
         """Between which places the clients lie, from (0, 0) to (1, 1) at least."""
         there = self.points[self.present]
         there = there[np.isfinite(there).all(axis=1)]
-        none = np.empty((0, 2), np.float32)
-        return (
-            np.minimum(0, (there if len(there) else none).min(axis=0, initial=0)),
-            np.maximum(1, (there if len(there) else none).max(axis=0, initial=1)),
-        )
+        return there.min(axis=0, initial=0), there.max(axis=0, initial=1)
 
     def ids(self, slots: np.ndarray) -> list[int | str]:
         """Return the shop's ids of some slots."""

@@ -88,16 +88,9 @@ class SimilarSearch:
         """
         if not 1 <= count <= MOST:
             raise BadRequest(f"{count} similar clients: ask for 1 to {MOST:,}")
-        names = [part.block for part in self._version.parts]
-        for name in by:
-            if name not in names:
-                raise BadRequest(
-                    f"profile {self._version.name} has no block {name!r}; it has {', '.join(names)}"
-                )
-        by = [name for name in names if name in by]
-        by = [] if len(by) == len(names) else by
+        named = self._version.ordered(by)
         for _ in range(_TRIES):
-            found = self._find(self.indexes.state(), to, count, by, filters)
+            found = self._find(self.indexes.state(), to, count, named, filters)
             if found:
                 return found
         raise BadRequest(f"profiles were published {_TRIES} times during this search: ask again")
@@ -133,14 +126,13 @@ class SimilarSearch:
             for (_, slot), profile in zip(candidates, profiles, strict=True)
             if profile  # else removed since
         ]
-        if not known:
-            return SimilarClients(self._version.name, publication, state.description.cutoff, by, [])
-        cosines = unit(np.stack([vector for _, vector in known])) @ unit(vector[None])[0]
-        order = np.argsort(-cosines, kind="stable")[:count]
-        neighbours = [
-            Neighbour(state.facts.client(known[place][0]), float(np.clip(cosines[place], -1, 1)))
-            for place in order
-        ]
+        neighbours = []
+        if known:
+            rows = np.stack([own for _, own in known])
+            cosines = np.clip(unit(rows) @ unit(vector[None])[0], -1, 1)
+            for place in np.argsort(-cosines, kind="stable")[:count]:
+                client = state.facts.client(known[place][0])
+                neighbours.append(Neighbour(client, float(cosines[place])))
         return SimilarClients(
             self._version.name, publication, state.description.cutoff, by, neighbours
         )
