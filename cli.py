@@ -11,7 +11,7 @@ if __name__ == "__main__" and signal.getsignal(signal.SIGINT) == signal.default_
 
 import typer
 
-from pipelines.commands import evaluation, events, profiles, serving, upkeep
+from pipelines.commands import evaluation, events, lookups, profiles, serving, upkeep
 from pipelines.console.options import HomeOption
 from pipelines.console.output import say, show
 from pipelines.console.run import run
@@ -80,7 +80,7 @@ def demo(
     pipeline.demo(place, shop)
 
 
-for group in (events, profiles, evaluation, serving, upkeep):
+for group in (events, profiles, lookups, evaluation, serving, upkeep):
     app.add_typer(group.app)
 
 

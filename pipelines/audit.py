@@ -12,13 +12,14 @@ import numpy as np
 
 from ubp_platform.blocks.snapshot import iterate_clients
 from ubp_platform.blocks.snapshot_files import SnapshotFile
+from ubp_platform.engine.base import HERE, Engine
 from ubp_platform.errors import UBPError
 from ubp_platform.forgotten import Forgotten
 from ubp_platform.home import Home
 from ubp_platform.locks import exclusive
-from ubp_platform.profile.encoding import ProfileEncoder, known_then
+from ubp_platform.profile.encoding import known_then, profiles_of
 from ubp_platform.profile.version import ProfileVersion
-from ubp_platform.progress import ProgressFactory, logged
+from ubp_platform.progress import ProgressFactory, logged, silent
 from ubp_platform.store.entities import ClientId
 from ubp_platform.store.publish_log import served_files, served_over_time
 from ubp_platform.store.retrieval import Profile, ProfileStore
@@ -75,7 +76,12 @@ class Audit:
     last_event: datetime | None = None
 
 
-def audit(home: Home, clients: int = 1000, progress: ProgressFactory = logged) -> Audit:
+def audit(
+    home: Home,
+    clients: int = 1000,
+    progress: ProgressFactory = logged,
+    engine: Engine = HERE,
+) -> Audit:
     """Compare what is served with what is on disk, and with what the events give.
 
     Parameters
@@ -84,6 +90,7 @@ def audit(home: Home, clients: int = 1000, progress: ProgressFactory = logged) -
     clients : int
         The number of clients to look up, evenly spaced.
     progress : ProgressFactory
+    engine : Engine
 
     Raises
     ------
@@ -102,7 +109,7 @@ def audit(home: Home, clients: int = 1000, progress: ProgressFactory = logged) -
                 result.clients += len(part.keys)
                 online = store.lookup_many(part.client_ids)
                 result.differences += _compare(part, online)
-                _compute_again(home, warehouse, store.version, part, result)
+                _compute_again(copy, warehouse, store.version, part, result, engine)
                 advance(len(part.keys))
     return result
 
@@ -166,7 +173,12 @@ def _compare(part: _Part, online: list[Profile]) -> Iterator[Difference]:
 
 
 def _compute_again(
-    home: Home, warehouse: Warehouse, version: ProfileVersion, part: _Part, result: Audit
+    home: Home,
+    warehouse: Warehouse,
+    version: ProfileVersion,
+    part: _Part,
+    result: Audit,
+    engine: Engine,
 ) -> None:
     """Encode the clients as they were encoded, and compare."""
     cutoff = part.file.cutoff
@@ -186,11 +198,11 @@ def _compute_again(
             "all clients was counted with them"
         )
         return
-    history = warehouse.history(cutoff, part.keys, known)
-    newest = history.last
+    newest = warehouse.history(cutoff, part.keys, known).last
     if newest and (result.knows_until is None or newest > result.knows_until):
         result.knows_until = newest
-    computed = ProfileEncoder(home, warehouse, version).encode(history, part.keys)
+    slices = profiles_of(engine, home, warehouse, [version], cutoff, part.keys, known, silent)
+    computed = (vector for one in slices for vector in one.vectors[0])
     result.computed += len(part.keys)
     for client_id, vector, expected in zip(part.client_ids, part.vectors, computed, strict=True):
         if vector.tobytes() != expected.tobytes():

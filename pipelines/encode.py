@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
+from ubp_platform.engine.base import HERE, Engine
 from ubp_platform.home import Home
 from ubp_platform.locks import exclusive
 from ubp_platform.profile.assembly import assemble
@@ -34,6 +35,7 @@ def encode(
     progress: ProgressFactory = logged,
     *,
     as_delivered: bool = False,
+    engine: Engine = HERE,
 ) -> tuple[ProfileVersion, list[Encoded]]:
     """Encode cutoffs with the fitted blocks of a profile version, and assemble the profiles.
 
@@ -49,6 +51,8 @@ def encode(
     progress : ProgressFactory
     as_delivered : bool
         Leave out what was delivered at a cutoff or later, as if each were encoded at its time.
+    engine : Engine
+        Where the clients are encoded.
 
     Returns
     -------
@@ -75,8 +79,8 @@ def encode(
                 relevant = None if as_delivered else warehouse.relevant
                 for one, parts in zip(versions, fits, strict=True):
                     before = one.snapshot_path(cutoff)
-                    encode_blocks(copy, warehouse, parts, cutoff, progress, known)
-                    path = assemble(copy, one, cutoff, progress, relevant)
+                    encode_blocks(copy, warehouse, parts, cutoff, progress, known, engine)
+                    path = assemble(copy, one, cutoff, progress, relevant, engine)
                     revised = compare(warehouse, before, path, known) if path != before else None
                     encoded.append(Encoded(one, path, revised))
             warn_of_changes(copy, times, "ubp encode")

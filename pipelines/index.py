@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from ubp_platform.engine.base import HERE, Engine
 from ubp_platform.errors import UBPError
 from ubp_platform.home import Home
 from ubp_platform.locks import exclusive
@@ -21,6 +22,7 @@ def index(
     version: str | None = None,
     by: Sequence[str] = (),
     progress: ProgressFactory = logged,
+    engine: Engine = HERE,
 ) -> Built:
     """Make the indexes of a version, or bring them up to what is online.
 
@@ -32,6 +34,8 @@ def index(
     by : sequence of str
         Make a further index, by these blocks.
     progress : ProgressFactory
+    engine : Engine
+        Where vectors are put into groups and coded.
 
     Raises
     ------
@@ -48,7 +52,7 @@ def index(
         if current := builder.current(by):
             return current
         with frozen(home) as copy, Warehouse(copy.warehouse) as warehouse:
-            return builder.build(by, warehouse, progress)
+            return builder.build(by, warehouse, progress, engine)
 
 
 def _builder(home: Home, version: ProfileVersion) -> Builder:

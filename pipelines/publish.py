@@ -4,6 +4,7 @@ import warnings
 from datetime import UTC, datetime
 
 from pipelines.compare import Unhealthy, keep, require_healthy
+from ubp_platform.engine.base import HERE, Engine
 from ubp_platform.errors import UBPError
 from ubp_platform.home import Home
 from ubp_platform.locks import exclusive
@@ -24,6 +25,7 @@ def publish(
     progress: ProgressFactory = logged,
     everybody: bool = False,
     if_healthy: bool = False,
+    engine: Engine = HERE,
 ) -> Served:
     """Serve a profile version as of its newest cutoff.
 
@@ -41,6 +43,8 @@ def publish(
         Write all profiles, also those that have not changed: this repairs the online store.
     if_healthy : bool
         First compare the profiles with those that are served, and keep the result in the home.
+    engine : Engine
+        From where profiles are written to a server such as Redis.
 
     Raises
     ------
@@ -58,14 +62,18 @@ def publish(
         except Unhealthy as stop:
             keep(home, stop.found)
             raise
-        served = _publish(home, profile, progress, everybody)
+        served = _publish(home, profile, progress, everybody, engine)
     if compared:
         keep(home, compared)
     return served
 
 
 def _publish(
-    home: Home, profile: ProfileVersion, progress: ProgressFactory, everybody: bool
+    home: Home,
+    profile: ProfileVersion,
+    progress: ProgressFactory,
+    everybody: bool,
+    engine: Engine,
 ) -> Served:
     snapshots = profile.snapshots
     if not snapshots:
@@ -83,10 +91,10 @@ def _publish(
         )
     write_configuration(home)
     store = OnlineStore(home)
-    published = put_online(home, store, profile, progress, everybody)
+    published = put_online(home, store, profile, progress, everybody, engine)
     for one in aligned_versions(home, profile.name):
         if one.snapshots:
-            put_online(home, store, one, progress, everybody)
+            put_online(home, store, one, progress, everybody, engine)
     if before and before.online_store == store.kind and profile.name in before.unnumbered:
         remove(store, profile, "")
     online = _online(home, store, before)

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from pipelines.encode import encode
+from ubp_platform.engine.base import HERE, Engine
 from ubp_platform.errors import UBPError
 from ubp_platform.home import Home
 from ubp_platform.locks import exclusive
@@ -51,6 +52,7 @@ def refresh(
     cutoff: datetime | None = None,
     max_age: timedelta = MAX_AGE,
     progress: ProgressFactory = logged,
+    engine: Engine = HERE,
 ) -> Refreshed:
     """Encode the clients of whom something new is known, and those whose profiles are old.
 
@@ -64,6 +66,8 @@ def refresh(
     max_age : timedelta
         From this age on, a profile is encoded again in any case.
     progress : ProgressFactory
+    engine : Engine
+        Where the clients are encoded.
 
     Raises
     ------
@@ -91,8 +95,10 @@ def refresh(
                 # Once most are due, one snapshot of all is worth its cost.
                 why = "most are due: they have new events, or a profile as old as --max-age"
                 if len(plan.clients) <= plan.others:
-                    written = refreshing.refresh(copy, warehouse, wanted, at, plan, progress)
+                    written = refreshing.refresh(
+                        copy, warehouse, wanted, at, plan, progress, engine
+                    )
                     warn_of_changes(copy, [at], "ubp refresh")
                     return Refreshed(profile, at, written, plan.others)
-    _, encoded = encode(home, [at], profile.name, progress)
+    _, encoded = encode(home, [at], profile.name, progress, engine=engine)
     return Refreshed(profile, at, encoded[0].version.snapshots[-1].clients, 0, True, why)

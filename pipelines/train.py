@@ -6,6 +6,7 @@ from datetime import datetime
 
 from ubp_platform.blocks.registry import profile_blocks
 from ubp_platform.choices import Preset, ProfileKind
+from ubp_platform.engine.base import HERE, Engine
 from ubp_platform.home import Home
 from ubp_platform.locks import exclusive
 from ubp_platform.profile.fitting import BlockFits, fit_blocks, select_blocks
@@ -38,6 +39,7 @@ def train(
     resume: bool = False,
     as_delivered: bool = False,
     refit_forgotten: int | None = None,
+    engine: Engine = HERE,
 ) -> Trained:
     """Fit blocks on the history before a cutoff and make a profile version of them.
 
@@ -50,6 +52,8 @@ def train(
         As in :func:`~ubp_platform.profile.fitting.fit_blocks`.
     profile : {"default", "paper"}
         Which blocks to fit where none are named.
+    engine : Engine
+        Where the clients are encoded; fits are made in this process.
 
     Returns
     -------
@@ -75,6 +79,6 @@ def train(
         published = Served.read_if_whole(home)
         # A name that is online stays the name of what is online.
         taken = published.online if published else ()
-        version = make_version(copy, fits, progress, taken=taken)
+        version = make_version(copy, fits, progress, taken=taken, engine=engine)
         warn_of_changes(copy, [fits.cutoff], "ubp train")
     return Trained(**vars(fits), profile=version)

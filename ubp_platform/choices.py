@@ -11,6 +11,8 @@ NetworkName = Literal["small", "paper"]
 #: Where a head is tuned: on an inner split of the train window, or, as in the challenge, on the
 #: validation window.
 ProtocolName = Literal["holdout", "challenge"]
+#: Where the work on many clients is done: in this process, or on a Ray cluster.
+EngineName = Literal["local", "ray"]
 ExportFormat = Literal["challenge"]
 #: Logs whose size a simulated log can have.
 LogName = Literal["challenge"]

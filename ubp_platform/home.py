@@ -138,6 +138,11 @@ class Home:
         return self.root / "checkpoints"
 
     @property
+    def lake(self) -> Path:
+        """The log in buckets of clients, where the settings name no other place."""
+        return self.root / "lake"
+
+    @property
     def scratch(self) -> Path:
         """Caches; all of it can be deleted."""
         return self.root / "scratch"

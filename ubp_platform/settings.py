@@ -19,6 +19,7 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
+from ubp_platform.choices import EngineName
 from ubp_platform.errors import UBPError, first_line
 
 FILE = Path("ubp.toml")
@@ -58,6 +59,11 @@ class Settings(BaseSettings):
         ``feature_repo/feature_store.yaml`` says.
     redis : str, optional
         Connection string of Redis: ``host:port,password=…``.
+    engine : {"local", "ray"}
+        Where the work on many clients is done.
+    lake : str, optional
+        Where the log lies that Ray's workers read: a directory that all of them see, or an address
+        such as ``s3://bucket/prefix``; by default in the home.
     max_columns, max_rows : int
         What a file from outside may have; one with more is refused before it is read.
     max_row_bytes : int
@@ -78,6 +84,8 @@ class Settings(BaseSettings):
     threads: PositiveInt | None = None
     online_store: str | None = None
     redis: str | None = None
+    engine: EngineName = "local"
+    lake: str | None = None
     max_columns: PositiveInt = 1_000
     max_rows: PositiveInt = 500_000_000
     max_row_bytes: PositiveInt = 1_000_000

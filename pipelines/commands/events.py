@@ -226,3 +226,25 @@ def clients(
     from pipelines.console.deliveries import show_relevant
 
     show_relevant(pipeline.relevant_clients(open_home(home), file, everybody))
+
+
+@app.command(rich_help_panel=PANEL)
+def lake(
+    bucket_clients: Annotated[
+        int | None,
+        typer.Option(metavar="N", help="Clients in a bucket, about; 65,536 or what it has.", min=1),
+    ] = None,
+    anew: Annotated[
+        bool, typer.Option("--anew", help="Write all of it, also what seems to be up to date.")
+    ] = False,
+    home: HomeOption = None,
+) -> None:
+    """Write the events into buckets of clients, which a Ray cluster reads.
+
+    A lake that is there gets what has landed since. Commands with --engine ray do so themselves.
+    """
+    from pipelines import lake as pipeline
+    from pipelines.console.deliveries import show_lake
+
+    found = pipeline.lake(open_home(home), progress(), bucket_clients=bucket_clients, anew=anew)
+    show_lake(found)

@@ -1,23 +1,24 @@
-"""Commands about profiles: fitting, encoding, publishing, looking up."""
+"""Commands about profiles: fitting, encoding, publishing."""
 
 import json as json_format
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from pipelines.console.options import (
+    AddressOption,
     AsDeliveredOption,
     ClientArgument,
+    EngineOption,
     HomeOption,
     ModelOption,
     PresetOption,
     ProfileOption,
-    ServedOption,
     VersionOption,
 )
 from pipelines.console.output import progress, say, say_next, say_what_is_next, show
+from ubp_platform.engine.opening import open_engine
 from ubp_platform.errors import UBPError
 from ubp_platform.home import open_home
 from ubp_platform.profile.listing import get_version
@@ -26,12 +27,6 @@ from ubp_platform.times import parse_time
 
 app = typer.Typer()
 PANEL = "Profiles"
-ByOption = Annotated[
-    str | None,
-    typer.Option(
-        metavar="BLOCK,...", help="Compare these blocks of the profile alone; all by default."
-    ),
-]
 
 
 @app.command(rich_help_panel=PANEL)
@@ -75,6 +70,8 @@ def train(
             metavar="VERSION", help="Then map the new version into the space of this one."
         ),
     ] = None,
+    engine: EngineOption = None,
+    address: AddressOption = None,
     home: HomeOption = None,
 ) -> None:
     """Fit blocks and make a profile version of them.
@@ -101,6 +98,7 @@ def train(
         resume=resume,
         as_delivered=as_delivered,
         refit_forgotten=refit_forgotten,
+        engine=open_engine(engine, address),
     )
     show_trained(result)
     if align_to:
@@ -153,6 +151,8 @@ def encode(
     ] = None,
     as_delivered: AsDeliveredOption = False,
     version: VersionOption = None,
+    engine: EngineOption = None,
+    address: AddressOption = None,
     home: HomeOption = None,
 ) -> None:
     """Encode profiles at further cutoffs with the fitted blocks.
@@ -164,7 +164,14 @@ def encode(
     from pipelines.console.profiles import show_encoded
 
     times, place = [parse_time(text) for text in cutoff or []], open_home(home)
-    _, encoded = pipeline.encode(place, times, version, progress(), as_delivered=as_delivered)
+    _, encoded = pipeline.encode(
+        place,
+        times,
+        version,
+        progress(),
+        as_delivered=as_delivered,
+        engine=open_engine(engine, address),
+    )
     for one in encoded:
         show_encoded(one)
     say_what_is_next(place)
@@ -180,6 +187,8 @@ def refresh(
         float, typer.Option(help="Days after which a profile is encoded again in any case.")
     ] = 7,
     version: VersionOption = None,
+    engine: EngineOption = None,
+    address: AddressOption = None,
     home: HomeOption = None,
 ) -> None:
     """Take a delivery in: encode the clients of whom something new is known.
@@ -191,7 +200,8 @@ def refresh(
 
     time, age = parse_time(cutoff) if cutoff else None, timedelta(days=max_age)
     place = open_home(home)
-    show_refreshed(pipeline.refresh(place, version, time, age, progress()))
+    workers = open_engine(engine, address)
+    show_refreshed(pipeline.refresh(place, version, time, age, progress(), workers))
     say_what_is_next(place)
 
 
@@ -230,6 +240,8 @@ def publish(
         ),
     ] = False,
     version: VersionOption = None,
+    engine: EngineOption = None,
+    address: AddressOption = None,
     home: HomeOption = None,
 ) -> None:
     """Register the profiles with Feast and serve a version online.
@@ -245,16 +257,16 @@ def publish(
     from pipelines.console.profiles import show_served
     from pipelines.console.similar import show_index
 
-    place, start = open_home(home), datetime.now(UTC)
+    place, start, workers = open_home(home), datetime.now(UTC), open_engine(engine, address)
     try:
-        served = pipeline.publish(place, version, progress(), everybody, if_healthy)
+        served = pipeline.publish(place, version, progress(), everybody, if_healthy, workers)
     except Unhealthy as stop:
         show_unhealthy(stop.found)
         raise typer.Exit(3) from None
     if if_healthy:
         show_healthy([found for found in comparisons(place) if found.made_at > start])
     show_served(served)
-    show_index(index.index(place, served.version, progress=progress()))
+    show_index(index.index(place, served.version, progress=progress(), engine=workers))
     say_what_is_next(place)
 
 
@@ -298,105 +310,3 @@ def tag(
         raise UBPError(f"how is {version} to be called? `ubp tag {version} production`")
     for one, tagged in read_tags(place).items():
         say(f"{one}: {tagged}")
-
-
-@app.command(rich_help_panel=PANEL)
-def profile(
-    client_id: ClientArgument,
-    json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
-    home: HomeOption = None,
-) -> None:
-    """Look up a client's profile: what is unusual about the client, and who is similar."""
-    fast_feast_import()
-    from pipelines import retrieve
-    from pipelines.console.similar import described_client
-
-    found = retrieve.profile(open_home(home), client_id)
-    if json:
-        print(json_format.dumps(retrieve.as_json(found)))  # noqa: T201
-        return
-    show(described_client(found))
-    if found.why_no_index:
-        say(found.why_no_index)
-
-
-@app.command(rich_help_panel=PANEL)
-def similar(
-    client_ids: Annotated[
-        list[str],
-        typer.Argument(metavar="CLIENT...", help="A client; several stand for a segment."),
-    ],
-    k: Annotated[int, typer.Option("-k", help="How many to find.", min=1, max=1000)] = 10,
-    by: ByOption = None,
-    filters: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--filter",
-            metavar="CONDITION",
-            help="Only clients with buy_30d>=2, last_days<30, category=Tables, …; repeatable.",
-        ),
-    ] = None,
-    json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
-    version: ServedOption = None,
-    home: HomeOption = None,
-) -> None:
-    """Find the clients whose profiles are most similar, and what they have in common."""
-    fast_feast_import()
-    from pipelines import similar as pipeline
-    from pipelines.console.similar import show_similar
-
-    chosen = _names(by)
-    found = pipeline.similar(open_home(home), client_ids, k, chosen, filters or (), version)
-    if json:
-        print(json_format.dumps(pipeline.as_json(found)))  # noqa: T201
-    else:
-        show_similar(found)
-
-
-@app.command(rich_help_panel=PANEL)
-def index(
-    by: ByOption = None,
-    version: ServedOption = None,
-    home: HomeOption = None,
-) -> None:
-    """Make the index of similar clients, or bring it up to what is served.
-
-    'ubp publish' does so, too. With --by, a further index is made, and kept up to date from then
-    on.
-    """
-    fast_feast_import()
-    from pipelines import index as pipeline
-    from pipelines.console.similar import show_index
-
-    show_index(pipeline.index(open_home(home), version, _names(by), progress()))
-
-
-def _names(by: str | None) -> list[str]:
-    return [name.strip() for name in (by or "").split(",") if name.strip()]
-
-
-@app.command("training-set", rich_help_panel=PANEL)
-def training_set(
-    entities: Annotated[
-        Path, typer.Argument(help="Parquet file with client_id, event_timestamp and any labels.")
-    ],
-    out: Annotated[Path, typer.Argument(help="The Parquet file to write.")],
-    as_served: Annotated[
-        bool,
-        typer.Option(
-            "--as-served", help="Take what lookups returned then; else late events count."
-        ),
-    ] = False,
-    version: ServedOption = None,
-    home: HomeOption = None,
-) -> None:
-    """Join clients at past times with their profiles as of those times."""
-    fast_feast_import()
-    from pipelines import retrieve
-    from ubp_platform.store.profile_lock import lock_path
-
-    rows, known = retrieve.training_set(
-        open_home(home), entities, out, version, progress(), as_served=as_served
-    )
-    say(f"{out}: {rows:,} rows, {known:,} with a profile of their own")
-    say(f"{lock_path(out)}: for ProfileStore.from_lock, which opens the same profile", wrap=False)

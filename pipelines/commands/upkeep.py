@@ -5,8 +5,9 @@ from typing import Annotated
 
 import typer
 
-from pipelines.console.options import HomeOption
+from pipelines.console.options import AddressOption, EngineOption, HomeOption
 from pipelines.console.output import progress, say, say_what_is_next
+from ubp_platform.engine.opening import open_engine
 from ubp_platform.files import size
 from ubp_platform.home import open_home
 from ubp_platform.locks import alone
@@ -43,6 +44,8 @@ def doctor(
 @app.command(rich_help_panel=PANEL)
 def audit(
     clients: Annotated[int, typer.Option(help="Number of clients to look up.", min=1)] = 1000,
+    engine: EngineOption = None,
+    address: AddressOption = None,
     home: HomeOption = None,
 ) -> None:
     """Compare served profiles with the events: look clients up, and compute them again.
@@ -53,7 +56,7 @@ def audit(
     from pipelines import audit as pipeline
     from pipelines.console.profiles import show_audit
 
-    found = pipeline.audit(open_home(home), clients, progress())
+    found = pipeline.audit(open_home(home), clients, progress(), open_engine(engine, address))
     show_audit(found)
     if found.differences or not found.computed:
         raise typer.Exit(3)

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from pipelines.dry_run import DryRun
     from pipelines.ingest import Ingested
     from pipelines.init import Initialised
+    from pipelines.lake import Lake
     from pipelines.quarantine import Quarantine
     from ubp_platform.layouts.description import Layout
     from ubp_platform.simulation.simulator import SimulatedFile
@@ -198,3 +199,18 @@ def show_relevant(wanted: "RelevantClients") -> None:
     if wanted.clients is not None:
         who = f"{len(wanted.clients):,} clients, {wanted.with_events:,} of whom have events"
     say(f"Profiles are made of {who}")
+
+
+def show_lake(found: "Lake") -> None:
+    """Print what a lake holds, and what was written."""
+    written, manifest = found.written, found.written.manifest
+    size = sum(file.bytes for file in manifest.files) / 1e6
+    say(
+        f"{found.place}: {manifest.events:,} events in {len(manifest.buckets):,} buckets, "
+        f"{size:,.1f} MB",
+        wrap=False,
+    )
+    say(
+        f"{written.anew:,} buckets written, {written.appended:,} appended to, "
+        f"{written.untouched:,} as they were"
+    )

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from ubp_platform.choices import Preset, ProfileKind
+from ubp_platform.choices import EngineName, Preset, ProfileKind
 from ubp_platform.errors import UBPError
 
 
@@ -60,6 +60,19 @@ ModelOption = Annotated[
 AsDeliveredOption = Annotated[
     bool,
     typer.Option("--as-delivered", help="Leave out what was delivered at the cutoff or later."),
+]
+EngineOption = Annotated[
+    EngineName | None,
+    typer.Option(
+        help="Where the work on clients is done: 'local', or 'ray', a cluster; as UBP_ENGINE."
+    ),
+]
+AddressOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="ADDRESS",
+        help="A Ray cluster; by default RAY_ADDRESS, or one that is started on this machine.",
+    ),
 ]
 ClientArgument = Annotated[
     str, typer.Argument(help="The client's id, as the shop writes it.", metavar="CLIENT_ID")

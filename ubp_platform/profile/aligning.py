@@ -19,7 +19,8 @@ from ubp_platform.profile.alignment import (
     fit_maps,
     transform,
 )
-from ubp_platform.profile.encoding import ProfileEncoder
+from ubp_platform.profile.encoder import ProfileEncoder
+from ubp_platform.profile.encoding import require_keys
 from ubp_platform.profile.head_scores import HeadScore, head_scores
 from ubp_platform.profile.listing import aligned_name
 from ubp_platform.profile.version import ProfileDescription, ProfilePart, ProfileVersion, writing
@@ -90,7 +91,9 @@ class _Both:
         self, home: Home, warehouse: Warehouse, new: ProfileVersion, old: ProfileVersion
     ) -> None:
         self.warehouse, self.new, self.old = warehouse, new, old
-        self._encoders = [ProfileEncoder(home, warehouse, one) for one in (new, old)]
+        for one in (new, old):
+            require_keys(warehouse, one.fits(home))
+        self._encoders = [ProfileEncoder(home, one) for one in (new, old)]
 
     def at(
         self, cutoff: datetime, advance: Callable[[float], None], among: np.ndarray | None = None

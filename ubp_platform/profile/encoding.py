@@ -1,22 +1,24 @@
 """Encoding a cutoff with the fitted blocks of a profile."""
 
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 
 import numpy as np
 
-from ubp_platform.blocks.base import Block
 from ubp_platform.blocks.catalog import Catalog, FittedBlock
 from ubp_platform.blocks.encoding import encode_to_file
 from ubp_platform.blocks.snapshot_files import Origin, SnapshotFile, is_current
+from ubp_platform.engine.base import HERE, Engine
 from ubp_platform.errors import UBPError
 from ubp_platform.home import Home
-from ubp_platform.profile.normalizer import Normalizer
+from ubp_platform.profile.bucket_encoding import encode_buckets
+from ubp_platform.profile.bucket_work import BucketSource, ProfileBuckets
+from ubp_platform.profile.encoder import ProfileEncoder, Profiles, compute_profiles
 from ubp_platform.profile.version import ProfileVersion
-from ubp_platform.progress import ProgressFactory
+from ubp_platform.progress import ProgressFactory, logged
 from ubp_platform.times import shown
 from ubp_platform.warehouse import Warehouse, delivery_times, key_states
 from ubp_platform.warehouse.delivery_times import EVERYTHING, Known, landing_times
-from ubp_platform.warehouse.history import History
 
 
 def known_cutoff(warehouse: Warehouse, cutoff: datetime | None) -> datetime:
@@ -53,73 +55,6 @@ def known_cutoff(warehouse: Warehouse, cutoff: datetime | None) -> datetime:
     return chosen
 
 
-class ProfileEncoder:
-    """Computes profiles of a version in memory; nothing is read but the fits.
-
-    Parameters
-    ----------
-    home : Home
-    warehouse : Warehouse
-    version : ProfileVersion
-
-    Attributes
-    ----------
-    known : ndarray of bool
-        Of the clients who were encoded last: those with an event that one of the version's own
-        parts can use.
-
-    Raises
-    ------
-    UBPError
-        If the fits are of other keys than the warehouse has.
-    """
-
-    known: np.ndarray
-
-    def __init__(self, home: Home, warehouse: Warehouse, version: ProfileVersion) -> None:
-        self._version = version
-        self._source = ProfileEncoder(home, warehouse, version.source) if version.source else None
-        self._parts: list[tuple[slice, Normalizer, Block]] = []
-        for part, normalizer in version.own:
-            fitted = Catalog(home).get(part.block, part.version, part.fit)
-            key_states.require(warehouse.connection, fitted.keys, f"{fitted.name} {fitted.version}")
-            block = fitted.load()
-            block.scratch = home.scratch
-            columns = slice(part.start, part.start + part.width)
-            self._parts.append((columns, normalizer, block))
-
-    def encode(
-        self, history: History, clients: np.ndarray, source: np.ndarray | None = None
-    ) -> np.ndarray:
-        """Compute the profiles of the clients to which a history is narrowed.
-
-        Parameters
-        ----------
-        history : History
-        clients : ndarray of int64, shape (n_clients,)
-            Ascending.
-        source : ndarray of float32, optional
-            Their profiles of the version that an aligned version maps, if they are known.
-
-        Returns
-        -------
-        ndarray of float32, shape (n_clients, width)
-            In their order; the mean profile of those without a usable event.
-        """
-        profiles = np.tile(self._version.mean, (len(clients), 1))
-        self.known = np.zeros(len(clients), bool)
-        if self._source:
-            mapped = self._source.encode(history, clients) if source is None else source
-            self._version.map(mapped, profiles)
-        for columns, normalizer, block in self._parts:
-            snapshot = block.encode(history)
-            if len(snapshot.client_ids):
-                rows = np.searchsorted(clients, snapshot.client_ids)
-                self.known[rows] = True
-                profiles[rows, columns] = normalizer.transform(snapshot.vectors)
-        return profiles
-
-
 def known_then(warehouse: Warehouse, file: SnapshotFile) -> Known | None:
     """Return what was known when a snapshot was made; None if that cannot be had any more.
 
@@ -134,6 +69,49 @@ def known_then(warehouse: Warehouse, file: SnapshotFile) -> Known | None:
     return None
 
 
+def profiles_of(
+    engine: Engine,
+    home: Home,
+    warehouse: Warehouse,
+    versions: Sequence[ProfileVersion],
+    cutoff: datetime,
+    clients: np.ndarray,
+    known: Known = EVERYTHING,
+    progress: ProgressFactory = logged,
+) -> Iterator[Profiles]:
+    """Compute the profiles of some clients, in their order.
+
+    Parameters
+    ----------
+    engine : Engine
+    home : Home
+    warehouse : Warehouse
+    versions : sequence of ProfileVersion
+        A version, then the aligned versions that map it.
+    cutoff : datetime
+    clients : ndarray of int64
+        Ascending.
+    known : Known
+    progress : ProgressFactory
+        Of what comes before.
+
+    Raises
+    ------
+    UBPError
+        If the fits are of other keys than the warehouse has.
+    """
+    fits = list({fit.fit: fit for one in versions for fit in one.fits(home)}.values())
+    require_keys(warehouse, fits)
+    history = warehouse.history(cutoff, clients, known)
+    if not engine.reads_lake:
+        yield from compute_profiles([ProfileEncoder(home, one) for one in versions], history)
+        return
+    source = BucketSource.of(home, warehouse, history, known, fits, progress)
+    work = ProfileBuckets(source, versions)
+    for found in engine.in_order(work, source.items(clients)):
+        yield from found
+
+
 def encode_blocks(
     home: Home,
     warehouse: Warehouse,
@@ -141,14 +119,13 @@ def encode_blocks(
     cutoff: datetime,
     progress: ProgressFactory,
     known: Known = EVERYTHING,
+    engine: Engine = HERE,
 ) -> None:
     """Update the snapshots of fitted blocks at a cutoff; those that are up to date stay.
 
-    The last parameter is that of :meth:`Warehouse.history
-    <ubp_platform.warehouse.Warehouse.history>`.
+    ``known`` is that of :meth:`Warehouse.history <ubp_platform.warehouse.Warehouse.history>`.
     """
-    for fitted in parts:
-        key_states.require(warehouse.connection, fitted.keys, f"{fitted.name} {fitted.version}")
+    require_keys(warehouse, parts)
     identity = warehouse.identity(cutoff, known)
     history = warehouse.history(cutoff, known=known)
     clients = warehouse.identifiers("client_id")
@@ -161,7 +138,19 @@ def encode_blocks(
             stale.append((fitted, path, made_from))
     for fitted, _, _ in stale:
         fitted.check()
+    if stale and engine.reads_lake:
+        fits = [fitted for fitted, _, _ in stale]
+        source = BucketSource.of(home, warehouse, history, known, fits, progress)
+        stale = encode_buckets(
+            engine, home, source, warehouse.relevant, stale, progress, clients.shop_ids
+        )
     for fitted, path, made_from in stale:
         block = fitted.load()
         block.scratch = home.scratch
         encode_to_file(block, history, path, made_from, progress, shop_ids=clients.shop_ids)
+
+
+def require_keys(warehouse: Warehouse, fits: Iterable[FittedBlock]) -> None:
+    """Raise UBPError if fits are of other keys than the warehouse has."""
+    for fitted in fits:
+        key_states.require(warehouse.connection, fitted.keys, f"{fitted.name} {fitted.version}")

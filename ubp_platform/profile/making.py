@@ -3,6 +3,7 @@
 from collections.abc import Collection
 from pathlib import Path
 
+from ubp_platform.engine.base import HERE, Engine
 from ubp_platform.home import Home
 from ubp_platform.locks import exclusive
 from ubp_platform.profile.assembly import assemble
@@ -21,6 +22,7 @@ def make_version(
     *,
     directory: Path | None = None,
     taken: Collection[str] = (),
+    engine: Engine = HERE,
 ) -> ProfileVersion:
     """Encode the cutoff of the fits, pair the blocks in a version, and assemble its profiles.
 
@@ -31,7 +33,8 @@ def make_version(
     fits : BlockFits
     progress : ProgressFactory
     directory, taken
-        As in :func:`~ubp_platform.profile.version.create`.
+        As in :func:`~ubp_platform.profile.pairing.create`.
+    engine : Engine
 
     Returns
     -------
@@ -41,8 +44,8 @@ def make_version(
     # All of it, so that no other process replaces a snapshot between its block and its profile.
     with exclusive(home, "encode"):
         with Warehouse(home.warehouse) as warehouse:
-            encode_blocks(home, warehouse, fits.parts, fits.cutoff, progress, fits.known)
+            encode_blocks(home, warehouse, fits.parts, fits.cutoff, progress, fits.known, engine)
             relevant = None if fits.known.delivered_before else warehouse.relevant
-        version = create(home, fits.parts, fits.cutoff, directory, taken)
-        assemble(home, version, fits.cutoff, progress, relevant)
+        version = create(home, fits.parts, fits.cutoff, directory, taken, engine)
+        assemble(home, version, fits.cutoff, progress, relevant, engine)
     return version

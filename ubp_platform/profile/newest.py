@@ -24,6 +24,9 @@ class Slice:
     client_ids: list[int | str]
     vectors: np.ndarray
 
+    def __str__(self) -> str:
+        return f"{len(self.client_ids):,} clients from {self.client_ids[0]}"
+
 
 def newest_profiles(
     files: Sequence[SnapshotFile], only: Mapping[Path, np.ndarray] | None = None

@@ -18,17 +18,17 @@ from ubp_platform.blocks.snapshot import (
     client_keys,
 )
 from ubp_platform.blocks.snapshot_files import Origin, SnapshotFile, next_revision, snapshot_path
+from ubp_platform.engine.base import HERE, Engine
 from ubp_platform.errors import UBPError
 from ubp_platform.events.schema import EVENTS
 from ubp_platform.home import Home
-from ubp_platform.profile.encoding import ProfileEncoder, known_then
+from ubp_platform.profile.encoding import known_then, profiles_of
 from ubp_platform.profile.version import ProfileVersion
 from ubp_platform.progress import ProgressFactory
 from ubp_platform.times import literal, shown
 from ubp_platform.warehouse import Warehouse
 from ubp_platform.warehouse.connection import database_name
 from ubp_platform.warehouse.delivery_times import Known
-from ubp_platform.warehouse.history import CLIENTS_PER_SLICE
 from ubp_platform.warehouse.views import known_before
 
 
@@ -140,6 +140,7 @@ def refresh(
     cutoff: datetime,
     plan: Due,
     progress: ProgressFactory,
+    engine: Engine = HERE,
 ) -> int:
     """Write the profiles of some clients at a cutoff, as a partial snapshot of each version.
 
@@ -155,6 +156,7 @@ def refresh(
     cutoff : datetime
     plan : Due
     progress : ProgressFactory
+    engine : Engine
 
     Returns
     -------
@@ -165,9 +167,7 @@ def refresh(
     newest = versions[0].snapshots[-1]
     if not len(clients) and (newest.cutoff, newest.made_from.history) == (cutoff, identity):
         return 0
-    history = warehouse.history(cutoff, clients)
     shop_ids = warehouse.identifiers("client_id").shop_ids
-    encoders = [ProfileEncoder(home, warehouse, version) for version in versions]
     with ExitStack() as stack:
         writers = [
             stack.enter_context(_writer(version, cutoff, identity, shop_ids))
@@ -175,21 +175,16 @@ def refresh(
         ]
         title = f"refresh {versions[0].name} {cutoff:%Y-%m-%d}"
         advance = stack.enter_context(progress(title, len(clients), "clients"))
-        for start, (count, narrowed) in zip(
-            range(0, max(len(clients), 1), CLIENTS_PER_SLICE), history.slices(), strict=True
+        for found in profiles_of(
+            engine, home, warehouse, versions, cutoff, clients, progress=progress
         ):
-            some = clients[start : start + count]
-            profiles: np.ndarray | None = None
-            for encoder, writer in zip(encoders, writers, strict=True):
-                found = encoder.encode(narrowed, some, profiles)
-                if profiles is None:
-                    profiles = found
-                    kept = np.flatnonzero(encoder.known | ~np.isin(some, plan.strangers))
-                    count_written += len(kept)
+            kept = np.flatnonzero(found.known | ~np.isin(found.clients, plan.strangers))
+            count_written += len(kept)
+            for writer, vectors in zip(writers, found.vectors, strict=True):
                 for row in range(0, len(kept), ROWS_PER_GROUP):
                     rows = kept[row : row + ROWS_PER_GROUP]
-                    writer.write(some[rows], found[rows])
-            advance(count)
+                    writer.write(found.clients[rows], vectors[rows])
+            advance(len(found.clients))
     return count_written
 
 

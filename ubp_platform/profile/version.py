@@ -230,6 +230,12 @@ class ProfileVersion:
             raise DamagedFile(f"{path} is of another profile: {cure}")
         return [Normalizer(part.kind, strip_prefix(arrays, part.block)) for part in self.parts]
 
+    def load_all(self) -> None:
+        """Read all files, so that a copy of this object needs none of them."""
+        self.mean  # noqa: B018
+        if self.source:
+            self.source.load_all()
+
     @property
     def own(self) -> list[tuple[ProfilePart, Normalizer]]:
         """The parts that are computed from a block of their own, with their normalizers."""

@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from ubp_platform.blocks.snapshot import client_keys, thinned
 from ubp_platform.blocks.snapshot_files import SnapshotFile
+from ubp_platform.engine.base import HERE, Engine
 from ubp_platform.errors import DamagedFile, UBPError
 from ubp_platform.files import atomic_file, make_directory
 from ubp_platform.profile.encoding import known_then
@@ -28,7 +29,7 @@ from ubp_platform.similar.directory import (
 )
 from ubp_platform.similar.facts import Facts
 from ubp_platform.similar.plane import SAMPLE, Plane
-from ubp_platform.similar.vectors import VectorIndex
+from ubp_platform.similar.vectors import Part, VectorIndex
 from ubp_platform.warehouse import Warehouse
 from ubp_platform.warehouse.delivery_times import EVERYTHING
 
@@ -64,6 +65,7 @@ class Builder:
         self, version: ProfileVersion, publish: str, files: Sequence[SnapshotFile]
     ) -> None:
         self._version, self._publish, self._files = version, publish, files
+        self._engine = HERE
         self._directory = SimilarDirectory(version)
         # What there was, as far as it can be read; and the same if all of it is whole.
         self._known = self._before = None
@@ -112,8 +114,15 @@ class Builder:
             return None
         return Built(self._renamed(before), 0)
 
-    def build(self, by: Sequence[str], warehouse: Warehouse, progress: ProgressFactory) -> Built:
+    def build(
+        self,
+        by: Sequence[str],
+        warehouse: Warehouse,
+        progress: ProgressFactory,
+        engine: Engine = HERE,
+    ) -> Built:
         """Make all indexes, or write what has changed into those that there are."""
+        self._engine = engine
         wanted, before = self.wanted(by), self._before
         if current := self.current(by):
             return current
@@ -237,10 +246,12 @@ class Builder:
         ordered = keys[order]
         title = f"index {self._version.name}" + f" by {', '.join(by)}" * bool(by)
         with progress(title, clients, "clients") as advance:
-            for part in newest_profiles(self._files):
-                slots = order[np.searchsorted(ordered, part.keys)]
-                found.add(slots, part.vectors[:, columns])
-                advance(len(slots))
+            parts = (
+                Part(order[np.searchsorted(ordered, one.keys)], one.vectors[:, columns])
+                for one in newest_profiles(self._files)
+            )
+            for added in found.fill(parts, self._engine):
+                advance(added)
         return self._store(by, found)
 
     def _sample(self, clients: int) -> np.ndarray:

@@ -5,11 +5,14 @@ search visits the nearest, and kept with a byte for each number (faiss: ``IVF`` 
 """
 
 import math
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from ubp_platform.engine.base import HERE, Engine
 from ubp_platform.errors import UBPError
 
 #: Up to so many vectors a search is exact.
@@ -20,6 +23,8 @@ _VISITED, _SAMPLED = 16, 50
 _FOR_EACH = 8
 # Widths that are no multiple of this are several times slower.
 _WIDTH = 16
+# Vectors in a piece of an index that is made in pieces.
+_IN_PIECE = 32_768
 # A vector this short has no direction.
 _SHORTEST = 1e-6
 
@@ -32,6 +37,47 @@ def _faiss() -> Any:
             "similar clients need faiss: install `ubp-platform[serve]`, or `faiss-cpu`"
         ) from None
     return faiss
+
+
+@dataclass(frozen=True)
+class Part:
+    """Vectors, float32 of shape (n, width), and the slots where they belong."""
+
+    slots: np.ndarray
+    vectors: np.ndarray
+
+    def __str__(self) -> str:
+        return f"slots {self.slots[0]} to {self.slots[-1]} of the index"
+
+
+@dataclass(frozen=True)
+class _Pieces:
+    """Makes an index of each part, like an empty one."""
+
+    empty: np.ndarray
+
+    def __call__(self, part: Part) -> tuple[int, np.ndarray]:
+        faiss = _faiss()
+        piece = VectorIndex(faiss.deserialize_index(self.empty))
+        piece.add(part.slots, part.vectors)
+        return len(part.slots), faiss.serialize_index(piece._index)
+
+
+def _larger(parts: Iterable[Part]) -> Iterator[Part]:
+    """Join parts: each piece of an index carries the centres of all groups."""
+    waiting: list[Part] = []
+    for part in parts:
+        waiting.append(part)
+        if sum(len(one.slots) for one in waiting) >= _IN_PIECE:
+            yield _joined(waiting)
+            waiting = []
+    if waiting:
+        yield _joined(waiting)
+
+
+def _joined(parts: list[Part]) -> Part:
+    slots = np.concatenate([one.slots for one in parts])
+    return Part(slots, np.concatenate([one.vectors for one in parts]))
 
 
 class VectorIndex:
@@ -107,6 +153,23 @@ class VectorIndex:
         have = _has_direction(rows)
         if have.any():
             self._index.add_with_ids(rows[have], slots[have].astype(np.int64))
+
+    def fill(self, parts: Iterable[Part], engine: Engine = HERE) -> Iterator[int]:
+        """Add parts one after the other, and yield how many vectors each had.
+
+        An engine's workers put the vectors of an approximate index into groups and code them; the
+        pieces are joined in the order of the parts, so that the index is the same.
+        """
+        if self.is_exact or not engine.reads_lake:
+            for part in parts:
+                self.add(part.slots, part.vectors)
+                yield len(part.slots)
+            return
+        faiss = _faiss()
+        work = _Pieces(faiss.serialize_index(self._index))
+        for count, piece in engine.in_order(work, _larger(parts)):
+            self._index.merge_from(faiss.deserialize_index(piece), 0)
+            yield count
 
     def remove(self, slots: np.ndarray) -> None:
         """Remove the vectors at some slots, as far as they are there."""

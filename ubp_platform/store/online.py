@@ -23,6 +23,7 @@ import pandas as pd
 import pyarrow as pa
 from feast import FeatureView
 from feast.protos.feast.types.Value_pb2 import Value
+from feast.repo_config import RepoConfig
 from google.protobuf.message import DecodeError
 
 from ubp_platform.blocks.snapshot import EMBEDDING
@@ -64,7 +65,17 @@ class OnlineStore:
     """
 
     def __init__(self, home: Home) -> None:
-        self.config = repo_config(home)
+        self._open(repo_config(home))
+
+    def __getstate__(self) -> RepoConfig:
+        return self.config
+
+    def __setstate__(self, config: RepoConfig) -> None:
+        """Connect again, in another process: a copy shares nothing with the original."""
+        self._open(config)
+
+    def _open(self, config: RepoConfig) -> None:
+        self.config = config
         self._provider = feast.provider_of(self.config)
         self._publications = publications_view()
         # SQLite's connection sees what others write only between queries: those of threads must not

@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 
@@ -10,6 +11,7 @@ from feast import FeatureView
 
 from ubp_platform.blocks.snapshot import client_keys, sampled, shop_id_slices
 from ubp_platform.blocks.snapshot_files import SnapshotFile
+from ubp_platform.engine.base import HERE, Engine
 from ubp_platform.errors import UBPError
 from ubp_platform.home import Home
 from ubp_platform.names import give_name
@@ -31,11 +33,13 @@ def put_online(
     version: ProfileVersion,
     progress: ProgressFactory,
     everybody: bool = False,
+    engine: Engine = HERE,
 ) -> Publication:
     """Publish a profile version; readers switch to it when all of it is written and checked.
 
     Only what has changed is written, if that is less than half, and what is online seems whole;
-    unless ``everybody`` is asked for.
+    unless ``everybody`` is asked for. An engine's workers write to a server; the file of SQLite is
+    written by this process.
 
     Raises
     ------
@@ -60,10 +64,10 @@ def put_online(
     total = max(file.clients for file in files) if changes is None else changes.clients
     title = f"publish {version.name}" + f" to {store.kind}" * (store.kind != "sqlite")
     with progress(title, total, "clients") as advance:
-        for part in rows():
-            store.write(view, part.client_ids, part.cutoff, part.vectors)
-            clients += len(part.client_ids)
-            advance(len(part.client_ids))
+        write = _Writing(store, view)
+        for written in (HERE if store.kind == "sqlite" else engine).in_order(write, rows()):
+            clients += written
+            advance(written)
     _check(store, view, rows, clients)
     publish_log.begin(version, publish, "" if changes is None else before.table)
     finished = Publication(
@@ -80,6 +84,18 @@ def put_online(
     store.announce(version.name, finished)
     publish_log.complete(version, finished)
     return finished if changes is None else _fold(store, version, finished, changes)
+
+
+@dataclass(frozen=True)
+class _Writing:
+    """Writes slices of profiles into a view; the same slice may be written twice."""
+
+    store: OnlineStore
+    view: FeatureView
+
+    def __call__(self, part: Slice) -> int:
+        self.store.write(self.view, part.client_ids, part.cutoff, part.vectors)
+        return len(part.client_ids)
 
 
 def _fold(

@@ -1,0 +1,123 @@
+"""Where a lake lies: a directory, or a prefix in an object store."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path, PurePosixPath
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import fsspec
+from fsspec.implementations.local import LocalFileSystem
+
+from ubp_platform.errors import StoreUnavailable, UBPError, first_line
+from ubp_platform.files import atomic_file, make_directory
+
+
+class Place:
+    """A directory that several machines see, or a prefix in an object store.
+
+    Parameters
+    ----------
+    url : str
+        A path, or what ``fsspec`` understands: ``s3://bucket/prefix``, ``gs://…``.
+
+    Raises
+    ------
+    UBPError
+        If the address is none, or its package is not installed.
+
+    Examples
+    --------
+    >>> Place("/srv/lake").is_local, str(Place("/srv/lake"))
+    (True, '/srv/lake')
+    """
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        try:
+            # Another machine may have written since the last look.
+            options = {} if "://" not in url else {"use_listings_cache": False}
+            self._files, self._root = fsspec.core.url_to_fs(url, **options)
+        except (ImportError, ValueError) as error:
+            scheme = url.partition("://")[0]
+            raise UBPError(
+                f"the lake at {scheme}:// cannot be opened: {first_line(error)}. For s3:// the "
+                "package is s3fs, an extra: pip install 'ubp-platform[s3]'"
+            ) from None
+
+    def __str__(self) -> str:
+        return self.url
+
+    @property
+    def is_local(self) -> bool:
+        """Whether it is a directory of this machine's file system, shared or not."""
+        return isinstance(self._files, LocalFileSystem)
+
+    def _path(self, name: str) -> str:
+        return f"{self._root}/{name}"
+
+    @contextmanager
+    def writing(self, name: str) -> Iterator[Path]:
+        """Yield a path to write to; the file appears complete at the end, or not at all."""
+        if self.is_local:
+            path = Path(self._path(name))
+            make_directory(path.parent)
+            with atomic_file(path) as temporary:
+                yield temporary
+            return
+        with TemporaryDirectory() as directory:
+            path = Path(directory) / PurePosixPath(name).name
+            yield path
+            with self._errors_in_one_line():
+                self._files.put_file(str(path), self._path(name))
+
+    @contextmanager
+    def reading(self, name: str) -> Iterator[Path]:
+        """Yield a path to read from: the file itself, or a copy that is gone at the end.
+
+        Raises
+        ------
+        FileNotFoundError
+            If there is no such file.
+        StoreUnavailable
+            If the object store does not answer.
+        """
+        if self.is_local:
+            yield Path(self._path(name))
+            return
+        with TemporaryDirectory() as directory:
+            path = Path(directory) / PurePosixPath(name).name
+            with self._errors_in_one_line():
+                self._files.get_file(self._path(name), str(path))
+            yield path
+
+    def names(self) -> list[str]:
+        """List all files, relative to the place."""
+        with self._errors_in_one_line():
+            try:
+                found: Any = self._files.find(self._root)
+            except FileNotFoundError:
+                return []
+        return sorted(os.path.relpath(one, self._root) for one in found)
+
+    def remove(self, names: list[str]) -> None:
+        """Remove files."""
+        if names:
+            with self._errors_in_one_line():
+                self._files.rm([self._path(name) for name in names])
+
+    @contextmanager
+    def _errors_in_one_line(self) -> Iterator[None]:
+        try:
+            yield
+        except FileNotFoundError:
+            raise
+        except Exception as error:
+            if self.is_local:
+                raise
+            # Each object store has its own client with errors of its own.
+            raise StoreUnavailable(
+                f"the lake at {self.url} does not answer: {first_line(error)}; is the address "
+                "right, and are its credentials set here and on every worker?"
+            ) from None

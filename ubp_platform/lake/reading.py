@@ -1,0 +1,168 @@
+"""A bucket of a lake, in a DuckDB of its own, as the same history as in the warehouse."""
+
+import re
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from datetime import datetime
+from typing import NoReturn, Self
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+
+from ubp_platform.engine.parcel import private_directory
+from ubp_platform.errors import DamagedFile, UBPError
+from ubp_platform.events.schema import EVENT_CODES, EVENT_TYPES, EVENTS
+from ubp_platform.lake.manifest import CURE, LakeFile, Manifest
+from ubp_platform.lake.place import Place
+from ubp_platform.warehouse.casts import quoted
+from ubp_platform.warehouse.connection import configure
+from ubp_platform.warehouse.delivery_times import EVERYTHING, Known
+from ubp_platform.warehouse.history import History
+
+# The views of all clients' events; `relevant_…` are those of a bucket's.
+_ALL_CLIENTS = re.compile(rf"\b(event|{'|'.join(EVENT_TYPES)})\b")
+_COMMENT = re.compile(r"--[^\n]*")
+
+
+class BucketHistory(History):
+    """The history of a bucket's clients.
+
+    What is counted over all clients is given: a bucket does not know it, and refuses to guess.
+
+    Parameters
+    ----------
+    connection, cutoff, clients, known
+        As of :class:`~ubp_platform.warehouse.history.History`.
+    counted : mapping of str to pyarrow.Table
+        The tables of :meth:`History.query`'s parameter of that name, counted over all clients.
+    """
+
+    def __init__(
+        self,
+        connection: duckdb.DuckDBPyConnection,
+        cutoff: datetime,
+        clients: np.ndarray | None = None,
+        known: Known = EVERYTHING,
+        counted: Mapping[str, pa.Table] | None = None,
+    ) -> None:
+        super().__init__(connection, cutoff, clients, known=known)
+        for name, table in (counted or {}).items():
+            self._register({f"given_{name}": table})
+            self._connection.execute(f"CREATE TEMP TABLE {name} AS FROM given_{name}")
+            self._connection.unregister(f"given_{name}")
+        self._counted = {*(counted or {})}
+
+    def query(
+        self,
+        text: str,
+        parameters: Mapping[str, int] | None = None,
+        counted: Sequence[str] = (),
+        given: Mapping[str, pa.Table] | None = None,
+    ) -> pa.Table:
+        """Run a query over this history, as :meth:`History.query` does."""
+        if named := _ALL_CLIENTS.search(_COMMENT.sub("", text)):
+            _refuse(f"`{named[1]}` of a query")
+        if missing := [name for name in counted if name not in self._counted]:
+            _refuse(missing[0])
+        return super().query(text, parameters, counted, given)
+
+    @property
+    def first(self) -> NoReturn:
+        """Not known here."""
+        _refuse("the time of the first event")
+
+    @property
+    def last(self) -> NoReturn:
+        """Not known here."""
+        _refuse("the time of the last event")
+
+    @property
+    def counts(self) -> NoReturn:
+        """Not known here."""
+        _refuse("the number of events")
+
+    def vocabulary(self, *arguments: object, **options: object) -> NoReturn:
+        """Refuse: frequencies are those of all clients."""
+        _refuse("a vocabulary")
+
+    def until(self, *arguments: object, **options: object) -> NoReturn:
+        """Refuse: what would be counted over all clients of a part is not known here."""
+        _refuse("a part of the history")
+
+
+def _refuse(what: str) -> NoReturn:
+    raise UBPError(
+        f"{what} is of all clients, and was asked for while some were encoded: let the block learn "
+        "it in its fit, or encode without --engine ray"
+    )
+
+
+class LakeReader:
+    """A DuckDB with what all buckets share, that opens one bucket after the other.
+
+    Parameters
+    ----------
+    place : Place
+    manifest : Manifest
+
+    Raises
+    ------
+    DamagedFile
+        If a file is damaged or missing.
+    """
+
+    def __init__(self, place: Place, manifest: Manifest) -> None:
+        self._place, self._manifest = place, manifest
+        spilled = str(private_directory())
+        self._connection = duckdb.connect(config={"temp_directory": spilled})
+        configure(self._connection)
+        self._bucket: int | None = None
+        for name, file in manifest.tables.items():
+            self._load(name, [file])
+
+    def _load(self, table: str, files: Sequence[LakeFile]) -> None:
+        with ExitStack() as stack:
+            paths = []
+            for file in files:
+                try:
+                    path = stack.enter_context(self._place.reading(file.name))
+                    file.check(path)
+                except FileNotFoundError:
+                    raise DamagedFile(
+                        f"{self._place}/{file.name} is not to be seen here: is the lake where all "
+                        f"workers see it (the setting UBP_LAKE)? Else {CURE}"
+                    ) from None
+                paths.append(quoted(path))
+            self._connection.execute(
+                f"CREATE OR REPLACE TABLE {table} AS FROM read_parquet([{', '.join(paths)}])"
+            )
+
+    def open(self, number: int) -> Self:
+        """Read the events of a bucket; the one that is open stays."""
+        if self._bucket == number:
+            return self
+        self._bucket = None
+        bucket = self._manifest.buckets[number]
+        self._load("bucket_event", bucket.files)
+        for table in EVENTS:
+            columns = ", ".join(f"{name}::{kind} AS {name}" for name, kind in table.stored.items())
+            self._connection.execute(
+                f"""CREATE OR REPLACE TABLE {table.name} AS
+                    SELECT {columns}, batch_id FROM bucket_event
+                    WHERE event_type = {EVENT_CODES[table.name]}
+                    ORDER BY client_id, timestamp, {table.item}"""
+            )
+        self._connection.execute("DROP TABLE bucket_event")
+        self._bucket = number
+        return self
+
+    def history(
+        self,
+        cutoff: datetime,
+        clients: np.ndarray | None = None,
+        known: Known = EVERYTHING,
+        counted: Mapping[str, pa.Table] | None = None,
+    ) -> BucketHistory:
+        """Return the history of the open bucket's clients; all of them by default."""
+        return BucketHistory(self._connection, cutoff, clients, known, counted)
