@@ -143,9 +143,19 @@ class Home:
         return self.root / "lake"
 
     @property
+    def lakes(self) -> Path:
+        """The addresses of lakes in other places."""
+        return self.root / "lakes.txt"
+
+    @property
     def scratch(self) -> Path:
         """Caches; all of it can be deleted."""
         return self.root / "scratch"
+
+    @property
+    def unfinished_buckets(self) -> Path:
+        """Vectors of buckets, until all are there and are written as one snapshot."""
+        return self.scratch / "buckets"
 
     @property
     def profiles(self) -> Path:

@@ -99,7 +99,7 @@ class _Parts:
     def __init__(self, home: Home, made_from: Origin) -> None:
         self.made_from = made_from
         digest = hashlib.sha256(f"{made_from.history}\n{made_from.fits}".encode())
-        self._directory = _directory(home) / digest.hexdigest()[:32]
+        self._directory = home.unfinished_buckets / digest.hexdigest()[:32]
 
     def path(self, source: BucketSource, item: BucketItem) -> Path:
         """Return the file of a bucket, by the range of its clients."""
@@ -122,13 +122,9 @@ class _Parts:
             discard(self._directory)
 
 
-def _directory(home: Home) -> Path:
-    return home.scratch / "buckets"
-
-
 def _remove_others(home: Home) -> None:
     """Remove the parts of snapshots that nobody finished: one process encodes at a time."""
-    for directory in _directory(home).glob("*"):
+    for directory in home.unfinished_buckets.glob("*"):
         discard(directory)
 
 
