@@ -69,6 +69,12 @@ def train(
             min=1,
         ),
     ] = None,
+    clients_sample: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N", help="Learn from N clients, drawn with the seed; profile all.", min=1
+        ),
+    ] = None,
     align_to: Annotated[
         str | None,
         typer.Option(
@@ -101,6 +107,7 @@ def train(
         resume=resume,
         as_delivered=as_delivered,
         refit_forgotten=refit_forgotten,
+        clients_sample=clients_sample,
     )
     show_trained(result)
     if align_to:
