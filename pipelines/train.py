@@ -40,16 +40,20 @@ def train(
     as_delivered: bool = False,
     refit_forgotten: int | None = None,
     engine: Engine = HERE,
+    clients_sample: int | None = None,
 ) -> Trained:
     """Fit blocks on the history before a cutoff and make a profile version of them.
 
     Of two processes that fit in one home the second waits, and finds the fits of the first.
-    Deliveries land meanwhile; the fits are of the warehouse as it was when they began.
+    Deliveries land meanwhile; the fits are of the warehouse as it was when they began. Profiles are
+    of all relevant clients, also where the fits learned from a sample of them.
 
     Parameters
     ----------
-    home, names, cutoff, preset, seed, progress, skip, model, resume, as_delivered, refit_forgotten
+    home, names, cutoff, preset, seed, progress, skip, model, resume, as_delivered
         As in :func:`~ubp_platform.profile.fitting.fit_blocks`.
+    refit_forgotten, clients_sample
+        As there.
     profile : {"default", "paper"}
         Which blocks to fit where none are named.
     engine : Engine
@@ -75,6 +79,7 @@ def train(
             resume=resume,
             as_delivered=as_delivered,
             refit_forgotten=refit_forgotten,
+            clients_sample=clients_sample,
         )
         published = Served.read_if_whole(home)
         # A name that is online stays the name of what is online.

@@ -64,6 +64,12 @@ def train(
             min=1,
         ),
     ] = None,
+    clients_sample: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N", help="Learn from N clients, drawn with the seed; profile all.", min=1
+        ),
+    ] = None,
     align_to: Annotated[
         str | None,
         typer.Option(
@@ -99,6 +105,7 @@ def train(
         as_delivered=as_delivered,
         refit_forgotten=refit_forgotten,
         engine=open_engine(engine, address),
+        clients_sample=clients_sample,
     )
     show_trained(result)
     if align_to:

@@ -73,6 +73,8 @@ class Block(Parameterized, ABC):
     principal_components: ClassVar[int | None] = None
     #: The definition of fits that are older than :meth:`definition`.
     first_definition: ClassVar[str] = ""
+    #: Whether several :mod:`~ubp_platform.blocks.processes` can fit it together.
+    shared_fit: ClassVar[bool] = False
     #: Parameters renamed since an earlier release, old name to new name.
     renamed: ClassVar[dict[str, str]] = {}
     #: Parameters that differ from the defaults, by preset.

@@ -24,6 +24,8 @@ class Checkpoint:
     ----------
     path : Path, optional
         The file; without one nothing is saved or resumed.
+    writes : bool
+        False where another process of the same fit saves the state.
 
     Attributes
     ----------
@@ -36,8 +38,8 @@ class Checkpoint:
     True
     """
 
-    def __init__(self, path: Path | None = None) -> None:
-        self._path = path
+    def __init__(self, path: Path | None = None, *, writes: bool = True) -> None:
+        self._path, self._writes = path, writes
         self.seconds, self._start = 0.0, time.perf_counter()
 
     def __bool__(self) -> bool:
@@ -45,7 +47,7 @@ class Checkpoint:
 
     def save(self, arrays: Arrays, state: dict[str, Any]) -> None:
         """Save the state after an epoch: arrays, such as weights, and what is JSON-ready."""
-        if self._path is None:
+        if self._path is None or not self._writes:
             return
         make_directory(self._path.parent)
         contiguous = {name: np.ascontiguousarray(array) for name, array in arrays.items()}

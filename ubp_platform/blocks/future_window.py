@@ -68,6 +68,7 @@ class FutureWindow(FutureBlock):
 
     name = "future_window"
     normalization = "standard"
+    shared_fit = True
 
     width: PositiveInt = 64
     hidden: PositiveInt = 256
@@ -187,24 +188,25 @@ class _FutureWindowLearner(TorchLearner):
         """Train on each batch once, then validate; the loss of the base rates would be 1."""
         self._network.train()
         train = 0.0
+        self._processes.draw_apart(self._rng)
         order = self._rng.permutation(self._training)
         for start in range(0, len(order), self._batch_size):
             rows = order[start : start + self._batch_size]
             self._optimizers.zero_grad()
-            loss = self._loss(rows)
+            loss = self._loss(self._processes.share(rows))
             (loss / len(rows)).backward()
             self._optimizers.step()
             train += loss.item()
             advance(len(rows))
         return {
-            "train": train / len(self._training),
-            "validation": self._validate() / len(self._validation),
+            "train": self._processes.total(train) / len(self._training),
+            "validation": self._processes.total(self._validate()) / len(self._validation),
         }
 
     @torch.inference_mode()
     def _validate(self) -> float:
         self._network.eval()
-        rows, size = self._validation, _ROWS_PER_BATCH
+        rows, size = self._processes.share(self._validation), _ROWS_PER_BATCH
         starts = range(0, len(rows), size)
         return sum(self._loss(rows[start : start + size]).item() for start in starts)
 

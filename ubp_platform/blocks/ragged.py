@@ -91,12 +91,18 @@ class Batches:
 
     def shuffled(self, clients: np.ndarray, rng: np.random.Generator) -> Iterator[Batch]:
         """Yield training batches of sequences of similar length, in random order."""
+        return map(self.gather, self.shuffled_clients(clients, rng))
+
+    def shuffled_clients(
+        self, clients: np.ndarray, rng: np.random.Generator
+    ) -> Iterator[np.ndarray]:
+        """Yield the clients of each training batch; see :meth:`shuffled`."""
         jitter = rng.uniform(1 - JITTER, 1 + JITTER, len(clients))
         ordered = clients[np.argsort((self.lengths[clients] + 1) * jitter)]
         size = self.batch_size
         batches = [ordered[start : start + size] for start in range(0, len(ordered), size)]
         for index in rng.permutation(len(batches)):
-            yield self.gather(batches[index])
+            yield batches[index]
 
     def sorted(
         self, clients: np.ndarray, positions: int = POSITIONS_PER_BATCH

@@ -65,6 +65,7 @@ class SequenceBlock(Block):
         Vocabulary sizes by field, the most frequent values; by default a field keeps all values.
     """
 
+    shared_fit = True
     #: Keys of :data:`ubp_platform.warehouse.sequences.FIELDS` that are read.
     fields: ClassVar[tuple[str, ...]]
     #: Whether the end of a sequence is a token that is predicted.

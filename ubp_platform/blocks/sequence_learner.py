@@ -79,15 +79,22 @@ class SequenceLearner(TorchLearner):
         """Train on each batch once, then validate; losses are per position."""
         batches = self._batches
         train = 0.0
-        for batch in batches.shuffled(self._training, self._rng):
-            train += training_step(self._network, batch, self._optimizers, self._mean_positions)
-            advance(batch.positions)
-        validation = validation_loss(
-            self._network, (batch for _, batch in batches.sorted(self._validation))
-        )
+        self._processes.draw_apart(self._rng)
+        for clients in batches.shuffled_clients(self._training, self._rng):
+            positions, share = batches.positions(clients), self._processes.share(clients)
+            train += training_step(
+                self._network,
+                batches.gather(share) if len(share) else None,
+                self._optimizers,
+                self._mean_positions,
+                positions,
+            )
+            advance(positions)
+        share = self._processes.share(self._validation)
+        validation = validation_loss(self._network, (batch for _, batch in batches.sorted(share)))
         return {
-            "train": train / batches.positions(self._training),
-            "validation": validation / batches.positions(self._validation),
+            "train": self._processes.total(train) / batches.positions(self._training),
+            "validation": self._processes.total(validation) / batches.positions(self._validation),
         }
 
 
@@ -98,7 +105,11 @@ class _Steps(Protocol):
 
 
 def training_step(
-    network: Any, batch: Batch, optimizers: _Steps, mean: float | None = None
+    network: Any,
+    batch: Batch | None,
+    optimizers: _Steps,
+    mean: float | None = None,
+    positions: int | None = None,
 ) -> float:
     """Learn from one batch.
 
@@ -107,25 +118,36 @@ def training_step(
     Parameters
     ----------
     network : SequenceNetwork
-    batch : Batch
+    batch : Batch or None
+        None where another process has all of it.
     optimizers : Optimizers, or anything with ``zero_grad`` and ``step``
     mean : float, optional
         Mean number of positions per batch. The loss is divided by the geometric mean of this and
         the batch's own number: divided by its own, a batch of short sequences would weigh as much
         as one of long ones; divided by the mean alone, it would hardly count. Both end at a higher
         validation loss. By default the batch's own number.
+    positions : int, optional
+        The batch's own number, where several processes share the batch.
 
     Returns
     -------
     float
-        The summed loss of the batch.
+        The summed loss of the batch, or of this process's share.
     """
     network.train()
     optimizers.zero_grad()
+    total = 0.0
+    if batch is not None:
+        total = _differentiate(network, batch, mean, positions or batch.positions)
+    optimizers.step()
+    return total
+
+
+def _differentiate(network: Any, batch: Batch, mean: float | None, positions: int) -> float:
     device_type = batch.inputs.device.type
     with mixed_precision(device_type):
         hidden = network(batch)
-    divisor = math.sqrt(batch.positions * (mean or batch.positions))
+    divisor = math.sqrt(positions * (mean or positions))
     slices = hidden.split(POSITIONS_PER_SLICE)
     leaves = [part.detach().requires_grad_() for part in slices]
     total = 0.0
@@ -135,7 +157,6 @@ def training_step(
         (loss / divisor).backward()
         total += loss.item()
     torch.autograd.backward(slices, [leaf.grad for leaf in leaves])
-    optimizers.step()
     return total
 
 

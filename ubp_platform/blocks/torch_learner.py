@@ -5,8 +5,9 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
+from ubp_platform.blocks.processes import current_processes
 from ubp_platform.blocks.state_arrays import Arrays, strip_prefix, with_prefix
 from ubp_platform.blocks.torch_runtime import (
     load_weight_arrays,
@@ -37,22 +38,27 @@ class Optimizers:
     steps: int
     learning_rate: float = 1e-3
     table_learning_rate: float | None = None
+    _dense: list[Tensor] = field(init=False)
+    _sparse: list[Tensor] = field(init=False)
     _scheduled: list[tuple[torch.optim.Optimizer, Any]] = field(init=False)
 
     def __post_init__(self) -> None:
-        sparse = [
+        self._processes = current_processes()
+        self._sparse = [
             module.weight
             for module in self.network.modules()
             if isinstance(module, nn.Embedding) and module.sparse
         ]
-        sparse_ids = {id(weight) for weight in sparse}
-        dense = [weight for weight in self.network.parameters() if id(weight) not in sparse_ids]
-        peaks: list[tuple[torch.optim.Optimizer, float]] = [
-            (torch.optim.Adam(dense, fused=True), self.learning_rate)
+        sparse_ids = {id(weight) for weight in self._sparse}
+        self._dense = [
+            weight for weight in self.network.parameters() if id(weight) not in sparse_ids
         ]
-        if sparse:
+        peaks: list[tuple[torch.optim.Optimizer, float]] = [
+            (torch.optim.Adam(self._dense, fused=True), self.learning_rate)
+        ]
+        if self._sparse:
             table_rate = self.table_learning_rate or self.learning_rate
-            peaks.append((torch.optim.SparseAdam(sparse), table_rate))
+            peaks.append((torch.optim.SparseAdam(self._sparse), table_rate))
         # With 10 total steps the warm-up of OneCycleLR has none, and torch divides by zero.
         total_steps = self.steps + (2 if self.steps == 9 else 1)
         schedule = torch.optim.lr_scheduler.OneCycleLR
@@ -67,7 +73,9 @@ class Optimizers:
             optimizer.zero_grad()
 
     def step(self) -> None:
-        """Update the weights, then the learning rates."""
+        """Update the weights by the gradients of all processes, then the learning rates."""
+        self._processes.add_gradients(self._dense)
+        self._processes.add_sparse_gradients(self._sparse)
         for optimizer, schedule in self._scheduled:
             optimizer.step()
             schedule.step()
@@ -113,6 +121,7 @@ class TorchLearner:
 
     def __init__(self, network: Any, optimizers: Optimizers, rng: np.random.Generator) -> None:
         self._network, self._optimizers, self._rng = network, optimizers, rng
+        self._processes = current_processes()
 
     def weights(self) -> Arrays:
         """Copy the network's state dict."""

@@ -13,8 +13,10 @@ from ubp_platform.blocks.checkpoint import Checkpoint
 from ubp_platform.blocks.registry import block_class, block_names, matching, profile_blocks
 from ubp_platform.choices import Preset
 from ubp_platform.errors import BlockUnavailable, UBPError
+from ubp_platform.events.schema import EVENT_TYPES
 from ubp_platform.forgotten import Forgotten
 from ubp_platform.home import Home
+from ubp_platform.profile.client_samples import draw_clients, sample_identity
 from ubp_platform.profile.encoding import known_cutoff
 from ubp_platform.profile.listing import versions
 from ubp_platform.profile.version import ProfilePart
@@ -68,6 +70,7 @@ def fit_blocks(
     complete: bool = False,
     as_delivered: bool = False,
     refit_forgotten: int | None = None,
+    clients_sample: int | None = None,
 ) -> BlockFits:
     """Fit blocks on the history before a cutoff; existing fits are reused.
 
@@ -100,6 +103,9 @@ def fit_blocks(
         Leave out what was delivered at the cutoff or later, as if the blocks were fitted then.
     refit_forgotten : int, optional
         Reuse no fit that may have learned from as many clients who have been forgotten since.
+    clients_sample : int, optional
+        Learn from so many of the relevant clients with an event, drawn with the seed; from all if
+        there are no more. What is counted over all clients still is.
 
     Returns
     -------
@@ -122,6 +128,12 @@ def fit_blocks(
         known = Known.at(cutoff, as_delivered)
         history = warehouse.history(cutoff, known=known)
         identity = warehouse.identity(cutoff, known)
+        if clients_sample is not None:
+            everybody = history.clients_with(EVENT_TYPES)
+            if len(everybody) > clients_sample:
+                sample = draw_clients(everybody, clients_sample, seed)
+                history = warehouse.history(cutoff, sample, known)
+                identity = sample_identity(identity, clients_sample, seed)
         unavailable = _without_events(blocks, history, strict=bool(names))
         available = [block for block in blocks if block.name not in unavailable]
         kept: dict[str, FittedBlock] = {}
@@ -227,7 +239,7 @@ def _reusable(
         if warn and not path.exists() and any(path.parent.glob("*.safetensors")):
             warnings.warn(
                 f"{block.name} starts again: its checkpoint is of another history or of other "
-                "parameters (preset, seed, cutoff)",
+                "parameters (preset, seed, cutoff, sample of clients)",
                 stacklevel=3,
             )
     return reused, to_fit
