@@ -16,6 +16,8 @@ from ubp_platform.errors import DamagedFile, UBPError, WarehouseBusy, WarehouseM
 from ubp_platform.events.schema import TABLES
 from ubp_platform.forgotten import Forgotten, Unfinished
 from ubp_platform.home import Home
+from ubp_platform.lake.manifest import CURE, Manifest
+from ubp_platform.lake.opening import places_with_a_lake
 from ubp_platform.names import remember
 from ubp_platform.profile.listing import inspect_aligned, inspect_versions
 from ubp_platform.profile.newest import newest_profiles
@@ -77,6 +79,7 @@ def examine(home: Home, progress: ProgressFactory = logged) -> list[Finding]:
         _names,
         _forgotten,
         _warehouse,
+        _lakes,
         _fits,
         _profiles,
         _tags,
@@ -166,6 +169,19 @@ def _warehouse(home: Home) -> Iterator[Finding]:
         return
     except DamagedFile as error:
         yield Finding(str(error))
+
+
+def _lakes(home: Home) -> Iterator[Finding]:
+    for place in places_with_a_lake(home):
+        manifest = Manifest.read(place)
+        for file in manifest.files if manifest else ():
+            try:
+                with place.reading(file.name) as path:
+                    file.check(path)
+            except FileNotFoundError:
+                yield Finding(f"{place}/{file.name} is missing: {CURE}")
+            except DamagedFile as error:
+                yield Finding(str(error))
 
 
 def _fits(home: Home) -> Iterator[Finding]:

@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from ubp_platform.engine.base import HERE, Engine
 from ubp_platform.errors import DamagedFile, NotOnline, UBPError
 from ubp_platform.files import atomic_file
 from ubp_platform.home import Home
@@ -145,6 +146,7 @@ def training_set(
     progress: ProgressFactory = logged,
     *,
     as_served: bool = False,
+    engine: Engine = HERE,
 ) -> tuple[int, int]:
     """Write entities with their profiles, and beside them a lock of the profile version.
 
@@ -157,7 +159,7 @@ def training_set(
         The same rows in the same order, with ``known`` and ``profile`` added.
     version : str, optional
     progress : ProgressFactory
-    as_served : bool
+    as_served, engine
         As in :meth:`~ubp_platform.store.retrieval.ProfileStore.training_set`.
 
     Returns
@@ -181,7 +183,7 @@ def training_set(
     if taken := {"known", "profile"} & set(table.column_names):
         raise UBPError(f"{entities}: rename the column {', '.join(taken)}: the output adds it")
     store = ProfileStore(home, version)
-    result = store.training_set(table, progress, as_served=as_served)
+    result = store.training_set(table, progress, as_served=as_served, engine=engine)
     rows, width = result.X.shape
     offsets = np.arange(rows + 1, dtype=np.int64) * width
     profiles = pa.LargeListArray.from_arrays(offsets, result.X.ravel())

@@ -119,6 +119,8 @@ def training_set(
         ),
     ] = False,
     version: ServedOption = None,
+    engine: EngineOption = None,
+    address: AddressOption = None,
     home: HomeOption = None,
 ) -> None:
     """Join clients at past times with their profiles as of those times."""
@@ -127,7 +129,13 @@ def training_set(
     from ubp_platform.store.profile_lock import lock_path
 
     rows, known = retrieve.training_set(
-        open_home(home), entities, out, version, progress(), as_served=as_served
+        open_home(home),
+        entities,
+        out,
+        version,
+        progress(),
+        as_served=as_served,
+        engine=open_engine(engine, address),
     )
     say(f"{out}: {rows:,} rows, {known:,} with a profile of their own")
     say(f"{lock_path(out)}: for ProfileStore.from_lock, which opens the same profile", wrap=False)

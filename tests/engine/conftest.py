@@ -1,4 +1,3 @@
-import os
 from collections.abc import Iterator
 
 import pytest
@@ -27,11 +26,3 @@ def engine(cluster: Cluster) -> RayEngine:
     found = RayEngine(cluster.address)
     assert found.workers == 2
     return found
-
-
-def workers_at_work() -> list[int]:
-    """The processes that work on tasks at present."""
-    from ray.util.state import list_tasks
-
-    tasks = list_tasks(filters=[("state", "=", "RUNNING")], detail=True)
-    return [task.worker_pid for task in tasks if task.worker_pid not in (None, os.getpid())]

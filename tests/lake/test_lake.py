@@ -198,7 +198,9 @@ def test_damage_is_noticed_and_cured(home: Home, capsys: pytest.CaptureFixture[s
     path.write_bytes(path.read_bytes()[:-100] + bytes(100))
     with pytest.raises(DamagedFile, match=rf"{file.name} is damaged: `ubp lake --anew`"):
         read(place)
+    assert f"{file.name} is damaged" in run_ubp(capsys, "doctor", "--home", home.root).out
     path.unlink()
+    assert f"{file.name} is missing" in run_ubp(capsys, "doctor", "--home", home.root).out
     with pytest.raises(DamagedFile, match=rf"{file.name} is not to be seen here"):
         read(place)
     (home.lake / "lake.json").write_text("{}")

@@ -4,7 +4,7 @@ import atexit
 import os
 from collections.abc import Iterable
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from tempfile import gettempdir
@@ -28,7 +28,7 @@ class Parcel:
         By path, relative to the home.
     """
 
-    files: dict[str, bytes]
+    files: dict[str, bytes] = field(repr=False)
 
     @classmethod
     def of(cls, home: Home, paths: Iterable[Path]) -> Self:

@@ -117,11 +117,10 @@ class LakeReader:
         spilled = str(private_directory())
         self._connection = duckdb.connect(config={"temp_directory": spilled})
         configure(self._connection)
-        self._bucket: int | None = None
         for name, file in manifest.tables.items():
             self._load(name, [file])
 
-    def _load(self, table: str, files: Sequence[LakeFile]) -> None:
+    def _load(self, table: str, files: Sequence[LakeFile], clients: str = "") -> None:
         with ExitStack() as stack:
             paths = []
             for file in files:
@@ -135,26 +134,27 @@ class LakeReader:
                     ) from None
                 paths.append(quoted(path))
             self._connection.execute(
-                f"CREATE OR REPLACE TABLE {table} AS FROM read_parquet([{', '.join(paths)}])"
+                f"""CREATE OR REPLACE TABLE {table} AS
+                    FROM read_parquet([{", ".join(paths)}]) {clients}"""
             )
 
-    def open(self, number: int) -> Self:
-        """Read the events of a bucket; the one that is open stays."""
-        if self._bucket == number:
-            return self
-        self._bucket = None
-        bucket = self._manifest.buckets[number]
-        self._load("bucket_event", bucket.files)
+    def open(self, number: int, clients: np.ndarray | None = None) -> Self:
+        """Read the events of a bucket, by default of all of its clients."""
+        bucket, only = self._manifest.buckets[number], ""
+        if clients is not None:
+            self._connection.register("opened_client", pa.table({"client_id": clients}))
+            only = "SEMI JOIN opened_client USING (client_id)"
+        self._load("bucket_event", bucket.files, only)
+        # A file is in this order; several together are not.
+        order = "ORDER BY client_id, timestamp" if len(bucket.files) > 1 else ""
         for table in EVENTS:
             columns = ", ".join(f"{name}::{kind} AS {name}" for name, kind in table.stored.items())
             self._connection.execute(
                 f"""CREATE OR REPLACE TABLE {table.name} AS
                     SELECT {columns}, batch_id FROM bucket_event
-                    WHERE event_type = {EVENT_CODES[table.name]}
-                    ORDER BY client_id, timestamp, {table.item}"""
+                    WHERE event_type = {EVENT_CODES[table.name]} {order}"""
             )
         self._connection.execute("DROP TABLE bucket_event")
-        self._bucket = number
         return self
 
     def history(

@@ -134,7 +134,7 @@ class BucketSource:
     @contextmanager
     def history(self, item: BucketItem) -> Iterator[BucketHistory]:
         """Open the history of an item's clients."""
-        opened = self._reader.open(item.bucket)
+        opened = self._reader.open(item.bucket, item.clients)
         history = opened.history(self.cutoff, item.clients, self.known, self.counted)
         try:
             yield history

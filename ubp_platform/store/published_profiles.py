@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from functools import cached_property
+from pathlib import Path
 
 import pandas as pd
 import pyarrow as pa
@@ -40,6 +41,11 @@ class PublishedProfiles:
     def has_text_ids(self) -> bool:
         """Whether the shop's client ids are text."""
         return text_ids([self._version])
+
+    @property
+    def directory(self) -> Path:
+        """Where the snapshots lie."""
+        return self._version.directory
 
     def publication(self) -> Publication:
         """Return what is online of the version.

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from ubp_platform.blocks.snapshot import EMBEDDING
+from ubp_platform.engine.base import HERE, Engine
 from ubp_platform.errors import BadRequest, UBPError
 from ubp_platform.home import Home, open_home
 from ubp_platform.profile.listing import get_version, newest_version
@@ -19,6 +19,7 @@ from ubp_platform.profile.version import ProfileVersion, checked_width
 from ubp_platform.progress import ProgressFactory, logged
 from ubp_platform.store.as_served import profiles_as_served
 from ubp_platform.store.entities import ClientId, check_client_ids, entity_keys
+from ubp_platform.store.joining import Joining, slices
 from ubp_platform.store.online import OnlineProfile
 from ubp_platform.store.profile_lock import ProfileLock
 from ubp_platform.store.publication import Publication
@@ -27,9 +28,6 @@ from ubp_platform.store.published_profiles import PublishedProfiles
 from ubp_platform.store.served import Served
 from ubp_platform.store.similar import SimilarClients, SimilarSearch
 
-# Size of a training set's slice, whose profiles are in memory more than once. Small slices are
-# slow: each is planned, and compared with the statistics of every row group.
-_SLICE_BYTES = 400_000_000
 # How often a reading begins again that a publish or an encoding has overtaken.
 _TRIES = 5
 
@@ -260,6 +258,7 @@ class ProfileStore:
         progress: ProgressFactory = logged,
         *,
         as_served: bool = False,
+        engine: Engine = HERE,
     ) -> TrainingSet:
         """Join each row with the newest profile of its client whose cutoff is not after its time.
 
@@ -272,6 +271,8 @@ class ProfileStore:
         as_served : bool
             Return what :meth:`lookup_many` returned at each row's time. By default profiles are
             restated: with late events, if `ubp encode` has run since they came.
+        engine : Engine
+            Where restated profiles are joined; its workers see the home's directory.
 
         Warns
         -----
@@ -289,7 +290,10 @@ class ProfileStore:
         for _ in range(_TRIES):
             state = self._snapshots()
             try:
-                X, known = (self._as_served if as_served else self._join_all)(keys, progress)
+                if as_served:
+                    X, known = self._as_served(keys, progress)
+                else:
+                    X, known = self._join_all(keys, progress, engine)
             except Exception:
                 if self._snapshots() == state:
                     raise
@@ -327,31 +331,18 @@ class ProfileStore:
         return [(path, at.st_ino, at.st_mtime_ns) for path, at in found]
 
     def _join_all(
-        self, keys: pd.DataFrame, progress: ProgressFactory
+        self, keys: pd.DataFrame, progress: ProgressFactory, engine: Engine
     ) -> tuple[np.ndarray, np.ndarray]:
         """Join slices of the rows; return the profiles, and where there is one."""
         X = np.empty((len(keys), self.width), np.float32)
         known = np.zeros(len(keys), dtype=bool)
-        rows = max(1000, _SLICE_BYTES // (4 * self.version.width))
-        # Sorted by client, each slice reads only a few row groups of the snapshots.
-        keys = keys.sort_values("client_id", kind="stable")
+        work, parts = Joining(self._online, self.width), slices(keys, self.version.width)
         with progress("training set", len(keys), "rows") as advance:
-            for start in range(0, len(keys), rows):
-                part = keys.iloc[start : start + rows]
-                positions, vectors = self._join(part)
-                X[positions] = vectors
-                known[positions] = True
-                advance(len(part))
+            for rows, positions, vectors in engine.in_order(work, parts):
+                X[positions], known[positions] = vectors, True
+                advance(rows)
         X[~known] = self._mean
         return X, known
-
-    def _join(self, keys: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
-        """Let Feast join; return the rows that have a profile, and their profiles."""
-        joined = self._online.join(keys)
-        if joined[EMBEDDING].null_count:
-            joined = joined.filter(joined[EMBEDDING].is_valid())
-        vectors = joined[EMBEDDING].combine_chunks().flatten().to_numpy()
-        return joined["row"].to_numpy(), vectors.reshape(-1, self.version.width)[:, : self.width]
 
     def _warn_of_rows_not_served(self, times: pd.Series, records: list[PublishRecord]) -> None:
         since = records[0].served_from if records else None
