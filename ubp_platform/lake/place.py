@@ -88,17 +88,17 @@ class Place:
             return
         with TemporaryDirectory() as directory:
             path = Path(directory) / PurePosixPath(name).name
-            with self._errors_in_one_line():
+            with self._errors_in_one_line(absent=True):
                 self._files.get_file(self._path(name), str(path))
             yield path
 
     def names(self) -> list[str]:
         """List all files, relative to the place."""
-        with self._errors_in_one_line():
-            try:
+        try:
+            with self._errors_in_one_line(absent=True):
                 found: Any = self._files.find(self._root)
-            except FileNotFoundError:
-                return []
+        except FileNotFoundError:
+            return []
         return sorted(os.path.relpath(one, self._root) for one in found)
 
     def remove(self, names: list[str]) -> None:
@@ -108,13 +108,12 @@ class Place:
                 self._files.rm([self._path(name) for name in names])
 
     @contextmanager
-    def _errors_in_one_line(self) -> Iterator[None]:
+    def _errors_in_one_line(self, absent: bool = False) -> Iterator[None]:
+        """Turn errors of an object store into one line; ``absent`` lets a missing file be one."""
         try:
             yield
-        except FileNotFoundError:
-            raise
         except Exception as error:
-            if self.is_local:
+            if self.is_local or (absent and isinstance(error, FileNotFoundError)):
                 raise
             # Each object store has its own client with errors of its own.
             raise StoreUnavailable(

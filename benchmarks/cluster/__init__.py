@@ -1,0 +1,1 @@
+"""What a cluster costs and gains, and that it changes nothing."""

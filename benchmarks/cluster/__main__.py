@@ -1,0 +1,184 @@
+"""What a cluster costs and gains, and that it changes nothing: ``make bench-cluster``.
+
+    python -m benchmarks.cluster                       # 1% and 10% of a log of the challenge's size
+    python -m benchmarks.cluster --kills 0 --scale 0   # equality alone
+
+*The same bits*: each step on two nodes of one CPU each, against one process, at 1% of the log, with
+all blocks (networks small and fitted on few clients: the steps after a fit are compared). Then
+workers are killed at random moments of each step, with the blocks that encode fast.
+
+*Cost and gain*: the encoding of the default profile at ``--scale`` of the log, on one and on two
+nodes of one CPU each, against one process with two threads in the same run.
+"""
+
+import argparse
+import random
+import shutil
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from benchmarks.cluster.nodes import Killer, Watch, cluster
+from benchmarks.cluster.steps import CUTOFF, Steps
+from benchmarks.machine import report
+from pipelines.clients import relevant_clients
+from pipelines.ingest import ingest
+from pipelines.lake import Lake, lake
+from pipelines.train import train
+from tests.pipelines.tiny import tiny_presets
+from ubp_platform.blocks.registry import block_names, profile_blocks
+from ubp_platform.engine.base import HERE, Engine
+from ubp_platform.home import Home
+from ubp_platform.progress import silent
+from ubp_platform.simulation import challenge, simulator
+
+#: The blocks whose encoding takes a moment, for steps that are run often.
+FAST = ("counters", "item_scores", "ials_categories", "handcrafted")
+_SAMPLE = 2000
+_SMALL_BUCKETS = 8192
+
+Rows = list[tuple[str, str]]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.cluster",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--small", type=float, default=0.01, help="of the log, for equality")
+    parser.add_argument("--scale", type=float, default=0.1, help="of the log, for cost; 0 is none")
+    parser.add_argument("--kills", type=int, default=20, help="workers to kill in each step")
+    options = parser.parse_args()
+    result: dict[str, object] = {}
+    rows: Rows = []
+    with tempfile.TemporaryDirectory() as temporary:
+        directory = Path(temporary)
+        rows += _same(directory, options.small, result)
+        if options.kills:
+            rows += _killed(directory, options.kills, result)
+        shutil.rmtree(directory / "small", ignore_errors=True)
+        if options.scale:
+            rows += _cost(directory, options.scale, result)
+    report("cluster", "A Ray cluster against one process", rows, **result)
+
+
+def _log(directory: Path, scale: float) -> Home:
+    """Ingest a simulated log, with its relevant clients."""
+    plan = challenge.plan("challenge", scale, None, None)
+    simulator.simulate(directory / "log", **vars(plan), seed=0, progress=silent)
+    home = Home(directory / "home")
+    ingest(home, str(directory / "log"), progress=silent)
+    relevant_clients(home, directory / "log" / "relevant_clients.npy")
+    shutil.rmtree(directory / "log")
+    return home
+
+
+def _seconds(work: Callable[[], object]) -> float:
+    start = time.perf_counter()
+    work()
+    return time.perf_counter() - start
+
+
+def _same(directory: Path, scale: float, result: dict[str, object]) -> Rows:
+    home = _log(directory / "small", scale)
+    with tiny_presets(directory):
+        train(home, block_names(), CUTOFF, progress=silent, clients_sample=_SAMPLE)
+        found = lake(home, silent, bucket_clients=_SMALL_BUCKETS)
+        steps = Steps(home, block_names(), directory)
+        plain = {name: step(HERE) for name, step in steps.all.items()}
+        with cluster(2) as engine:
+            equal = {name: step(engine) == plain[name] for name, step in steps.all.items()}
+    buckets = len(found.written.manifest.buckets)
+    result["equal"] = equal
+    return [
+        (
+            f"{name}: two nodes against one process, {scale:.0%} of the log, {buckets} buckets",
+            "the same bits" if same else "DIFFERENT",
+        )
+        for name, same in equal.items()
+    ]
+
+
+def _killed(directory: Path, kills: int, result: dict[str, object]) -> Rows:
+    """Kill workers in each step, again and again, until enough were killed."""
+    home, chance = Home(directory / "small" / "home"), random.Random(7)
+    for path in (home.snapshots, home.profiles, home.root / "names"):
+        shutil.rmtree(path)
+    train(home, FAST, CUTOFF, progress=silent, clients_sample=_SAMPLE)
+    steps, rows = Steps(home, FAST, directory), []
+    found: dict[str, dict[str, int]] = {}
+    with cluster(2) as engine:
+        for name, step in steps.all.items():
+            plain, killed, runs, different = step(HERE), 0, 0, 0
+            while killed < kills and runs < 3 * kills:
+                with Killer(chance, kills - killed) as killer:
+                    different += step(engine) != plain
+                killed, runs = killed + killer.killed, runs + 1
+            found[name] = {"killed": killed, "runs": runs, "different": different}
+            what = f"{different} of {runs} runs differ"
+            rows.append((f"{name}: {killed} workers killed in {runs} runs", what))
+    result["killed"] = found
+    return rows
+
+
+def _cost(directory: Path, scale: float, result: dict[str, object]) -> Rows:
+    home = _log(directory / "large", scale)
+    blocks = profile_blocks("default")
+    train(home, blocks, CUTOFF, progress=silent, clients_sample=_SAMPLE)
+    written: list[Lake] = []
+    writing = _seconds(lambda: written.append(lake(home, silent)))
+    manifest = written[0].written.manifest
+    megabytes = sum(file.bytes for file in manifest.files) / 1e6
+    steps = Steps(home, blocks, directory)
+
+    def encode(engine: Engine) -> float:
+        return _seconds(lambda: steps.encode(engine))
+
+    encode(HERE)  # what a process loads once
+    plain = encode(HERE)
+    seconds: dict[int, tuple[float, float]] = {}
+    with Watch() as watch:
+        for nodes in (1, 2):
+            with cluster(nodes) as engine:
+                seconds[nodes] = encode(engine), encode(engine)
+    again = encode(HERE)
+    plain = min(plain, again)
+    first, warm = seconds[2]
+    scaling, quarter, peak = seconds[1][1] / warm, watch.peak(0.25), watch.peak()
+    result |= {
+        "plain": round(plain, 1),
+        "seconds": {nodes: [round(one, 1) for one in both] for nodes, both in seconds.items()},
+        "overhead": round(warm / plain, 2),
+        "overhead_cold": round(first / plain, 2),
+        "scaling": round(scaling, 2),
+        "worker_gigabytes": [round(quarter, 2), round(peak, 2)],
+        "lake_seconds": round(writing, 1),
+        "lake_megabytes": round(megabytes, 1),
+        "buckets": len(manifest.buckets),
+    }
+    many = f"{scale:.0%} of the log, {len(manifest.buckets)} buckets"
+    return [
+        (f"lake: {many}, {manifest.events:,} events", f"{writing:.1f} s, {megabytes:.0f} MB"),
+        ("encode: one process, two threads", f"{plain:.1f} s"),
+        ("encode: one node of one CPU, first and second run", _both(seconds[1])),
+        ("encode: two nodes of one CPU each, first and second run", _both(seconds[2])),
+        (
+            "two nodes against one process (second, first run)",
+            f"{warm / plain:.2f}×, {first / plain:.2f}×",
+        ),
+        ("one node against two", f"{scaling:.2f}×"),
+        (
+            "a worker's own memory, in a quarter of the time and in all",
+            f"{quarter:.2f} GB, {peak:.2f} GB",
+        ),
+    ]
+
+
+def _both(seconds: tuple[float, float]) -> str:
+    return f"{seconds[0]:.1f} s, {seconds[1]:.1f} s"
+
+
+if __name__ == "__main__":
+    main()
