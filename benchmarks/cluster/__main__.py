@@ -20,7 +20,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from benchmarks.cluster.nodes import Killer, Watch, cluster
-from benchmarks.cluster.steps import CUTOFF, Steps
+from benchmarks.cluster.steps import CUTOFF, PROGRESS, SAMPLE, Steps
 from benchmarks.machine import report
 from pipelines.clients import relevant_clients
 from pipelines.ingest import ingest
@@ -30,12 +30,10 @@ from tests.pipelines.tiny import tiny_presets
 from ubp_platform.blocks.registry import block_names, profile_blocks
 from ubp_platform.engine.base import HERE, Engine
 from ubp_platform.home import Home
-from ubp_platform.progress import silent
 from ubp_platform.simulation import challenge, simulator
 
 #: The blocks whose encoding takes a moment, for steps that are run often.
 FAST = ("counters", "item_scores", "ials_categories", "handcrafted")
-_SAMPLE = 2000
 _SMALL_BUCKETS = 8192
 
 Rows = list[tuple[str, str]]
@@ -67,9 +65,9 @@ def main() -> None:
 def _log(directory: Path, scale: float) -> Home:
     """Ingest a simulated log, with its relevant clients."""
     plan = challenge.plan("challenge", scale, None, None)
-    simulator.simulate(directory / "log", **vars(plan), seed=0, progress=silent)
+    simulator.simulate(directory / "log", **vars(plan), seed=0, progress=PROGRESS)
     home = Home(directory / "home")
-    ingest(home, str(directory / "log"), progress=silent)
+    ingest(home, str(directory / "log"), progress=PROGRESS)
     relevant_clients(home, directory / "log" / "relevant_clients.npy")
     shutil.rmtree(directory / "log")
     return home
@@ -84,8 +82,8 @@ def _seconds(work: Callable[[], object]) -> float:
 def _same(directory: Path, scale: float, result: dict[str, object]) -> Rows:
     home = _log(directory / "small", scale)
     with tiny_presets(directory):
-        train(home, block_names(), CUTOFF, progress=silent, clients_sample=_SAMPLE)
-        found = lake(home, silent, bucket_clients=_SMALL_BUCKETS)
+        train(home, block_names(), CUTOFF, progress=PROGRESS, clients_sample=SAMPLE)
+        found = lake(home, PROGRESS, bucket_clients=_SMALL_BUCKETS)
         steps = Steps(home, block_names(), directory)
         plain = {name: step(HERE) for name, step in steps.all.items()}
         with cluster(2) as engine:
@@ -106,7 +104,7 @@ def _killed(directory: Path, kills: int, result: dict[str, object]) -> Rows:
     home, chance = Home(directory / "small" / "home"), random.Random(7)
     for path in (home.snapshots, home.profiles, home.root / "names"):
         shutil.rmtree(path)
-    train(home, FAST, CUTOFF, progress=silent, clients_sample=_SAMPLE)
+    train(home, FAST, CUTOFF, progress=PROGRESS, clients_sample=SAMPLE)
     steps, rows = Steps(home, FAST, directory), []
     found: dict[str, dict[str, int]] = {}
     with cluster(2) as engine:
@@ -126,9 +124,9 @@ def _killed(directory: Path, kills: int, result: dict[str, object]) -> Rows:
 def _cost(directory: Path, scale: float, result: dict[str, object]) -> Rows:
     home = _log(directory / "large", scale)
     blocks = profile_blocks("default")
-    train(home, blocks, CUTOFF, progress=silent, clients_sample=_SAMPLE)
+    train(home, blocks, CUTOFF, progress=PROGRESS, clients_sample=SAMPLE)
     written: list[Lake] = []
-    writing = _seconds(lambda: written.append(lake(home, silent)))
+    writing = _seconds(lambda: written.append(lake(home, PROGRESS)))
     manifest = written[0].written.manifest
     megabytes = sum(file.bytes for file in manifest.files) / 1e6
     steps = Steps(home, blocks, directory)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from rich.console import Console
 
 from pipelines.audit import audit
 from pipelines.index import index
@@ -22,7 +23,7 @@ from ubp_platform.blocks.snapshot import iterate
 from ubp_platform.engine.base import Engine
 from ubp_platform.home import Home
 from ubp_platform.profile.listing import newest_version
-from ubp_platform.progress import silent
+from ubp_platform.progress import bars
 from ubp_platform.similar import vectors
 from ubp_platform.store.retrieval import ProfileStore
 from ubp_platform.times import parse_time
@@ -30,6 +31,9 @@ from ubp_platform.times import parse_time
 #: The simulated log ends at this midnight; profiles are of the day before, and then refreshed.
 END = parse_time("2022-11-28")
 CUTOFF = END - timedelta(days=1)
+#: Clients to learn from: the steps after a fit are measured.
+SAMPLE = 2000
+PROGRESS = bars(Console(stderr=True))
 
 
 def hash_of(home: Home) -> str:
@@ -91,12 +95,19 @@ class Steps:
 
     def encode(self, engine: Engine) -> str:
         with self.home(encoded=False) as home:
-            train(home, self.blocks, CUTOFF, progress=silent, engine=engine)
+            train(
+                home,
+                self.blocks,
+                CUTOFF,
+                progress=PROGRESS,
+                clients_sample=SAMPLE,
+                engine=engine,
+            )
             return hash_of(home)
 
     def refresh(self, engine: Engine) -> str:
         with self.home() as home:
-            done = refresh(home, cutoff=END, progress=silent, engine=engine)
+            done = refresh(home, cutoff=END, progress=PROGRESS, engine=engine)
             assert not done.whole
             return hash_of(home)
 
@@ -110,7 +121,7 @@ class Steps:
                     "event_timestamp": np.repeat(times, len(clients)),
                 }
             )
-            found = ProfileStore(home).training_set(rows, silent, engine=engine)
+            found = ProfileStore(home).training_set(rows, PROGRESS, engine=engine)
             return hashlib.sha256(found.X.tobytes() + found.known.tobytes()).hexdigest()
 
     def publish(self, engine: Engine) -> str:
@@ -122,7 +133,7 @@ class Steps:
 
     def audit(self, engine: Engine) -> str:
         with self._served(engine) as home:
-            found = audit(home, 2000, silent, engine)
+            found = audit(home, 2000, PROGRESS, engine)
             assert found.computed >= 2000
             assert not found.differences
             return str(found.computed)
@@ -132,8 +143,8 @@ class Steps:
         vectors.EXACT, vectors._IN_PIECE = 1000, 2048
         try:
             with self.home() as home:
-                publish(home, progress=silent)
-                index(home, progress=silent, engine=engine)
+                publish(home, progress=PROGRESS)
+                index(home, progress=PROGRESS, engine=engine)
                 files = newest_version(home).directory.glob("similar/*.faiss")
                 return hashlib.sha256(b"".join(map(Path.read_bytes, files))).hexdigest()
         finally:
@@ -145,7 +156,7 @@ class Steps:
         with redis_server(self.directory) as server, self.home() as home:
             os.environ |= {"UBP_ONLINE_STORE": "redis", "UBP_REDIS": server}
             try:
-                publish(home, progress=silent, engine=engine)
+                publish(home, progress=PROGRESS, engine=engine)
                 yield home
             finally:
                 del os.environ["UBP_ONLINE_STORE"], os.environ["UBP_REDIS"]
