@@ -8,7 +8,7 @@ INSTALLED := .venv/.installed
 # A process a core; a module's tests share what they set up, and so a process.
 PARALLEL := --numprocesses auto --maxprocesses 4 --dist loadscope --no-loadscope-reorder
 
-.PHONY: demo test test-heavy test-all lint format docs bench bench-full bench-parts chaos clean
+.PHONY: demo test test-heavy test-all lint format docs bench bench-full bench-parts bench-cluster chaos clean
 
 demo: $(INSTALLED)  ## the whole job on real data, ending with a model and pictures
 	$(BIN)/ubp demo
@@ -48,6 +48,9 @@ bench-full: $(INSTALLED)  ## the same of 1%, 10% and the whole log: 15 minutes t
 
 bench-parts: $(INSTALLED)  ## single parts against straightforward ways of doing the same
 	$(BIN)/python -m benchmarks
+
+bench-cluster: $(INSTALLED)  ## what a Ray cluster costs and gains, and that it changes nothing: 15 minutes
+	$(BIN)/python -W ignore -m benchmarks.cluster
 
 chaos: $(INSTALLED)  ## kill -9, power losses, readers during publishes, damaged files: 10 minutes
 	$(BIN)/python -m benchmarks.chaos --document docs/reliability.md

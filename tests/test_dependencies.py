@@ -15,7 +15,16 @@ from tests.installed import OWNERS, closure, names, requirements
 from ubp_platform.home import PROJECT_ROOT
 
 #: What the Makefile and the tests run, and do not import.
-TOOLS = {"editables", "hatchling", "mypy", "pre-commit", "pytest-xdist", "ruff"}
+TOOLS = {
+    "editables",
+    "flask",
+    "flask-cors",
+    "hatchling",
+    "mypy",
+    "pre-commit",
+    "pytest-xdist",
+    "ruff",
+}
 OURS = {"ubp_platform", "pipelines", "cli", "tests", "benchmarks", "docs"}
 # Tells what of ours is loaded for reading profiles, where some packages are not to be had.
 READER = """
@@ -94,8 +103,9 @@ def test_what_reads_no_profile_loads_neither_feast_nor_torch() -> None:
 
 
 def test_the_application_imports_what_is_declared_and_all_of_it() -> None:
+    # What the extra `s3` has is loaded by fsspec.
     found = imported(files("ubp_platform", "pipelines", "cli.py", "feature_repo"))
-    assert found == names("base", "train", "serve", "client", "demo")
+    assert found == names("base", "train", "serve", "client", "demo", "ray")
 
 
 def test_tests_and_benchmarks_import_what_is_declared() -> None:

@@ -267,7 +267,7 @@ def test_an_address_without_a_cluster_is_named(monkeypatch: pytest.MonkeyPatch) 
     import ray
 
     monkeypatch.setattr(ray, "is_initialized", lambda: False)
-    with pytest.raises(UBPError, match=r"no Ray cluster answers at 127.0.0.1:9"):
+    with pytest.raises(UBPError, match=r"no Ray cluster that can be used answers at 127.0.0.1:9"):
         RayEngine("127.0.0.1:9")
 
 

@@ -60,6 +60,8 @@ class RayEngine(Engine):
 
     def __init__(self, address: str | None = None) -> None:
         if not ray.is_initialized():
+            # What a cluster of ours does concerns nobody else.
+            os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
             try:
                 ray.init(
                     address=address,
@@ -68,9 +70,10 @@ class RayEngine(Engine):
                     logging_level=logging.ERROR,
                 )
             except (ConnectionError, RuntimeError, ValueError, OSError) as error:
+                where = address or os.environ.get("RAY_ADDRESS") or "this machine"
                 raise UBPError(
-                    f"no Ray cluster answers at {address or os.environ.get('RAY_ADDRESS')}: "
-                    f"{first_line(error)}; `ray status` on its head node says whether it is up"
+                    f"no Ray cluster that can be used answers at {where}: {first_line(error)}; "
+                    "`ray status` on its head node says whether it is up"
                 ) from None
         nodes = [node for node in ray.nodes() if node["Alive"]]
         #: CPUs of all nodes together.

@@ -137,10 +137,9 @@ class _Normalizing:
             version.map(others, profiles)
         for (part, normalizer), (ids, vectors) in zip(version.own, found, strict=True):
             if len(ids):
+                where = np.searchsorted(rows.clients, ids)
                 columns = slice(part.start, part.start + part.width)
-                profiles[np.searchsorted(rows.clients, ids), columns] = normalizer.transform(
-                    vectors
-                )
+                profiles[where, columns] = normalizer.transform(vectors)
         return rows.clients, profiles
 
 
