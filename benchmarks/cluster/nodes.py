@@ -63,9 +63,10 @@ class Watch:
             if sizes:
                 self.seen.append(max(sizes))
 
-    def peak(self, until: float = 1.0) -> float:
-        """Return the peak in the first part of the time."""
-        return max(self.seen[: max(1, int(len(self.seen) * until))], default=0.0)
+    @property
+    def peak(self) -> float:
+        """The peak."""
+        return max(self.seen, default=0.0)
 
 
 class Killer:

@@ -3,6 +3,7 @@
 import hashlib
 import os
 import shutil
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -23,7 +24,7 @@ from ubp_platform.blocks.snapshot import iterate
 from ubp_platform.engine.base import Engine
 from ubp_platform.home import Home
 from ubp_platform.profile.listing import newest_version
-from ubp_platform.progress import bars
+from ubp_platform.progress import Advance, ProgressFactory, bars
 from ubp_platform.similar import vectors
 from ubp_platform.store.retrieval import ProfileStore
 from ubp_platform.times import parse_time
@@ -46,6 +47,24 @@ def hash_of(home: Home) -> str:
         for _, some in parts:
             digest.update(np.ascontiguousarray(some).tobytes())
     return digest.hexdigest()
+
+
+class Timed:
+    """Shows progress, and remembers how long each step took."""
+
+    def __init__(self, show: ProgressFactory) -> None:
+        self._show, self._steps = show, list[tuple[str, float]]()
+
+    @contextmanager
+    def __call__(self, description: str, total: float | None, unit: str) -> Iterator[Advance]:
+        start = time.perf_counter()
+        with self._show(description, total, unit) as advance:
+            yield advance
+        self._steps.append((description, time.perf_counter() - start))
+
+    def seconds(self, word: str) -> float:
+        """Return how long the steps took that have a word in their names."""
+        return sum(seconds for name, seconds in self._steps if word in name)
 
 
 @dataclass(frozen=True)
@@ -93,13 +112,13 @@ class Steps:
             steps |= {"publish to Redis": self.publish, "audit": self.audit}
         return steps
 
-    def encode(self, engine: Engine) -> str:
+    def encode(self, engine: Engine, progress: ProgressFactory = PROGRESS) -> str:
         with self.home(encoded=False) as home:
             train(
                 home,
                 self.blocks,
                 CUTOFF,
-                progress=PROGRESS,
+                progress=progress,
                 clients_sample=SAMPLE,
                 engine=engine,
             )

@@ -39,6 +39,7 @@ from ubp_platform.errors import DamagedFile, UBPError
 from ubp_platform.home import Home
 from ubp_platform.lake.manifest import Manifest
 from ubp_platform.lake.opening import place_of
+from ubp_platform.profile import bucket_work
 from ubp_platform.similar import vectors
 from ubp_platform.store.retrieval import ProfileStore
 
@@ -56,6 +57,12 @@ def with_text_ids(tables: dict[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
         else frame
         for name, frame in tables.items()
     }
+
+
+@pytest.fixture(autouse=True)
+def _a_bucket_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A shop this small would be one task."""
+    monkeypatch.setattr(bucket_work, "_CLIENTS", 1)
 
 
 @pytest.fixture(scope="module")

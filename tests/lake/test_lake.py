@@ -57,7 +57,7 @@ def read(place: Place) -> dict[str, list[tuple]]:
     assert manifest
     reader, found = LakeReader(place, manifest), dict[str, list[tuple]]()
     for number, bucket in enumerate(manifest.buckets):
-        opened = reader.open(number)._connection
+        opened = reader.open(number, number)._connection
         rows = 0
         for name in EVENT_TYPES:
             some = opened.execute(f"SELECT * FROM {name}").fetchall()
@@ -232,7 +232,7 @@ def test_a_bucket_refuses_what_it_does_not_know(home: Home) -> None:
     place = place_of(home)
     manifest = Manifest.read(place)
     assert manifest
-    history = LakeReader(place, manifest).open(1).history(FIT)
+    history = LakeReader(place, manifest).open(1, 1).history(FIT)
     for ask in (
         lambda: history.counts,
         lambda: history.first,

@@ -138,15 +138,16 @@ class LakeReader:
                     FROM read_parquet([{", ".join(paths)}]) {clients}"""
             )
 
-    def open(self, number: int, clients: np.ndarray | None = None) -> Self:
-        """Read the events of a bucket, by default of all of its clients."""
-        bucket, only = self._manifest.buckets[number], ""
+    def open(self, first: int, last: int, clients: np.ndarray | None = None) -> Self:
+        """Read the events of buckets that follow each other, by default of all clients."""
+        buckets, only = self._manifest.buckets[first : last + 1], ""
         if clients is not None:
             self._connection.register("opened_client", pa.table({"client_id": clients}))
             only = "SEMI JOIN opened_client USING (client_id)"
-        self._load("bucket_event", bucket.files, only)
-        # A file is in this order; several together are not.
-        order = "ORDER BY client_id, timestamp" if len(bucket.files) > 1 else ""
+        self._load("bucket_event", [file for one in buckets for file in one.files], only)
+        # The files of a bucket overlap.
+        ordered = all(len(one.files) == 1 for one in buckets)
+        order = "" if ordered else "ORDER BY client_id, timestamp"
         for table in EVENTS:
             columns = ", ".join(f"{name}::{kind} AS {name}" for name, kind in table.stored.items())
             self._connection.execute(
@@ -164,5 +165,5 @@ class LakeReader:
         known: Known = EVERYTHING,
         counted: Mapping[str, pa.Table] | None = None,
     ) -> BucketHistory:
-        """Return the history of the open bucket's clients; all of them by default."""
+        """Return the history of the open buckets' clients; all of them by default."""
         return BucketHistory(self._connection, cutoff, clients, known, counted)

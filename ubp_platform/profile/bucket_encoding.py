@@ -102,10 +102,10 @@ class _Parts:
         self._directory = home.unfinished_buckets / digest.hexdigest()[:32]
 
     def path(self, source: BucketSource, item: BucketItem) -> Path:
-        """Return the file of a bucket, by the range of its clients."""
+        """Return the file of an item, by the range of its clients."""
         firsts = source.manifest.firsts
-        end = "" if item.bucket + 1 == len(firsts) else firsts[item.bucket + 1]
-        first = "" if item.bucket == 0 else firsts[item.bucket]
+        end = "" if item.last + 1 == len(firsts) else firsts[item.last + 1]
+        first = "" if item.first == 0 else firsts[item.first]
         return self._directory / f"{first}..{end}.parquet"
 
     def has(self, source: BucketSource, item: BucketItem) -> bool:

@@ -1,5 +1,6 @@
 """What workers do with a bucket of clients: encode blocks, or compute whole profiles."""
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -27,28 +28,36 @@ from ubp_platform.profile.version import ProfileVersion
 from ubp_platform.progress import ProgressFactory, logged, silent
 from ubp_platform.warehouse import Warehouse
 from ubp_platform.warehouse.delivery_times import Known
-from ubp_platform.warehouse.history import History, query_text
+from ubp_platform.warehouse.history import CLIENTS_PER_SLICE, History, query_text
+
+# Up to so many clients, and events to look through for them, buckets are worked on together: a
+# slice of few clients costs as much as one of thousands.
+_CLIENTS, _EVENTS = CLIENTS_PER_SLICE, 5_000_000
 
 
 @dataclass(frozen=True)
 class BucketItem:
-    """Clients of a bucket.
+    """Clients of a bucket, or of several that follow each other.
 
     Parameters
     ----------
-    bucket : int
+    first, last : int
+        The buckets.
     clients : ndarray of int64, optional
-        Ascending; by default all of the bucket.
+        Ascending; by default all of the buckets.
     blocks : tuple of str
         The blocks to encode, where not whole profiles are computed.
     """
 
-    bucket: int
+    first: int
+    last: int
     clients: np.ndarray | None
     blocks: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        return f"bucket {self.bucket} of the lake"
+        if self.first == self.last:
+            return f"bucket {self.first} of the lake"
+        return f"buckets {self.first} to {self.last} of the lake"
 
 
 @dataclass(frozen=True)
@@ -105,21 +114,31 @@ class BucketSource:
         return cls(place.url, manifest, parcel, history.cutoff, known, counted)
 
     def items(self, clients: np.ndarray | None, blocks: Sequence[str] = ()) -> list[BucketItem]:
-        """Return an item for each bucket that has some of these clients; all by default."""
-        if clients is None:
-            parts: Sequence[np.ndarray | None] = [None] * len(self.manifest.buckets)
-        else:
-            parts = self.manifest.split(clients)
+        """Divide the buckets that have some of these clients into items; all by default."""
+        buckets = self.manifest.buckets
+        parts = None if clients is None else self.manifest.split(clients)
+        sizes = [one.clients for one in buckets] if parts is None else list(map(len, parts))
+        some = np.flatnonzero(sizes)
+        counts = np.array(sizes, np.float64)[some]
+        events = sum(buckets[number].rows for number in some)
+        groups = max(math.ceil(counts.sum() / _CLIENTS), math.ceil(events / _EVENTS), 1)
+        # Each of about as many clients.
+        places = (np.cumsum(counts) - counts / 2) * groups // max(counts.sum(), 1)
+        found = np.split(some, np.flatnonzero(np.diff(places)) + 1) if len(some) else []
         return [
-            BucketItem(bucket, part, tuple(blocks))
-            for bucket, part in enumerate(parts)
-            if part is None or len(part)
+            BucketItem(
+                int(numbers[0]),
+                int(numbers[-1]),
+                None if parts is None else np.concatenate([parts[one] for one in numbers]),
+                tuple(blocks),
+            )
+            for numbers in found
         ]
 
     def clients(self, item: BucketItem) -> int:
         """Return the number of an item's clients, about."""
         if item.clients is None:
-            return self.manifest.buckets[item.bucket].clients
+            return sum(one.clients for one in self.manifest.buckets[item.first : item.last + 1])
         return len(item.clients)
 
     @cached_property
@@ -134,7 +153,7 @@ class BucketSource:
     @contextmanager
     def history(self, item: BucketItem) -> Iterator[BucketHistory]:
         """Open the history of an item's clients."""
-        opened = self._reader.open(item.bucket, item.clients)
+        opened = self._reader.open(item.first, item.last, item.clients)
         history = opened.history(self.cutoff, item.clients, self.known, self.counted)
         try:
             yield history
