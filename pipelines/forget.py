@@ -18,8 +18,7 @@ from ubp_platform.events.integer_ids import integer_of
 from ubp_platform.files import clear_debris, discard
 from ubp_platform.forgotten import Forgetting, Forgotten, Unfinished
 from ubp_platform.home import Home
-from ubp_platform.lake.opening import places_with_a_lake
-from ubp_platform.lake.writing import write_lake
+from ubp_platform.lake.opening import write_again
 from ubp_platform.locks import alone
 from ubp_platform.profile.listing import get_version
 from ubp_platform.profile.version import ProfileVersion
@@ -196,7 +195,10 @@ def _carry_out(
                     unfinished.write(home)
                 warehouse.rewrite()
             advance(1)
-        _write_lakes(home, progress)
+        with Warehouse(home.warehouse, wait=True) as warehouse:
+            write_again(home, warehouse, progress)
+        if home.unfinished_buckets.exists():
+            discard(home.unfinished_buckets)
     found, damaged = _write_files(home, ids, keys, result, progress)
     _remove_online(home, ids, served)
     if copies := clear_debris(home.root):
@@ -211,21 +213,6 @@ def _carry_out(
     result.rows, result.fits = unfinished.rows, unfinished.entry.fits
     result.clients = unfinished.entry.clients
     result.nothing_of = [one for one in result.nothing_of if one not in found]
-
-
-def _write_lakes(home: Home, progress: ProgressFactory) -> None:
-    """Write the buckets of lakes anew that lose somebody, and drop what is not finished."""
-    with Warehouse(home.warehouse, wait=True) as warehouse:
-        for place in places_with_a_lake(home):
-            if not warehouse.clients():
-                place.remove(place.names())
-                continue
-            try:
-                write_lake(place, warehouse, progress)
-            except DamagedFile:
-                write_lake(place, warehouse, progress, anew=True)
-    if home.unfinished_buckets.exists():
-        discard(home.unfinished_buckets)
 
 
 def _sum(rows: dict[str, int], more: dict[str, int]) -> dict[str, int]:

@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 
 from ubp_platform.home import Home
-from ubp_platform.lake.opening import note_place, place_of
-from ubp_platform.lake.writing import Written, write_lake
+from ubp_platform.lake.opening import place_of, write_own
+from ubp_platform.lake.writing import Written
 from ubp_platform.locks import exclusive
 from ubp_platform.progress import ProgressFactory, logged
 from ubp_platform.warehouse import Warehouse
@@ -44,6 +44,7 @@ def lake(
     home.require()
     place = place_of(home)
     with exclusive(home, "encode"), frozen(home) as copy, Warehouse(copy.warehouse) as warehouse:
-        note_place(home, place)
-        written = write_lake(place, warehouse, progress, bucket_clients=bucket_clients, anew=anew)
+        written = write_own(
+            home, place, warehouse, progress, bucket_clients=bucket_clients, anew=anew
+        )
     return Lake(place.url, written)

@@ -169,6 +169,35 @@ def test_a_forgotten_client_leaves_no_bytes(home: Home) -> None:
     assert sum(one in before.buckets for one in after.buckets) == len(after.buckets) - 1
 
 
+def test_what_is_not_of_the_lake_is_left_alone(
+    home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`UBP_LAKE` may name a directory that is used."""
+    place = tmp_path / "used"
+    others = [place / name for name in ("2024/3.parquet", "notes.txt", "write-1/mine.csv")]
+    for path in others:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("mine")
+    monkeypatch.setenv("UBP_LAKE", str(place))
+    lake(home, bucket_clients=7)
+    lake(home, bucket_clients=9)
+    assert [path.read_text() for path in others] == ["mine"] * 3
+
+
+def test_another_homes_lake_is_not_replaced(
+    home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("UBP_LAKE", str(tmp_path / "shared"))
+    lake(home)
+    other = Home(tmp_path / "other")
+    ingest(other, str(deliver(tmp_path / "theirs", **part(later=False))))
+    with pytest.raises(UBPError, match=r"is of another warehouse: .*`ubp lake --anew`"):
+        lake(other)
+    assert read(place_of(home)) == warehouse_rows(home)
+    lake(other, anew=True)
+    assert read(place_of(other)) == warehouse_rows(other)
+
+
 def test_a_run_that_was_killed_leaves_the_lake_as_it_was(
     home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

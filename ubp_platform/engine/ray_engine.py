@@ -127,6 +127,10 @@ def _result(item: Any, ref: ObjectRef) -> Any:
     except RayTaskError as error:
         if isinstance(cause := error.cause, UBPError):
             raise type(cause)(f"{item}: {cause}") from None
+        if isinstance(cause, ImportError):
+            raise UBPError(
+                f"{item}: {first_line(cause)} on a worker: all nodes need the same packages"
+            ) from None
         raise cause from error
     except RayError as error:
         raise UBPError(

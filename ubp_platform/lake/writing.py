@@ -5,7 +5,8 @@ sees the lake before or after a write. A bucket is a range of keys, so that snap
 one after the other, are in the order of clients.
 """
 
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -15,7 +16,7 @@ import pyarrow as pa
 
 from ubp_platform.errors import DamagedFile, UBPError
 from ubp_platform.events.schema import EVENT_CODES, EVENTS, PRODUCTS
-from ubp_platform.lake.manifest import Bucket, LakeFile, Manifest
+from ubp_platform.lake.manifest import NAME, Bucket, LakeFile, Manifest
 from ubp_platform.lake.place import Place
 from ubp_platform.progress import ProgressFactory, logged
 from ubp_platform.warehouse import Warehouse
@@ -29,6 +30,9 @@ _MOST_FILES = 16
 COLUMNS = {name: kind for table in EVENTS for name, kind in table.stored.items()}
 # What a history reads besides events.
 _TABLES = (PRODUCTS.name, "batch", "sku_key", "category_key", "url_key")
+
+# The names of a lake's files.
+_OURS = re.compile(r"write-(\d+)/[\w-]+\.parquet")
 
 
 @dataclass(frozen=True)
@@ -84,10 +88,15 @@ def write_lake(
     size = bucket_clients or (before.bucket_clients if before else BUCKET_CLIENTS)
     writer = _Writer(place, warehouse.connection, _number(place, before), size)
     written = writer.write(before, progress)
-    # Also what a killed run has left.
+    # Also what a killed run has left; nothing that is not ours.
     named = {file.name for file in written.manifest.files}
-    place.remove([name for name in place.names() if name not in named and name != "lake.json"])
+    place.remove([name for name in place.names() if _OURS.fullmatch(name) and name not in named])
     return written
+
+
+def remove_lake(place: Place) -> None:
+    """Remove all files of a lake, and no others."""
+    place.remove([name for name in place.names() if name == NAME or _OURS.fullmatch(name)])
 
 
 def _number(place: Place, before: Manifest | None) -> int:
@@ -95,7 +104,7 @@ def _number(place: Place, before: Manifest | None) -> int:
     if before is None:
         with suppress(DamagedFile):
             before = Manifest.read(place)
-    used = [int(part) for name in place.names() if (part := name.split("/")[0]).isdigit()]
+    used = [int(found[1]) for name in place.names() if (found := _OURS.fullmatch(name))]
     return max([before.number if before else 0, *used]) + 1
 
 
@@ -257,9 +266,10 @@ class _Writer:
         query = f"""SELECT {columns} FROM ({parts})
                     ORDER BY client_id, timestamp, event_type, sku, url, batch_id"""
         self._files += 1
-        return self._file(f"{self._number}/{self._files}.parquet", query)
+        return self._file(f"bucket-{self._files}", query)
 
-    def _file(self, name: str, query: str) -> LakeFile:
+    def _file(self, stem: str, query: str) -> LakeFile:
+        name = f"write-{self._number}/{stem}.parquet"
         with self._place.writing(name) as path:
             rows = self._connection.execute(
                 f"COPY ({query}) TO {quoted(path)} (FORMAT PARQUET, COMPRESSION ZSTD)"
@@ -267,13 +277,4 @@ class _Writer:
             return LakeFile.of(path, name, int(rows[0][0]))
 
     def _tables(self) -> dict[str, LakeFile]:
-        return {
-            name: self._file(f"{self._number}/{name}.parquet", f"FROM {name} ORDER BY ALL")
-            for name in _TABLES
-        }
-
-
-def batches_missing(manifest: Manifest, warehouse: Warehouse) -> Iterator[int]:
-    """Yield the batches that a lake does not have."""
-    rows = warehouse.connection.execute("SELECT batch_id FROM batch ORDER BY batch_id").fetchall()
-    yield from (batch for (batch,) in rows if str(batch) not in manifest.batches)
+        return {name: self._file(name, f"FROM {name} ORDER BY ALL") for name in _TABLES}
