@@ -16,6 +16,7 @@ import pytest
 
 pytest.importorskip("ray")
 
+import ray
 from ray.cluster_utils import Cluster
 
 from pipelines.audit import audit
@@ -57,6 +58,24 @@ def with_text_ids(tables: dict[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
         else frame
         for name, frame in tables.items()
     }
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Cluster]:
+    """A Ray cluster of two nodes, of one CPU each."""
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
+    cluster.add_node(num_cpus=1)
+    yield cluster
+    ray.shutdown()
+    cluster.shutdown()
+
+
+@pytest.fixture
+def engine(cluster: Cluster) -> RayEngine:
+    """The engine on that cluster."""
+    found = RayEngine(cluster.address)
+    assert found.workers == 2
+    return found
 
 
 @pytest.fixture(autouse=True)
@@ -271,8 +290,6 @@ def test_a_lost_node_changes_nothing(fitted: Home, tmp_path: Path, cluster: Clus
 
 
 def test_an_address_without_a_cluster_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    import ray
-
     monkeypatch.setattr(ray, "is_initialized", lambda: False)
     with pytest.raises(UBPError, match=r"no Ray cluster that can be used answers at 127.0.0.1:9"):
         RayEngine("127.0.0.1:9")
