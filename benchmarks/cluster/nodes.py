@@ -27,12 +27,15 @@ def cluster(nodes: int) -> Iterator[RayEngine]:
 
 
 def workers(busy: bool) -> list[psutil.Process]:
-    """Return the processes of workers that have a task, or of all."""
-    wanted = "ray::_do" if busy else "ray::"
+    """Return the processes of this program's workers that have a task, or of all."""
+    wanted = ("ray::_do",) if busy else ("ray::_do", "ray::IDLE")
     found = []
-    for one in psutil.process_iter(["cmdline"]):
-        title = " ".join(one.info["cmdline"] or [])
-        if wanted in title and (busy or "ray::_do" in title or "ray::IDLE" in title):
+    for one in psutil.Process().children(recursive=True):
+        try:
+            title = " ".join(one.cmdline())
+        except psutil.NoSuchProcess:
+            continue
+        if title.startswith(wanted):
             found.append(one)
     return found
 

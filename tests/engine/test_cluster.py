@@ -243,12 +243,19 @@ class Killer:
         while self.killed < 3 and not self._ended.wait(self._chance.random() * self._between):
             working = [
                 one
-                for one in psutil.process_iter(["cmdline"])
-                if "ray::_do" in " ".join(one.info["cmdline"] or [])
+                for one in psutil.Process().children(recursive=True)
+                if "ray::_do" in _title(one)
             ]
             if working:
                 self._chance.choice(working).kill()
                 self.killed += 1
+
+
+def _title(process: psutil.Process) -> str:
+    try:
+        return " ".join(process.cmdline())
+    except psutil.NoSuchProcess:
+        return ""
 
 
 def test_killed_workers_change_nothing(fitted: Home, tmp_path: Path, engine: RayEngine) -> None:
@@ -303,3 +310,35 @@ def test_results_come_in_order_whatever_takes_long(engine: RayEngine) -> None:
     assert [*engine.in_order(slow, range(12))] == [n * n for n in range(12)]
     assert sorted(engine.as_finished(slow, range(12))) == [(n, n * n) for n in range(12)]
     assert np.array([*engine.in_order(slow, [])]).size == 0
+
+
+def test_a_store_that_comes_back_is_asked_again(engine: RayEngine, tmp_path: Path) -> None:
+    def write(number: int) -> int:
+        from ubp_platform.errors import StoreUnavailable
+
+        tries = tmp_path / str(number)
+        tries.write_text((tries.read_text() if tries.exists() else "") + ".")
+        if len(tries.read_text()) < 3:
+            raise StoreUnavailable("not yet")
+        return number
+
+    assert [*engine.in_order(write, range(3))] == [0, 1, 2]
+    assert {path.read_text() for path in tmp_path.iterdir()} == {"..."}
+
+
+def test_errors_of_a_task_end_the_others(engine: RayEngine) -> None:
+    def refuse(number: int) -> int:
+        from ubp_platform.errors import BlockUnavailable
+
+        if number == 3:
+            raise BlockUnavailable("three is refused")
+        return number
+
+    with pytest.raises(BlockUnavailable, match="^3: three is refused$"):
+        [*engine.in_order(refuse, range(100))]
+
+    def broken(number: int) -> int:
+        return 1 // number
+
+    with pytest.raises(ZeroDivisionError):
+        [*engine.as_finished(broken, range(3))]

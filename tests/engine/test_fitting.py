@@ -25,7 +25,7 @@ SMALL = {"hidden": 8, "layers": 1, "last": 16, "batch_size": 16, "max_epochs": 3
 
 @pytest.fixture(scope="module")
 def two_cpus() -> Iterator[None]:
-    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
+    ray.init("local", num_cpus=2, include_dashboard=False, log_to_driver=False)
     yield
     ray.shutdown()
 
