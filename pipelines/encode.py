@@ -80,7 +80,7 @@ def encode(
                 for one, parts in zip(versions, fits, strict=True):
                     before = one.snapshot_path(cutoff)
                     encode_blocks(copy, warehouse, parts, cutoff, progress, known, engine)
-                    path = assemble(copy, one, cutoff, progress, relevant, engine)
+                    path = assemble(copy, one, cutoff, progress, relevant)
                     revised = compare(warehouse, before, path, known) if path != before else None
                     encoded.append(Encoded(one, path, revised))
             warn_of_changes(copy, times, "ubp encode")

@@ -103,7 +103,7 @@ class Steps:
     def all(self) -> dict[str, Callable[[Engine], str]]:
         """The steps by name."""
         steps: dict[str, Callable[[Engine], str]] = {
-            "encode, normalize, assemble": self.encode,
+            "encode": self.encode,
             "refresh": self.refresh,
             "training set": self.training_set,
             "index of similar clients": self.index,

@@ -1,7 +1,6 @@
 """Assembly of profiles from blocks, in slices of clients; only all ids are in memory at once."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
@@ -26,7 +25,6 @@ from ubp_platform.blocks.snapshot_files import (
     next_revision,
     snapshot_files,
 )
-from ubp_platform.engine.base import HERE, Engine
 from ubp_platform.errors import DamagedFile
 from ubp_platform.home import Home
 from ubp_platform.profile.version import ProfileVersion, hash_of_fits
@@ -39,7 +37,6 @@ def assemble(
     cutoff: datetime,
     progress: ProgressFactory = logged,
     relevant: np.ndarray | None = None,
-    engine: Engine = HERE,
 ) -> Path:
     """Write the profiles of all clients at a cutoff.
 
@@ -57,8 +54,6 @@ def assemble(
     progress : ProgressFactory
     relevant : ndarray of int64, optional
         The list of relevant clients, where there is one that clients may have left.
-    engine : Engine
-        Where the blocks' vectors are normalized.
 
     Returns
     -------
@@ -67,7 +62,7 @@ def assemble(
         a further one.
     """
     source = version.source
-    mapped = [assemble(home, source, cutoff, progress, relevant, engine)] if source else []
+    mapped = [assemble(home, source, cutoff, progress, relevant)] if source else []
     own = _own(home, version, cutoff)
     paths = [*mapped, *own]
     made_from = _origin(home, version, paths)
@@ -80,7 +75,8 @@ def assemble(
     gone = np.setdiff1d(known, encoded, assume_unique=True)
     left = gone[:0] if relevant is None else np.setdiff1d(gone, relevant, assume_unique=True)
     clients = np.union1d(encoded, gone)
-    readers = [_Reader(path) for path in paths]
+    parts = [(*one, _Reader(path)) for one, path in zip(version.own, own, strict=True)]
+    mapping = _Reader(mapped[0]) if mapped else None
     # A profile of a newer revision replaces that of an older one.
     previous = [_Reader(one.path) for one in before] if len(left) else []
     target = next_revision(newest)
@@ -95,9 +91,20 @@ def assemble(
         ) as writer,
         progress(f"profile {version.name} {cutoff:%Y-%m-%d}", len(clients), "clients") as advance,
     ):
-        slices = np.split(clients, range(ROWS_PER_GROUP, len(clients), ROWS_PER_GROUP))
-        rows = (_Rows(ids, [one.up_to(ids[-1]) for one in readers]) for ids in slices)
-        for slice_ids, profiles in engine.in_order(_Normalizing(version), rows):
+        for start in range(0, len(clients), ROWS_PER_GROUP):
+            slice_ids = clients[start : start + ROWS_PER_GROUP]
+            profiles = np.tile(version.mean, (len(slice_ids), 1))
+            if source and mapping:
+                others = np.tile(source.mean, (len(slice_ids), 1))
+                ids, vectors = mapping.up_to(slice_ids[-1])
+                others[np.searchsorted(slice_ids, ids)] = vectors if len(ids) else others[:0]
+                version.map(others, profiles)
+            for part, normalizer, reader in parts:
+                ids, vectors = reader.up_to(slice_ids[-1])
+                if len(ids):
+                    columns = slice(part.start, part.start + part.width)
+                    rows = np.searchsorted(slice_ids, ids)
+                    profiles[rows, columns] = normalizer.transform(vectors)
             for reader in previous:
                 ids, vectors = reader.up_to(slice_ids[-1])
                 kept = np.isin(ids, left, assume_unique=True)
@@ -105,42 +112,6 @@ def assemble(
             writer.write(slice_ids, profiles)
             advance(len(slice_ids))
     return target
-
-
-@dataclass(frozen=True)
-class _Rows:
-    """Some clients, and what each snapshot has of them: keys and vectors."""
-
-    clients: np.ndarray
-    found: list[tuple[np.ndarray, np.ndarray]]
-
-    def __str__(self) -> str:
-        return f"clients {self.clients[0]} to {self.clients[-1]}"
-
-
-@dataclass(frozen=True)
-class _Normalizing:
-    """Makes profiles of a version of its blocks' vectors."""
-
-    version: ProfileVersion
-
-    def __post_init__(self) -> None:
-        self.version.load_all()
-
-    def __call__(self, rows: _Rows) -> tuple[np.ndarray, np.ndarray]:
-        version, found = self.version, iter(rows.found)
-        profiles = np.tile(version.mean, (len(rows.clients), 1))
-        if version.source:
-            others = np.tile(version.source.mean, (len(rows.clients), 1))
-            ids, vectors = next(found)
-            others[np.searchsorted(rows.clients, ids)] = vectors if len(ids) else others[:0]
-            version.map(others, profiles)
-        for (part, normalizer), (ids, vectors) in zip(version.own, found, strict=True):
-            if len(ids):
-                where = np.searchsorted(rows.clients, ids)
-                columns = slice(part.start, part.start + part.width)
-                profiles[where, columns] = normalizer.transform(vectors)
-        return rows.clients, profiles
 
 
 def _own(home: Home, version: ProfileVersion, cutoff: datetime) -> list[Path]:

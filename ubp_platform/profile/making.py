@@ -46,6 +46,6 @@ def make_version(
         with Warehouse(home.warehouse) as warehouse:
             encode_blocks(home, warehouse, fits.parts, fits.cutoff, progress, fits.known, engine)
             relevant = None if fits.known.delivered_before else warehouse.relevant
-        version = create(home, fits.parts, fits.cutoff, directory, taken, engine)
-        assemble(home, version, fits.cutoff, progress, relevant, engine)
+        version = create(home, fits.parts, fits.cutoff, directory, taken)
+        assemble(home, version, fits.cutoff, progress, relevant)
     return version

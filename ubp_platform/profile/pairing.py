@@ -1,10 +1,8 @@
 """Making profile versions: pairing fitted blocks with normalizers."""
 
 from collections.abc import Collection
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Self
 
 import numpy as np
 
@@ -12,7 +10,6 @@ from ubp_platform.blocks.catalog import Catalog, FittedBlock, new_version
 from ubp_platform.blocks.registry import block_class
 from ubp_platform.blocks.snapshot import thinned
 from ubp_platform.blocks.state_arrays import digest
-from ubp_platform.engine.base import HERE, Engine
 from ubp_platform.errors import DamagedFile, UBPError
 from ubp_platform.home import Home
 from ubp_platform.profile.listing import versions
@@ -31,7 +28,6 @@ def create(
     cutoff: datetime,
     directory: Path | None = None,
     taken: Collection[str] = (),
-    engine: Engine = HERE,
 ) -> ProfileVersion:
     """Fit the normalizers of a new version on the blocks' snapshots at a cutoff.
 
@@ -45,8 +41,6 @@ def create(
         Where versions are kept; by default with those that are served.
     taken : collection of str
         Names that a new version must not get: those of profiles in the online store.
-    engine : Engine
-        Where the normalizers are fitted, a block at a time.
 
     Returns
     -------
@@ -65,9 +59,8 @@ def create(
             return version
     parts: list[ProfilePart] = []
     arrays: dict[str, np.ndarray] = {}
-    populations = (_Population.of(home, fitted, cutoff) for fitted in blocks)
-    normalizers = engine.in_order(_fit_normalizer, populations)
-    for fitted, normalizer in zip(blocks, normalizers, strict=True):
+    for fitted in blocks:
+        normalizer = _fit_normalizer(home, fitted, cutoff)
         for name, array in normalizer.arrays.items():
             arrays[f"{fitted.name}.{name}"] = np.ascontiguousarray(array)
         part = ProfilePart(
@@ -108,25 +101,10 @@ def _pairs(version: ProfileVersion, blocks: list[FittedBlock], cutoff: datetime)
     )
 
 
-@dataclass(frozen=True)
-class _Population:
-    """What a block's normalizer is fitted on: vectors of evenly spaced clients."""
-
-    block: str
-    vectors: np.ndarray
-
-    @classmethod
-    def of(cls, home: Home, fitted: FittedBlock, cutoff: datetime) -> Self:
-        path = Catalog(home).snapshot_path(fitted.name, fitted.version, cutoff)
-        vectors = thinned(path, FIT_CLIENTS)
-        if not len(vectors):
-            raise UBPError(f"{fitted.name} has no client before {cutoff}: nothing to scale by")
-        return cls(fitted.name, vectors)
-
-    def __str__(self) -> str:
-        return f"the normalizer of {self.block}"
-
-
-def _fit_normalizer(population: _Population) -> Normalizer:
-    block = block_class(population.block)
-    return Normalizer.fit(population.vectors, block.normalization, block.principal_components)
+def _fit_normalizer(home: Home, fitted: FittedBlock, cutoff: datetime) -> Normalizer:
+    path = Catalog(home).snapshot_path(fitted.name, fitted.version, cutoff)
+    population = thinned(path, FIT_CLIENTS)
+    if not len(population):
+        raise UBPError(f"{fitted.name} has no client before {cutoff}: nothing to scale by")
+    block = block_class(fitted.name)
+    return Normalizer.fit(population, block.normalization, block.principal_components)
