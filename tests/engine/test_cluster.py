@@ -212,9 +212,14 @@ def test_a_run_that_was_ended_goes_on(fitted: Home, tmp_path: Path, engine: RayE
 
     with pytest.raises(KeyboardInterrupt):
         train(home, CHEAP, FIT, engine=Counting(2))
+    damaged = next(home.unfinished_buckets.glob("*/*.npz"))
+    content = bytearray(damaged.read_bytes())
+    content[len(content) // 2] ^= 255
+    damaged.write_bytes(content)
     train(home, CHEAP, FIT, engine=Counting(100))
     buckets = Manifest.read(place_of(home)).buckets  # type: ignore[union-attr]
-    assert len(done) == len({*done}) == len(buckets)
+    assert len({*done}) == len(buckets)
+    assert len(done) == len(buckets) + 1  # that of the damaged part, again
     expected = vectors_of(fitted)
     found = vectors_of(home)
     for name in CHEAP:

@@ -7,24 +7,23 @@ ended early goes on where it was.
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 from typing import TypeAlias
+from zipfile import BadZipFile
 
 import numpy as np
-import pyarrow.parquet as pq
 
 from ubp_platform.blocks.catalog import FittedBlock
 from ubp_platform.blocks.snapshot import (
     ROWS_PER_GROUP,
     ShopIds,
+    Snapshot,
     SnapshotWriter,
-    feature_names,
-    iterate,
 )
-from ubp_platform.blocks.snapshot_files import Origin, check_snapshot, describe_snapshot
+from ubp_platform.blocks.snapshot_files import Origin
 from ubp_platform.engine.base import Engine
-from ubp_platform.errors import DamagedFile
-from ubp_platform.files import discard
+from ubp_platform.files import atomic_file, discard, make_directory
 from ubp_platform.home import Home
 from ubp_platform.profile.bucket_work import BucketItem, BucketSource, EncodeBuckets
 from ubp_platform.progress import ProgressFactory
@@ -77,7 +76,7 @@ def encode_buckets(
                 advance(source.clients(item))
         for item, found in engine.as_finished(work, missing):
             for name, snapshot in found.items():
-                snapshot.write(parts[name].path(source, item), parts[name].made_from)
+                _save(parts[name].path(source, item), snapshot)
             advance(source.clients(item))
     left = []
     for one in stale:
@@ -85,7 +84,7 @@ def encode_buckets(
         found_parts = parts[fitted.name]
         files = [file for item in everything if (file := found_parts.path(source, item)).exists()]
         if files:
-            _write(files, path, made_from, shop_ids)
+            _write(files, source.cutoff, path, made_from, shop_ids)
         else:
             left.append(one)
         found_parts.remove()
@@ -97,7 +96,6 @@ class _Parts:
     """The directory with the parts of one snapshot."""
 
     def __init__(self, home: Home, made_from: Origin) -> None:
-        self.made_from = made_from
         digest = hashlib.sha256(f"{made_from.history}\n{made_from.fits}".encode())
         self._directory = home.unfinished_buckets / digest.hexdigest()[:32]
 
@@ -106,15 +104,14 @@ class _Parts:
         firsts = source.manifest.firsts
         end = "" if item.last + 1 == len(firsts) else firsts[item.last + 1]
         first = "" if item.first == 0 else firsts[item.first]
-        return self._directory / f"{first}..{end}.parquet"
+        return self._directory / f"{first}..{end}.npz"
 
     def has(self, source: BucketSource, item: BucketItem) -> bool:
         """Whether an earlier run has left the part of a bucket."""
-        path = self.path(source, item)
         try:
-            return path.exists() and bool(check_snapshot(path))
-        except DamagedFile:
-            return False
+            return bool(_load(self.path(source, item)))
+        except (OSError, ValueError, KeyError, BadZipFile):
+            return False  # there is none, or it is damaged
 
     def remove(self) -> None:
         """Remove all parts."""
@@ -128,13 +125,32 @@ def _remove_others(home: Home) -> None:
         discard(directory)
 
 
-def _write(files: Sequence[Path], path: Path, made_from: Origin, shop_ids: ShopIds | None) -> None:
+def _save(path: Path, snapshot: Snapshot) -> None:
+    """Write a part: arrays with checksums."""
+    make_directory(path.parent)
+    with atomic_file(path) as temporary, temporary.open("wb") as file:
+        names = np.array(snapshot.names or (), np.str_)
+        np.savez(file, ids=snapshot.client_ids, vectors=snapshot.vectors, names=names)
+
+
+def _load(path: Path) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:
+    with np.load(path, allow_pickle=False) as file:
+        return file["ids"], file["vectors"], tuple(file["names"].tolist())
+
+
+def _write(
+    files: Sequence[Path],
+    cutoff: datetime,
+    path: Path,
+    made_from: Origin,
+    shop_ids: ShopIds | None,
+) -> None:
     """Write the parts as one file, in its usual groups of rows."""
-    first = describe_snapshot(files[0])
-    names = feature_names(pq.read_schema(files[0]))
-    with SnapshotWriter(path, first.cutoff, first.width, names, made_from, shop_ids) as writer:
-        for ids, vectors in _grouped(part for file in files for part in iterate(file)):
-            writer.write(ids, vectors)
+    _, vectors, names = _load(files[0])
+    width = vectors.shape[1]
+    with SnapshotWriter(path, cutoff, width, names or None, made_from, shop_ids) as writer:
+        for ids, some in _grouped(_load(file)[:2] for file in files):
+            writer.write(ids, some)
 
 
 def _grouped(
