@@ -232,16 +232,19 @@ def clients(
 def lake(
     bucket_clients: Annotated[
         int | None,
-        typer.Option(metavar="N", help="Clients in a bucket, about; 65,536 or what it has.", min=1),
+        typer.Option(
+            metavar="N", help="About how many clients a bucket has; 65536 at first.", min=1
+        ),
     ] = None,
     anew: Annotated[
-        bool, typer.Option("--anew", help="Write all of it, also what seems to be up to date.")
+        bool, typer.Option("--anew", help="Write all of it, whatever is there.")
     ] = False,
     home: HomeOption = None,
 ) -> None:
     """Write the events into buckets of clients, which a Ray cluster reads.
 
-    A lake that is there gets what has landed since. Commands with --engine ray do so themselves.
+    It lies in the home, or where UBP_LAKE says. What has landed since is added. Commands with
+    --engine ray do so themselves.
     """
     from pipelines import lake as pipeline
     from pipelines.console.deliveries import show_lake

@@ -206,11 +206,11 @@ def show_lake(found: "Lake") -> None:
     written, manifest = found.written, found.written.manifest
     size = sum(file.bytes for file in manifest.files) / 1e6
     say(
-        f"{found.place}: {manifest.events:,} events in {len(manifest.buckets):,} buckets, "
+        f"{found.place}: {manifest.events:,} events, buckets: {len(manifest.buckets):,}, "
         f"{size:,.1f} MB",
         wrap=False,
     )
     say(
-        f"{written.anew:,} buckets written, {written.appended:,} appended to, "
-        f"{written.untouched:,} as they were"
+        f"buckets written: {written.anew:,}, added to: {written.appended:,}, unchanged: "
+        f"{written.untouched:,}"
     )

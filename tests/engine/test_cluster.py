@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import psutil
 import pytest
 
 pytest.importorskip("ray")
@@ -19,6 +18,7 @@ pytest.importorskip("ray")
 import ray
 from ray.cluster_utils import Cluster
 
+from benchmarks.cluster.nodes import Killer
 from pipelines.audit import audit
 from pipelines.encode import encode
 from pipelines.index import index
@@ -227,45 +227,9 @@ def test_a_run_that_was_ended_goes_on(fitted: Home, tmp_path: Path, engine: RayE
         assert found[path] == expected[path]
 
 
-class Killer:
-    """Kills workers of the cluster at random moments, three at most."""
-
-    def __init__(self, seed: int, between: float) -> None:
-        self._chance, self._between = random.Random(seed), between
-        self._ended = threading.Event()
-        self.killed = 0
-        self._thread = threading.Thread(target=self._run)
-
-    def __enter__(self) -> "Killer":
-        self._thread.start()
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self._ended.set()
-        self._thread.join()
-
-    def _run(self) -> None:
-        while self.killed < 3 and not self._ended.wait(self._chance.random() * self._between):
-            working = [
-                one
-                for one in psutil.Process().children(recursive=True)
-                if "ray::_do" in _title(one)
-            ]
-            if working:
-                self._chance.choice(working).kill()
-                self.killed += 1
-
-
-def _title(process: psutil.Process) -> str:
-    try:
-        return " ".join(process.cmdline())
-    except psutil.NoSuchProcess:
-        return ""
-
-
 def test_killed_workers_change_nothing(fitted: Home, tmp_path: Path, engine: RayEngine) -> None:
     home = copied(fitted, tmp_path, encoded=False)
-    with Killer(1, 1.0) as killer:
+    with Killer(random.Random(1), 3) as killer:
         while not killer.killed:  # not before the first worker has begun
             shutil.rmtree(home.snapshots, ignore_errors=True)
             shutil.rmtree(home.profiles, ignore_errors=True)

@@ -237,14 +237,18 @@ def test_damage_is_noticed_and_cured(home: Home, capsys: pytest.CaptureFixture[s
     assert outcome.code == 2
     assert "`ubp lake --anew`" in outcome.err
     assert run_ubp(capsys, "lake", "--anew", "--home", home.root).code == 0
+    lake(home, bucket_clients=7)
+    again = lake(home, anew=True).written
+    assert (again.anew, again.untouched) == (9, 0)  # of the same size
+    assert not [path for path in home.lake.iterdir() if path.is_dir() and not [*path.iterdir()]]
     assert read(place) == warehouse_rows(home)
 
 
 def test_the_command_says_what_it_wrote(home: Home, capsys: pytest.CaptureFixture[str]) -> None:
     outcome = run_ubp(capsys, "lake", "--bucket-clients", 30, "--home", home.root)
     assert outcome.code == 0
-    assert "events in 2 buckets" in outcome.out
-    assert "2 buckets written" in outcome.out
+    assert "events, buckets: 2, " in outcome.out
+    assert "buckets written: 2, added to: 0, unchanged: 0" in outcome.out
 
 
 def test_without_events_there_is_no_lake(

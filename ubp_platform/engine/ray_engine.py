@@ -7,6 +7,7 @@ Ray.
 
 import logging
 import os
+import socket
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -20,6 +21,7 @@ from ray.exceptions import RayError, RayTaskError
 
 from ubp_platform.engine.base import Engine
 from ubp_platform.errors import StoreUnavailable, UBPError, first_line
+from ubp_platform.progress import LOG
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -47,8 +49,8 @@ class RayEngine(Engine):
     Parameters
     ----------
     address : str, optional
-        Of the cluster; by default that of ``RAY_ADDRESS``, or of a cluster on this machine, which
-        is started where there is none.
+        Of the cluster; by default that of ``RAY_ADDRESS``. Without either, one is started on this
+        machine, and ends with this process.
 
     Raises
     ------
@@ -62,15 +64,16 @@ class RayEngine(Engine):
         if not ray.is_initialized():
             # What a cluster of ours does concerns nobody else.
             os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+            where = address or os.environ.get("RAY_ADDRESS") or "local"
             try:
+                _require_listener(where)
                 ray.init(
-                    address=address,
-                    include_dashboard=None if address else False,
+                    address=where,
+                    include_dashboard=False if where == "local" else None,
                     log_to_driver=False,
                     logging_level=logging.ERROR,
                 )
             except (ConnectionError, RuntimeError, ValueError, OSError) as error:
-                where = address or os.environ.get("RAY_ADDRESS") or "this machine"
                 raise UBPError(
                     f"no Ray cluster that can be used answers at {where}: {first_line(error)}; "
                     "`ray status` on its head node says whether it is up"
@@ -80,6 +83,7 @@ class RayEngine(Engine):
         self.workers = int(sum(node["Resources"].get("CPU", 0) for node in nodes))
         if not self.workers:
             raise UBPError("the Ray cluster has no CPU: start nodes with `ray start --num-cpus N`")
+        LOG.info(f"Ray: {self.workers} CPUs of {len(nodes)} nodes")
         most = max(int(node["Resources"].get("CPU", 0)) for node in nodes)
         self._settings = {
             "UBP_THREADS": "1",
@@ -118,6 +122,13 @@ class RayEngine(Engine):
         key, sent = uuid4().hex, ray.put(work)
         # In a list, so that a worker reads it when it needs it, and not before each task.
         return lambda item: _do.remote(key, [sent], self._settings, item)
+
+
+def _require_listener(address: str) -> None:
+    """Raise OSError if nothing listens at ``host:port``: Ray would try for minutes."""
+    host, _, port = address.rpartition(":")
+    if host and "/" not in address and port.isdigit():
+        socket.create_connection((host.strip("[]"), int(port)), timeout=5).close()
 
 
 def _result(item: Any, ref: ObjectRef) -> Any:

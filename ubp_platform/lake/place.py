@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -102,10 +102,13 @@ class Place:
         return sorted(os.path.relpath(one, self._root) for one in found)
 
     def remove(self, names: list[str]) -> None:
-        """Remove files."""
+        """Remove files, and directories that are empty then."""
         if names:
             with self._errors_in_one_line():
                 self._files.rm([self._path(name) for name in names])
+        for directory in {Path(self._path(name)).parent for name in names} if self.is_local else ():
+            with suppress(OSError):  # others are in it
+                directory.rmdir()
 
     @contextmanager
     def _errors_in_one_line(self, absent: bool = False) -> Iterator[None]:

@@ -7,7 +7,6 @@ one after the other, are in the order of clients.
 
 import re
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 
 import duckdb
@@ -82,12 +81,16 @@ def write_lake(
     DamagedFile
         If ``lake.json`` is damaged, unless the lake is written anew.
     """
-    before = None if anew else Manifest.read(place)
-    if before and bucket_clients not in (None, before.bucket_clients):
+    try:
+        before = Manifest.read(place)
+    except DamagedFile:
+        if not anew:
+            raise
         before = None
     size = bucket_clients or (before.bucket_clients if before else BUCKET_CLIENTS)
+    kept = before if before and not anew and size == before.bucket_clients else None
     writer = _Writer(place, warehouse.connection, _number(place, before), size)
-    written = writer.write(before, progress)
+    written = writer.write(kept, progress)
     # Also what a killed run has left; nothing that is not ours.
     named = {file.name for file in written.manifest.files}
     place.remove([name for name in place.names() if _OURS.fullmatch(name) and name not in named])
@@ -101,9 +104,6 @@ def remove_lake(place: Place) -> None:
 
 def _number(place: Place, before: Manifest | None) -> int:
     """Return a number that no file of the lake has in its name."""
-    if before is None:
-        with suppress(DamagedFile):
-            before = Manifest.read(place)
     used = [int(found[1]) for name in place.names() if (found := _OURS.fullmatch(name))]
     return max([before.number if before else 0, *used]) + 1
 
