@@ -13,6 +13,7 @@ from ubp_platform.blocks.catalog import Catalog
 from ubp_platform.blocks.embedding_cache import EmbeddingCache
 from ubp_platform.blocks.snapshot import remove_clients
 from ubp_platform.client_list import read_clients
+from ubp_platform.engine.parcel import private_parent
 from ubp_platform.errors import DamagedFile, UBPError
 from ubp_platform.events.integer_ids import integer_of
 from ubp_platform.files import clear_debris, discard
@@ -184,7 +185,7 @@ def _carry_out(
     ids, served = unfinished.client_ids, Served.read(home)
     if served:
         served.require_store(OnlineStore(home).kind)
-    keys = np.empty(0, np.int64)
+    keys, lakes = np.empty(0, np.int64), list[UBPError]()
     if home.warehouse.exists():
         with progress("forget: warehouse", None, "files") as advance:
             with Warehouse(home.warehouse, write=True, wait=True) as warehouse:
@@ -196,7 +197,8 @@ def _carry_out(
                 warehouse.rewrite()
             advance(1)
         with Warehouse(home.warehouse, wait=True) as warehouse:
-            write_again(home, warehouse, progress)
+            lakes = write_again(home, warehouse, progress)
+        clear_debris(private_parent())
         if home.unfinished_buckets.exists():
             discard(home.unfinished_buckets)
     found, damaged = _write_files(home, ids, keys, result, progress)
@@ -207,6 +209,8 @@ def _carry_out(
             "they may hold the clients until these commands end",
             stacklevel=3,
         )
+    if lakes:
+        raise UBPError(f"{lakes[0]}; then `ubp forget` finishes")
     if damaged:
         raise DamagedFile(f"{damaged[0]}; then `ubp forget` finishes")
     unfinished.finish(home)

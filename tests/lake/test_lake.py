@@ -1,12 +1,14 @@
 """A lake holds what the warehouse holds, bucket by bucket, through everything that changes it."""
 
 import shutil
+import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -169,6 +171,80 @@ def test_a_forgotten_client_leaves_no_bytes(home: Home) -> None:
     assert sum(one in before.buckets for one in after.buckets) == len(after.buckets) - 1
 
 
+def test_a_bucket_that_loses_all_clients_is_empty(home: Home) -> None:
+    lake(home, bucket_clients=1)
+    client = int(SHOP["product_buy"]["client_id"].iloc[0])
+    forget(home, [str(client)])
+    rows = read(place_of(home))
+    assert rows == warehouse_rows(home)
+    assert not [row for some in rows.values() for row in some if row[0] == client]
+    again = lake(home).written
+    assert (again.anew, again.appended) == (0, 0)
+
+
+def holds(directory: Path, client: int) -> bool:
+    """Whether a Parquet file below a directory has a client, whatever it is called."""
+    paths = [path for path in directory.rglob("*") if path.is_file() and "parquet" in path.name]
+    return any(client in pq.read_table(path).to_pydict().get("client_id", []) for path in paths)
+
+
+@pytest.mark.parametrize("outside", [False, True])
+def test_what_a_killed_first_write_left_is_forgotten(
+    home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, outside: bool
+) -> None:
+    place = tmp_path / "outside" if outside else home.lake
+    if outside:
+        monkeypatch.setenv("UBP_LAKE", str(place))
+    with monkeypatch.context() as patch:
+        patch.setattr(Manifest, "write", lambda *_: sys.exit(1))
+        with pytest.raises(SystemExit):
+            lake(home, bucket_clients=7)
+    client = int(SHOP["product_buy"]["client_id"].iloc[0])
+    assert holds(place, client)
+    monkeypatch.delenv("UBP_LAKE", raising=False)
+    forget(home, [str(client)])
+    assert not holds(place, client)
+
+
+def test_an_outside_lake_is_followed_through_a_replaced_batch(
+    home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("UBP_LAKE", "relative/lake")
+    lake(home, bucket_clients=7)
+    ingest(home, str(deliver(tmp_path / "again", **part(later=True))), replace=1)
+    client = int(SHOP["product_buy"]["client_id"].iloc[0])
+    monkeypatch.chdir("/")
+    forget(home, [str(client)])
+    assert not holds(tmp_path / "relative", client)
+    monkeypatch.chdir(tmp_path)
+    lake(home)
+    assert read(place_of(home)) == warehouse_rows(home)
+
+
+def test_a_lake_that_is_gone_does_not_keep_others(home: Home) -> None:
+    lake(home, bucket_clients=7)
+    home.lakes.write_text("0123456789abcdef gs://gone/lake\n")
+    client = int(SHOP["product_buy"]["client_id"].iloc[0])
+    with pytest.raises(
+        UBPError, match=r"gs://gone/lake any more, remove its line from .*lakes.txt"
+    ):
+        forget(home, [str(client)])
+    assert not holds(home.lake, client)
+    home.lakes.unlink()
+    forget(home)
+
+
+@pytest.mark.parametrize("value", ["/", " ", "a\nb", "memory://x", "http://u:secret@shop/lake"])
+def test_places_that_cannot_be(
+    home: Home, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], value: str
+) -> None:
+    monkeypatch.setenv("UBP_LAKE", value)
+    outcome = run_ubp(capsys, "lake", "--home", home.root)
+    assert outcome.code == 2
+    assert "secret" not in outcome.err
+
+
 def test_what_is_not_of_the_lake_is_left_alone(
     home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -191,7 +267,7 @@ def test_another_homes_lake_is_not_replaced(
     lake(home)
     other = Home(tmp_path / "other")
     ingest(other, str(deliver(tmp_path / "theirs", **part(later=False))))
-    with pytest.raises(UBPError, match=r"is of another warehouse: .*`ubp lake --anew`"):
+    with pytest.raises(UBPError, match=r"is of another home: .*`ubp lake --anew`"):
         lake(other)
     assert read(place_of(home)) == warehouse_rows(home)
     lake(other, anew=True)
@@ -273,11 +349,16 @@ def test_a_bucket_refuses_what_it_does_not_know(home: Home) -> None:
         lambda: history.vocabulary("sku"),
         lambda: history.until(FIT),
         lambda: history.query("SELECT client_id, count(*) AS n FROM page_visit GROUP BY 1"),
+        lambda: history.query("SELECT client_id, 1 AS n FROM main.Page_Visit"),
+        lambda: history.query("SELECT '--' AS a, count(*) AS n FROM \"EVENT\""),
+        lambda: history.query("SELECT 1 AS n FROM query_table('page' || '_visit')"),
         lambda: history.query("SELECT 1", counted=["sku_popularity"]),
     ):
         with pytest.raises(UBPError, match="of all clients"):
             ask()
-    table = history.query("SELECT DISTINCT client_id FROM relevant_page_visit ORDER BY ALL")
+    table = history.query(
+        "SELECT DISTINCT client_id FROM relevant_page_visit AS event /* page_visit */ ORDER BY ALL"
+    )
     assert {*table["client_id"].to_pylist()} <= {*history.clients.tolist()}
     history.close()
 

@@ -60,8 +60,13 @@ def private_directory() -> Path:
     UBPError
         If somebody else has made the directory that it belongs into.
     """
+    return _open.enter_context(temporary_directory(private_parent()))
+
+
+def private_parent() -> Path:
+    """Return the directory of all temporary ones of this user; UBPError as above."""
     parent = Path(gettempdir()) / f"ubp-{os.getuid()}"
     make_directory(parent, private=parent)
     if parent.is_symlink() or parent.stat().st_uid != os.getuid():
         raise UBPError(f"{parent} belongs to somebody else: set TMPDIR to another directory")
-    return _open.enter_context(temporary_directory(parent))
+    return parent

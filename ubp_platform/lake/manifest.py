@@ -77,6 +77,8 @@ class Manifest(BaseModel, frozen=True):
     Parameters
     ----------
     layout : int
+    owner : str
+        What the home that writes it calls it, where it lies elsewhere.
     number : int
         Raised with each write, and part of the names of its files.
     bucket_clients : int
@@ -90,6 +92,7 @@ class Manifest(BaseModel, frozen=True):
     """
 
     layout: int = 1
+    owner: str = ""
     number: int = 0
     bucket_clients: int
     batches: dict[str, str] = {}

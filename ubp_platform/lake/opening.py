@@ -1,9 +1,11 @@
 """A home's lake: where it lies, and bringing it up to date before it is read."""
 
+import secrets
+
 from ubp_platform.errors import DamagedFile, UBPError
 from ubp_platform.files import write_text
 from ubp_platform.home import Home
-from ubp_platform.lake.manifest import NAME, Manifest
+from ubp_platform.lake.manifest import Manifest
 from ubp_platform.lake.place import Place
 from ubp_platform.lake.writing import Written, remove_lake, write_lake
 from ubp_platform.progress import ProgressFactory, logged
@@ -16,52 +18,73 @@ def place_of(home: Home) -> Place:
     return Place(Settings.load().lake or str(home.lake))
 
 
-def note_place(home: Home, place: Place) -> None:
-    """Remember a place outside the home: who is forgotten later leaves it, too."""
-    known = _noted(home)
-    if place.url not in (*known, str(home.lake)):
-        write_text(home.lakes, "".join(f"{url}\n" for url in (*known, place.url)))
-
-
-def write_again(home: Home, warehouse: Warehouse, progress: ProgressFactory) -> None:
+def write_again(home: Home, warehouse: Warehouse, progress: ProgressFactory) -> list[UBPError]:
     """Bring all lakes of a home up to date, as when clients have been forgotten.
 
-    One of a warehouse without events is removed, a damaged one written anew.
+    A lake of a warehouse without events is removed, and so is one that was never finished; a
+    damaged one is written anew.
+
+    Returns
+    -------
+    list of UBPError
+        Lakes that do not answer; the others are done.
     """
-    for place in places_with_a_lake(home):
+    failed = []
+    for url, owner in _known(home).items():
         try:
-            if not _is_own(home, place, warehouse):
-                continue
-            if warehouse.clients():
-                write_lake(place, warehouse, progress)
-            else:
-                remove_lake(place)
-        except DamagedFile:
-            write_lake(place, warehouse, progress, anew=True)
+            place = Place(url)
+            if place.is_used:
+                _write_again(place, owner, warehouse, progress)
+        except UBPError as error:
+            failed.append(
+                UBPError(
+                    f"{error}. If there is no lake at {url} any more, remove its line from "
+                    f"{home.lakes}"
+                )
+            )
+    return failed
 
 
-def _is_own(home: Home, place: Place, warehouse: Warehouse) -> bool:
-    """Whether there is no lake but one of this warehouse: with a batch of it."""
-    before = None if place.url == str(home.lake) else Manifest.read(place)
-    rows = warehouse.connection.execute("SELECT batch_id, landed_at FROM batch").fetchall()
-    own = {(str(batch), at.isoformat()) for batch, at in rows}
-    return before is None or bool(own & {*before.batches.items()})
+def _write_again(place: Place, owner: str, warehouse: Warehouse, progress: ProgressFactory) -> None:
+    try:
+        before = Manifest.read(place)
+    except DamagedFile:
+        write_lake(place, warehouse, progress, anew=True, owner=owner)
+        return
+    if before and before.owner != owner:
+        return  # another home has replaced it
+    if before and warehouse.clients():
+        write_lake(place, warehouse, progress, owner=owner)
+    else:
+        remove_lake(place)
 
 
 def places_with_a_lake(home: Home) -> list[Place]:
-    """Return all places where a lake of the home lies, or lay.
+    """Return all places where a lake of the home lies.
 
     Raises
     ------
     StoreUnavailable
         If one does not answer.
     """
-    urls = dict.fromkeys([place_of(home).url, str(home.lake), *_noted(home)])
-    return [place for place in map(Place, urls) if NAME in place.names()]
+    return [place for place in map(Place, _known(home)) if place.is_used]
 
 
-def _noted(home: Home) -> list[str]:
-    return home.lakes.read_text("utf-8").splitlines() if home.lakes.exists() else []
+def _known(home: Home) -> dict[str, str]:
+    """Return the addresses of a home's lakes, and what it calls each."""
+    lines = home.lakes.read_text("utf-8").splitlines() if home.lakes.exists() else []
+    noted = [line.partition(" ") for line in lines]
+    return {str(home.lake): ""} | {url: owner for owner, _, url in noted}
+
+
+def _note(home: Home, place: Place) -> str:
+    """Remember a place outside the home, and return what the home calls the lake there."""
+    known = _known(home)
+    if place.url not in known:
+        known[place.url] = secrets.token_hex(8)
+        lines = [f"{owner} {url}\n" for url, owner in known.items() if owner]
+        write_text(home.lakes, "".join(lines))
+    return known[place.url]
 
 
 def update_lake(
@@ -88,10 +111,13 @@ def write_own(
     UBPError
         If another home's lake lies there, unless it is written anew.
     """
-    if not (anew or _is_own(home, place, warehouse)):
+    before = None if anew else Manifest.read(place)
+    if before and before.owner != _known(home).get(place.url):
         raise UBPError(
-            f"the lake at {place} is of another warehouse: set UBP_LAKE to a place of its own, or "
+            f"the lake at {place} is of another home: set UBP_LAKE to a place of its own, or "
             "replace it with `ubp lake --anew`"
         )
-    note_place(home, place)
-    return write_lake(place, warehouse, progress, bucket_clients=bucket_clients, anew=anew)
+    owner = _note(home, place)
+    return write_lake(
+        place, warehouse, progress, bucket_clients=bucket_clients, anew=anew, owner=owner
+    )

@@ -1,17 +1,18 @@
 """Where a lake lies: a directory, or a prefix in an object store."""
 
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
+from ubp_platform.engine.parcel import private_parent
 from ubp_platform.errors import StoreUnavailable, UBPError, first_line
-from ubp_platform.files import atomic_file, make_directory
+from ubp_platform.files import atomic_file, debris, discard, make_directory, temporary_directory
 
 
 class Place:
@@ -34,6 +35,19 @@ class Place:
     """
 
     def __init__(self, url: str) -> None:
+        if not url.strip():
+            raise UBPError("UBP_LAKE is empty: it is a directory or an address")
+        if "://" not in url:
+            url = str(Path(url).expanduser().resolve())
+        if not url.isprintable() or url == "/":
+            raise UBPError(f"UBP_LAKE is a directory or an address, not {url!r}")
+        if re.search("://[^/]*@", url):
+            raise UBPError(
+                "UBP_LAKE is an address without a name and password: credentials are set as for "
+                "any client of that store"
+            )
+        if url.startswith("memory:"):
+            raise UBPError("a lake in memory:// would be of this process alone: name a directory")
         self.url = url
         try:
             # Another machine may have written since the last look.
@@ -48,6 +62,13 @@ class Place:
 
     def __str__(self) -> str:
         return self.url
+
+    @property
+    def is_used(self) -> bool:
+        """Whether there are files, hidden ones included."""
+        if self.is_local:
+            return any(path.is_file() for path in Path(self._root).rglob("*"))
+        return bool(self.names())
 
     @property
     def is_local(self) -> bool:
@@ -66,8 +87,8 @@ class Place:
             with atomic_file(path) as temporary:
                 yield temporary
             return
-        with TemporaryDirectory() as directory:
-            path = Path(directory) / PurePosixPath(name).name
+        with temporary_directory(private_parent()) as directory:
+            path = directory / PurePosixPath(name).name
             yield path
             with self._errors_in_one_line():
                 self._files.put_file(str(path), self._path(name))
@@ -86,8 +107,8 @@ class Place:
         if self.is_local:
             yield Path(self._path(name))
             return
-        with TemporaryDirectory() as directory:
-            path = Path(directory) / PurePosixPath(name).name
+        with temporary_directory(private_parent()) as directory:
+            path = directory / PurePosixPath(name).name
             with self._errors_in_one_line(absent=True):
                 self._files.get_file(self._path(name), str(path))
             yield path
@@ -100,6 +121,11 @@ class Place:
         except FileNotFoundError:
             return []
         return sorted(os.path.relpath(one, self._root) for one in found)
+
+    def clear_debris(self) -> None:
+        """Remove what killed processes have left of files that they were writing."""
+        for path in debris(Path(self._root)) if self.is_local else ():
+            discard(path)
 
     def remove(self, names: list[str]) -> None:
         """Remove files, and directories that are empty then."""

@@ -1,10 +1,10 @@
 """A bucket of a lake, in a DuckDB of its own, as the same history as in the warehouse."""
 
-import re
-from collections.abc import Mapping, Sequence
+import json
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from datetime import datetime
-from typing import NoReturn, Self
+from typing import Any, NoReturn, Self
 
 import duckdb
 import numpy as np
@@ -15,14 +15,15 @@ from ubp_platform.errors import DamagedFile, UBPError
 from ubp_platform.events.schema import EVENT_CODES, EVENT_TYPES, EVENTS
 from ubp_platform.lake.manifest import CURE, LakeFile, Manifest
 from ubp_platform.lake.place import Place
+from ubp_platform.lake.writing import COLUMNS
 from ubp_platform.warehouse.casts import quoted
 from ubp_platform.warehouse.connection import configure
 from ubp_platform.warehouse.delivery_times import EVERYTHING, Known
 from ubp_platform.warehouse.history import History
 
-# The views of all clients' events; `relevant_…` are those of a bucket's.
-_ALL_CLIENTS = re.compile(rf"\b(event|{'|'.join(EVENT_TYPES)})\b")
-_COMMENT = re.compile(r"--[^\n]*")
+# The views of all clients' events, of which a bucket has a part: `relevant_…` are to be read. And
+# the functions that read any table.
+_OF_ALL = {"event", *EVENT_TYPES, "query", "query_table"}
 
 
 class BucketHistory(History):
@@ -61,11 +62,28 @@ class BucketHistory(History):
         given: Mapping[str, pa.Table] | None = None,
     ) -> pa.Table:
         """Run a query over this history, as :meth:`History.query` does."""
-        if named := _ALL_CLIENTS.search(_COMMENT.sub("", text)):
-            _refuse(f"`{named[1]}` of a query")
+        if named := _OF_ALL & {*self._named(text)}:
+            _refuse(f"`{min(named)}` of a query")
         if missing := [name for name in counted if name not in self._counted]:
             _refuse(missing[0])
         return super().query(text, parameters, counted, given)
+
+    def _named(self, text: str) -> Iterator[str]:
+        """Yield the tables that a query names, and the functions that it reads as tables."""
+        run = self._connection.execute("SELECT json_serialize_sql(?::VARCHAR)", [text])
+        ahead: list[Any] = [json.loads(run.fetchall()[0][0])]
+        while ahead:
+            match ahead.pop():
+                case {"type": "BASE_TABLE", "table_name": str(name), **rest}:
+                    yield name.lower()
+                    ahead += rest.values()
+                case {"function_name": str(name), **rest}:
+                    yield name.lower()
+                    ahead += rest.values()
+                case dict() as found:
+                    ahead += found.values()
+                case list() as found:
+                    ahead += found
 
     @property
     def first(self) -> NoReturn:
@@ -133,6 +151,13 @@ class LakeReader:
                         f"workers see it (the setting UBP_LAKE)? Else {CURE}"
                     ) from None
                 paths.append(quoted(path))
+            if not paths:
+                columns = ", ".join(f"NULL::{kind} AS {name}" for name, kind in COLUMNS.items())
+                self._connection.execute(
+                    f"""CREATE OR REPLACE TABLE {table} AS SELECT NULL::TINYINT AS event_type,
+                        {columns}, NULL::INTEGER AS batch_id WHERE false"""
+                )
+                return
             self._connection.execute(
                 f"""CREATE OR REPLACE TABLE {table} AS
                     FROM read_parquet([{", ".join(paths)}]) {clients}"""

@@ -58,6 +58,7 @@ def write_lake(
     *,
     bucket_clients: int | None = None,
     anew: bool = False,
+    owner: str = "",
 ) -> Written:
     """Bring a lake up to date with the warehouse; one that is current is left alone.
 
@@ -75,6 +76,8 @@ def write_lake(
         what it has, or :data:`BUCKET_CLIENTS`.
     anew : bool
         Trust nothing that is there.
+    owner : str
+        Whose lake it is.
 
     Raises
     ------
@@ -89,17 +92,24 @@ def write_lake(
         before = None
     size = bucket_clients or (before.bucket_clients if before else BUCKET_CLIENTS)
     kept = before if before and not anew and size == before.bucket_clients else None
-    writer = _Writer(place, warehouse.connection, _number(place, before), size)
+    writer = _Writer(place, warehouse.connection, _number(place, before), size, owner)
     written = writer.write(kept, progress)
     # Also what a killed run has left; nothing that is not ours.
     named = {file.name for file in written.manifest.files}
     place.remove([name for name in place.names() if _OURS.fullmatch(name) and name not in named])
+    place.clear_debris()
     return written
 
 
 def remove_lake(place: Place) -> None:
-    """Remove all files of a lake, and no others."""
-    place.remove([name for name in place.names() if name == NAME or _OURS.fullmatch(name)])
+    """Remove all files of a lake, also of one that was never finished, and no others."""
+    place.remove([name for name in place.names() if is_ours(name)])
+    place.clear_debris()
+
+
+def is_ours(name: str) -> bool:
+    """Whether a file is of a lake, by its name."""
+    return name == NAME or bool(_OURS.fullmatch(name))
 
 
 def _number(place: Place, before: Manifest | None) -> int:
@@ -112,10 +122,15 @@ class _Writer:
     """One write."""
 
     def __init__(
-        self, place: Place, connection: duckdb.DuckDBPyConnection, number: int, size: int
+        self,
+        place: Place,
+        connection: duckdb.DuckDBPyConnection,
+        number: int,
+        size: int,
+        owner: str,
     ) -> None:
         self._place, self._connection = place, connection
-        self._number, self._size = number, size
+        self._number, self._size, self._owner = number, size, owner
         self._files = 0
 
     def write(self, before: Manifest | None, progress: ProgressFactory) -> Written:
@@ -124,7 +139,9 @@ class _Writer:
         if before and any(batches.get(name, at) != at for name, at in before.batches.items()):
             kept = []  # a batch of another warehouse
         ranges = self._ranges(kept)
-        if before and not any(new for _, new in ranges):
+        planned = [(one.files, one.events) for one, _ in ranges]
+        there = [(one.files, one.events) for one in kept]
+        if before and planned == there and not any(new for _, new in ranges):
             tables = self._tables()
             same = {name: file.sha256 for name, file in tables.items()}
             if same == {name: file.sha256 for name, file in before.tables.items()}:
@@ -155,6 +172,7 @@ class _Writer:
                 advance(sum(new.values()))
         manifest = Manifest(
             number=self._number,
+            owner=self._owner,
             bucket_clients=self._size,
             batches=batches,
             buckets=buckets,

@@ -108,10 +108,12 @@ class _Parts:
 
     def has(self, source: BucketSource, item: BucketItem) -> bool:
         """Whether an earlier run has left the part of a bucket."""
+        path = self.path(source, item)
         try:
-            return bool(_load(self.path(source, item)))
+            return bool(_load(path))
         except (OSError, ValueError, KeyError, BadZipFile):
-            return False  # there is none, or it is damaged
+            path.unlink(missing_ok=True)  # damaged, if there is one
+            return False
 
     def remove(self) -> None:
         """Remove all parts."""
