@@ -2,7 +2,7 @@
 
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -198,7 +198,8 @@ def _carry_out(
             advance(1)
         with Warehouse(home.warehouse, wait=True) as warehouse:
             lakes = write_again(home, warehouse, progress)
-        clear_debris(private_parent())
+        with suppress(OSError):  # another process tidies up at the same time
+            clear_debris(private_parent())
         if home.unfinished_buckets.exists():
             discard(home.unfinished_buckets)
     found, damaged = _write_files(home, ids, keys, result, progress)

@@ -24,7 +24,7 @@ SHELL = "sh"
 LANGUAGES = {SHELL, "python", "sql", "toml", "yaml", "json", "csv", "ini", "text"}
 HOW_TO = [page for page in PAGES if page.parent.name == "how-to"]
 #: Programs besides `ubp` that pages name; their lines are not run.
-PROGRAMS = {"make", "pip", "feast", "docker", "redis-cli", "source", "curl"}
+PROGRAMS = {"make", "pip", "feast", "docker", "redis-cli", "source", "curl", "ray"}
 
 
 def commands(text: str) -> Iterator[list[str]]:

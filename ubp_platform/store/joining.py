@@ -79,5 +79,5 @@ class Joining:
         if joined[EMBEDDING].null_count:
             joined = joined.filter(joined[EMBEDDING].is_valid())
         flat = joined[EMBEDDING].combine_chunks().flatten().to_numpy()
-        vectors = flat.reshape(len(joined), -1)[:, : self.width]
+        vectors = flat.reshape(-1, self.profiles.width)[:, : self.width]
         return len(rows.keys), joined["row"].to_numpy(), vectors

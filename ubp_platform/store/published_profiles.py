@@ -43,6 +43,11 @@ class PublishedProfiles:
         return text_ids([self._version])
 
     @property
+    def width(self) -> int:
+        """Numbers in a profile."""
+        return self._version.width
+
+    @property
     def directory(self) -> Path:
         """Where the snapshots lie."""
         return self._version.directory
