@@ -74,7 +74,7 @@ def cluster() -> Iterator[Cluster]:
 def engine(cluster: Cluster) -> RayEngine:
     """The engine on that cluster."""
     found = RayEngine(cluster.address)
-    assert found.workers == 2
+    assert found.workers >= 2  # a lost node is counted until its loss is noticed
     return found
 
 
