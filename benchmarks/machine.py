@@ -4,10 +4,11 @@ import json
 import os
 import platform
 import threading
-import time
+from abc import ABC, abstractmethod
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
+from typing import Self
 
 from rich.console import Console
 from rich.table import Table
@@ -35,24 +36,35 @@ def describe() -> str:
     )
 
 
-class PeakMemory:
-    """Peak resident memory of this process during a ``with`` statement, in GB."""
+class Beside(ABC):
+    """Something that runs in a thread of its own during a ``with`` statement."""
 
-    def __enter__(self):
-        self.gigabytes, self._done = 0.0, threading.Event()
-        self._thread = threading.Thread(target=self._watch)
+    def __enter__(self) -> Self:
+        self._done = threading.Event()
+        self._thread = threading.Thread(target=self._run)
         self._thread.start()
         return self
 
-    def _watch(self):
-        while not self._done.is_set():
-            pages = int(Path("/proc/self/statm").read_text().split()[1])
-            self.gigabytes = max(self.gigabytes, pages * os.sysconf("SC_PAGE_SIZE") / 1e9)
-            time.sleep(0.02)
-
-    def __exit__(self, *details):
+    def __exit__(self, *details: object) -> None:
         self._done.set()
         self._thread.join()
+
+    @abstractmethod
+    def _run(self) -> None:
+        """Run until ``_done`` is set."""
+
+
+class PeakMemory(Beside):
+    """Peak resident memory of this process during a ``with`` statement, in GB."""
+
+    gigabytes = 0.0
+
+    def _run(self) -> None:
+        while True:
+            pages = int(Path("/proc/self/statm").read_text().split()[1])
+            self.gigabytes = max(self.gigabytes, pages * os.sysconf("SC_PAGE_SIZE") / 1e9)
+            if self._done.wait(0.02):
+                return
 
 
 def report(benchmark: str, title: str, rows: list[tuple[str, str]], **result: object) -> None:

@@ -48,18 +48,18 @@ def index(
         if served is None:
             raise UBPError("nothing has been published: run `ubp publish` first")
         profile = get_version(home, version or served.version)
-        builder = _builder(home, profile)
+        builder = _builder(home, profile, engine)
         if current := builder.current(by):
             return current
         with frozen(home) as copy, Warehouse(copy.warehouse) as warehouse:
-            return builder.build(by, warehouse, progress, engine)
+            return builder.build(by, warehouse, progress)
 
 
-def _builder(home: Home, version: ProfileVersion) -> Builder:
+def _builder(home: Home, version: ProfileVersion, engine: Engine) -> Builder:
     publication = OnlineStore(home).publication(version.name)
     records = served_over_time(version, publication)
     if not publication or not publication.publish or not records:
         raise UBPError(
             f"profile {version.name} is not online: `ubp publish --profile-version {version.name}`"
         )
-    return Builder(version, publication.publish, served_files(version, records[-1]))
+    return Builder(version, publication.publish, served_files(version, records[-1]), engine)

@@ -1,15 +1,15 @@
 """Clusters of one machine, their workers' memory, and killing workers."""
 
 import random
-import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import psutil
 import ray
 from ray.cluster_utils import Cluster
 
+from benchmarks.machine import Beside
 from ubp_platform.engine.ray_engine import RayEngine
 
 
@@ -40,58 +40,29 @@ def workers(busy: bool) -> list[psutil.Process]:
     return found
 
 
-class Watch:
-    """The resident memory of the largest worker over time, in GB."""
+class Watch(Beside):
+    """The peak of the resident memory of the largest worker, in GB."""
 
-    def __enter__(self) -> "Watch":
-        self.seen: list[float] = []
-        self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._run)
-        self._thread.start()
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self._ended.set()
-        self._thread.join()
+    peak = 0.0
 
     def _run(self) -> None:
-        while not self._ended.wait(0.5):
-            sizes = []
+        while not self._done.wait(0.5):
             for one in workers(busy=False):
-                try:
+                with suppress(psutil.NoSuchProcess):
                     found = one.memory_info()
-                except psutil.NoSuchProcess:
-                    continue
-                sizes.append((found.rss - found.shared) / 1e9)
-            if sizes:
-                self.seen.append(max(sizes))
-
-    @property
-    def peak(self) -> float:
-        """The peak."""
-        return max(self.seen, default=0.0)
+                    self.peak = max(self.peak, (found.rss - found.shared) / 1e9)
 
 
-class Killer:
+class Killer(Beside):
     """Kills workers at random moments while a step runs, as many as are left to kill."""
 
     def __init__(self, chance: random.Random, left: int) -> None:
         # A task is done again ten times: fewer kills a step end no step.
         self._chance, self._left = chance, min(left, 3)
-        self._ended = threading.Event()
         self.killed = 0
-        self._thread = threading.Thread(target=self._run)
-
-    def __enter__(self) -> "Killer":
-        self._thread.start()
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self._ended.set()
-        self._thread.join()
 
     def _run(self) -> None:
-        while self.killed < self._left and not self._ended.wait(self._chance.random()):
+        while self.killed < self._left and not self._done.wait(self._chance.random()):
             if found := workers(busy=True):
                 self._chance.choice(found).kill()
                 self.killed += 1

@@ -91,8 +91,9 @@ def test_it_holds_every_event_once(home: Home) -> None:
     assert read(place_of(home)) == warehouse_rows(home)
 
 
-def test_what_is_up_to_date_is_left_alone(home: Home) -> None:
+def test_what_is_up_to_date_is_left_alone(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     first = lake(home, bucket_clients=7).written.manifest
+    monkeypatch.setattr(Place, "writing", None)  # nothing is even compared there
     again = lake(home).written
     assert (again.manifest, again.anew, again.appended) == (first, 0, 0)
 

@@ -3,15 +3,11 @@
 from collections.abc import Callable, Iterable, Iterator
 from functools import cached_property
 from importlib.util import find_spec
-from typing import TypeVar
 
 from ubp_platform.choices import EngineName
-from ubp_platform.engine.base import HERE, Engine
+from ubp_platform.engine.base import HERE, Engine, Item, Result
 from ubp_platform.errors import UBPError
 from ubp_platform.settings import Settings
-
-Item = TypeVar("Item")
-Result = TypeVar("Result")
 
 
 def open_engine(name: EngineName | None = None, address: str | None = None) -> Engine:

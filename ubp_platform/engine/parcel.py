@@ -31,14 +31,9 @@ class Parcel:
     files: dict[str, bytes] = field(repr=False)
 
     @classmethod
-    def of(cls, home: Home, paths: Iterable[Path]) -> Self:
-        """Read files, and all files in directories, of a home."""
-        files = [
-            file
-            for path in paths
-            for file in (path.iterdir() if path.is_dir() else [path])
-            if file.is_file()
-        ]
+    def of(cls, home: Home, directories: Iterable[Path]) -> Self:
+        """Read all files in some directories of a home."""
+        files = [file for path in directories for file in path.iterdir() if file.is_file()]
         return cls({str(file.relative_to(home.root)): file.read_bytes() for file in files})
 
     @cached_property

@@ -12,19 +12,16 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from itertools import islice
-from typing import Any, TypeVar
+from typing import Any
 from uuid import uuid4
 
 import ray
 from ray import ObjectRef
 from ray.exceptions import RayError, RayTaskError
 
-from ubp_platform.engine.base import Engine
+from ubp_platform.engine.base import Engine, Item, Result
 from ubp_platform.errors import StoreUnavailable, UBPError, first_line
 from ubp_platform.progress import LOG
-
-Item = TypeVar("Item")
-Result = TypeVar("Result")
 
 #: How often a task is done again whose worker was lost.
 TRIES = 10

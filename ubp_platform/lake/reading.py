@@ -24,6 +24,11 @@ from ubp_platform.warehouse.history import History
 # The views of all clients' events, of which a bucket has a part: `relevant_…` are to be read. And
 # the functions that read any table.
 _OF_ALL = {"event", *EVENT_TYPES, "query", "query_table"}
+# The columns of a bucket's files.
+_COLUMNS = ", ".join(
+    f"{name} {kind}"
+    for name, kind in {"event_type": "TINYINT", **COLUMNS, "batch_id": "INTEGER"}.items()
+)
 
 
 class BucketHistory(History):
@@ -151,13 +156,6 @@ class LakeReader:
                         f"workers see it (the setting UBP_LAKE)? Else {CURE}"
                     ) from None
                 paths.append(quoted(path))
-            if not paths:
-                columns = ", ".join(f"NULL::{kind} AS {name}" for name, kind in COLUMNS.items())
-                self._connection.execute(
-                    f"""CREATE OR REPLACE TABLE {table} AS SELECT NULL::TINYINT AS event_type,
-                        {columns}, NULL::INTEGER AS batch_id WHERE false"""
-                )
-                return
             self._connection.execute(
                 f"""CREATE OR REPLACE TABLE {table} AS
                     FROM read_parquet([{", ".join(paths)}]) {clients}"""
@@ -169,7 +167,10 @@ class LakeReader:
         if clients is not None:
             self._connection.register("opened_client", pa.table({"client_id": clients}))
             only = "SEMI JOIN opened_client USING (client_id)"
-        self._load("bucket_event", [file for one in buckets for file in one.files], only)
+        if files := [file for one in buckets for file in one.files]:
+            self._load("bucket_event", files, only)
+        else:  # all of its clients are gone
+            self._connection.execute(f"CREATE OR REPLACE TABLE bucket_event ({_COLUMNS})")
         # The files of a bucket overlap.
         ordered = all(len(one.files) == 1 for one in buckets)
         order = "" if ordered else "ORDER BY client_id, timestamp"

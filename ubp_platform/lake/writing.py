@@ -6,15 +6,19 @@ one after the other, are in the order of clients.
 """
 
 import re
-from collections.abc import Sequence
+import shutil
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import duckdb
 import numpy as np
 import pyarrow as pa
 
+from ubp_platform.engine.parcel import private_parent
 from ubp_platform.errors import DamagedFile, UBPError
 from ubp_platform.events.schema import EVENT_CODES, EVENTS, PRODUCTS
+from ubp_platform.files import temporary_directory
 from ubp_platform.lake.manifest import NAME, Bucket, LakeFile, Manifest
 from ubp_platform.lake.place import Place
 from ubp_platform.progress import ProgressFactory, logged
@@ -103,13 +107,8 @@ def write_lake(
 
 def remove_lake(place: Place) -> None:
     """Remove all files of a lake, also of one that was never finished, and no others."""
-    place.remove([name for name in place.names() if is_ours(name)])
+    place.remove([name for name in place.names() if name == NAME or _OURS.fullmatch(name)])
     place.clear_debris()
-
-
-def is_ours(name: str) -> bool:
-    """Whether a file is of a lake, by its name."""
-    return name == NAME or bool(_OURS.fullmatch(name))
 
 
 def _number(place: Place, before: Manifest | None) -> int:
@@ -139,18 +138,12 @@ class _Writer:
         if before and any(batches.get(name, at) != at for name, at in before.batches.items()):
             kept = []  # a batch of another warehouse
         ranges = self._ranges(kept)
+        tables = self._tables(before.tables if before else {})
         planned = [(one.files, one.events) for one, _ in ranges]
         there = [(one.files, one.events) for one in kept]
-        if before and planned == there and not any(new for _, new in ranges):
-            tables = self._tables()
-            same = {name: file.sha256 for name, file in tables.items()}
-            if same == {name: file.sha256 for name, file in before.tables.items()}:
-                return Written(before, untouched=len(kept))
-            manifest = before.model_copy(
-                update={"tables": tables, "batches": batches, "number": self._number}
-            )
-            manifest.write(self._place)
-            return Written(manifest, untouched=len(kept))
+        unchanged = planned == there and not any(new for _, new in ranges)
+        if before and unchanged and tables == before.tables:
+            return Written(before, untouched=len(kept))
         buckets: list[Bucket] = []
         counts = {"anew": 0, "appended": 0, "untouched": 0}
         events = sum(sum(new.values()) for _, new in ranges)
@@ -176,7 +169,7 @@ class _Writer:
             bucket_clients=self._size,
             batches=batches,
             buckets=buckets,
-            tables=self._tables(),
+            tables=tables,
         )
         manifest.write(self._place)
         return Written(manifest, **counts)
@@ -284,15 +277,31 @@ class _Writer:
         query = f"""SELECT {columns} FROM ({parts})
                     ORDER BY client_id, timestamp, event_type, sku, url, batch_id"""
         self._files += 1
-        return self._file(f"bucket-{self._files}", query)
-
-    def _file(self, stem: str, query: str) -> LakeFile:
-        name = f"write-{self._number}/{stem}.parquet"
+        name = self._name(f"bucket-{self._files}")
         with self._place.writing(name) as path:
-            rows = self._connection.execute(
-                f"COPY ({query}) TO {quoted(path)} (FORMAT PARQUET, COMPRESSION ZSTD)"
-            ).fetchall()
-            return LakeFile.of(path, name, int(rows[0][0]))
+            return self._copy(query, path, name)
 
-    def _tables(self) -> dict[str, LakeFile]:
-        return {name: self._file(name, f"FROM {name} ORDER BY ALL") for name in _TABLES}
+    def _name(self, stem: str) -> str:
+        return f"write-{self._number}/{stem}.parquet"
+
+    def _copy(self, query: str, path: Path, name: str) -> LakeFile:
+        rows = self._connection.execute(
+            f"COPY ({query}) TO {quoted(path)} (FORMAT PARQUET, COMPRESSION ZSTD)"
+        ).fetchall()
+        return LakeFile.of(path, name, int(rows[0][0]))
+
+    def _tables(self, before: Mapping[str, LakeFile]) -> dict[str, LakeFile]:
+        """Write those tables that are not what there is."""
+        found = {}
+        with temporary_directory(private_parent()) as directory:
+            for table in _TABLES:
+                path, name = directory / table, self._name(table)
+                file = self._copy(f"FROM {table} ORDER BY ALL", path, name)
+                known = before.get(table)
+                if known and known.sha256 == file.sha256:
+                    found[table] = known
+                    continue
+                with self._place.writing(name) as target:
+                    shutil.copyfile(path, target)
+                found[table] = file
+        return found

@@ -91,9 +91,9 @@ class _Both:
         self, home: Home, warehouse: Warehouse, new: ProfileVersion, old: ProfileVersion
     ) -> None:
         self.warehouse, self.new, self.old = warehouse, new, old
-        for one in (new, old):
-            require_keys(warehouse, one.fits(home))
         self._encoders = [ProfileEncoder(home, one) for one in (new, old)]
+        for one in self._encoders:
+            require_keys(warehouse, one.fits)
 
     def at(
         self, cutoff: datetime, advance: Callable[[float], None], among: np.ndarray | None = None

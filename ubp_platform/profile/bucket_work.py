@@ -113,7 +113,7 @@ class BucketSource:
         parcel = Parcel.of(home, [fit.directory for fit in fits])
         return cls(place.url, manifest, parcel, history.cutoff, known, counted)
 
-    def items(self, clients: np.ndarray | None, blocks: Sequence[str] = ()) -> list[BucketItem]:
+    def items(self, clients: np.ndarray | None) -> list[BucketItem]:
         """Divide the buckets that have some of these clients into items; all by default."""
         buckets = self.manifest.buckets
         parts = None if clients is None else self.manifest.split(clients)
@@ -130,7 +130,6 @@ class BucketSource:
                 int(numbers[0]),
                 int(numbers[-1]),
                 None if parts is None else np.concatenate([parts[one] for one in numbers]),
-                tuple(blocks),
             )
             for numbers in found
         ]

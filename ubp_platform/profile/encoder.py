@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from ubp_platform.blocks.base import Block
-from ubp_platform.blocks.catalog import Catalog
+from ubp_platform.blocks.catalog import Catalog, FittedBlock
 from ubp_platform.home import Home
 from ubp_platform.profile.normalizer import Normalizer
 from ubp_platform.profile.version import ProfileVersion
@@ -26,6 +26,8 @@ class ProfileEncoder:
 
     Attributes
     ----------
+    fits : list of FittedBlock
+        What it has loaded.
     known : ndarray of bool
         Of the clients who were encoded last: those with an event that one of the version's own
         parts can use.
@@ -35,10 +37,15 @@ class ProfileEncoder:
 
     def __init__(self, home: Home, version: ProfileVersion, scratch: Path | None = None) -> None:
         self._version = version
+        self.fits: list[FittedBlock] = []
         self._source = ProfileEncoder(home, version.source, scratch) if version.source else None
+        if self._source:
+            self.fits += self._source.fits
         self._parts: list[tuple[slice, Normalizer, Block]] = []
         for part, normalizer in version.own:
-            block = Catalog(home).get(part.block, part.version, part.fit).load()
+            fitted = Catalog(home).get(part.block, part.version, part.fit)
+            self.fits.append(fitted)
+            block = fitted.load()
             block.scratch = scratch or home.scratch
             columns = slice(part.start, part.start + part.width)
             self._parts.append((columns, normalizer, block))

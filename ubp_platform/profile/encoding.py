@@ -100,12 +100,14 @@ def profiles_of(
     UBPError
         If the fits are of other keys than the warehouse has.
     """
-    fits = list({fit.fit: fit for one in versions for fit in one.fits(home)}.values())
-    require_keys(warehouse, fits)
     history = warehouse.history(cutoff, clients, known)
     if not engine.reads_lake:
-        yield from compute_profiles([ProfileEncoder(home, one) for one in versions], history)
+        encoders = [ProfileEncoder(home, one) for one in versions]
+        require_keys(warehouse, (fit for one in encoders for fit in one.fits))
+        yield from compute_profiles(encoders, history)
         return
+    fits = list({fit.fit: fit for one in versions for fit in one.fits(home)}.values())
+    require_keys(warehouse, fits)
     source = BucketSource.of(home, warehouse, history, known, fits, progress)
     work = ProfileBuckets(source, versions)
     for found in engine.in_order(work, source.items(clients)):

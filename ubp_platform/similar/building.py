@@ -59,13 +59,19 @@ class Builder:
         The publish that these profiles are of; empty if none.
     files : sequence of SnapshotFile
         Oldest cutoff first.
+    engine : Engine
+        Where vectors are put into groups and coded.
     """
 
     def __init__(
-        self, version: ProfileVersion, publish: str, files: Sequence[SnapshotFile]
+        self,
+        version: ProfileVersion,
+        publish: str,
+        files: Sequence[SnapshotFile],
+        engine: Engine = HERE,
     ) -> None:
         self._version, self._publish, self._files = version, publish, files
-        self._engine = HERE
+        self._engine = engine
         self._directory = SimilarDirectory(version)
         # What there was, as far as it can be read; and the same if all of it is whole.
         self._known = self._before = None
@@ -114,15 +120,8 @@ class Builder:
             return None
         return Built(self._renamed(before), 0)
 
-    def build(
-        self,
-        by: Sequence[str],
-        warehouse: Warehouse,
-        progress: ProgressFactory,
-        engine: Engine = HERE,
-    ) -> Built:
+    def build(self, by: Sequence[str], warehouse: Warehouse, progress: ProgressFactory) -> Built:
         """Make all indexes, or write what has changed into those that there are."""
-        self._engine = engine
         wanted, before = self.wanted(by), self._before
         if current := self.current(by):
             return current
