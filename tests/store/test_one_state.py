@@ -23,8 +23,9 @@ from ubp_platform.blocks.snapshot import Snapshot
 from ubp_platform.errors import UBPError
 from ubp_platform.home import Home
 from ubp_platform.profile.listing import get_version
-from ubp_platform.store import online, retrieval
+from ubp_platform.store import joining, online
 from ubp_platform.store.online import OnlineStore
+from ubp_platform.store.published_profiles import PublishedProfiles
 from ubp_platform.store.retrieval import ProfileStore
 from ubp_platform.store.served import Served
 
@@ -90,18 +91,18 @@ def test_a_training_set_is_of_one_state(home: Home, monkeypatch: pytest.MonkeyPa
     older = Snapshot.read(path)
     newer = replace(older, vectors=older.vectors + 1)
     rows = pd.DataFrame({"client_id": clients(home), "event_timestamp": LATER})
-    join, seen = ProfileStore._join, []
+    join, seen = PublishedProfiles.join, []
 
-    def replace_in_the_middle(self: ProfileStore, keys: pd.DataFrame) -> object:
+    def replace_in_the_middle(self: PublishedProfiles, keys: pd.DataFrame) -> object:
         seen.append(keys)
         found = join(self, keys)
         if len(seen) == 2:
             newer.write(path)
         return found
 
-    monkeypatch.setattr(retrieval, "_SLICE_BYTES", 0)
+    monkeypatch.setattr(joining, "_SLICE_BYTES", 0)
     store = ProfileStore(home)
-    monkeypatch.setattr(ProfileStore, "_join", replace_in_the_middle)
+    monkeypatch.setattr(PublishedProfiles, "join", replace_in_the_middle)
     rows = pd.concat([rows] * 40)
     found = store.training_set(rows)
     assert len(seen) > 3
