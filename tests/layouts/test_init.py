@@ -158,6 +158,22 @@ def test_a_draft_of_one_day_reads_the_next(home: Home, tmp_path: Path) -> None:
     assert landed(home, shop, tmp_path / "layout")["product_buy"] == (4, 0)
 
 
+def test_a_catalogue_beside_the_days_of_a_log(home: Home, tmp_path: Path) -> None:
+    """It says more of the products than the log does, and the next day is read."""
+    shop, layout = tmp_path / "shop", tmp_path / "layout"
+    shop.mkdir()
+    log().to_csv(shop / "2026-03-01.csv", index=False)
+    pd.DataFrame({"sku": ["A1", "A9"], "title": ["x", "y"], "category": ["tea", "rye"]}).to_csv(
+        shop / "catalogue.csv", index=False
+    )
+    init(shop, layout)
+    assert landed(home, shop, layout)["product_properties"] == (2, 0)
+    later = log().assign(when=lambda day: day["when"].str.replace(".03.", ".04."))
+    later.to_csv(shop / "2026-04-01.csv", index=False)
+    assert landed(home, shop, layout)["product_buy"] == (4, 0)
+    assert rows(home, "SELECT count(category) FROM product_properties") == [(2,)]
+
+
 def test_files_without_events_are_refused_in_one_line(tmp_path: Path) -> None:
     shop = tmp_path / "shop"
     shop.mkdir()

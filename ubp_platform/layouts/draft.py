@@ -52,7 +52,8 @@ def draft(families: Sequence[Family], directory: Path) -> Draft:
         raise UBPError(f"{directory} exists already: name another directory, or remove it")
     scripts: dict[str, list[str]] = {}
     notes = []
-    for family in families:
+    # A catalogue is more reliable than what events say of products: the first of these is taken.
+    for family in sorted(families, key=lambda one: one.having("time") is not None):
         for table, text in _scripts(family):
             scripts.setdefault(table, []).append(text)
     if not scripts.keys() - {PRODUCTS.name}:
@@ -73,7 +74,6 @@ def draft(families: Sequence[Family], directory: Path) -> Draft:
             "Times that name no zone are read as UTC: if they are local, set the zone in "
             f"{directory / DESCRIPTION}"
         )
-    # A catalogue in one file is more reliable than product data in events.
     texts = {
         table: texts[0] if table == PRODUCTS.name else "UNION ALL BY NAME\n".join(texts)
         for table, texts in scripts.items()

@@ -89,7 +89,7 @@ class Source:
     def of(self, layout: Layout) -> "Delivery":
         """Assign the files to a layout's relations."""
         relations = {
-            name: [path for below, path in self.files.items() if _matches(below, relation.files)]
+            name: [path for below, path in self.files.items() if matches(below, relation.files)]
             for name, relation in layout.relations.items()
         }
         return Delivery(self, layout, {name: files for name, files in relations.items() if files})
@@ -145,7 +145,7 @@ class Delivery:
             for pattern in relation.files
             if not pattern.rpartition("/")[2].startswith("*")
         ]
-        return any(_matches(below, named) for below in self.source.files)
+        return any(matches(below, named) for below in self.source.files)
 
     def columns(self, name: str) -> list[str]:
         """Return the columns of a relation's first file; BatchRejected if it is unreadable."""
@@ -210,14 +210,15 @@ def _database() -> duckdb.DuckDBPyConnection:
     return duckdb.connect(":memory:")
 
 
-def _matches(below: str, patterns: Sequence[str]) -> bool:
+def matches(below: str, patterns: Sequence[str]) -> bool:
+    """Whether a path below a source is that of a relation with these patterns."""
     return any(_pattern(pattern).fullmatch(below) for pattern in patterns)
 
 
 def _pattern(pattern: str) -> re.Pattern[str]:
     """Compile a pattern of paths: case-insensitive, and files may be compressed."""
-    parts = []
-    for piece in re.split(r"(\*\*/|\*|\?)", pattern):
-        parts.append({"**/": "(?:.*/)?", "*": "[^/]*", "?": "[^/]"}.get(piece, re.escape(piece)))
+    signs = {"**/": "(?:.*/)?", "*": "[^/]*", "?": "[^/]", "[0-9]": "[0-9]"}
+    pieces = re.split(f"({'|'.join(map(re.escape, signs))})", pattern)
+    parts = [signs.get(piece, re.escape(piece)) for piece in pieces]
     packed = "|".join(re.escape(suffix) for suffix in PACKED)
     return re.compile("".join(parts) + f"(?:{packed})?", re.IGNORECASE)

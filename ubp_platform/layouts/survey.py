@@ -3,7 +3,6 @@
 import re
 from collections.abc import Collection
 from dataclasses import dataclass
-from fnmatch import fnmatch
 from pathlib import Path
 
 import duckdb
@@ -12,7 +11,7 @@ from ubp_platform.errors import UBPError
 from ubp_platform.layouts.description import SUFFIXES, Format, Relation, format_of_name
 from ubp_platform.layouts.reader import first_line_of, reading, require_content, unreadable
 from ubp_platform.layouts.roles import Column, describe_columns, keywords, table_of
-from ubp_platform.layouts.source import Source
+from ubp_platform.layouts.source import Source, matches
 from ubp_platform.limits import require_lines
 
 # The number of rows of a family that are examined, and of files that they come from.
@@ -172,7 +171,7 @@ def _patterns(files: list[str], others: Collection[str]) -> list[str]:
     if len(files) == 1 and stem == _common(files):  # no number, such as a date: no later ones
         return files
     suffix = next(end for ends in SUFFIXES.values() for end in ends if end in files[0].lower())
-    name = f"{stem}*{suffix}"
-    if any(fnmatch(other.rpartition("/")[2], name) for other in others):
-        return files
-    return [f"**/{name}"]
+    names = (one.rpartition("/")[2] for one in files)
+    numbered = all(name[len(stem) : len(stem) + 1].isdigit() for name in names)
+    pattern = f"**/{stem}{'[0-9]' * numbered}*{suffix}"
+    return files if any(matches(other, [pattern]) for other in others) else [pattern]
