@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from pipelines.compare import comparisons
-from pipelines.status import is_as_delivered, status
+from pipelines.freshness import is_as_delivered
+from pipelines.status import status
 from ubp_platform.blocks.registry import block_class
 from ubp_platform.blocks.snapshot_files import describe_snapshot, revision_paths
 from ubp_platform.drift.comparison import sampled

@@ -8,7 +8,8 @@ from pathlib import Path
 import duckdb
 import numpy as np
 
-from pipelines.status import gaps_in, next_after_delivery
+from pipelines.freshness import gaps_in
+from pipelines.next_step import next_after_delivery
 from ubp_platform.errors import BatchRejected, UBPError
 from ubp_platform.events import completejourney
 from ubp_platform.events.schema import PRODUCTS

@@ -3,9 +3,9 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from pipelines.freshness import complete_until
 from pipelines.ingest import discard_caches
 from pipelines.prune import discard_beyond
-from pipelines.status import complete_until
 from ubp_platform.home import Home
 from ubp_platform.warehouse import Warehouse, ledger
 from ubp_platform.warehouse.connection import INGEST_SHARE

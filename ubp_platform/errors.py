@@ -1,6 +1,10 @@
 """Errors for the user to read."""
 
 import errno
+from collections.abc import Callable
+from typing import TypeVar
+
+Read = TypeVar("Read")
 
 # The write-ahead log's index cannot be enlarged, the log itself not written.
 _SQLITE_FULL = ("SQLITE_FULL", "SQLITE_IOERR_SHMSIZE", "SQLITE_IOERR_WRITE")
@@ -55,6 +59,15 @@ class BlockUnavailable(UBPError):
 
 class TaskUnavailable(UBPError):
     """This log or these clients do not allow a downstream task; the others are evaluated."""
+
+
+def or_note(damaged: list[DamagedFile], read: Callable[[], Read]) -> Read | None:
+    """Return what a function reads, or note that a file is damaged."""
+    try:
+        return read()
+    except DamagedFile as error:
+        damaged.append(error)
+        return None
 
 
 def disk_is_full(error: BaseException | None) -> bool:

@@ -9,7 +9,7 @@ from rich.table import Table
 
 from pipelines.console.deliveries import COUNTS
 from pipelines.console.tables import client_count, cutoffs, day, in_store, plain_table, when
-from pipelines.status import as_argument
+from pipelines.next_step import as_argument
 
 # A client with a larger share of all events is pointed out, among so many clients at least.
 _TOO_BUSY, _MANY = 0.2, 100
@@ -23,6 +23,7 @@ def status_tables(status: dict[str, Any]) -> RenderableType:
     """Render what :func:`pipelines.status.status` returns."""
     parts: list[RenderableType] = [f"[bold]Home[/bold] {escape(status['home'])}"]
     parts += _warehouse(status["warehouse"])
+    parts += map(_lake, status["lakes"])
     if status["quarantine"]:
         table = plain_table("Quarantine", ["table", "rule", "rows"], numbers=["rows"])
         for row in status["quarantine"]:
@@ -128,6 +129,14 @@ def _batches(batches: list[dict[str, Any]]) -> Table:
         cells = (str(one["batch"]), when(one["landed_at"]), escape(str(one["source"])))
         table.add_row(*cells, *(f"{one[name]:,}" for name in COUNTS))
     return table
+
+
+def _lake(lake: dict[str, Any]) -> str:
+    line = f"[bold]Lake[/bold] {escape(lake['place'])}"
+    if lake["events"] is None:
+        return f"{line}: `ubp doctor` looks into it"
+    line += f": {lake['events']:,} events in {lake['buckets']:,} buckets"
+    return line if lake["current"] else f"{line}; batches have come or gone since: `ubp lake`"
 
 
 def _blocks(blocks: list[dict[str, Any]]) -> Table:

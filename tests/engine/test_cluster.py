@@ -227,7 +227,9 @@ def test_a_run_that_was_ended_goes_on(fitted: Home, tmp_path: Path, engine: RayE
         assert found[path] == expected[path]
 
 
-def test_killed_workers_change_nothing(fitted: Home, tmp_path: Path, engine: RayEngine) -> None:
+def test_killed_workers_change_nothing(
+    fitted: Home, tmp_path: Path, engine: RayEngine, capfd: pytest.CaptureFixture[str]
+) -> None:
     home = copied(fitted, tmp_path, encoded=False)
     with Killer(random.Random(1), 3) as killer:
         while not killer.killed:  # not before the first worker has begun
@@ -236,6 +238,7 @@ def test_killed_workers_change_nothing(fitted: Home, tmp_path: Path, engine: Ray
             shutil.rmtree(home.root / "names", ignore_errors=True)
             train(home, block_names(), FIT, engine=engine)
     assert vectors_of(home) == vectors_of(fitted)
+    assert capfd.readouterr().out == ""
 
 
 def test_errors_name_the_bucket_and_the_way_out(

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from pipelines.ingest import ingest
 from pipelines.lake import lake
 from pipelines.revert import revert
+from pipelines.status import status
 from tests.lake.lakes import part, read, warehouse_rows
 from tests.pipelines.commands import run_ubp
 from tests.pipelines.deliveries import deliver
@@ -150,6 +151,36 @@ def test_the_command_says_what_it_wrote(home: Home, capsys: pytest.CaptureFixtur
     assert outcome.code == 0
     assert "events, buckets: 2, " in outcome.out
     assert "buckets written: 2, added to: 0, unchanged: 0" in outcome.out
+
+
+def test_the_status_says_whether_it_is_current(
+    home: Home, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert status(home)["lakes"] == []
+    lake(home, bucket_clients=30)
+    [found] = status(home)["lakes"]
+    assert found == {
+        "place": str(home.lake),
+        "events": sum(map(len, warehouse_rows(home).values())),
+        "buckets": 2,
+        "current": True,
+    }
+    ingest(home, str(deliver(tmp_path / "second", **part(later=True))))
+    assert not status(home)["lakes"][0]["current"]
+    assert "come or gone since: `ubp lake`" in run_ubp(capsys, "status", "--home", home.root).out
+    lake(home)
+    revert(home, 2)
+    assert not status(home)["lakes"][0]["current"]
+    lake(home)
+    assert status(home)["lakes"][0]["current"]
+    # One that may not answer is not asked.
+    (home.lakes).write_text("0123456789abcdef s3://shop/lake\n")
+    assert status(home)["lakes"][1] == {
+        "place": "s3://shop/lake",
+        "events": None,
+        "buckets": None,
+        "current": None,
+    }
 
 
 def test_without_events_there_is_no_lake(

@@ -26,6 +26,16 @@ def test_places_that_cannot_be(
     assert "secret" not in outcome.err
 
 
+def test_a_place_is_no_file(
+    home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").write_text("mine")
+    monkeypatch.setenv("UBP_LAKE", str(tmp_path / "file"))
+    outcome = run_ubp(capsys, "lake", "--home", home.root)
+    assert outcome.code == 2
+    assert f"{tmp_path / 'file'} is a file" in outcome.err
+
+
 def test_what_is_not_of_the_lake_is_left_alone(
     home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

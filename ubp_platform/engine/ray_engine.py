@@ -62,6 +62,9 @@ class RayEngine(Engine):
             # What a cluster of ours does concerns nobody else.
             os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
             where = address or os.environ.get("RAY_ADDRESS") or "local"
+            LOG.info("start Ray on this machine" if where == "local" else f"join Ray at {where}")
+            # It would say on stdout, among the results, that a worker was lost.
+            ray._private.worker._worker_logs_enabled = False
             try:
                 _require_listener(where)
                 ray.init(

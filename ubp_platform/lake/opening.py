@@ -30,7 +30,7 @@ def write_again(home: Home, warehouse: Warehouse, progress: ProgressFactory) -> 
         Lakes that do not answer; the others are done.
     """
     failed = []
-    for url, owner in _known(home).items():
+    for url, owner in known_lakes(home).items():
         try:
             place = Place(url)
             if place.is_used:
@@ -67,10 +67,10 @@ def places_with_a_lake(home: Home) -> list[Place]:
     StoreUnavailable
         If one does not answer.
     """
-    return [place for place in map(Place, _known(home)) if place.is_used]
+    return [place for place in map(Place, known_lakes(home)) if place.is_used]
 
 
-def _known(home: Home) -> dict[str, str]:
+def known_lakes(home: Home) -> dict[str, str]:
     """Return the addresses of a home's lakes, and what it calls each."""
     lines = home.lakes.read_text("utf-8").splitlines() if home.lakes.exists() else []
     noted = [line.partition(" ") for line in lines]
@@ -79,7 +79,7 @@ def _known(home: Home) -> dict[str, str]:
 
 def _note(home: Home, place: Place) -> str:
     """Remember a place outside the home, and return what the home calls the lake there."""
-    known = _known(home)
+    known = known_lakes(home)
     if place.url not in known:
         known[place.url] = secrets.token_hex(8)
         lines = [f"{owner} {url}\n" for url, owner in known.items() if owner]
@@ -112,7 +112,7 @@ def write_own(
         If another home's lake lies there, unless it is written anew.
     """
     before = None if anew else Manifest.read(place)
-    if before and before.owner != _known(home).get(place.url):
+    if before and before.owner != known_lakes(home).get(place.url):
         raise UBPError(
             f"the lake at {place} is of another home: set UBP_LAKE to a place of its own, or "
             "replace it with `ubp lake --anew`"

@@ -59,6 +59,8 @@ class Place:
                 f"the lake at {scheme}:// cannot be opened: {first_line(error)}. For s3:// the "
                 "package is s3fs, an extra: pip install 'ubp-platform[s3]'"
             ) from None
+        if self.is_local and Path(self._root).is_file():
+            raise UBPError(f"UBP_LAKE is a directory or an address, and {url} is a file")
 
     def __str__(self) -> str:
         return self.url

@@ -1,0 +1,87 @@
+"""The command that is to be run next."""
+
+from typing import Any
+
+from ubp_platform.home import Home
+from ubp_platform.profile.listing import inspect_versions
+from ubp_platform.store.served import Served
+
+
+def as_argument(time: str) -> str:
+    """Return a time as it is given on a command line: a day, where it is a midnight."""
+    return time.removesuffix("+00:00").removesuffix("T00:00:00")
+
+
+def next_step(
+    warehouse: dict[str, Any] | None,
+    cut_off: list[str],
+    profiles: list[dict[str, Any]],
+    served: dict[str, Any] | None,
+    online: str,
+    held_back: dict[str, Any] | None,
+    forgotten: dict[str, Any] | None,
+) -> str:
+    """Return the command, from parts of what :func:`pipelines.status.status` returns.
+
+    Parameters
+    ----------
+    warehouse : dict, optional
+        What :func:`pipelines.freshness.freshness` says of it; None if there is none.
+    cut_off, profiles, served, held_back, forgotten
+        As in the status.
+    online : str
+        The online store of this run.
+    """
+    if forgotten and forgotten["unfinished"]:
+        return "ubp forget"
+    following = _following(warehouse, cut_off, profiles, served, online)
+    return held_back["look"] if held_back and following.startswith("ubp publish") else following
+
+
+def _following(
+    warehouse: dict[str, Any] | None,
+    cut_off: list[str],
+    profiles: list[dict[str, Any]],
+    served: dict[str, Any] | None,
+    online: str,
+) -> str:
+    if warehouse and warehouse["busy"]:
+        return "ubp status, when the other process has finished"
+    if warehouse is None or not warehouse["last_event"]:
+        return "ubp ingest SOURCE"
+    if not profiles:
+        return "ubp train --resume" if cut_off else "ubp train"
+    newest = [one for one in profiles if not one["aligned_with"]][-1]
+    if not served:
+        return "ubp publish"
+    if served["version"] != newest["version"] and newest["created_at"] >= served["published_at"]:
+        return "ubp publish"
+    mine = next((found for found in profiles if found["version"] == served["version"]), newest)
+    # An older version is served on purpose: it was published after the newest was made.
+    option = "" if mine is newest else f" --profile-version {mine['version']}"
+    last = mine["cutoffs"][-1] if mine["cutoffs"] else ""
+    if last in warehouse["stale"].get(mine["version"], []) or last < warehouse["complete_until"]:
+        # The default cutoff, unless one within a day that has begun since was encoded.
+        of = f" --cutoff {as_argument(last)}" if last > warehouse["complete_until"] else ""
+        return f"ubp refresh{of}{option} && ubp publish{option}"
+    later = last > served["cutoff"]
+    if later or served["outdated"] or served["online_store"] != online:
+        return f"ubp publish{option}"
+    if served["late_events"]:
+        return f"ubp refresh{option} && ubp publish{option}"
+    return "ubp profile CLIENT_ID"
+
+
+def next_after_delivery(home: Home) -> str:
+    """Return the command that takes a delivery in, for the version that is served."""
+    existing, _ = inspect_versions(home)
+    if not existing:
+        return "ubp train"
+    served = Served.read_if_whole(home)
+    # Whoever served an older version than the newest did so on purpose.
+    option = ""
+    if served and served.version != existing[-1].name:
+        if existing[-1].description.created_at.isoformat() >= served.published_at:
+            return "ubp publish"
+        option = f" --profile-version {served.version}"
+    return f"ubp refresh{option} && ubp publish{option}"
