@@ -19,7 +19,7 @@ from pipelines.page.history import LEFT, LINE, WIDTH
 from pipelines.page.versions import versions_page
 from ubp_platform.errors import BadRequest, NotOnline, UBPError
 from ubp_platform.events.integer_ids import integer_of
-from ubp_platform.serving.guard import COOKIE
+from ubp_platform.serving.guard import COOKIE, is_page, login
 from ubp_platform.serving.reading import Reader
 from ubp_platform.similar.searching import State
 from ubp_platform.similar.words import share
@@ -241,7 +241,8 @@ def _report(pages: Pages, request: Request) -> Response:
 
 def _login(pages: Pages, request: Request) -> Response:
     """Ask for a key."""
-    return pages.render("login", wrong="wrong" in request.query_params)
+    asked = request.query_params
+    return pages.render("login", wrong="wrong" in asked, to=asked.get("to", "/"))
 
 
 async def _logged_in(request: Request) -> Response:
@@ -250,10 +251,11 @@ async def _logged_in(request: Request) -> Response:
         fields = parse_qs((await request.body()).decode("utf-8", "replace"), max_num_fields=10)
     except ValueError:
         fields = {}
-    secret = fields.get("key", [""])[0].strip()
+    secret, to = (fields.get(name, [""])[0].strip() for name in ("key", "to"))
+    to = to if is_page(to.partition("?")[0]) else "/"  # and to no other site
     if not _KEY.fullmatch(secret):
-        return RedirectResponse("/login?wrong", 303)
-    answer = RedirectResponse("/", 303)
+        return RedirectResponse(login(True, to), 303)
+    answer = RedirectResponse(to, 303)
     answer.set_cookie(
         COOKIE, secret, httponly=True, samesite="strict", secure=request.url.scheme == "https"
     )

@@ -7,6 +7,7 @@ import time
 from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import quote
 
 import orjson
 
@@ -39,6 +40,8 @@ SECURITY_HEADERS = [
         b"data:; connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
     ),
 ]
+# Of the address of a page that is shown after the login.
+_TARGET_BYTES = 1000
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 FAILED = "an error of the server; its log has it"
 Scope = MutableMapping[str, Any]
@@ -46,6 +49,23 @@ Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+
+def is_page(path: str) -> bool:
+    """Whether a path is that of a page."""
+    return path in _PAGES or path.startswith(_CLIENT)
+
+
+def login(wrong: bool, to: str) -> str:
+    """Return the address that asks for a key, and then goes on to a page."""
+    asked = ["wrong"] * wrong + [f"to={quote(to, safe='/')}"] * (to != "/")
+    return "?".join(["/login", "&".join(asked)] if asked else ["/login"])
+
+
+def _target(scope: Scope) -> str:
+    """Return path and query of a page, to be shown after the login; the start, if they are long."""
+    asked = b"?".join(filter(None, (scope["raw_path"], scope["query_string"])))
+    return asked.decode("latin-1") if len(asked) <= _TARGET_BYTES else "/"
 
 
 class Refused(Exception):
@@ -185,19 +205,18 @@ class Guard:
         self._require_key |= known is not None
         if not self._require_key:
             return ""
-        is_page = path in _PAGES or path.startswith(_CLIENT)
+        page = is_page(path)
         kind, _, secret = headers.get(b"authorization", b"").partition(b" ")
-        if is_page and kind.lower() != b"bearer":  # a proxy in front may ask for something else
+        if page and kind.lower() != b"bearer":  # a proxy in front may ask for something else
             kind, secret = b"bearer", _cookie(headers)
         key = known.find(secret.strip()) if known and kind.lower() == b"bearer" else None
-        if is_page and (key is None or "page" not in key.scopes):
-            where = "/login?wrong" if secret else "/login"
-            raise Refused(303, "a key is needed", {"Location": where})
+        if page and (key is None or "page" not in key.scopes):
+            raise Refused(303, "a key is needed", {"Location": login(bool(secret), _target(scope))})
         if key is None:
             raise Refused(
                 401, "a key is needed: Authorization: Bearer KEY", {"WWW-Authenticate": "Bearer"}
             )
-        if is_page:
+        if page:
             self._require_rate(key)
             return key.name
         wanted = "similar" if path == "/v1/similar" or _is_of_client(path) else "read"
