@@ -135,7 +135,7 @@ def _lake(lake: dict[str, Any]) -> str:
     line = f"[bold]Lake[/bold] {escape(lake['place'])}"
     if lake["events"] is None:
         return f"{line}: `ubp doctor` looks into it"
-    line += f": {lake['events']:,} events in {lake['buckets']:,} buckets"
+    line += f": {lake['events']:,} events, buckets: {lake['buckets']:,}"
     return line if lake["current"] else f"{line}; batches have come or gone since: `ubp lake`"
 
 

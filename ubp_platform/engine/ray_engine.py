@@ -83,7 +83,7 @@ class RayEngine(Engine):
         self.workers = int(sum(node["Resources"].get("CPU", 0) for node in nodes))
         if not self.workers:
             raise UBPError("the Ray cluster has no CPU: start nodes with `ray start --num-cpus N`")
-        LOG.info(f"Ray: {self.workers} CPUs of {len(nodes)} nodes")
+        LOG.info(f"Ray: CPUs: {self.workers}, nodes: {len(nodes)}")
         most = max(int(node["Resources"].get("CPU", 0)) for node in nodes)
         self._settings = {
             "UBP_THREADS": "1",
