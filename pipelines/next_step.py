@@ -12,45 +12,22 @@ def as_argument(time: str) -> str:
     return time.removesuffix("+00:00").removesuffix("T00:00:00")
 
 
-def next_step(
-    warehouse: dict[str, Any] | None,
-    cut_off: list[str],
-    profiles: list[dict[str, Any]],
-    served: dict[str, Any] | None,
-    online: str,
-    held_back: dict[str, Any] | None,
-    forgotten: dict[str, Any] | None,
-) -> str:
-    """Return the command, from parts of what :func:`pipelines.status.status` returns.
-
-    Parameters
-    ----------
-    warehouse : dict, optional
-        What :func:`pipelines.freshness.freshness` says of it; None if there is none.
-    cut_off, profiles, served, held_back, forgotten
-        As in the status.
-    online : str
-        The online store of this run.
-    """
-    if forgotten and forgotten["unfinished"]:
+def next_step(status: dict[str, Any]) -> str:
+    """Return the command, from what :func:`pipelines.status.status` found."""
+    if status["forgotten"] and status["forgotten"]["unfinished"]:
         return "ubp forget"
-    following = _following(warehouse, cut_off, profiles, served, online)
+    following, held_back = _following(status), status["held_back"]
     return held_back["look"] if held_back and following.startswith("ubp publish") else following
 
 
-def _following(
-    warehouse: dict[str, Any] | None,
-    cut_off: list[str],
-    profiles: list[dict[str, Any]],
-    served: dict[str, Any] | None,
-    online: str,
-) -> str:
+def _following(status: dict[str, Any]) -> str:
+    warehouse, profiles, served = status["warehouse"], status["profiles"], status["served"]
     if warehouse and warehouse["busy"]:
         return "ubp status, when the other process has finished"
     if warehouse is None or not warehouse["last_event"]:
         return "ubp ingest SOURCE"
     if not profiles:
-        return "ubp train --resume" if cut_off else "ubp train"
+        return "ubp train --resume" if status["cut_off"] else "ubp train"
     newest = [one for one in profiles if not one["aligned_with"]][-1]
     if not served:
         return "ubp publish"
@@ -65,7 +42,7 @@ def _following(
         of = f" --cutoff {as_argument(last)}" if last > warehouse["complete_until"] else ""
         return f"ubp refresh{of}{option} && ubp publish{option}"
     later = last > served["cutoff"]
-    if later or served["outdated"] or served["online_store"] != online:
+    if later or served["outdated"] or served["online_store"] != status["online_store"]:
         return f"ubp publish{option}"
     if served["late_events"]:
         return f"ubp refresh{option} && ubp publish{option}"

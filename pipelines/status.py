@@ -3,6 +3,7 @@
 from dataclasses import asdict
 from datetime import datetime
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from pipelines.compare import comparisons
@@ -16,9 +17,9 @@ from ubp_platform.evaluation.last import last_evaluation
 from ubp_platform.events.schema import TABLES
 from ubp_platform.forgotten import Forgotten, Unfinished
 from ubp_platform.home import Home
-from ubp_platform.lake.manifest import Manifest
-from ubp_platform.lake.opening import known_lakes
-from ubp_platform.lake.place import Place
+from ubp_platform.lake.manifest import NAME, Manifest
+from ubp_platform.lake.opening import address_of, known_lakes
+from ubp_platform.lake.place import Place, normal
 from ubp_platform.profile.listing import inspect_aligned, inspect_versions
 from ubp_platform.profile.version import ProfileVersion, encoded_from
 from ubp_platform.store.configuration import online_store
@@ -45,31 +46,17 @@ def status(home: Home) -> Status:
     """
     damaged: list[DamagedFile] = []
     pointer, existing = _pointer(home, damaged)
-    profiles = [_profile(version, damaged) for version in existing]
     warehouse, quarantine = _warehouse(home, pointer, existing, damaged)
-    blocks = _blocks(home, damaged)
-    served = or_note(damaged, lambda: _served(home, pointer, warehouse, existing))
-    forgotten = or_note(damaged, lambda: _forgotten(home))
-    lakes = _lakes(home, warehouse, damaged)
-    held_back = _held_back(home, served)
-    interrupted, online = cut_off(home), online_store(home)
-    following = next_step(warehouse, interrupted, profiles, served, online, held_back, forgotten)
-    return {
+    found = {
         "home": str(home.root),
-        "warehouse": warehouse,
         "quarantine": quarantine,
-        "lakes": lakes,
-        "blocks": blocks,
-        "cut_off": interrupted,
-        "profiles": profiles,
-        "online_store": online,
-        "served": served,
+        **_what_decides(home, pointer, existing, warehouse, damaged),
+        "lakes": _lakes(home, warehouse, damaged),
+        "blocks": _blocks(home, damaged),
         "evaluation": or_note(damaged, lambda: _evaluation(home)),
-        "forgotten": forgotten,
-        "held_back": held_back,
-        "damaged": list(dict.fromkeys(map(str, damaged))),
-        "next": "ubp doctor" if damaged else following,
     }
+    following = "ubp doctor" if damaged else next_step(found)
+    return {**found, "damaged": list(dict.fromkeys(map(str, damaged))), "next": following}
 
 
 def what_is_next(home: Home) -> str:
@@ -83,19 +70,28 @@ def what_is_next(home: Home) -> str:
         warehouse = None
     except WarehouseBusy as busy:
         warehouse = {"busy": str(busy)}
-    profiles = [_profile(version, damaged) for version in existing]
+    found = _what_decides(home, pointer, existing, warehouse, damaged)
+    return "ubp doctor" if damaged else next_step(found)
+
+
+def _what_decides(
+    home: Home,
+    pointer: Served | None,
+    existing: list[ProfileVersion],
+    warehouse: dict[str, Any] | None,
+    damaged: list[DamagedFile],
+) -> Status:
+    """Return those parts of the status that say what is next."""
     served = or_note(damaged, lambda: _served(home, pointer, warehouse, existing))
-    forgotten = or_note(damaged, lambda: _forgotten(home))
-    found = next_step(
-        warehouse,
-        cut_off(home),
-        profiles,
-        served,
-        online_store(home),
-        _held_back(home, served),
-        forgotten,
-    )
-    return "ubp doctor" if damaged else found
+    return {
+        "warehouse": warehouse,
+        "cut_off": cut_off(home),
+        "profiles": [_profile(version, damaged) for version in existing],
+        "online_store": online_store(home),
+        "served": served,
+        "held_back": _held_back(home, served),
+        "forgotten": or_note(damaged, lambda: _forgotten(home)),
+    }
 
 
 def _pointer(home: Home, damaged: list[DamagedFile]) -> tuple[Served | None, list[ProfileVersion]]:
@@ -147,19 +143,24 @@ def _lakes(
 ) -> list[dict[str, Any]]:
     """Describe the lakes; those in object stores, which may not answer, by their address alone."""
     landed = {str(one["batch"]): one["landed_at"] for one in (warehouse or {}).get("batches", [])}
-    found = []
-    for url in known_lakes(home):
-        near = "://" not in url
-        manifest = or_note(damaged, partial(Manifest.read, Place(url))) if near else None
-        if manifest or not near:
-            found.append(
-                {
-                    "place": url,
-                    "events": manifest and manifest.events,
-                    "buckets": manifest and len(manifest.buckets),
-                    "current": manifest and manifest.batches == landed,
-                }
-            )
+    used, found = normal(address_of(home)), []
+    for url, owner in known_lakes(home).items():
+        manifest = None
+        if "://" not in url:
+            if not (Path(url) / NAME).is_file():
+                continue
+            manifest = or_note(damaged, partial(Manifest.read, Place(url)))
+            if manifest is None or manifest.owner != owner:  # another home has replaced it
+                continue
+        found.append(
+            {
+                "place": url,
+                "used": url == used,
+                "events": manifest and manifest.events,
+                "buckets": manifest and len(manifest.buckets),
+                "current": manifest and manifest.batches == landed,
+            }
+        )
     return found
 
 

@@ -136,6 +136,8 @@ def _lake(lake: dict[str, Any]) -> str:
     if lake["events"] is None:
         return f"{line}: `ubp doctor` looks into it"
     line += f": {lake['events']:,} events, buckets: {lake['buckets']:,}"
+    if not lake["used"]:
+        return f"{line}; not in use now"
     return line if lake["current"] else f"{line}; batches have come or gone since: `ubp lake`"
 
 

@@ -154,13 +154,14 @@ def test_the_command_says_what_it_wrote(home: Home, capsys: pytest.CaptureFixtur
 
 
 def test_the_status_says_whether_it_is_current(
-    home: Home, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert status(home)["lakes"] == []
     lake(home, bucket_clients=30)
     [found] = status(home)["lakes"]
     assert found == {
         "place": str(home.lake),
+        "used": True,
         "events": sum(map(len, warehouse_rows(home).values())),
         "buckets": 2,
         "current": True,
@@ -173,10 +174,13 @@ def test_the_status_says_whether_it_is_current(
     assert not status(home)["lakes"][0]["current"]
     lake(home)
     assert status(home)["lakes"][0]["current"]
+    monkeypatch.setenv("UBP_LAKE", str(tmp_path / "elsewhere"))
+    assert "; not in use now" in run_ubp(capsys, "status", "--home", home.root).out
     # One that may not answer is not asked.
     (home.lakes).write_text("0123456789abcdef s3://shop/lake\n")
     assert status(home)["lakes"][1] == {
         "place": "s3://shop/lake",
+        "used": False,
         "events": None,
         "buckets": None,
         "current": None,

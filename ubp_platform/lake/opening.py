@@ -1,6 +1,7 @@
 """A home's lake: where it lies, and bringing it up to date before it is read."""
 
 import secrets
+from pathlib import Path
 
 from ubp_platform.errors import DamagedFile, UBPError
 from ubp_platform.files import write_text
@@ -13,9 +14,17 @@ from ubp_platform.settings import Settings
 from ubp_platform.warehouse import Warehouse
 
 
-def place_of(home: Home) -> Place:
+def address_of(home: Home) -> str:
     """Return where a home's lake lies: the setting, or a directory of the home."""
-    return Place(Settings.load().lake or str(home.lake))
+    return Settings.load().lake or str(home.lake)
+
+
+def place_of(home: Home) -> Place:
+    """Return the place of a home's lake; UBPError if it is none."""
+    place = Place(address_of(home))
+    if place.is_local and Path(place.url).is_file():
+        raise UBPError(f"a lake is a directory or an address (UBP_LAKE), and {place} is a file")
+    return place
 
 
 def write_again(home: Home, warehouse: Warehouse, progress: ProgressFactory) -> list[UBPError]:

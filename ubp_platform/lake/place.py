@@ -15,6 +15,11 @@ from ubp_platform.errors import StoreUnavailable, UBPError, first_line
 from ubp_platform.files import atomic_file, debris, discard, make_directory, temporary_directory
 
 
+def normal(url: str) -> str:
+    """Return an address as a :class:`Place` has it: a path is absolute."""
+    return url if "://" in url else str(Path(url).expanduser().resolve())
+
+
 class Place:
     """A directory that several machines see, or a prefix in an object store.
 
@@ -37,8 +42,7 @@ class Place:
     def __init__(self, url: str) -> None:
         if not url.strip():
             raise UBPError("UBP_LAKE is empty: it is a directory or an address")
-        if "://" not in url:
-            url = str(Path(url).expanduser().resolve())
+        url = normal(url)
         if not url.isprintable() or url == "/":
             raise UBPError(f"UBP_LAKE is a directory or an address, not {url!r}")
         if re.search("://[^/]*@", url):
@@ -59,8 +63,6 @@ class Place:
                 f"the lake at {scheme}:// cannot be opened: {first_line(error)}. For s3:// the "
                 "package is s3fs, an extra: pip install 'ubp-platform[s3]'"
             ) from None
-        if self.is_local and Path(self._root).is_file():
-            raise UBPError(f"UBP_LAKE is a directory or an address, and {url} is a file")
 
     def __str__(self) -> str:
         return self.url

@@ -143,7 +143,7 @@ class Delivery:
             pattern
             for relation in self.layout.relations.values()
             for pattern in relation.files
-            if not pattern.rpartition("/")[2].startswith("*")
+            if not pattern.rpartition("/")[2].startswith(("*", "["))
         ]
         return any(matches(below, named) for below in self.source.files)
 

@@ -58,8 +58,8 @@ def is_page(path: str) -> bool:
 
 def login(wrong: bool, to: str) -> str:
     """Return the address that asks for a key, and then goes on to a page."""
-    asked = ["wrong"] * wrong + [f"to={quote(to, safe='/')}"] * (to != "/")
-    return "?".join(["/login", "&".join(asked)] if asked else ["/login"])
+    asked = "&".join(["wrong"] * wrong + [f"to={quote(to, safe='/')}"] * (to != "/"))
+    return f"/login?{asked}" if asked else "/login"
 
 
 def _target(scope: Scope) -> str:
